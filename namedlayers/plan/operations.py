@@ -1,0 +1,66 @@
+"""The operations that rules introduce: what each means, and which attributes it has.
+
+In: nothing; this is the vocabulary between the rules (which write it) and the emission (which lowers it). Beside these a
+planned graph has the operations of `program/graph.py`. Roles of axes follow from where they occur: an axis of the
+index space beyond `rank` is consumed; -1 in an `Arg` marks an operand's axis that an attribute speaks of. In
+attributes, positions are positions in the index space of the node unless they are said to be the operand's own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class OperationSpec:
+    attrs: tuple[str, ...]
+    meaning: str
+
+
+OPERATIONS: dict[str, OperationSpec] = {
+    "contract": OperationSpec(
+        ("path",),
+        "operands of any number: the sum over the consumed axes of the product of all. `path` is the order of pairwise "
+        "contractions, as opt_einsum's linear paths ((i, j), …) are (operands i, j are taken out, the result appended)",
+    ),
+    "linear": OperationSpec((), "operands X, W, b: contract(X, W) + b, where b's axes are among those of W that stay"),
+    "softmax": OperationSpec(("axes",), "operand X; over `axes` (positions) jointly; a row of -inf only gives 0"),
+    "log_softmax": OperationSpec(("axes",), "operand X; X - logsumexp over `axes`"),
+    "relu": OperationSpec((), "max(X, 0); gradient 0 at 0"),
+    "sigmoid": OperationSpec((), "1 / (1 + exp(-X))"),
+    "silu": OperationSpec((), "X * sigmoid(X)"),
+    "gelu": OperationSpec(("approximate",), "X * Phi(X); approximate `none` or `tanh`"),
+    "softplus": OperationSpec((), "log(1 + exp(X))"),
+    "statistic": OperationSpec(
+        ("op", "ddof"),
+        "op mean, var, std or norm (root of the sum of squared magnitudes) over the consumed axes; ddof for var and std",
+    ),
+    "standardize": OperationSpec(
+        ("axes", "affine"),
+        "operands X, eps[, weight][, bias]: (X - mean) / sqrt(var + eps) over `axes` jointly (ddof 0), then * weight, + bias "
+        "as the tuple `affine` says (some of `weight`, `bias`, in this order); their axes are exactly `axes`",
+    ),
+    "rms_norm": OperationSpec(("axes", "affine"), "operands X, eps[, weight]: X / sqrt(mean(X^2) + eps) over `axes`"),
+    "conv": OperationSpec(
+        ("space", "bias"),
+        "operands X, W[, b if bias]: sum over the consumed axes of W * windows of X (cross-correlation). space: for each "
+        "space axis (X's own axis number, result position, kernel position, stride, dilation, before, after), the last two "
+        "being zero padding; X's space axes are -1 in its Arg. Consumed axes other than kernels are input channels; axes "
+        "in X, W and the result are groups; in W and the result output channels; in X and the result batch",
+    ),
+    "pool": OperationSpec(
+        ("op", "space"),
+        "operand X; op max or mean over windows. space: (X's own axis number, result position, kernel size, stride, "
+        "dilation, before, after) each; padding counts as -inf for max and as 0, counted, for mean; kernel axes are not in "
+        "the index space",
+    ),
+    "attention": OperationSpec(
+        ("roles", "causal"),
+        "operands as `roles` say: query, key, value[, mask][, allow][, scale]: contract(softmax(scale * contract(query, "
+        "key) + mask), value). mask is added, allow is boolean (false: -inf), scale is a scalar (1 without it). Consumed "
+        "axes in query and key only are features; consumed axes in key and value are positions (the softmax's). causal: "
+        "positions after the query's are left out (top-left; one query axis and one position axis)",
+    ),
+    "take": OperationSpec(("axis",), "operands X, I: X at its own axis number `axis` (-1 in its Arg) = I; I in range: proved"),
+    "cast": OperationSpec(("kind",), "the operand as another kind"),
+}

@@ -1,0 +1,48 @@
+"""A plan: a short list of variants of one graph, of which a call picks the first whose guards hold for its sizes.
+
+In: made by `planner`. Out: read by the emission. What always holds: there are one to four variants, and the last one
+has no guards, so that one always applies; all variants compute the same values up to the numeric contract.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from namedlayers.errors import Span
+from namedlayers.program.graph import Graph
+from namedlayers.program.size import SizeExpr
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """`left` relation `right`, over the sizes of the call."""
+
+    left: SizeExpr
+    relation: Literal["<=", "<", "==", ">=", ">"]
+    right: SizeExpr
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One graph; `why` says in words what it is for."""
+
+    guards: tuple[Guard, ...]
+    graph: Graph
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A rule that fired (`near` empty) or that nearly did: `near` says why not. `spans` are the text concerned."""
+
+    rule: str
+    numerics: Literal["exact", "algebraic", "conditioned"]
+    spans: tuple[Span, ...]
+    near: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    variants: tuple[Variant, ...]
+    events: tuple[Event, ...]
