@@ -70,13 +70,17 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How a call finds a symbol: the size of axis number `axis` of input `input`, minus `rest`, divided by `factor`."""
+    """How a call finds a symbol: the size of axis number `axis` of input `input`, minus `rest`, divided by `factor`.
+
+    `labels` say where the axis stands and why it must divide, for the error when it does not.
+    """
 
     symbol: str
     input: str
     axis: int
     rest: SizeExpr
     factor: SizeExpr
+    labels: tuple[Label, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,220 @@
+"""Size equations, solved in whichever direction is exact.
+
+In: symbols (some of them given: sizes of inputs' axes) and equations between expressions, each with what to say if it
+fails. Out: a substitution, recipes by which a call finds the symbols that are left, and checks that it makes.
+What always holds: an equation that is false for all sizes is an error at once; one that cannot be solved exactly (a
+window equation backwards, a product of unknowns) becomes a check; a symbol that no input determines is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from namedlayers.errors import Label, SizeError
+from namedlayers.program.program import Check, Recipe
+from namedlayers.program.size import SizeExpr, Symbol, const, symbol
+
+
+@dataclass(frozen=True, slots=True)
+class Dimension:
+    """Axis number `axis` of input `input`, called `name`, whose size is `size`."""
+
+    input: str
+    axis: int
+    name: str
+    size: SizeExpr
+    label: Label
+
+
+@dataclass(slots=True)
+class Solver:
+    """Collects equations while a program is elaborated."""
+
+    values: dict[str, SizeExpr] = field(default_factory=dict)
+    origins: dict[str, Label] = field(default_factory=dict)
+    given: set[str] = field(default_factory=set)
+    reasons: dict[str, tuple[Label, ...]] = field(default_factory=dict)
+    pending: list[Check] = field(default_factory=list)
+    checks: list[Check] = field(default_factory=list)
+
+    def fresh(self, hint: str, origin: Label, *, given: bool = False) -> SizeExpr:
+        """A new symbol named after `hint`; `origin` is shown when nothing determines it."""
+        name, number = hint, 1
+        while name in self.origins:
+            number += 1
+            name = f"{hint}_{number}"
+        self.origins[name] = origin
+        if given:
+            self.given.add(name)
+        return symbol(name)
+
+    def normal(self, size: SizeExpr) -> SizeExpr:
+        """`size` with everything substituted that is known by now."""
+        while not size.symbols.isdisjoint(self.values):
+            size = size.substitute(self.values)
+        return size
+
+    def require(self, check: Check) -> None:
+        """An equation or a condition. Raises SizeError when it is false for all sizes."""
+        left, right = self.normal(check.left), self.normal(check.right)
+        difference = left - right
+        if check.relation == "==":
+            if difference == 0 or self._solve(difference, check):
+                return
+            if difference.value is not None or difference.nonnegative and (difference - 1).nonnegative:
+                raise failure(check, left, right)
+            self.pending.append(check)
+        elif check.relation == ">=":
+            if difference.nonnegative:
+                return
+            if difference.value is not None or (-difference - 1).nonnegative:
+                raise failure(check, left, right)
+            self.checks.append(check)
+        else:
+            if difference == 0:
+                raise failure(check, left, right)
+            if difference.value is None:
+                self.checks.append(check)
+
+    def divide(self, size: SizeExpr, by: SizeExpr, check: Check) -> SizeExpr:
+        """`size / by`, which must be exact: where a symbol of `size` can be replaced so that it is, it is replaced.
+
+        `check` says `size % by == 0`.
+        """
+        size, by = self.normal(size), self.normal(by)
+        exact = size.quotient(by)
+        if exact is not None:
+            return exact
+        if size.value is not None and by.value is not None:
+            raise failure(check, size % by, const(0))
+        hint = next((a.name for m, _ in size.terms for a in m if isinstance(a, Symbol)), "part")
+        part = self.fresh(f"{hint}_part", check.labels[0])
+        whole = Check(size, "==", by * part, check.code, check.message, check.labels, check.hint)
+        if self._solve(size - by * part, whole):
+            return self.normal(part)
+        del self.origins[next(iter(part.symbols))]
+        self.checks.append(Check(size % by, "==", const(0), check.code, check.message, check.labels, check.hint))
+        return size // by
+
+    def finish(self, dimensions: Iterable[Dimension]) -> tuple[tuple[str, ...], tuple[Recipe, ...], tuple[Check, ...]]:
+        """Symbols in the order in which a call finds them, their recipes, and the checks."""
+        for check in self._retry():
+            self.checks.append(check)
+        recipes, known = self._recipes(list(dimensions))
+        checks, seen = [], set()
+        for check in self.checks:
+            left, right = self.normal(check.left), self.normal(check.right)
+            raw = Check(check.left, check.relation, check.right, check.code, check.message, check.labels, check.hint)
+            shown = raw if raw.left.symbols | raw.right.symbols <= known else _with(check, left, right)
+            for name in sorted((shown.left.symbols | shown.right.symbols) - known):
+                raise self._undetermined(name)
+            if (key := (shown.left, shown.relation, shown.right)) not in seen:
+                seen.add(key)
+                checks.append(shown)
+        return tuple(r.symbol for r in recipes), tuple(recipes), tuple(checks)
+
+    # --- solving ------------------------------------------------------------------------------------------------------
+
+    def _solve(self, difference: SizeExpr, check: Check) -> bool:
+        """Make `difference` 0 by giving one symbol its value, if some symbol can be isolated exactly."""
+        names = [a.name for m, _ in difference.terms for a in m if isinstance(a, Symbol)]
+        order = list(self.origins)
+        for name in sorted(dict.fromkeys(names), key=lambda n: (n in self.given, -order.index(n))):
+            value = _isolate(difference, name)
+            if value is None:
+                continue
+            self.values = {k: v.substitute({name: value}) for k, v in self.values.items()} | {name: value}
+            self.reasons[name] = check.labels
+            if name in self.given:  # the axis has a size of its own at the call, so this equation is also a check
+                self.checks.append(check)
+            if not value.nonnegative:
+                self.checks.append(Check(value, ">=", const(0), check.code, check.message, check.labels, check.hint))
+            waiting, self.pending = self.pending, []
+            for one in waiting:
+                self.require(one)
+            return True
+        return False
+
+    def _retry(self) -> list[Check]:
+        waiting, self.pending = self.pending, []
+        for check in waiting:
+            self.require(check)
+        return self.pending
+
+    def _recipes(self, dimensions: list[Dimension]) -> tuple[list[Recipe], set[str]]:
+        recipes: list[Recipe] = []
+        known: set[str] = set()
+        # An axis whose symbol was replaced keeps a recipe too, so that checks may speak of it.
+        left = [(d, self.normal(d.size)) for d in dimensions]
+        left += [(d, d.size) for d in dimensions if self.normal(d.size) != d.size]
+        progress = True
+        while progress:
+            progress = False
+            for dimension, size in left:
+                unknown = size.symbols - known
+                if len(unknown) != 1:
+                    continue
+                (name,) = unknown
+                parts = _linear(size, name)
+                if parts is None:
+                    continue
+                factor, rest = parts
+                labels = (dimension.label, *self.reasons.get(next(iter(dimension.size.symbols), ""), ()))
+                recipes.append(Recipe(name, dimension.input, dimension.axis, rest, factor, labels))
+                known.add(name)
+                progress = True
+        for _, size in left:
+            for name in sorted(size.symbols - known):
+                raise self._undetermined(name)
+        return recipes, known
+
+    def undetermined(self, size: SizeExpr, known: set[str]) -> None:
+        """Raise SizeError if a symbol of `size` is not among the known ones."""
+        for name in sorted(self.normal(size).symbols - known):
+            raise self._undetermined(name)
+
+    def _undetermined(self, name: str) -> SizeError:
+        origin = self.origins[name]
+        return SizeError(
+            "NL0401",
+            f"nothing determines the size of axis `{name}`",
+            origin,
+            hint=f"give it where the axis is introduced, for example `{name} = 3`, or state it: `|{name}| = …`",
+        )
+
+
+def failure(check: Check, left: SizeExpr | int, right: SizeExpr | int, names: dict[str, object] | None = None) -> SizeError:
+    """The error for a check that does not hold; `left` and `right` as far as they are known."""
+    shown = {"left": left, "right": right, **(names or {})}
+    return SizeError(check.code, check.message.format_map(_Lenient(shown)), *check.labels, hint=check.hint)
+
+
+class _Lenient(dict):
+    def __missing__(self, key: str) -> str:
+        return f"|{key}|"
+
+
+def _with(check: Check, left: SizeExpr, right: SizeExpr) -> Check:
+    return Check(left, check.relation, right, check.code, check.message, check.labels, check.hint)
+
+
+def _linear(size: SizeExpr, name: str) -> tuple[SizeExpr, SizeExpr] | None:
+    """`(factor, rest)` with size = factor * name + rest and neither containing name, if it is so."""
+    factor, rest = {}, {}
+    wanted = Symbol(name)
+    for monomial, c in size.terms:
+        if wanted in monomial:
+            left = list(monomial)
+            left.remove(wanted)
+            factor[tuple(left)] = c
+        else:
+            rest[monomial] = c
+    pair = SizeExpr(factor), SizeExpr(rest)
+    return None if not factor or name in pair[0].symbols | pair[1].symbols else pair
+
+
+def _isolate(difference: SizeExpr, name: str) -> SizeExpr | None:
+    """The value of `name` for which `difference` is 0, if that is an exact expression."""
+    parts = _linear(difference, name)
+    return None if parts is None else (-parts[1]).quotient(parts[0])
