@@ -1,0 +1,183 @@
+"""What expressions evaluate to while a definition is elaborated.
+
+In: made by the elaborator. Out: read by it, and built into terms at its end. A `Value` is a tensor: a draft of its term
+(terms themselves need sizes that are solved only later), its axes with their sizes, its kind. A `Static` is known while
+compiling: a number, a string, a tuple along axes, a size. A `Callee` is a definition or a builtin, not yet applied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Union
+
+from namedlayers.errors import Span
+from namedlayers.program import terms
+from namedlayers.program.kinds import kind_of
+from namedlayers.program.program import AxesOf, Kind
+from namedlayers.program.size import Size, SizeExpr
+from namedlayers.syntax import tree
+
+AxisSizes = Mapping[str, SizeExpr]
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A term whose sizes are not solved yet. `form` says which, `parts` are the constructor's arguments."""
+
+    form: str
+    parts: tuple[Any, ...]
+    depth: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A tensor. `axes` are all its axes in order; over the `virtual` ones its draft is constant and lacks them."""
+
+    draft: Draft
+    axes: AxisSizes
+    kind: Kind
+    span: Span
+    virtual: frozenset[str] = frozenset()
+
+    @property
+    def real_axes(self) -> dict[str, SizeExpr]:
+        return {axis: size for axis, size in self.axes.items() if axis not in self.virtual}
+
+    def at(self, span: Span) -> Value:
+        return replace(self, span=span)
+
+
+@dataclass(frozen=True, slots=True)
+class Static:
+    """`value` is a number, a string, None, a tuple of such, or a SizeExpr. `option` names the option it came from."""
+
+    value: Any
+    span: Span
+
+    def at(self, span: Span) -> Static:
+        return Static(self.value, span)
+
+
+@dataclass(frozen=True, slots=True)
+class Callee:
+    """A definition with the namespace it was written in, or a builtin (`definition` None)."""
+
+    name: str
+    span: Span
+    definition: tree.Definition | None = None
+    namespace: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Several:
+    """The results of a definition that returns more than one."""
+
+    values: tuple[Value | Static, ...]
+    span: Span
+
+
+Evaluated = Union[Value, Static, Callee, Several]
+
+
+def leaf(name: str, axes: AxisSizes) -> Draft:
+    return Draft("leaf", (name, tuple(axes.items())))
+
+
+def constant(number: bool | int | float | complex, span: Span, axes: AxisSizes | None = None) -> Value:
+    """A literal, over virtual `axes`."""
+    axes = dict(axes or {})
+    return Value(Draft("const", (number,)), axes, kind_of(number), span, frozenset(axes))
+
+
+def size_value(size: SizeExpr, span: Span) -> Value:
+    if size.value is not None:
+        return constant(size.value, span)
+    return Value(Draft("size", (size,)), {}, Kind.INT, span)
+
+
+def coordinates(axis: str, size: SizeExpr, span: Span) -> Value:
+    return Value(Draft("coord", (axis, size)), {axis: size}, Kind.INT, span)
+
+
+def unary(op: str, x: Draft) -> Draft:
+    return Draft("unary", (op, x), x.depth + 1)
+
+
+def binary(op: str, x: Draft, y: Draft) -> Draft:
+    return Draft("binary", (op, x, y), max(x.depth, y.depth) + 1)
+
+
+def reduction(op: str, x: Draft, axes: frozenset[str]) -> Draft:
+    return Draft("reduce", (op, x, axes), x.depth + 1)
+
+
+def primitive(op: str, attrs: Mapping[str, Any], operands: tuple[Draft, ...], axes: AxisSizes) -> Draft:
+    """Operands are leaves, literals or sizes; sizes in `attrs` are SizeExprs, at any depth of tuples."""
+    return Draft("primitive", (op, tuple(sorted(attrs.items())), operands, tuple(axes.items())))
+
+
+def build(draft: Draft, normal: Any) -> Any:
+    """The funsor term of a draft; `normal` gives the solved form of a size. Call inside `terms.building()`."""
+
+    def size(expr: SizeExpr) -> Size:
+        return Size(normal(expr))
+
+    def sized(axes: AxesOf) -> terms.Axes:
+        return tuple((axis, size(expr)) for axis, expr in axes)
+
+    def attribute(value: Any) -> Any:
+        if isinstance(value, SizeExpr):
+            return size(value)
+        return tuple(map(attribute, value)) if isinstance(value, tuple) else value
+
+    def operand(draft: Draft) -> terms.Operand:
+        if draft.form == "leaf":
+            return terms.Ref(draft.parts[0], sized(draft.parts[1]))
+        if draft.form == "size":
+            return terms.SizeRef(size(draft.parts[0]))
+        return terms.Literal(*terms.literal_key(draft.parts[0]))
+
+    def term(draft: Draft) -> Any:
+        parts = draft.parts
+        match draft.form:
+            case "leaf":
+                return terms.Leaf(parts[0], sized(parts[1]))
+            case "const":
+                return terms.literal(parts[0])
+            case "size":
+                solved = normal(parts[0])
+                return terms.SizeOf(Size(solved)) if solved.value is None else terms.literal(solved.value)
+            case "coord":
+                return terms.Coord(parts[0], size(parts[1]))
+            case "unary":
+                return terms.unary(parts[0], term(parts[1]))
+            case "binary":
+                return terms.binary(parts[0], term(parts[1]), term(parts[2]))
+            case "reduce":
+                return terms.reduction(parts[0], term(parts[1]), parts[2])
+        op, attrs, operands, axes = parts
+        local = sized(axes)
+        return terms.Primitive(
+            op, attribute(attrs), tuple(map(operand, operands)), local, tuple(axis for axis, _ in local)
+        )
+
+    return term(draft)
+
+
+@dataclass(slots=True)
+class Environment:
+    """The names that a definition's body sees. `axes` maps a name to the axis it stands for (a tuple: a star).
+
+    `sizes` holds the one size of each declared or introduced axis (by axis); `clashing` those that turned out to have
+    several. `zipped` are values that stand in for others while an entry is taken axis by axis.
+    """
+
+    namespace: Any
+    definition: tree.Definition
+    values: dict[str, Evaluated] = field(default_factory=dict)
+    undefined: dict[str, str] = field(default_factory=dict)
+    axes: dict[str, str | tuple[str, ...]] = field(default_factory=dict)
+    sizes: dict[str, SizeExpr] = field(default_factory=dict)
+    clashing: set[str] = field(default_factory=set)
+    used_axes: set[str] = field(default_factory=set)
