@@ -23,7 +23,10 @@ OPERATIONS: dict[str, OperationSpec] = {
         "operands of any number: the sum over the consumed axes of the product of all. `path` is the order of pairwise "
         "contractions, as opt_einsum's linear paths ((i, j), …) are (operands i, j are taken out, the result appended)",
     ),
-    "linear": OperationSpec((), "operands X, W, b: contract(X, W) + b, where b's axes are among those of W that stay"),
+    "linear": OperationSpec(
+        (), "operands X, W, b: contract(X, W) + b; b has exactly the result axes that W has, and X has none of them"
+    ),
+    "extreme": OperationSpec(("op",), "as reduce with op max or min, but no consumed axis is empty (the guards say so)"),
     "softmax": OperationSpec(("axes",), "operand X; over `axes` (positions) jointly; a row of -inf only gives 0"),
     "log_softmax": OperationSpec(("axes",), "operand X; X - logsumexp over `axes`"),
     "relu": OperationSpec((), "max(X, 0); gradient 0 at 0"),
@@ -46,21 +49,34 @@ OPERATIONS: dict[str, OperationSpec] = {
         "operands X, W[, b if bias]: sum over the consumed axes of W * windows of X (cross-correlation). space: for each "
         "space axis (X's own axis number, result position, kernel position, stride, dilation, before, after), the last two "
         "being zero padding; X's space axes are -1 in its Arg. Consumed axes other than kernels are input channels; axes "
-        "in X, W and the result are groups; in W and the result output channels; in X and the result batch",
+        "in X, W and the result are groups; in W and the result output channels; in X and the result batch. b has exactly "
+        "the result axes that W has. No axis of the convolution is empty, batch axes aside (the guards say so)",
     ),
     "pool": OperationSpec(
         ("op", "space"),
         "operand X; op max or mean over windows. space: (X's own axis number, result position, kernel size, stride, "
         "dilation, before, after) each; padding counts as -inf for max and as 0, counted, for mean; kernel axes are not in "
-        "the index space",
+        "the index space. Neither the result's space axes nor the kernels are empty; 2 * before <= kernel, before = after; "
+        "dilation is 1 for mean",
     ),
     "attention": OperationSpec(
         ("roles", "causal"),
         "operands as `roles` say: query, key, value[, mask][, allow][, scale]: contract(softmax(scale * contract(query, "
         "key) + mask), value). mask is added, allow is boolean (false: -inf), scale is a scalar (1 without it). Consumed "
-        "axes in query and key only are features; consumed axes in key and value are positions (the softmax's). causal: "
-        "positions after the query's are left out (top-left; one query axis and one position axis)",
+        "axes in query and key only are features; the other consumed ones, in key and value, are positions (the softmax's). "
+        "A result axis in value only is a value axis; one in query only is a query axis; all others are batch. causal: "
+        "empty, or the pair (a query axis, the one position axis) of which positions after the query's are left out "
+        "(aligned at the top left)",
     ),
-    "take": OperationSpec(("axis",), "operands X, I: X at its own axis number `axis` (-1 in its Arg) = I; I in range: proved"),
+    "take": OperationSpec(
+        ("axis", "fill"),
+        "operands X, I: X at its own axis number `axis` (-1 in its Arg) = I, integers. fill False: I is in range, proved; "
+        "fill True: 0 where I is out of range, negative or beyond the end. Other axes that X and I share are aligned",
+    ),
+    "put": OperationSpec(
+        ("axis",),
+        "operands X, I: the sum over the consumed axes of X where I, integers, equals the coordinate of the result axis at "
+        "position `axis`, which neither operand has; values of I out of range count nowhere (an index-add)",
+    ),
     "cast": OperationSpec(("kind",), "the operand as another kind"),
 }
