@@ -32,6 +32,73 @@ NAMES = _table()
 AXES = _table()
 SIZES = _table()
 ARGUMENTS = _table()
+SIZES_AT_CALL = _table(
+    Code(
+        "NL0481",
+        "a size that does not divide",
+        "A tensor's axis must be a multiple of another size, because the formula splits it or tiles it.",
+        "a call of `def f(X[layer]) = X[layer -> (heads = 8, key)]` with a tensor of size 12",
+        "Give a tensor whose axis is a multiple, or change the factor.",
+    ),
+    Code(
+        "NL0482",
+        "a size divided by 0",
+        "A size is found by dividing by another one, which is 0 for the tensors given.",
+        "a call of `def f(X[(a, b)], Y[a]) = …` with an empty tensor for `Y`",
+        "Give tensors whose axes are not empty.",
+    ),
+    Code(
+        "NL0483",
+        "an axis that is too short",
+        "A size is what is left of an axis when others are taken away, and less than nothing is left.",
+        "a call with a window longer than its axis",
+        "Give a longer tensor.",
+    ),
+    Code(
+        "NL0484",
+        "an axis that has not the size it must have",
+        "The signature fixes the size, or the sizes of other axes do.",
+        "a call of `def f(X[chans = 3]) = …` with a tensor whose axis has size 4",
+        "Give a tensor of that size, or change the signature.",
+    ),
+    Code(
+        "NL0485",
+        "two inputs disagree about the size of an axis",
+        "Axes of one name in the inputs have one size. The message shows both inputs and both sizes.",
+        "a call of `def f(Q[key], K[key]) = …` with tensors of 3 and of 4 elements",
+        "Check the order of the axes of both tensors; if the axes are different ones, give them different names.",
+    ),
+)
+ARGUMENTS_AT_CALL = _table(
+    Code(
+        "NL0581",
+        "a tensor with the wrong number of axes",
+        "A bare tensor carries exactly the axes that the signature states, in that order.",
+        "a call of `def f(Q[key], K[seq, key]) = …` with a vector for `K`",
+        "Give all axes; with extra axes, name them (see `named`).",
+    ),
+    Code(
+        "NL0582",
+        "an index that is out of range",
+        "An index computed from the data reads where the axis has no element.",
+        "a call of `def f(E[vocab], I[]) = E[vocab = I]` with an index that is not in 0 … |vocab|-1",
+        "Correct the index, or say what is read there: `E[vocab = I; fill = 0]`.",
+    ),
+    Code(
+        "NL0583",
+        "an input that is missing, or one that is not there",
+        "The call must give every input of the program that has no default, and no others.",
+        "a call of `def f(X[seq], Y[seq]) = …` with one tensor",
+        "Give the inputs that the message lists.",
+    ),
+    Code(
+        "NL0584",
+        "a value of the wrong kind",
+        "The operation has no meaning for this kind of number, such as a rounding of complex numbers.",
+        "a call of `def f(X[seq]) = floor(X)` with complex numbers",
+        "Take the real part, or give numbers of the other kind.",
+    ),
+)
 LIMITS = _table(
     Code(
         "NL0611",
@@ -79,4 +146,6 @@ LIMITS = _table(
     ),
 )
 
-CODES: dict[str, Code] = {**SYNTAX, **NAMES, **AXES, **SIZES, **ARGUMENTS, **LIMITS}
+CODES: dict[str, Code] = {
+    **SYNTAX, **NAMES, **AXES, **SIZES, **SIZES_AT_CALL, **ARGUMENTS, **ARGUMENTS_AT_CALL, **LIMITS,
+}  # fmt: skip

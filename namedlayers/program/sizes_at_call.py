@@ -1,0 +1,169 @@
+"""The sizes of a call: every symbol of a program from the shapes of its inputs, or the error that says what is wrong.
+
+In: a program and the shapes of its input tensors. Out: the integer of every symbol. What always holds: when this returns,
+every input has its rank and its sizes, and every check of the program holds. This is the slow and careful way, which
+the reference takes always and a compiled function only once its fast checks have failed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from namedlayers.errors import ArgumentError, AxisError, FormulaError, Label, SizeError, Span
+from namedlayers.program.program import Check, Input, Program, Recipe
+from namedlayers.program.size import SizeExpr, Symbol
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+def solve_sizes(program: Program, shapes: Shapes) -> dict[str, int]:
+    """The sizes of a call. Raises ArgumentError, SizeError or AxisError, as the first thing that is wrong asks."""
+    for given in program.inputs:
+        _check_rank(given, shapes[given.name])
+    sizes: dict[str, int] = {}
+    for recipe in program.recipes:
+        sizes[recipe.symbol] = _follow(program, recipe, shapes, sizes)
+    for given in program.inputs:
+        for axis in range(len(given.axes)):
+            _check_axis(program, given, axis, shapes, sizes)
+    for check in program.checks:
+        _check_condition(check, sizes)
+    return sizes
+
+
+def error_class(code: str) -> type[FormulaError]:
+    """The class of a call's error, by the range of its code."""
+    return _CLASSES.get(code[:4], FormulaError)
+
+
+_CLASSES: dict[str, type[FormulaError]] = {"NL03": AxisError, "NL04": SizeError, "NL05": ArgumentError}
+
+
+# --- the steps --------------------------------------------------------------------------------------------------------
+
+
+def _check_rank(given: Input, shape: tuple[int, ...]) -> None:
+    if len(shape) == len(given.axes):
+        return
+    axes = ", ".join(name for name, _ in given.axes)
+    wanted = f"{_count(len(given.axes))} [{axes}]" if given.axes else "no axes"
+    raise ArgumentError(
+        "NL0581",
+        f"`{given.name}` has {wanted}, but the tensor given has {_count(len(shape))}: its shape is {_tuple(shape)}",
+        Label(given.span, f"`{given.name}` has {wanted}"),
+        hint="" if len(shape) < len(given.axes) else "extra axes are matched by name: see `named`",
+    )
+
+
+def _follow(program: Program, recipe: Recipe, shapes: Shapes, sizes: Mapping[str, int]) -> int:
+    given = _input(program, recipe.input)
+    name, _ = given.axes[recipe.axis]
+    found = shapes[recipe.input][recipe.axis]
+    rest, factor = recipe.rest.evaluate(sizes), recipe.factor.evaluate(sizes)
+    labels = (Label(_place(program, recipe), f"axis `{name}` has size {found} here"), *recipe.labels[1:])
+    if factor == 0:
+        raise SizeError("NL0482", f"the size {recipe.factor} that axis `{name}` is divided by is 0", *labels)
+    whole, over = divmod(found - rest, factor)
+    if over:
+        minus = f" less {_valued(recipe.rest, rest)}" if rest else ""
+        raise SizeError(
+            "NL0481",
+            f"axis `{name}` of `{given.name}` has size {found}, which{minus} is not a multiple of "
+            f"{_valued(recipe.factor, factor)}",
+            *labels,
+        )
+    if whole < 0:
+        raise SizeError(
+            "NL0483",
+            f"axis `{name}` of `{given.name}` has size {found}, which is less than {_valued(recipe.rest, rest)}",
+            *labels,
+        )
+    return whole
+
+
+def _check_axis(program: Program, given: Input, axis: int, shapes: Shapes, sizes: Mapping[str, int]) -> None:
+    name, expected = given.axes[axis]
+    found, wanted = shapes[given.name][axis], _evaluate(expected, sizes, Label(given.span))
+    if found == wanted:
+        return
+    here = Label(given.span, f"axis `{name}` has size {found} here")
+    origin = _origin(program, expected)
+    if origin is None:
+        shown = _valued(expected, wanted)
+        raise SizeError("NL0484", f"axis `{name}` of `{given.name}` must have size {shown}, but has size {found}", here)
+    other = origin.input
+    (other_name, _) = _input(program, other).axes[origin.axis]
+    message = (
+        f"axis `{name}` has size {wanted} in `{other}` and size {found} in `{given.name}`"
+        if name == other_name
+        else f"axis `{name}` of `{given.name}` must be as long as axis `{other_name}` of `{other}`, {wanted}, but has "
+        f"size {found}"
+    )
+    there = Label(_place(program, origin), f"axis `{other_name}` has size {wanted} here")
+    raise SizeError("NL0485", message, here, there)
+
+
+def _check_condition(check: Check, sizes: Mapping[str, int]) -> None:
+    try:
+        if check.holds(sizes):
+            return
+        left, right = check.left.evaluate(sizes), check.right.evaluate(sizes)
+    except ZeroDivisionError:
+        raise _division(check.labels) from None
+    message = check.message.format_map(_Shown({"left": left, "right": right, **sizes}))
+    raise error_class(check.code)(check.code, message, *check.labels, hint=check.hint)
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _input(program: Program, name: str) -> Input:
+    return next(given for given in program.inputs if given.name == name)
+
+
+def _place(program: Program, recipe: Recipe) -> Span:
+    return recipe.labels[0].span if recipe.labels else _input(program, recipe.input).span
+
+
+def _origin(program: Program, size: SizeExpr) -> Recipe | None:
+    """The recipe that reads `size` off an axis, if it is one symbol that some axis has."""
+    symbol = _only_symbol(size)
+    return next((r for r in program.recipes if r.symbol == symbol and r.factor == 1 and r.rest == 0), None)
+
+
+def _only_symbol(size: SizeExpr) -> str | None:
+    match size.terms:
+        case (((Symbol(name),), 1),):
+            return name
+    return None
+
+
+def _evaluate(size: SizeExpr, sizes: Mapping[str, int], *labels: Label) -> int:
+    try:
+        return size.evaluate(sizes)
+    except ZeroDivisionError:
+        raise _division(labels) from None
+
+
+def _division(labels: tuple[Label, ...]) -> SizeError:
+    return SizeError("NL0482", "a size is divided by a size that is 0", *labels)
+
+
+def _valued(size: SizeExpr, value: int) -> str:
+    """`12`, or `|heads| * |key| = 12`."""
+    return str(value) if size.value is not None else f"{size} = {value}"
+
+
+def _count(axes: int) -> str:
+    return "no axes" if axes == 0 else "1 axis" if axes == 1 else f"{axes} axes"
+
+
+def _tuple(shape: tuple[int, ...]) -> str:
+    return f"({', '.join(map(str, shape))})"
+
+
+class _Shown(dict):
+    """What a message may contain; a symbol that is not there is shown as the size that it names."""
+
+    def __missing__(self, key: str) -> str:
+        return f"|{key}|"
