@@ -63,7 +63,7 @@ class FormulaError(Exception):
     """
 
     def __init__(self, code: str, message: str, *labels: Label, hint: str = "") -> None:
-        super().__init__(code, message)
+        super().__init__(f"{code}: {message}")  # one argument: SyntaxError takes a second one apart
         self.code = code
         self.message = message
         self.labels = labels
@@ -84,6 +84,11 @@ class FormulaSyntaxError(FormulaError, SyntaxError):
     """The text is not a formula."""
 
     __str__ = FormulaError.__str__
+
+    @property
+    def msg(self) -> str:
+        """The whole report: a traceback shows this, and not `str()`, of a SyntaxError."""
+        return render(self)
 
 
 class UnknownNameError(FormulaError, NameError):
@@ -131,7 +136,7 @@ def _excerpt(label: Label, main: bool) -> list[str]:
     stop = len(text) if stop < 0 else stop
     # A very long line is shown around its span only.
     first = max(start, span.start - _LONGEST // 2) if stop - start > _LONGEST else start
-    line = text[first:stop][:_LONGEST].replace("\t", " ").rstrip()
+    line = _printable(text[first:stop][:_LONGEST].rstrip())
     gutter = " " * len(str(span.line))
     before = _width(text[first : span.start])
     under = max(1, _width(text[span.start : max(span.start, min(span.end, stop, first + _LONGEST))]))
@@ -141,6 +146,11 @@ def _excerpt(label: Label, main: bool) -> list[str]:
         f"{span.line} | {line}",
         f"{gutter} | {' ' * before}{mark}",
     ]
+
+
+def _printable(text: str) -> str:
+    """`text` with what a terminal cannot show (controls, halves of surrogate pairs) replaced, each by one column."""
+    return "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in text)
 
 
 def _width(text: str) -> int:

@@ -1,0 +1,52 @@
+"""Text to tree.
+
+In: a text. Out: its `Module`, or a `FormulaSyntaxError`; nothing else is raised, whatever the text. Every node's span
+points into the text as the user wrote it.
+"""
+
+from __future__ import annotations
+
+from lark import Token, Tree, UnexpectedToken
+
+from namedlayers.errors import FormulaSyntaxError, Label, Source, Span
+from namedlayers.syntax.builder import build
+from namedlayers.syntax.diagnose import diagnose
+from namedlayers.syntax.grammar import grammar
+from namedlayers.syntax.lexing import Scan, scan
+from namedlayers.syntax.limits import check_depth, check_length
+from namedlayers.syntax.tree import Module
+
+
+def parse(text: str, name: str = "<formula>") -> Module:
+    """The tree of a text; `name` is what errors call it.
+
+    >>> module = parse("def double(X) = 2 * X")
+    >>> module.items[0].name, module.items[0].body[0].values
+    ('double', (Binary(op='*', left=Number(value=2), right=Name(name='X')),))
+    """
+    source = Source(text, name)
+    check_length(source)
+    scanned = scan(source)
+    module = build(_parsed(scanned), source, tuple(scanned.comments))
+    check_depth(module)
+    return module
+
+
+def _parsed(scanned: Scan) -> Tree[Token]:
+    """The parse tree, or what the first token that does not fit is a sign of."""
+    session = grammar().parse_interactive("")
+    for at, token in enumerate(scanned.tokens):
+        try:
+            session.feed_token(token)
+        except UnexpectedToken:
+            raise diagnose(scanned, at, session.accepts()) from None
+    if scanned.error:
+        raise scanned.error
+    if not scanned.tokens:
+        raise FormulaSyntaxError(
+            "NL0101",
+            "the text holds no definition",
+            Label(Span(scanned.source, 0, 0)),
+            hint="a formula begins with `def name(inputs) = …` or `layer name(inputs):`",
+        )
+    return session.feed_eof(scanned.tokens[-1])
