@@ -144,6 +144,13 @@ LIMITS = _table(
         "`namedlayers run f.nl --input X=x.npy -o out.npy` where f has two results",
         "Write .npz for several results, .pt for any kind of number.",
     ),
+    Code(
+        "NL0617",
+        "an argument of the command line that does not fit",
+        "An input, option or size is given twice, or an error code that is asked for is not in the list.",
+        "`namedlayers run f.nl --input X=a.npy --input X=b.npy`",
+        "Give each once; `namedlayers explain` lists the codes.",
+    ),
 )
 
 CODES: dict[str, Code] = {
