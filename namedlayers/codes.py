@@ -68,6 +68,13 @@ SIZES_AT_CALL = _table(
         "a call of `def f(Q[key], K[key]) = …` with tensors of 3 and of 4 elements",
         "Check the order of the axes of both tensors; if the axes are different ones, give them different names.",
     ),
+    Code(
+        "NL0486",
+        "an empty axis that needs an element",
+        "The largest of no elements has no coordinate, and an empty axis cannot be padded with its own elements.",
+        "a call of `def f(X[seq]) = argmax[seq](X)` with an empty tensor",
+        "Give a tensor that is not empty along this axis.",
+    ),
 )
 ARGUMENTS_AT_CALL = _table(
     Code(
@@ -97,6 +104,27 @@ ARGUMENTS_AT_CALL = _table(
         "The operation has no meaning for this kind of number, such as a rounding of complex numbers.",
         "a call of `def f(X[seq]) = floor(X)` with complex numbers",
         "Take the real part, or give numbers of the other kind.",
+    ),
+    Code(
+        "NL0585",
+        "an integer divided by 0",
+        "`//` and `%` of integers have no result where the divisor is 0; those of reals give inf or nan.",
+        "a call of `def f(I[seq], J[seq]) = I // J` with a 0 in `J`",
+        "Keep the divisor away from 0, or make it a real: `I // (1.0 * J)`.",
+    ),
+    Code(
+        "NL0586",
+        "linear algebra without a result",
+        "The matrix is singular, or not positive definite, so that it has no inverse, solution or Cholesky factor.",
+        "a call of `def f(A[i, j]) = inv[i, j](A)` with a matrix of zeros",
+        "Give a matrix that has a result, for example after adding a small multiple of `eye[i, j]`.",
+    ),
+    Code(
+        "NL0587",
+        "an integer that is too large",
+        "Integers have 64 bits.",
+        "`def f(X[seq]) = X + 10000000000000000000000`",
+        "Write a real number: `1e22`.",
     ),
 )
 LIMITS = _table(
