@@ -1,0 +1,59 @@
+"""A graph as a table: one line a node, with its axes, its operands, the rule that made it and what it computes.
+
+In: an `fx.GraphModule` as `emit` makes them. Out: text. What always holds: on anything but a terminal the text depends
+on the graph alone, not on a width or on colours.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import TextIO
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from torch import fx
+
+COLUMNS = ("value", "axes", "operation", "operands", "rule", "computes")
+_STYLES = ("bold", "cyan", "", "", "magenta", "dim")
+_UNBOUNDED = 100_000
+
+
+def graph_table(module: fx.GraphModule, terminal: TextIO | None = None) -> str:
+    """The nodes of a graph in order; given a terminal, in its width and colours."""
+    table = Table(*COLUMNS, box=None, pad_edge=False, header_style="bold underline")
+    for column, style in zip(table.columns, _STYLES, strict=True):
+        column.style = style
+        column.overflow = "fold"
+    for node in module.graph.nodes:
+        # `Text` keeps rich from reading `[seq]` as markup.
+        table.add_row(*(Text(cell) for cell in _row(node)))
+    return _rendered(table, terminal)
+
+
+def _row(node: fx.Node) -> tuple[str, ...]:
+    axes = node.meta.get("axes")
+    return (
+        node.name,
+        "" if axes is None else f"[{', '.join(axes)}]",
+        node.op if node.op in ("placeholder", "output") else _target(node),
+        ", ".join([*map(str, node.args), *(f"{name}={value}" for name, value in node.kwargs.items())]),
+        str(node.meta.get("rule") or ""),
+        str(node.meta.get("text") or ""),
+    )
+
+
+def _target(node: fx.Node) -> str:
+    """The operation as torch's documentation calls it, as far as the function itself knows."""
+    target = node.target
+    return target if isinstance(target, str) else getattr(target, "__name__", str(target))
+
+
+def _rendered(table: Table, terminal: TextIO | None) -> str:
+    page = io.StringIO()
+    if terminal is None:
+        console = Console(file=page, width=_UNBOUNDED, color_system=None, force_terminal=False, legacy_windows=False)
+    else:
+        console = Console(file=page, width=Console(file=terminal).width, force_terminal=True)
+    console.print(table, crop=False)
+    return "\n".join(line.rstrip() for line in page.getvalue().splitlines())
