@@ -84,7 +84,7 @@ class Builder:
         with terms.building():
             return terms.SizeOf(Size(size))
 
-    def primitive(self, op: str, operands: tuple[Any, ...], axes: str, *, names: str | None = None,
+    def primitive(self, op: str, operands: tuple[Any, ...], axes: str, /, *, names: str | None = None,
                   sizes: dict[str, Any] | None = None, **attrs: Any) -> Funsor:
         """Operands are `ref`s, numbers and sizes; `axes` are the result's, of sizes `sizes` or named like them."""
         sizes = sizes or {}

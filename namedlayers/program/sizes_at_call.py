@@ -1,6 +1,6 @@
 """The sizes of a call: every symbol of a program from the shapes of its inputs, or the error that says what is wrong.
 
-In: a program and the shapes of its input tensors. Out: the integer of every symbol. What always holds: when this returns,
+In: a program and the shapes of its inputs. Out: the integer of every symbol. What always holds: when this returns,
 every input has its rank and its sizes, and every check of the program holds. This is the slow and careful way, which
 the reference takes always and a compiled function only once its fast checks have failed.
 """

@@ -231,7 +231,14 @@ _KINDS = {
 
 
 def _inputs(axes: Axes) -> OrderedDict:
-    return OrderedDict((name, Bint[size]) for name, size in axes)
+    return OrderedDict((name, Bint[_Length(size)]) for name, size in axes)
+
+
+class _Length(Size):
+    """The size of an axis: >= 0 by the checks of its program, which is all that `Bint` asks."""
+
+    def __ge__(self, other: int) -> bool:
+        return (isinstance(other, int) and not isinstance(other, Size) and other == 0) or super().__ge__(other)
 
 
 def _renamed(axes: Axes, subs: tuple) -> Axes:

@@ -1,7 +1,7 @@
 """Arrays with named axes, and the element types that the reference computes with.
 
 In: numpy arrays and axis names. Out: `Named`, which aligns by name. What always holds: the axes of a `Named` are
-distinct and as many as the array has; booleans are `bool`, integers `int64`, reals and complex numbers of the precision chosen.
+distinct and as many as the array has; booleans are `bool`, integers `int64`, reals and complex of the precision chosen.
 """
 
 from __future__ import annotations
