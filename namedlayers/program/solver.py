@@ -77,10 +77,10 @@ class Solver:
             if difference.value is None:
                 self.checks.append(check)
 
-    def divide(self, size: SizeExpr, by: SizeExpr, check: Check) -> SizeExpr:
+    def divide(self, size: SizeExpr, by: SizeExpr, check: Check, hint: str = "part") -> SizeExpr:
         """`size / by`, which must be exact: where a symbol of `size` can be replaced so that it is, it is replaced.
 
-        `check` says `size % by == 0`.
+        `check` says `size % by == 0`; a new symbol for the quotient is named after `hint`.
         """
         size, by = self.normal(size), self.normal(by)
         exact = size.quotient(by)
@@ -88,8 +88,7 @@ class Solver:
             return exact
         if size.value is not None and by.value is not None:
             raise failure(check, size % by, const(0))
-        hint = next((a.name for m, _ in size.terms for a in m if isinstance(a, Symbol)), "part")
-        part = self.fresh(f"{hint}_part", check.labels[0])
+        part = self.fresh(hint, check.labels[0])
         whole = Check(size, "==", by * part, check.code, check.message, check.labels, check.hint)
         if self._solve(size - by * part, whole):
             return self.normal(part)

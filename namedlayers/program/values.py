@@ -169,8 +169,9 @@ def build(draft: Draft, normal: Any) -> Any:
 class Environment:
     """The names that a definition's body sees. `axes` maps a name to the axis it stands for (a tuple: a star).
 
-    `sizes` holds the one size of each declared or introduced axis (by axis); `clashing` those that turned out to have
-    several. `zipped` are values that stand in for others while an entry is taken axis by axis.
+    `sizes` holds the one size of each axis (by axis), `clashing` those that turned out to have several, `declared` those
+    that the signature names: these have one size in the whole definition. `undefined` are names that only one branch of
+    an `if` assigned, with the reason in words.
     """
 
     namespace: Any
@@ -180,4 +181,5 @@ class Environment:
     axes: dict[str, str | tuple[str, ...]] = field(default_factory=dict)
     sizes: dict[str, SizeExpr] = field(default_factory=dict)
     clashing: set[str] = field(default_factory=set)
+    declared: set[str] = field(default_factory=set)
     used_axes: set[str] = field(default_factory=set)

@@ -1,0 +1,122 @@
+"""The brackets and parentheses of a call, taken apart.
+
+In: a call. Out: its axes, data and options. What always holds: what a call gives and the callee does not know is an
+error, and so is what the callee needs and the call does not give.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from namedlayers.errors import ArgumentError, AxisError, Label, near_miss
+from namedlayers.program.context import Context
+from namedlayers.program.size import SizeExpr
+from namedlayers.program.stars import unzip
+from namedlayers.program.values import Callee, Environment, Static, Value
+from namedlayers.syntax import tree
+
+REQUIRED = object()
+"""Stands where an option has no default."""
+
+Bracket = tree.Axis | tree.Group
+
+
+def bracket_items(call: tree.Call) -> list[Bracket]:
+    """The brackets in order: `[a, b -> c = 3]` is a, b, c, the size standing with its axis."""
+    items: list[Bracket] = []
+    for entry in call.entries or ():
+        ends = [part for part in (entry.source, entry.target) if part is not None]
+        if entry.value is not None:
+            last = ends[-1]
+            if isinstance(last, tree.Group) or isinstance(entry.value, tree.Slice):
+                raise AxisError("NL0314", "a size is given to one axis, as an integer", Label(entry.span))
+            ends[-1] = tree.Axis(entry.span, last.name, last.star, entry.value)
+        items += ends
+    return items
+
+
+def existing_axes(ctx: Context, callee: Callee, call: tree.Call, env: Environment, count: int | None = None) -> list[str]:
+    """The axes between the brackets, all of which exist; `count` of them if it is given."""
+    if call.entries is None:
+        raise AxisError(
+            "NL0315", f"`{callee.name}` needs its axes", Label(call.function.span),
+            hint=f"name them: `{callee.name}[…](…)`",
+        )  # fmt: skip
+    axes = [axis for node in flat(call) for axis in ctx.axis(node, env)]
+    for k, axis in enumerate(axes):
+        if axis in axes[:k]:
+            raise AxisError("NL0303", f"{ctx.shown([axis])} is named twice", Label(call.span))
+    if count is not None and len(axes) != count:
+        raise wrong_count(callee, call, len(axes), count)
+    return axes
+
+
+def flat(call: tree.Call) -> list[tree.Axis]:
+    """The bracket items, none of which may be a group."""
+    found = []
+    for item in bracket_items(call):
+        if isinstance(item, tree.Group):
+            raise AxisError("NL0314", "a group of axes is not needed here", Label(item.span))
+        found.append(item)
+    return found
+
+
+def wrong_count(callee: Callee, call: tree.Call, given: int, wanted: int | str) -> AxisError:
+    return AxisError("NL0316", f"`{callee.name}` takes {wanted} {'axis' if wanted == 1 else 'axes'}, not {given}", Label(call.span))
+
+
+def take(
+    ctx: Context, callee: Callee, call: tree.Call, env: Environment, data: int, options: Mapping[str, Any] | None = None
+) -> tuple[list[Value], dict[str, Any]]:
+    """`data` positional tensors (-1: one or more) and the options' evaluated values, defaults filled in."""
+    tensors = [ctx.value(ctx.evaluate(arg.value, env), arg.value.span) for arg in call.args if arg.name is None]
+    if len(tensors) != data and not (data == -1 and tensors):
+        wanted = "one or more values" if data == -1 else f"{data} {'value' if data == 1 else 'values'}"
+        raise ArgumentError("NL0223", f"`{callee.name}` takes {wanted}, not {len(tensors)}", Label(call.span))
+    known = dict(options or {})
+    positional = list(known)
+    given: dict[str, Any] = {}
+    rest = [a for a in call.args if a.name is not None] + [*call.options, *call.settings]
+    for k, arg in enumerate(rest):
+        name = arg.name if arg.name is not None else positional[k] if k < len(positional) else None
+        if name not in known:
+            raise ArgumentError(
+                "NL0219", f"`{callee.name}` has no option `{arg.name or arg.value.span.text}`", Label(arg.span),
+                hint=near_miss(arg.name or "", known) or (f"its options are {', '.join(known)}" if known else "it has none"),
+            )  # fmt: skip
+        if name in given:
+            raise ArgumentError("NL0224", f"`{name}` is given twice", Label(arg.span))
+        given[name] = along_stars(ctx, arg.value, call, env)
+    for name, default in known.items():
+        if name not in given:
+            if default is REQUIRED:
+                raise ArgumentError("NL0225", f"`{callee.name}` needs `{name}`", Label(call.span))
+            given[name] = Static(default, call.span)
+    return tensors, given
+
+
+def along_stars(ctx: Context, expr: tree.Expr, call: tree.Call, env: Environment) -> Any:
+    """An option's value; where it names a star, or the call's brackets have one, a tuple along it."""
+    starred = [item for item in bracket_items(call) if isinstance(item, tree.Axis) and item.star]
+    environments = unzip(ctx, expr, env)
+    if environments[0] is env or not starred:
+        return ctx.evaluate(expr, env)
+    return Static(tuple(ctx.static(expr, inner, "an option along axes") for inner in environments), expr.span)
+
+
+def size_option(ctx: Context, value: Any, name: str) -> SizeExpr:
+    """An option that is a size."""
+    return ctx.size_value(static_option(ctx, value, name), value.span, f"`{name}`")
+
+
+def static_option(ctx: Context, value: Any, name: str) -> Any:
+    """The value of an option that must be known while compiling."""
+    return ctx.known(value, value.span, f"`{name}`")
+
+
+def per_axis(value: Any, count: int) -> list[Any]:
+    """An option along `count` axes: a tuple of that length item by item, anything else for each."""
+    if isinstance(value, tuple) and len(value) == count:
+        return list(value)
+    return [value] * count

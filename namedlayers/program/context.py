@@ -1,0 +1,387 @@
+"""What is shared while one program is elaborated: names, axes, sizes, statements.
+
+In: values. Out: values, and the list of statements. What always holds: values that meet along an axis have one size
+there (or an error shows both); operands of primitives are let-bound; names of statements and of axes are unique.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from namedlayers.errors import ArgumentError, AxisError, FormulaError, FormulaSyntaxError, Label, SizeError, Span, near_miss
+from namedlayers.program import values as v
+from namedlayers.program.kinds import orders, result_kind
+from namedlayers.program.program import Check, Kind
+from namedlayers.program.size import SizeExpr, const
+from namedlayers.program.solver import Solver
+from namedlayers.program.spec import NeedsStatic
+from namedlayers.program.values import AxisSizes, Callee, Draft, Environment, Evaluated, Several, Static, Value
+from namedlayers.syntax import tree
+
+DEEPEST_TERM = 40
+"""Terms that are nested deeper are cut by a let: whatever walks them may recurse."""
+
+MOST_STATEMENTS = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class DraftStatement:
+    name: str
+    axes: AxisSizes
+    kind: Kind
+    draft: Draft
+    span: Span
+    within: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Context:
+    """`evaluate` and `run` are the elaborator's own functions, for those that it calls and that call it back."""
+
+    evaluate: Callable[[tree.Expr, Environment], Evaluated]
+    run: Callable[[tuple[tree.Statement, ...], Environment], Evaluated | None]
+    solver: Solver = field(default_factory=Solver)
+    statements: dict[str, DraftStatement] = field(default_factory=dict)
+    scalars: set[str] = field(default_factory=set)
+    names: set[str] = field(default_factory=set)
+    axes: set[str] = field(default_factory=set)
+    display: dict[str, str] = field(default_factory=dict)
+    within: tuple[str, ...] = ()
+    calling: tuple[tree.Definition, ...] = ()
+
+    # --- names --------------------------------------------------------------------------------------------------------
+
+    def new_name(self, hint: str) -> str:
+        name = _unique(hint, self.names | self.axes if hint in self.names else self.names)
+        self.names.add(name)
+        return name
+
+    def new_axis(self, hint: str) -> str:
+        axis = _unique(hint, self.axes)
+        self.axes.add(axis)
+        self.display[axis] = hint
+        return axis
+
+    def shown(self, axes: Iterable[str]) -> str:
+        """Axes as messages name them: `` `key` and `seq` ``."""
+        listed = [f"`{self.display.get(axis, axis)}`" for axis in axes]
+        return " and ".join(listed) if len(listed) < 3 else ", ".join(listed[:-1]) + f" and {listed[-1]}"
+
+    def axes_of(self, value: Value) -> str:
+        """What axes a value has, in words."""
+        return f"has {self.shown(value.axes)}" if value.axes else "has no axes"
+
+    # --- statements ---------------------------------------------------------------------------------------------------
+
+    def let(self, value: Value, hint: str, span: Span | None = None) -> Value:
+        """The same value as a leaf; leaves, literals and sizes are left as they are."""
+        if value.draft.form in ("leaf", "const", "size"):
+            return value
+        if len(self.statements) >= MOST_STATEMENTS:
+            raise FormulaSyntaxError(
+                "NL0604", f"the formula makes more than {MOST_STATEMENTS} statements", Label(value.span)
+            )
+        name = self.new_name(hint)
+        span = span or value.span
+        axes = value.real_axes
+        self.statements[name] = DraftStatement(name, axes, value.kind, value.draft, span, self.within)
+        return replace(value, draft=v.leaf(name, axes))
+
+    def operand(self, value: Value, hint: str = "t") -> Draft:
+        return self.let(value, hint).draft
+
+    def materialise(self, value: Value, axes: Iterable[str]) -> Value:
+        """The value with these of its axes made real where they were virtual."""
+        wanted = {a: value.axes[a] for a in value.axes if a in value.virtual and a in set(axes)}
+        if not wanted:
+            return value
+        operand = self.let(value, "t")
+        real = {a: s for a, s in value.axes.items() if a in wanted or a not in value.virtual}
+        draft = v.primitive("expand", {"axes": tuple(wanted.items())}, (operand.draft,), real)
+        return replace(value, draft=draft, virtual=value.virtual - frozenset(wanted))
+
+    def input_of(self, value: Value) -> str | None:
+        """The input that a value is, if it is one as it came in."""
+        name = value.draft.parts[0] if value.draft.form == "leaf" else None
+        return name if name is not None and name not in self.statements else None
+
+    # --- where values meet --------------------------------------------------------------------------------------------
+
+    def meet(self, values: Iterable[Value]) -> dict[str, SizeExpr]:
+        """The union of the axes, in order of first appearance; a common axis must have one size."""
+        union: dict[str, SizeExpr] = {}
+        first: dict[str, Value] = {}
+        for value in values:
+            for axis, size in value.axes.items():
+                if axis in union:
+                    self.same_size(axis, union[axis], size, first[axis].span, value.span)
+                else:
+                    union[axis], first[axis] = size, value
+        return union
+
+    def same_size(self, axis: str, left: SizeExpr, right: SizeExpr, one: Span, other: Span) -> None:
+        if left is right:
+            return
+        shown = self.display.get(axis, axis)
+        labels = (Label(other, f"`{shown}` here is {self.solver.normal(right)}"),) * (one != other)
+        self.solver.require(
+            Check(
+                left, "==", right, "NL0402", f"axis `{shown}` has size {{left}} on one side and {{right}} on the other",
+                (Label(one, f"`{shown}` here is {self.solver.normal(left)}"), *labels),
+            )
+        )  # fmt: skip
+
+    def unary(self, op: str, value: Value, span: Span) -> Value:
+        self._check_order(op, (value,), span)
+        kind = result_kind(op, (value.kind,))
+        return self._cut(replace(value, draft=v.unary(op, value.draft), kind=kind, span=span))
+
+    def binary(self, op: str, left: Value, right: Value, span: Span) -> Value:
+        self._check_order(op, (left, right), span)
+        axes = self.meet((left, right))
+        virtual = frozenset(axes) - left.real_axes.keys() - right.real_axes.keys()
+        kind = result_kind(op, (left.kind, right.kind))
+        return self._cut(Value(v.binary(op, left.draft, right.draft), axes, kind, span, virtual))
+
+    def reduce(self, op: str, value: Value, axes: Iterable[str], span: Span) -> Value:
+        """The reduction over `axes`, all of which the value has."""
+        gone = frozenset(axes)
+        self._check_order(op, (value,), span)
+        value = self.materialise(value, gone)
+        left = {a: s for a, s in value.axes.items() if a not in gone}
+        kind = result_kind(op, (value.kind,))
+        draft = v.reduction(op, value.draft, gone)
+        if not gone and kind is not value.kind:  # sum[](A) of booleans counts them all the same
+            return replace(value, span=span)
+        return self._cut(Value(draft, left, kind, span, value.virtual))
+
+    def primitive(
+        self,
+        op: str,
+        operands: tuple[Value, ...],
+        axes: AxisSizes,
+        span: Span,
+        attrs: Mapping[str, Any] | None = None,
+        *,
+        kind: Kind | None = None,
+        hint: str = "t",
+    ) -> Value:
+        """A let-bound primitive. Axes of operands that are virtual and in `axes` stay virtual."""
+        self._check_order(op, operands, span)
+        real = {a for o in operands for a in o.real_axes}
+        mentioned = _names_in(attrs)
+        virtual = frozenset(a for a in axes if a not in real and any(a in o.virtual for o in operands) and a not in mentioned)
+        drafts = tuple(self.operand(o) for o in operands)
+        own = {a: s for a, s in axes.items() if a not in virtual}
+        kind = kind or result_kind(op, [o.kind for o in operands])
+        return self.let(Value(v.primitive(op, attrs or {}, drafts, own), dict(axes), kind, span, virtual), hint)
+
+    def _cut(self, value: Value) -> Value:
+        return self.let(value, "t") if value.draft.depth > DEEPEST_TERM else value
+
+    def _check_order(self, op: str, operands: tuple[Value, ...], span: Span) -> None:
+        if orders(op):
+            for value in operands:
+                if value.kind is Kind.COMPLEX:
+                    raise ArgumentError("NL0211", "complex numbers have no order", Label(span), Label(value.span, "complex"))
+
+    # --- axes in an environment ---------------------------------------------------------------------------------------
+
+    def axis(self, node: tree.Axis, env: Environment) -> tuple[str, ...]:
+        """The axes that a name stands for: one, or those of a star. An unknown name is an error."""
+        found = env.axes.get(node.name)
+        if found is None:
+            raise AxisError(
+                "NL0302", f"there is no axis `{node.name}` here", Label(node.span),
+                hint=near_miss(node.name, env.axes) or self._known_axes(env),
+            )  # fmt: skip
+        env.used_axes.add(node.name)
+        if isinstance(found, tuple) != node.star:
+            raise AxisError(
+                "NL0309",
+                f"`{node.name}` stands for {'several axes' if isinstance(found, tuple) else 'one axis'}",
+                Label(node.span),
+                hint=f"write `*{node.name}`" if isinstance(found, tuple) else f"write `{node.name}` without the star",
+            )
+        return found if isinstance(found, tuple) else (found,)
+
+    def introduce(self, node: tree.Axis, env: Environment, size: SizeExpr | None = None) -> str:
+        """The axis of a name, made new where the environment does not know it; a size given becomes an equation."""
+        if node.star:
+            self.axis(node, env)
+            raise AxisError("NL0309", f"`*{node.name}` stands for several axes; one is needed here", Label(node.span))
+        env.used_axes.add(node.name)
+        found = env.axes.get(node.name)
+        if isinstance(found, tuple):
+            self.axis(node, env)
+        if found is None:
+            found = env.axes[node.name] = self.new_axis(node.name)
+        assert isinstance(found, str)
+        if size is None and node.size is not None:
+            size = self.size(node.size, env)
+        if size is not None:
+            if found in env.declared and found in env.sizes:
+                self.solver.require(
+                    Check(
+                        env.sizes[found], "==", size, "NL0403",
+                        f"axis `{node.name}` has size {{left}}, not {{right}}", (Label(node.span),),
+                    )
+                )  # fmt: skip
+            else:
+                self.record(found, size, env)
+        return found
+
+    def record(self, axis: str, size: SizeExpr, env: Environment) -> None:
+        """Note the size that a computed value has along an axis, for `|axis|` of axes that are not declared."""
+        if axis in env.declared and axis in env.sizes:
+            return
+        known = env.sizes.get(axis)
+        if known is None:
+            env.sizes[axis] = size
+        elif self.solver.normal(known) != self.solver.normal(size):
+            env.clashing.add(axis)
+
+    def size_of(self, node: tree.Axis, env: Environment) -> SizeExpr:
+        """`|axis|`; of a star, the product."""
+        product = const(1)
+        for axis in self.axis(node, env):
+            if axis in env.clashing:
+                raise SizeError(
+                    "NL0404", f"axis `{node.name}` has different sizes in different values", Label(node.span),
+                    hint=f"ask for one value's: `size[{node.name}](…)`",
+                )  # fmt: skip
+            if axis not in env.sizes:
+                env.sizes[axis] = self.solver.fresh(node.name, Label(node.span, f"the size of `{node.name}` is used here"))
+                env.declared.add(axis)
+            product = product * env.sizes[axis]
+        return self.solver.normal(product)
+
+    # --- static values ------------------------------------------------------------------------------------------------
+
+    def value(self, found: Evaluated, span: Span) -> Value:
+        """An evaluated expression as a tensor. Raises FormulaError for strings, definitions and several results."""
+        if isinstance(found, Value):
+            return found
+        if isinstance(found, Static):
+            number = found.value
+            if isinstance(number, SizeExpr):
+                return v.size_value(self.solver.normal(number), span)
+            if isinstance(number, (bool, int, float, complex)):
+                return v.constant(self._fitting(number, span), span)
+            what = "a string" if isinstance(number, str) else "a tuple" if isinstance(number, tuple) else "nothing"
+            raise ArgumentError("NL0212", f"{what} is not a value to compute with", Label(span))
+        if isinstance(found, Several):
+            raise ArgumentError(
+                "NL0213", f"this gives {len(found.values)} results where one is needed", Label(span),
+                hint="take them apart: `a, b = …`",
+            )  # fmt: skip
+        raise ArgumentError(
+            "NL0214", f"`{found.name}` is a definition, not a value", Label(span), hint=f"apply it: `{found.name}(…)`"
+        )
+
+    def static(self, expr: tree.Expr, env: Environment, what: str) -> Any:
+        """What must be known while compiling. Raises NeedsStatic where an option or a size would decide it."""
+        return self.known(self.evaluate(expr, env), expr.span, what)
+
+    def known(self, found: Evaluated, span: Span, what: str) -> Any:
+        """The same of something evaluated already."""
+        if isinstance(found, Static):
+            return self.solver.normal(found.value) if isinstance(found.value, SizeExpr) else found.value
+        if isinstance(found, Value):
+            options, sizes = self.depends(found.draft)
+            if options is not None and (options or sizes):
+                raise NeedsStatic(frozenset(options), frozenset(sizes))
+        raise ArgumentError("NL0215", f"{what} must be known while compiling", Label(span))
+
+    def size(self, expr: tree.Expr, env: Environment, what: str = "a size") -> SizeExpr:
+        """A size: an integer, or an expression of sizes."""
+        return self.size_value(self.static(expr, env, what), expr.span, what)
+
+    def size_value(self, found: Any, span: Span, what: str) -> SizeExpr:
+        """A static value as a size."""
+        if isinstance(found, SizeExpr):
+            return found
+        if isinstance(found, int) and not isinstance(found, bool):
+            if abs(found) >= 2**62:
+                raise SizeError("NL0602", "this number is too large for a size", Label(span))
+            return const(found)
+        raise ArgumentError("NL0216", f"{what} is an integer, not {_described(found)}", Label(span))
+
+    def depends(self, draft: Draft) -> tuple[set[str] | None, set[str]]:
+        """The options and sizes that a scalar depends on; None where it depends on a tensor."""
+        options: set[str] = set()
+        sizes: set[str] = set()
+        waiting = [draft]
+        while waiting:
+            one = waiting.pop()
+            if one.form == "leaf":
+                name = one.parts[0]
+                if name in self.scalars:
+                    options.add(name)
+                elif name in self.statements:
+                    waiting.append(self.statements[name].draft)
+                else:
+                    return None, sizes
+            elif one.form == "size":
+                sizes |= self.solver.normal(one.parts[0]).symbols
+            elif one.form == "primitive":
+                waiting += one.parts[2]
+            elif one.form == "coord":
+                return None, sizes
+            else:
+                waiting += [part for part in one.parts if isinstance(part, Draft)]
+        return options, sizes
+
+    def _fitting(self, number: bool | int | float | complex, span: Span) -> bool | int | float | complex:
+        """Integers that no int64 holds are taken as reals."""
+        if isinstance(number, int) and not isinstance(number, bool) and not -(2**63) <= number < 2**63:
+            try:
+                return float(number)
+            except OverflowError:
+                raise FormulaSyntaxError("NL0602", "this number is too large", Label(span)) from None
+        return number
+
+    def _known_axes(self, env: Environment) -> str:
+        return f"the axes here are {self.shown(sorted(env.axes))}" if env.axes else ""
+
+
+def missing_axis(ctx: Context, what: str, axis: str, value: Value, span: Span) -> FormulaError:
+    """The error for an operation along an axis that a value lacks."""
+    shown = ctx.display.get(axis, axis)
+    displayed = {ctx.display.get(a, a) for a in value.axes}
+    return AxisError(
+        "NL0301",
+        f"{what} `{shown}`, but the value has no such axis",
+        Label(span),
+        *([Label(value.span, f"this {ctx.axes_of(value)}")] if value.span != span else []),
+        hint=near_miss(shown, displayed) or (f"it {ctx.axes_of(value)}" if value.axes else ""),
+    )
+
+
+def _unique(hint: str, taken: set[str]) -> str:
+    if hint not in taken:
+        return hint
+    stem, primes = re.fullmatch(r"(.*?)(?:_\d+)?('*)", hint, re.DOTALL).groups()  # type: ignore[union-attr]
+    number = 2
+    while f"{stem}_{number}{primes}" in taken:
+        number += 1
+    return f"{stem}_{number}{primes}"
+
+
+def _names_in(attrs: Any) -> set[str]:
+    if isinstance(attrs, str):
+        return {attrs}
+    if isinstance(attrs, Mapping):
+        attrs = tuple(attrs.values())
+    return {name for one in attrs for name in _names_in(one)} if isinstance(attrs, tuple) else set()
+
+
+def _described(value: Any) -> str:
+    if isinstance(value, bool):
+        return "a truth value"
+    if isinstance(value, float):
+        return f"the real number {value}"
+    return {str: "a string", tuple: "a tuple", type(None): "nothing"}.get(type(value), "this")

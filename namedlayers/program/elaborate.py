@@ -1,0 +1,358 @@
+"""The way from a definition to its program: names, axes and sizes are resolved, sizes solved, and then terms built.
+
+In: a definition, the namespace it stands in, and a `Spec` of what the call gives. Out: a `Program`. What always holds:
+axis inference and the solver finish before any term is built; the same arguments give the same program.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from namedlayers.errors import ArgumentError, AxisError, FormulaSyntaxError, Label, near_miss
+from namedlayers.program import terms
+from namedlayers.program import values as v
+from namedlayers.program.apply import (
+    Bound,
+    axis_parameters,
+    bind_inputs,
+    bind_options,
+    check_clashes,
+    check_results,
+    declared_axes,
+    inputs_of,
+    not_yet,
+    options_of,
+    signature_axes,
+)
+from namedlayers.program.context import Context, DraftStatement
+from namedlayers.program.expressions import evaluate, find_callee
+from namedlayers.program.indexing import WantsInteger
+from namedlayers.program.namespace import Namespace
+from namedlayers.program.program import Check, Input, Kind, Output, Program, Statement
+from namedlayers.program.size import SizeExpr, const
+from namedlayers.program.solver import Dimension
+from namedlayers.program.spec import Given, NeedsStatic, Spec
+from namedlayers.program.stars import mentioned
+from namedlayers.program.statements import run
+from namedlayers.program.values import Environment, Evaluated, Several, Static, Value
+from namedlayers.syntax import tree
+
+
+def elaborate(namespace: Namespace, definition: tree.Definition, spec: Spec) -> Program:
+    """The program of a definition for what a call gives.
+
+    Raises FormulaError, and NeedsStatic where options or sizes must be known that the spec leaves open.
+    """
+    try:
+        return _Elaboration(namespace, definition, spec).program()
+    except WantsInteger as wanted:
+        given = dict(spec.given)[wanted.name]
+        use = f"`{wanted.name}` is used as an index, so it holds integers"
+        raise ArgumentError(
+            "NL0509", f"{use}, but it is {_WORDS[given.kind]}", Label(_input(definition, wanted.name).span)
+        ) from None
+    except RecursionError:
+        raise FormulaSyntaxError("NL0603", "the formula is nested too deeply", Label(definition.span)) from None
+
+
+def default_spec(namespace: Namespace, definition: tree.Definition, options: tuple = ()) -> Spec:
+    """What a plain call gives: all inputs that must be given, with exactly their axes; reals, or integers where they index.
+
+    A star stands for one axis of its own name.
+    """
+    given = {
+        parameter.name: Given(Kind.REAL, tuple(node.name for node in declared_axes(parameter)))
+        for parameter in inputs_of(definition)
+        if parameter.default is None
+    }
+    fixed = dict(options)
+    while True:
+        numbers = {
+            option.name: _literal_kind(option.default)
+            for option in options_of(definition)
+            if option.name not in fixed and option.default is not None
+        }
+        scalars = tuple((name, kind) for name, kind in numbers.items() if kind is not None)
+        spec = Spec(tuple(given.items()), tuple(fixed.items()), scalars)
+        try:
+            _Elaboration(namespace, definition, spec).program()
+        except WantsInteger as wanted:
+            if given[wanted.name].kind is Kind.INT:
+                raise
+            given[wanted.name] = replace(given[wanted.name], kind=Kind.INT)
+        except NeedsStatic as needs:
+            if not needs.options:
+                return spec  # sizes that only a call knows
+            for name in needs.options:
+                fixed[name] = literal_default(definition, name)
+        else:
+            return spec
+
+
+def literal_default(definition: tree.Definition, name: str) -> bool | int | float | str | None:
+    """The default of an option where it is a literal."""
+    default = next(option.default for option in options_of(definition) if option.name == name)
+    return _literal(default)
+
+
+def check_definition(namespace: Namespace, definition: tree.Definition) -> None:
+    """Raise FormulaError for what is wrong with a definition whatever it is called with."""
+    if definition.kind == "layer":
+        raise not_yet(f"`{definition.name}` is a layer", definition.span)
+    names = {parameter.name for parameter in inputs_of(definition)}
+    listed = [p.name for p in (*definition.data, *definition.parameters)]
+    for k, parameter in enumerate((*definition.data, *definition.parameters)):
+        if parameter.name in listed[:k]:
+            raise ArgumentError("NL0224", f"`{parameter.name}` is declared twice", Label(parameter.span))
+    body = mentioned(definition.body) | mentioned(definition.data) | mentioned(definition.parameters)
+    body |= mentioned(definition.results or ())
+    seen: set[str] = set()
+    for node in axis_parameters(definition):
+        if node.name in seen:
+            raise AxisError("NL0303", f"axis parameter `{node.name}` is named twice", Label(node.span))
+        seen.add(node.name)
+        if node.name not in body:
+            raise AxisError(
+                "NL0317", f"axis parameter `{node.name}` is never used", Label(node.span), hint=near_miss(node.name, body - names)
+            )
+
+
+_WORDS = {Kind.BOOL: "boolean", Kind.INT: "integer", Kind.REAL: "real", Kind.COMPLEX: "complex"}
+
+
+def _input(definition: tree.Definition, name: str) -> tree.Parameter:
+    return next(p for p in inputs_of(definition) if p.name == name)
+
+
+def _literal(expr: tree.Expr | None) -> bool | int | float | str | None:
+    if isinstance(expr, tree.Number) and not isinstance(expr.value, complex):
+        return expr.value
+    if isinstance(expr, tree.String):
+        return expr.value
+    if isinstance(expr, tree.Name) and expr.name in ("True", "False"):
+        return expr.name == "True"
+    if isinstance(expr, tree.Unary) and expr.op == "-":
+        inner = _literal(expr.operand)
+        return -inner if isinstance(inner, (int, float)) else None
+    return None
+
+
+def _literal_kind(expr: tree.Expr | None) -> Kind | None:
+    """The kind of a default that is a plain number, so that a call may give another number without compiling anew."""
+    value = _literal(expr)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return Kind.INT if isinstance(value, int) else Kind.REAL
+
+
+class _Elaboration:
+    """One run, from the inputs to the program."""
+
+    def __init__(self, namespace: Namespace, definition: tree.Definition, spec: Spec) -> None:
+        self.namespace, self.definition, self.spec = namespace, definition, spec
+        self.given = dict(spec.given)
+        self.ctx = Context(evaluate=self._evaluate, run=self._run)
+        self.env = Environment(namespace, definition)
+        self.symbols: dict[str, SizeExpr] = {}
+        self.inputs: list[Input] = []
+        self.dimensions: list[Dimension] = []
+
+    def _evaluate(self, expr: tree.Expr, env: Environment) -> Evaluated:
+        return evaluate(self.ctx, expr, env)
+
+    def _run(self, body: tuple[tree.Statement, ...], env: Environment) -> Evaluated | None:
+        found = run(self.ctx, body, env)
+        if found is None:
+            raise FormulaSyntaxError(
+                "NL0218", f"`{env.definition.name}` ends without `return`", Label(env.definition.span),
+                hint="every way through the body must end in `return`",
+            )  # fmt: skip
+        return found
+
+    def program(self) -> Program:
+        definition, ctx, env = self.definition, self.ctx, self.env
+        check_definition(self.namespace, definition)
+        self._reserve()
+        args = self._arguments()
+        ctx.calling = (definition,)
+        bound = bind_inputs(ctx, definition, args, env, None, definition.span)
+        self._results_axes()
+        for name, size in self.spec.sizes:
+            self._fix(name, size)
+        options = {name: self._static_option(name, value) for name, value in self.spec.options}
+        options |= {name: value for name, value in args.items() if name in dict(self.spec.scalars)}
+        env.values["training"] = Static(False, definition.span)
+        bind_options(ctx, definition, options, env, definition.span)
+        check_clashes(ctx, bound, env, definition)
+        found = ctx.run(definition.body, env)
+        assert found is not None
+        extras = list(dict.fromkeys(axis for one in bound for axis in one.extras))
+        checked = check_results(ctx, definition, found, env, set(extras), definition.span)
+        return self._finish(checked, bound, extras)
+
+    # --- inputs -------------------------------------------------------------------------------------------------------
+
+    def _reserve(self) -> None:
+        """At the top, axes are named as the signature names them."""
+        ctx, env = self.ctx, self.env
+        parameters = (*self.definition.data, *self.definition.parameters)
+        ctx.names |= {parameter.name for parameter in parameters}
+        names = [node for node in axis_parameters(self.definition)]
+        names += [node for p in inputs_of(self.definition) for node in declared_axes(p)]
+        names += [node for result in self.definition.results or () for node in result.axes]
+        for node in names:
+            if not node.star:
+                self._name_axis(node.name)
+                env.axes.setdefault(node.name, node.name)
+        for one in self.given.values():
+            for axis in one.axes:
+                self._name_axis(axis)
+        for node in axis_parameters(self.definition):
+            if node.star:
+                env.axes[node.name] = self._star(node)
+
+    def _name_axis(self, name: str) -> None:
+        self.ctx.axes.add(name)
+        self.ctx.display[name] = name
+
+    def _star(self, star: tree.Axis) -> tuple[str, ...]:
+        """The axes of a star: those of its first given input that the signature does not name otherwise."""
+        for parameter in inputs_of(self.definition):
+            nodes = declared_axes(parameter)
+            given = self.given.get(parameter.name)
+            if given is not None and any(node.star and node.name == star.name for node in nodes):
+                plain = {node.name for node in nodes if not node.star}
+                return tuple(axis for axis in given.axes if axis not in plain)
+        return ()
+
+    def _arguments(self) -> dict[str, Evaluated]:
+        ctx = self.ctx
+        args: dict[str, Evaluated] = {}
+        for parameter in inputs_of(self.definition):
+            given = self.given.get(parameter.name)
+            if given is None:
+                continue
+            axes = {}
+            for k, axis in enumerate(given.axes):
+                size = self.symbols.get(axis)
+                label = Label(parameter.span, f"axis `{axis}` of `{parameter.name}`")
+                if size is None:
+                    size = self.symbols[axis] = ctx.solver.fresh(axis, label, given=True)
+                axes[axis] = size
+                self.dimensions.append(Dimension(parameter.name, k, axis, size, label))
+            args[parameter.name] = Value(v.leaf(parameter.name, axes), axes, given.kind, parameter.span)
+            role = "data" if parameter in self.definition.data else "parameter"
+            declared = len(declared_axes(parameter))
+            lifted = 0 if any(node.star for node in declared_axes(parameter)) else max(0, len(axes) - declared)
+            self.inputs.append(
+                Input(parameter.name, tuple(axes.items()), role, given.kind, parameter.span, lifted)  # type: ignore[arg-type]
+            )
+        for name, kind in self.spec.scalars:
+            parameter = next(option for option in options_of(self.definition) if option.name == name)
+            args[name] = Value(v.leaf(name, {}), {}, kind, parameter.span)
+            ctx.scalars.add(name)
+            self.inputs.append(Input(name, (), "option", kind, parameter.span))
+        return args
+
+    def _results_axes(self) -> None:
+        for result in self.definition.results or ():
+            for node in result.axes:
+                if node.star and node.name not in self.env.axes:
+                    raise AxisError("NL0302", f"`*{node.name}` is not an axis parameter", Label(node.span))
+
+    def _fix(self, axis: str, size: int) -> None:
+        known = self.env.sizes.get(axis)
+        if known is None:
+            known = self.symbols.get(axis)
+        if known is None:
+            self.env.sizes[axis] = const(size)
+            return
+        self.ctx.solver.require(
+            Check(known, "==", const(size), "NL0421", f"axis `{axis}` has size {{left}}, not {{right}}", (Label(self.definition.span),))
+        )
+
+    def _static_option(self, name: str, value: object) -> Evaluated:
+        """A static option's value; the name of a definition where the default is one."""
+        parameter = next((p for p in options_of(self.definition) if p.name == name), None)
+        span = self.definition.span if parameter is None else parameter.span
+        default = None if parameter is None else parameter.default
+        if isinstance(value, str) and isinstance(default, (tree.Name, tree.Attribute)):
+            if isinstance(self.ctx.evaluate(default, self.env), v.Callee):
+                callee = find_callee(value, self.env, span)
+                if callee is None:
+                    raise ArgumentError(
+                        "NL0510", f"`{name}` is a definition, and there is none called {value!r}", Label(span),
+                        hint=near_miss(value, self.namespace.names()),
+                    )  # fmt: skip
+                return callee
+        return Static(value, span)
+
+    # --- the program --------------------------------------------------------------------------------------------------
+
+    def _finish(self, found: Evaluated, bound: list[Bound], extras: list[str]) -> Program:
+        ctx, solver = self.ctx, self.ctx.solver
+        values = found.values if isinstance(found, Several) else (found,)
+        outputs = []
+        for k, one in enumerate(values):
+            value = ctx.value(one, one.span)
+            value = ctx.materialise(value, value.virtual)
+            order = self._order(value, k, extras)
+            outputs.append(Output(self._named(value), order))
+        symbols, recipes, checks = solver.finish(self.dimensions)
+        known = set(symbols)
+        for statement in ctx.statements.values():
+            for size in statement.axes.values():
+                solver.undetermined(size, known)
+        statements = self._build()
+        return Program(
+            self.definition.name,
+            tuple(replace(one, axes=tuple((a, solver.normal(s)) for a, s in one.axes)) for one in self.inputs),
+            statements,
+            tuple(outputs),
+            symbols,
+            recipes,
+            checks,
+            self.definition.span,
+        )
+
+    def _named(self, value: Value) -> str:
+        """The name of a result; a literal, or a value whose axes were renamed, becomes a statement."""
+        ctx = self.ctx
+        value = ctx.let(value, "result")
+        if value.draft.form == "leaf":
+            name, axes = value.draft.parts
+            if name in ctx.statements:
+                own = tuple(ctx.statements[name].axes)
+            else:
+                own = next(tuple(a for a, _ in one.axes) for one in self.inputs if one.name == name)
+            if own == tuple(axis for axis, _ in axes):
+                return name
+        name = ctx.new_name("result")
+        ctx.statements[name] = DraftStatement(name, value.real_axes, value.kind, value.draft, value.span, ())
+        return name
+
+    def _order(self, value: Value, k: int, extras: list[str]) -> tuple[str, ...]:
+        """Lifted axes first, then those that `->` states, or the signature's in order of first appearance."""
+        lifted = [axis for axis in extras if axis in value.axes]
+        results = self.definition.results
+        if results is not None:
+            stated = [axis for node in results[k].axes for axis in self._axes(node.name)]
+        else:
+            stated = list(dict.fromkeys(axis for axes in signature_axes(self.definition, self.env) for axis in axes))
+        rest = [axis for axis in stated if axis in value.axes and axis not in lifted]
+        return (*lifted, *rest)
+
+    def _axes(self, name: str) -> tuple[str, ...]:
+        found = self.env.axes[name]
+        return found if isinstance(found, tuple) else (found,)
+
+    def _build(self) -> tuple[Statement, ...]:
+        ctx, normal = self.ctx, self.ctx.solver.normal
+        built = []
+        with terms.building():
+            for one in ctx.statements.values():
+                axes = tuple((axis, normal(size)) for axis, size in one.axes.items())
+                built.append(Statement(one.name, axes, one.kind, v.build(one.draft, normal), one.span, one.within))
+        return tuple(built)
+
+

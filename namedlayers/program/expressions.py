@@ -1,0 +1,308 @@
+"""Expressions: what each form of the language evaluates to.
+
+In: expressions of the tree, and the environment that they stand in. Out: values (or statics, or definitions not yet
+applied). What always holds: static arithmetic on integers and sizes is exact; nothing is looked up by its text alone
+but by where it stands (axes in brackets, definitions before parentheses, values elsewhere).
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from namedlayers.errors import ArgumentError, AxisError, FormulaSyntaxError, Label, SizeError, Span, UnknownNameError, near_miss
+from namedlayers.program import values as v
+from namedlayers.program.apply import apply_definition
+from namedlayers.program.builtins import BUILTINS
+from namedlayers.program.context import Context, missing_axis
+from namedlayers.program.indexing import index
+from namedlayers.program.size import SizeExpr, const, size_expr
+from namedlayers.program.values import Callee, Environment, Evaluated, Static, Value
+from namedlayers.syntax import tree
+
+CONSTANTS: dict[str, bool | float] = {
+    "inf": math.inf, "nan": math.nan, "pi": math.pi, "True": True, "False": False,
+}  # fmt: skip
+
+OPERATIONS = {
+    "+": "add", "-": "sub", "*": "mul", "/": "div", "//": "floordiv", "%": "mod", "^": "pow", "and": "and", "or": "or",
+    "<": "lt", "<=": "le", ">": "gt", ">=": "ge", "==": "eq", "!=": "ne",
+}  # fmt: skip
+
+
+def evaluate(ctx: Context, expr: tree.Expr, env: Environment) -> Evaluated:
+    """What `expr` means in `env`."""
+    return _FORMS[type(expr)](ctx, expr, env)
+
+
+# --- leaves -----------------------------------------------------------------------------------------------------------
+
+
+def _number(ctx: Context, expr: tree.Number, env: Environment) -> Evaluated:
+    return Static(expr.value, expr.span)
+
+
+def _string(ctx: Context, expr: tree.String, env: Environment) -> Evaluated:
+    return Static(expr.value, expr.span)
+
+
+def _tuple(ctx: Context, expr: tree.Tuple, env: Environment) -> Evaluated:
+    return Static(tuple(ctx.static(item, env, "an item of a tuple") for item in expr.items), expr.span)
+
+
+def _name(ctx: Context, expr: tree.Name, env: Environment) -> Evaluated:
+    name = expr.name
+    if name in env.values:
+        found = env.values[name]
+        return found.at(expr.span) if isinstance(found, (Value, Static)) else found
+    if name in env.undefined:
+        raise UnknownNameError("NL0207", f"`{name}` may not be defined here: {env.undefined[name]}", Label(expr.span))
+    if name in CONSTANTS:
+        return Static(CONSTANTS[name], expr.span)
+    if name in env.axes:
+        axis = env.axes[name]
+        if isinstance(axis, tuple):
+            raise AxisError("NL0309", f"`{name}` stands for several axes and has no coordinates", Label(expr.span))
+        size = ctx.size_of(tree.Axis(expr.span, name), env)
+        return v.coordinates(axis, size, expr.span)
+    callee = find_callee(name, env, expr.span)
+    if callee is None:
+        known = {*env.values, *env.axes, *env.namespace.names(), *BUILTINS, *CONSTANTS}
+        raise UnknownNameError("NL0201", f"`{name}` is not defined", Label(expr.span), hint=near_miss(name, known))
+    return callee
+
+
+def find_callee(name: str, env: Environment, span: Span) -> Callee | None:
+    """The definition or builtin of a name: the text's own, imported ones, the prelude's, then builtins."""
+    found = env.namespace.find(name)
+    if found is not None:
+        return Callee(name, span, *found)
+    return Callee(name, span) if name in BUILTINS else None
+
+
+def _attribute(ctx: Context, expr: tree.Attribute, env: Environment) -> Evaluated:
+    base = expr.base
+    space = env.namespace.modules.get(base.name) if isinstance(base, tree.Name) else None
+    if space is None:
+        raise UnknownNameError(
+            "NL0203", f"`{base.span.text}` is not a module that this text imports", Label(base.span),
+            hint=near_miss(base.span.text, env.namespace.modules),
+        )  # fmt: skip
+    definition = space.definitions.get(expr.name)
+    if definition is None:
+        raise UnknownNameError(
+            "NL0204", f"module `{base.span.text}` has no definition `{expr.name}`", Label(expr.span),
+            hint=near_miss(expr.name, space.definitions),
+        )  # fmt: skip
+    return Callee(expr.name, expr.span, definition, space)
+
+
+def _size_of(ctx: Context, expr: tree.SizeOf, env: Environment) -> Evaluated:
+    product = const(1)
+    for axis in expr.axes:
+        product = product * ctx.size_of(axis, env)
+    return Static(product, expr.span)
+
+
+# --- operators --------------------------------------------------------------------------------------------------------
+
+
+def _unary(ctx: Context, expr: tree.Unary, env: Environment) -> Evaluated:
+    found = ctx.evaluate(expr.operand, env)
+    if isinstance(found, Static) and isinstance(found.value, (int, float, complex, SizeExpr)):
+        if expr.op == "not" and not isinstance(found.value, (SizeExpr, complex)):
+            return Static(not found.value, expr.span)
+        if expr.op != "not":
+            return Static(-found.value if expr.op == "-" else +found.value, expr.span)  # type: ignore[operator]
+    value = ctx.value(found, expr.operand.span)
+    if expr.op == "+":
+        return value
+    return ctx.unary({"-": "neg", "not": "not"}[expr.op], value, expr.span)
+
+
+def _binary(ctx: Context, expr: tree.Binary, env: Environment) -> Evaluated:
+    # Long chains lean to the left: they are walked in a loop, not by recursion.
+    chain: list[tree.Binary] = []
+    left_expr: tree.Expr = expr
+    while isinstance(left_expr, tree.Binary):
+        chain.append(left_expr)
+        left_expr = left_expr.left
+    left = ctx.evaluate(left_expr, env)
+    for one in reversed(chain):
+        left = _operate(ctx, one.op, left, ctx.evaluate(one.right, env), one.left.span, one.right.span, one.span)
+    return left
+
+
+def _operate(
+    ctx: Context, op: str, left: Evaluated, right: Evaluated, left_span: Span, right_span: Span, span: Span
+) -> Evaluated:
+    if isinstance(left, Static) and isinstance(right, Static):
+        found = _fold(ctx, op, left.value, right.value, span)
+        if found is not None:
+            return Static(found, span)
+    return ctx.binary(OPERATIONS[op], ctx.value(left, left_span), ctx.value(right, right_span), span)
+
+
+def _compare(ctx: Context, expr: tree.Compare, env: Environment) -> Evaluated:
+    operands = [ctx.evaluate(operand, env) for operand in expr.operands]
+    spans = [operand.span for operand in expr.operands]
+    total: Evaluated | None = None
+    for k, op in enumerate(expr.ops):
+        one = _operate(ctx, op, operands[k], operands[k + 1], spans[k], spans[k + 1], spans[k].to(spans[k + 1]))
+        total = one if total is None else _operate(ctx, "and", total, one, expr.span, expr.span, expr.span)
+    assert total is not None
+    return total
+
+
+def _contract(ctx: Context, expr: tree.Contract, env: Environment) -> Evaluated:
+    left = ctx.value(ctx.evaluate(expr.left, env), expr.left.span)
+    right = ctx.value(ctx.evaluate(expr.right, env), expr.right.span)
+    axes: list[str] = []
+    for node in expr.axes:
+        for axis in ctx.axis(node, env):
+            for side in (left, right):
+                if axis not in side.axes:
+                    raise missing_axis(ctx, "this contracts over", axis, side, node.span)
+            if axis in axes:
+                raise AxisError("NL0303", f"`{node.name}` is named twice", Label(node.span))
+            axes.append(axis)
+    left, right = ctx.materialise(left, axes), ctx.materialise(right, axes)
+    return ctx.reduce("sum", ctx.binary("mul", left, right, expr.span), axes, expr.span)
+
+
+# --- brackets and calls -----------------------------------------------------------------------------------------------
+
+
+def _index(ctx: Context, expr: tree.Index, env: Environment) -> Evaluated:
+    base = expr.base
+    if isinstance(base, (tree.Name, tree.Attribute)) and not (isinstance(base, tree.Name) and base.name in env.values):
+        found = ctx.evaluate(base, env) if isinstance(base, tree.Attribute) else find_callee(base.name, env, base.span)
+        if isinstance(found, Callee):
+            # `zeros[i, j]`, `index[seq]`: brackets after a definition are a call without arguments.
+            return _call(ctx, tree.Call(expr.span, base, expr.entries, expr.options, (), ()), env)
+    return index(ctx, ctx.value(ctx.evaluate(base, env), base.span), expr, env)
+
+
+def _call(ctx: Context, expr: tree.Call, env: Environment) -> Evaluated:
+    callee = _callee(ctx, expr.function, env)
+    if callee.definition is not None:
+        return apply_definition(ctx, callee, expr, env)
+    return BUILTINS[callee.name](ctx, callee, expr, env)
+
+
+def _callee(ctx: Context, function: tree.Expr, env: Environment) -> Callee:
+    """What stands before `(…)`: an option that holds a definition, or a definition; never a tensor."""
+    if isinstance(function, tree.Name):
+        found: Evaluated | None = env.values.get(function.name)
+        if not isinstance(found, Callee):
+            # A value may have the name of a definition: before parentheses the definition is meant.
+            found = find_callee(function.name, env, function.span) or found
+        if found is None:
+            raise UnknownNameError(
+                "NL0208", f"there is no definition `{function.name}`", Label(function.span),
+                hint=near_miss(function.name, {*env.namespace.names(), *BUILTINS}),
+            )  # fmt: skip
+    else:
+        found = ctx.evaluate(function, env)
+    if not isinstance(found, Callee):
+        raise ArgumentError(
+            "NL0217", "this is a value, not a definition that could be applied", Label(function.span),
+            hint="to multiply, write `*`",
+        )  # fmt: skip
+    return Callee(found.name, function.span, found.definition, found.namespace)
+
+
+# --- static arithmetic ------------------------------------------------------------------------------------------------
+
+_PYTHON: dict[str, Callable[[Any, Any], Any]] = {
+    "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv, "//": operator.floordiv,
+    "%": operator.mod, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq,
+    "!=": operator.ne, "and": lambda a, b: bool(a) and bool(b), "or": lambda a, b: bool(a) or bool(b),
+}  # fmt: skip
+
+
+def _fold(ctx: Context, op: str, left: Any, right: Any, span: Span) -> Any:
+    """The static result, or None where there is none: then the operation is done on values."""
+    if isinstance(left, SizeExpr) or isinstance(right, SizeExpr):
+        return _fold_sizes(ctx, op, left, right, span)
+    plain = (bool, int, float, complex)
+    if not isinstance(left, plain) or not isinstance(right, plain):
+        if op in ("==", "!="):
+            return (left == right) == (op == "==")
+        raise ArgumentError("NL0212", f"`{op}` needs numbers", Label(span))
+    if op == "^":
+        return _power(left, right, span)
+    try:
+        return _PYTHON[op](left, right)
+    except ZeroDivisionError:
+        if isinstance(left, int) and isinstance(right, int) and op in ("//", "%"):
+            raise SizeError("NL0405", "an integer is divided by zero", Label(span)) from None
+        return None  # IEEE decides: on values
+    except (OverflowError, TypeError):
+        return None
+
+
+def _power(left: Any, right: Any, span: Span) -> Any:
+    if isinstance(left, int) and isinstance(right, int) and right >= 0:
+        if left.bit_length() * right > 4096:
+            raise FormulaSyntaxError("NL0602", "this power is too large", Label(span))
+        return left**right
+    try:
+        found = left**right
+    except (OverflowError, ZeroDivisionError):
+        return None
+    return None if isinstance(found, complex) and not isinstance(left, complex) else found
+
+
+def _fold_sizes(ctx: Context, op: str, left: Any, right: Any, span: Span) -> Any:
+    exact = (int, SizeExpr)
+    if not isinstance(left, exact) or not isinstance(right, exact):
+        return None
+    a, b = ctx.solver.normal(size_expr(left)), ctx.solver.normal(size_expr(right))
+    if op in ("//", "%") and b == 0:
+        raise SizeError("NL0405", "a size is divided by zero", Label(span))
+    if op in ("+", "-", "*", "//", "%"):
+        return _plain(_PYTHON[op](a, b))
+    if op == "^" and b.value is not None and 0 <= b.value <= 16:
+        product = const(1)
+        for _ in range(b.value):
+            product = product * a
+        return _plain(product)
+    return _decide(op, a - b)
+
+
+def _plain(size: SizeExpr) -> SizeExpr | int:
+    return size if size.value is None else size.value
+
+
+def _decide(op: str, difference: SizeExpr) -> bool | None:
+    """The truth of `difference op 0` where it is the same for all sizes."""
+    if difference.value is not None:
+        return _PYTHON[op](difference.value, 0) if op in ("<", "<=", ">", ">=", "==", "!=") else None
+    positive = (difference - 1).nonnegative
+    negative = (-difference - 1).nonnegative
+    proofs = {
+        "<": (negative, difference.nonnegative), "<=": ((-difference).nonnegative, positive),
+        ">": (positive, (-difference).nonnegative), ">=": (difference.nonnegative, negative),
+        "==": (False, positive or negative), "!=": (positive or negative, False),
+    }  # fmt: skip
+    yes, no = proofs.get(op, (False, False))
+    return True if yes else False if no else None
+
+
+_FORMS: dict[type, Callable[..., Evaluated]] = {
+    tree.Number: _number,
+    tree.String: _string,
+    tree.Tuple: _tuple,
+    tree.Name: _name,
+    tree.Attribute: _attribute,
+    tree.SizeOf: _size_of,
+    tree.Unary: _unary,
+    tree.Binary: _binary,
+    tree.Compare: _compare,
+    tree.Contract: _contract,
+    tree.Index: _index,
+    tree.Call: _call,
+}

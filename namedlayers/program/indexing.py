@@ -1,0 +1,542 @@
+"""Brackets after a value: renames, merges, splits, selections, slices, indices by coordinates and by tensors.
+
+In: a value and the entries between its brackets. Out: a value. What always holds: all entries apply at once (axes that
+steps make are given names of their own until the end); what is not proved to be in range is checked at the call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from namedlayers.errors import ArgumentError, AxisError, Label, SizeError, Span, near_miss
+from namedlayers.program import values as v
+from namedlayers.program.context import Context, missing_axis
+from namedlayers.program.program import Check, Kind
+from namedlayers.program.size import SizeExpr, const, size_expr
+from namedlayers.program.stars import unzip
+from namedlayers.program.values import Environment, Static, Value
+from namedlayers.syntax import tree
+
+
+@dataclass(frozen=True, slots=True)
+class Affine:
+    """`sum(coefficient * axis) + offset`. `length`: how far it runs, where a slice says so."""
+
+    coefficients: Mapping[str, SizeExpr]
+    offset: SizeExpr
+    length: SizeExpr | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """An entry with its stars expanded: sources and targets are axes of the text, one by one."""
+
+    sources: tuple[tree.Axis, ...]
+    targets: tuple[tree.Axis, ...] | None
+    value: tree.Expr | tree.Slice | None
+    env: Environment
+    span: Span
+
+
+def index(ctx: Context, base: Value, expr: tree.Index, env: Environment) -> Value:
+    """`base[entries; options]`."""
+    fill = _fill(ctx, expr, env)
+    plain = [one for entry in expr.entries for one in _expand(ctx, entry, env)]
+    if not plain:
+        raise AxisError("NL0310", "nothing stands between the brackets", Label(expr.span))
+    base = ctx.let(base, "t")
+    state = _Steps(ctx, expr, base, _sources(ctx, base, plain))
+    computed = [one for one in plain if one.value is not None]
+    state.by_value(computed, fill)
+    for one in plain:
+        if one.value is None:
+            state.reshape(one)
+    return state.finish()
+
+
+def _fill(ctx: Context, expr: tree.Index, env: Environment) -> Value | None:
+    fill = None
+    for option in expr.options:
+        if option.name != "fill":
+            raise ArgumentError(
+                "NL0219", f"an index has no option `{option.name or option.span.text}`", Label(option.span),
+                hint="its option is `fill`, the value read outside the axis",
+            )  # fmt: skip
+        fill = ctx.value(ctx.evaluate(option.value, env), option.value.span)
+        if fill.axes:
+            raise ArgumentError("NL0220", "`fill` is a number", Label(option.value.span, f"this {ctx.axes_of(fill)}"))
+    return fill
+
+
+def _expand(ctx: Context, entry: tree.Entry, env: Environment) -> list[Plain]:
+    """The entry once for each axis of its star, if it has one outside a group."""
+    if entry.target is None and entry.value is None:
+        raise AxisError(
+            "NL0310", "this says nothing about the axis", Label(entry.span),
+            hint=f"rename it (`{entry.span.text} -> …`) or index it (`{entry.span.text} = …`)",
+        )  # fmt: skip
+    found = []
+    starred = isinstance(entry.source, tree.Axis) and entry.source.star
+    for inner in unzip(ctx, entry, env) if starred else [env]:
+        sources = _items(ctx, entry.source, inner, starred)
+        targets = None if entry.target is None else _items(ctx, entry.target, inner, starred)
+        found.append(Plain(sources, targets, entry.value, inner, entry.span))
+    return found
+
+
+def _items(ctx: Context, part: tree.Axis | tree.Group, env: Environment, zipped: bool) -> tuple[tree.Axis, ...]:
+    """The axes of a source or target; a star inside a group stands for its axes."""
+    items = part.items if isinstance(part, tree.Group) else (part,)
+    listed: list[tree.Axis] = []
+    for item in items:
+        if item.star and not (zipped and isinstance(env.axes.get(item.name), str)):
+            names = {axis: name for name, axis in env.axes.items() if isinstance(axis, str)}
+            for axis in ctx.axis(item, env):
+                name = names.get(axis, axis)
+                env.axes.setdefault(name, axis)
+                listed.append(tree.Axis(item.span, name))
+        else:
+            listed.append(tree.Axis(item.span, item.name, False, item.size))
+    return tuple(listed)
+
+
+def _sources(ctx: Context, base: Value, plain: list[Plain]) -> dict[str, Plain]:
+    """Each indexed axis with its entry; every source must be there, and once only."""
+    found: dict[str, Plain] = {}
+    for one in plain:
+        for node in one.sources:
+            if node.name not in one.env.axes:
+                shown = {ctx.display.get(a, a) for a in base.axes}
+                raise AxisError(
+                    "NL0301", f"the value has no axis `{node.name}`", Label(node.span),
+                    Label(base.span, f"this {ctx.axes_of(base)}"), hint=near_miss(node.name, shown),
+                )  # fmt: skip
+            (axis,) = ctx.axis(node, one.env)
+            if axis not in base.axes:
+                raise missing_axis(ctx, "this indexes", axis, base, node.span)
+            if axis in found:
+                raise AxisError("NL0303", f"`{node.name}` is named twice", Label(node.span))
+            found[axis] = one
+            if node.size is not None:
+                ctx.same_size(axis, base.axes[axis], ctx.size(node.size, one.env), base.span, node.span)
+    return found
+
+
+class _Steps:
+    """The value on its way: entries are applied one kind after the other, names are settled at the end."""
+
+    def __init__(self, ctx: Context, expr: tree.Index, base: Value, sources: dict[str, Plain]) -> None:
+        self.ctx, self.span, self.value, self.sources = ctx, expr.span, base, sources
+        self.base = base
+        self.final: dict[str, str] = {}
+
+    # --- indices by value ---------------------------------------------------------------------------------------------
+
+    def by_value(self, entries: list[Plain], fill: Value | None) -> None:
+        ctx = self.ctx
+        gathers: list[tuple[str, Value]] = []
+        affine: list[tuple[str, Affine, Plain]] = []
+        new: dict[str, SizeExpr] = {}
+        for one in entries:
+            (node,) = self._single(one)
+            (axis,) = ctx.axis(node, one.env)
+            found = self._affine(axis, one)
+            if isinstance(found, Affine) and fill is None:
+                new |= self._new_axes(axis, found, one, keep_size=False)
+                affine.append((axis, found, one))
+                continue
+            if isinstance(found, Affine):
+                new |= self._new_axes(axis, found, one, keep_size=True)
+                gathers.append((axis, _coordinates_of(ctx, found, new, self.base, one.span)))
+            elif not self._repeat(axis, one):
+                gathers.append((axis, self._computed(axis, one)))
+        if affine:
+            self._affine_step(affine, new)
+        if gathers:
+            self._gather_step(gathers, fill)
+
+    def _single(self, one: Plain) -> tuple[tree.Axis, ...]:
+        if len(one.sources) != 1 or one.targets is not None:
+            raise AxisError("NL0310", "an index is for one axis", Label(one.span))
+        return one.sources
+
+    def _affine(self, axis: str, one: Plain) -> Affine | None:
+        """The index as an affine expression of coordinates, if it is one; selections count from the end."""
+        ctx, size = self.ctx, self.base.axes[axis]
+        if isinstance(one.value, tree.Slice):
+            return self._slice(axis, one, one.value)
+        assert one.value is not None
+        found = affine(ctx, one.value, one.env, axis)
+        if isinstance(found, Affine) and not found.coefficients:
+            offset = ctx.solver.normal(found.offset)
+            if offset.value is not None and offset.value < 0:
+                offset = offset + size
+            return Affine({}, offset)
+        return found
+
+    def _slice(self, axis: str, one: Plain, value: tree.Slice) -> Affine:
+        ctx, size = self.ctx, self.base.axes[axis]
+        step = 1 if value.step is None else ctx.size(value.step, one.env, "a step").value
+        if step is None or step == 0:
+            assert value.step is not None
+            raise ArgumentError("NL0221", "a step is an integer other than 0", Label(value.step.span))
+        ends = (const(0), size) if step > 0 else (size - 1, const(-1))
+        start = ends[0] if value.start is None else self._from_end(ctx.size(value.start, one.env), size)
+        stop = ends[1] if value.stop is None else self._from_end(ctx.size(value.stop, one.env), size)
+        length = (stop - start + (step - 1)) // step if step > 0 else (start - stop - step - 1) // (-step)
+        name = one.sources[0].name
+        labels = (Label(one.span),)
+        hint = "slices must lie within the axis"
+        limits = ((size, stop), (start, const(0))) if step > 0 else ((size - 1, start), (stop, const(-1)))
+        for left, right in (*limits, (length, const(0))):
+            ctx.solver.require(
+                Check(left, ">=", right, "NL0406", f"the slice does not fit axis `{name}`: {{left}} < {{right}}", labels, hint)
+            )
+        return Affine({axis: const(step)}, start, length)
+
+    @staticmethod
+    def _from_end(position: SizeExpr, size: SizeExpr) -> SizeExpr:
+        return position + size if position.value is not None and position.value < 0 else position
+
+    def _new_axes(self, axis: str, found: Affine, one: Plain, *, keep_size: bool) -> dict[str, SizeExpr]:
+        """The sizes of the axes that the index makes: the indexed one's own, or one that has no size yet."""
+        ctx, size = self.ctx, self.base.axes[axis]
+        sizes: dict[str, SizeExpr] = {}
+        unknown: list[str] = []
+        for name in found.coefficients:
+            if name == axis:
+                unknown.append(name)
+            elif name in self.base.axes and name not in self.sources:
+                sizes[name] = self.base.axes[name]
+            elif name in one.env.sizes and name not in one.env.clashing:
+                sizes[name] = one.env.sizes[name]
+            else:
+                unknown.append(name)
+        if len(unknown) > 1:
+            shown = ctx.shown(unknown)
+            raise SizeError(
+                "NL0407", f"nothing says how the index divides between {shown}", Label(one.span),
+                hint=f"give one a size where it is introduced, for example `{ctx.display.get(unknown[-1], unknown[-1])} = 3`",
+            )  # fmt: skip
+        last, low = found.offset, found.offset
+        for name, c in found.coefficients.items():
+            if name in sizes:
+                if c.nonnegative:
+                    last = last + c * (sizes[name] - 1)
+                else:
+                    low = low + c * (sizes[name] - 1)
+        if unknown:
+            (name,) = unknown
+            c = found.coefficients[name]
+            sizes[name] = found.length if found.length is not None else self._own_size(c, last, size, one, keep_size)
+            if c.nonnegative:
+                last = last + c * (sizes[name] - 1)
+            else:
+                low = low + c * (sizes[name] - 1)
+        if not keep_size:
+            self._in_range(axis, low, last, size, one, solved=bool(unknown) and found.coefficients[unknown[0]].nonnegative)
+        for name, new_size in sizes.items():
+            if name != axis and name not in self.base.axes:
+                ctx.record(name, new_size, one.env)
+        return sizes
+
+    def _own_size(self, c: SizeExpr, last: SizeExpr, size: SizeExpr, one: Plain, keep_size: bool) -> SizeExpr:
+        ctx = self.ctx
+        if keep_size or not c.nonnegative:
+            return size
+        if c == 0:
+            raise SizeError("NL0408", "the index does not move along its axis", Label(one.span))
+        length = (size - 1 - last) // c + 1
+        ctx.solver.require(
+            Check(
+                length, ">=", const(0), "NL0409", f"the window is longer than axis `{one.sources[0].name}`: it has no place",
+                (Label(one.span), Label(self.base.span, f"the axis has size {ctx.solver.normal(size)}")),
+            )
+        )  # fmt: skip
+        return length
+
+    def _in_range(self, axis: str, low: SizeExpr, last: SizeExpr, size: SizeExpr, one: Plain, *, solved: bool) -> None:
+        ctx, name = self.ctx, one.sources[0].name
+        labels = (Label(one.span), Label(self.base.span, f"`{name}` has size {ctx.solver.normal(size)}"))
+        hint = "`; fill = 0` says what is read outside"
+        ctx.solver.require(
+            Check(low, ">=", const(0), "NL0410", f"the index along `{name}` reaches {{left}}, before the start", labels, hint)
+        )
+        if not solved:
+            ctx.solver.require(
+                Check(
+                    size - 1, ">=", last, "NL0410",
+                    f"the index along `{name}` reaches {{right}}, past the last coordinate {{left}}", labels, hint,
+                )
+            )  # fmt: skip
+
+    def _affine_step(self, entries: list[tuple[str, Affine, Plain]], new: dict[str, SizeExpr]) -> None:
+        ctx = self.ctx
+        indexed = {axis for axis, _, _ in entries}
+        value = ctx.materialise(self.value, [*indexed, *new])
+        axes = {a: s for a, s in value.axes.items() if a not in indexed}
+        for axis, found, one in entries:
+            for name in found.coefficients:
+                axes.setdefault(name, new[name])
+        attrs = tuple(
+            sorted((axis, tuple(sorted(found.coefficients.items())), found.offset) for axis, found, _ in entries)
+        )
+        self.value = ctx.primitive("index", (value,), axes, self.span, {"entries": attrs}, hint=self._hint())
+
+    def _computed(self, axis: str, one: Plain) -> Value:
+        """The index as a tensor: its own axis's name in it means a new axis of the old size."""
+        ctx = self.ctx
+        assert one.value is not None and not isinstance(one.value, tree.Slice)
+        env = replace(one.env, sizes={**one.env.sizes, axis: self.base.axes[axis]}, clashing=one.env.clashing - {axis})
+        found = ctx.value(ctx.evaluate(one.value, env), one.value.span)
+        if found.kind is not Kind.INT:
+            source = ctx.input_of(found)
+            if source is not None:
+                raise WantsInteger(source)
+            raise ArgumentError(
+                "NL0222", f"an index is an integer, not {_KIND_WORDS[found.kind]}", Label(one.value.span),
+                hint="`where(mask, a, b)` chooses by a condition" if found.kind is Kind.BOOL else "round it first",
+            )  # fmt: skip
+        return found
+
+    def _repeat(self, axis: str, one: Plain) -> bool:
+        """`X[seq = seq // k]`: each element k times."""
+        ctx, expr = self.ctx, one.value
+        if not (isinstance(expr, tree.Binary) and expr.op == "//" and isinstance(expr.left, tree.Name)):
+            return False
+        if one.env.axes.get(expr.left.name) != axis or expr.left.name in one.env.values:
+            return False
+        times = ctx.evaluate(expr.right, one.env)
+        if not isinstance(times, Static) or not isinstance(times.value, (int, SizeExpr)):
+            return False
+        k = ctx.size(expr.right, one.env)
+        ctx.solver.require(
+            Check(k, ">=", const(1), "NL0405", "an index is divided by {left}", (Label(expr.right.span),))
+        )
+        copy = ctx.new_axis("copy")
+        value = ctx.materialise(self.value, [axis])
+        expanded = ctx.primitive("expand", (value,), {**value.axes, copy: k}, self.span, {"axes": ((copy, k),)})
+        axes = {a: (s * k if a == axis else s) for a, s in value.axes.items()}
+        self.value = ctx.primitive(
+            "merge", (expanded,), axes, self.span, {"axes": (axis, copy), "into": axis}, hint=self._hint()
+        )
+        return True
+
+    def _gather_step(self, gathers: list[tuple[str, Value]], fill: Value | None) -> None:
+        ctx = self.ctx
+        indexed = [axis for axis, _ in gathers]
+        value = ctx.materialise(self.value, [*indexed])
+        axes = {a: s for a, s in value.axes.items() if a not in indexed}
+        for axis, found in gathers:
+            for name, size in found.axes.items():
+                if name in axes:
+                    ctx.same_size(name, axes[name], size, value.span, found.span)
+                else:
+                    axes[name] = size
+        operands = [value, *(ctx.materialise(found, found.virtual) for _, found in gathers)]
+        if fill is not None:
+            operands.append(fill)
+        kind = max(value.kind, fill.kind, key=lambda k: k.value) if fill is not None else value.kind
+        attrs = {"axes": tuple(indexed), "fill": fill is not None}
+        self.value = ctx.primitive("gather", tuple(operands), axes, self.span, attrs, kind=kind, hint=self._hint())
+
+    # --- renames, merges, splits --------------------------------------------------------------------------------------
+
+    def reshape(self, one: Plain) -> None:
+        ctx = self.ctx
+        assert one.targets is not None
+        sources = [ctx.axis(node, one.env)[0] for node in one.sources]
+        if len(sources) == 1:
+            source = sources[0]
+        else:
+            source = self._merge(sources, one)
+        if len(one.targets) == 1:
+            (target,) = one.targets
+            size = self.value.axes[source]
+            name = ctx.introduce(target, one.env)
+            if target.size is not None:
+                ctx.same_size(name, size, ctx.size(target.size, one.env), self.base.span, target.span)
+            ctx.record(name, size, one.env)
+            self.final[source] = name
+        else:
+            self._split(source, one)
+
+    def _merge(self, sources: list[str], one: Plain) -> str:
+        ctx = self.ctx
+        value = ctx.materialise(self.value, sources)
+        product = const(1)
+        for axis in sources:
+            product = product * value.axes[axis]
+        into = self._temporary("merged")
+        axes = {into if a == sources[0] else a: product if a == sources[0] else s
+                for a, s in value.axes.items() if a not in sources[1:]}  # fmt: skip
+        attrs = {"axes": tuple(sources), "into": into}
+        self.value = ctx.primitive("merge", (value,), axes, self.span, attrs, hint=self._hint())
+        return into
+
+    def _split(self, source: str, one: Plain) -> None:
+        """At most one part's size is left to be solved: it is the quotient, which must be exact."""
+        ctx, env = self.ctx, one.env
+        assert one.targets is not None
+        value = ctx.materialise(self.value, [source])
+        whole = value.axes[source]
+        sizes: list[SizeExpr | None] = []
+        names = [ctx.introduce(target, env) for target in one.targets]
+        for name, target in zip(names, one.targets, strict=True):
+            known = env.sizes.get(name) if name not in env.clashing else None
+            sizes.append(ctx.size(target.size, env) if target.size is not None else known)
+        known_product = const(1)
+        for size in sizes:
+            known_product = known_product * (size if size is not None else 1)
+        shown = one.sources[0].name if len(one.sources) == 1 else "the merged axis"
+        labels = (Label(one.span), Label(self.base.span, f"it has size {ctx.solver.normal(whole)}"))
+        missing = [k for k, size in enumerate(sizes) if size is None]
+        if len(missing) > 1:
+            raise SizeError(
+                "NL0411", f"nothing says how `{shown}` divides between {ctx.shown(names[k] for k in missing)}",
+                Label(one.span), hint=f"give one a size: `{one.targets[missing[0]].name} = 8`",
+            )  # fmt: skip
+        if missing:
+            check = Check(
+                whole % known_product if known_product != 0 else whole, "==", const(0), "NL0412",
+                f"axis `{shown}` does not divide into {known_product} parts: {{left}} left over", labels,
+            )  # fmt: skip
+            if known_product == 0:
+                raise SizeError("NL0405", "an axis is divided by zero", Label(one.span))
+            sizes[missing[0]] = ctx.solver.divide(whole, known_product, check, one.targets[missing[0]].name)
+        else:
+            ctx.solver.require(
+                Check(
+                    whole, "==", known_product, "NL0413", f"axis `{shown}` has size {{left}}, its parts make {{right}}", labels
+                )
+            )
+        parts = []
+        for name, found in zip(names, sizes, strict=True):
+            assert found is not None
+            ctx.record(name, found, env)
+            part = self._temporary(name) if name in value.axes else name
+            self.final[part] = name
+            parts.append((part, ctx.solver.normal(found)))
+        if len({name for name, _ in parts}) < len(parts):
+            raise AxisError("NL0303", "an axis is named twice", Label(one.span))
+        axes: dict[str, SizeExpr] = {}
+        for axis, size in value.axes.items():
+            axes |= dict(parts) if axis == source else {axis: size}
+        attrs = {"axis": source, "into": tuple(parts)}
+        self.value = ctx.primitive("split", (value,), axes, self.span, attrs, hint=self._hint())
+
+    def _temporary(self, hint: str) -> str:
+        return self.ctx.new_axis(hint)
+
+    def _hint(self) -> str:
+        form, parts = self.base.draft.form, self.base.draft.parts
+        return parts[0] if form == "leaf" else "t"
+
+    # --- names --------------------------------------------------------------------------------------------------------
+
+    def finish(self) -> Value:
+        """The value with its axes under their final names, which must be different."""
+        value, final = self.value, self.final
+        axes: dict[str, SizeExpr] = {}
+        for axis, size in value.axes.items():
+            name = final.get(axis, axis)
+            if name in axes:
+                raise AxisError(
+                    "NL0304", f"the result would have axis {self.ctx.shown([name])} twice", Label(self.span),
+                    Label(self.base.span, f"this {self.ctx.axes_of(self.base)}"),
+                )  # fmt: skip
+            axes[name] = size
+        virtual = frozenset(final.get(a, a) for a in value.virtual)
+        draft = value.draft
+        if draft.form == "leaf":
+            name, old = draft.parts
+            draft = v.Draft("leaf", (name, tuple((final.get(a, a), s) for a, s in old)))
+        return Value(draft, axes, value.kind, self.span, virtual)
+
+
+class WantsInteger(Exception):
+    """An input of which only its use tells that it holds integers."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
+_KIND_WORDS = {Kind.BOOL: "a truth value", Kind.REAL: "a real number", Kind.COMPLEX: "a complex number"}
+
+
+def _coordinates_of(ctx: Context, found: Affine, sizes: Mapping[str, SizeExpr], base: Value, span: Span) -> Value:
+    """The affine expression as a tensor."""
+    total = v.size_value(ctx.solver.normal(found.offset), span)
+    for name, c in found.coefficients.items():
+        term = v.coordinates(name, sizes[name], span)
+        if c != 1:
+            term = ctx.binary("mul", v.size_value(ctx.solver.normal(c), span), term, span)
+        total = term if total.draft == v.Draft("const", (0,)) else ctx.binary("add", total, term, span)
+    return total
+
+
+def affine(ctx: Context, expr: tree.Expr, env: Environment, axis: str) -> Affine | None:
+    """`expr` as an affine expression of coordinates, if it is one. A name that nothing has is a new axis."""
+    if isinstance(expr, tree.Name):
+        return _affine_name(ctx, expr, env, axis)
+    if isinstance(expr, tree.Unary) and expr.op in "+-":
+        inner = affine(ctx, expr.operand, env, axis)
+        return inner if inner is None or expr.op == "+" else _scaled(inner, const(-1))
+    if isinstance(expr, tree.Binary) and expr.op in ("+", "-", "*"):
+        left, right = affine(ctx, expr.left, env, axis), affine(ctx, expr.right, env, axis)
+        if left is None or right is None:
+            return None
+        if expr.op == "*":
+            if left.coefficients and right.coefficients:
+                return None
+            return _scaled(left, right.offset) if left.coefficients else _scaled(right, left.offset)
+        return _sum(left, right if expr.op == "+" else _scaled(right, const(-1)))
+    if isinstance(expr, (tree.Number, tree.SizeOf)) or _only_static(expr, env):
+        found = ctx.evaluate(expr, env)
+        if isinstance(found, Static) and isinstance(found.value, (int, SizeExpr)) and not isinstance(found.value, bool):
+            return Affine({}, ctx.size(expr, env))
+    return None
+
+
+def _affine_name(ctx: Context, expr: tree.Name, env: Environment, axis: str) -> Affine | None:
+    name = expr.name
+    if name in env.values:
+        found = env.values[name]
+        if name in env.axes and not isinstance(found, Static):
+            raise AxisError(
+                "NL0311", f"`{name}` is both a value and an axis here", Label(expr.span),
+                hint=f"write `index[{name}]` for the coordinates, or give the value another name",
+            )  # fmt: skip
+        if isinstance(found, Static) and isinstance(found.value, (int, SizeExpr)) and not isinstance(found.value, bool):
+            return Affine({}, size_expr(found.value))
+        if isinstance(found, Value) and name in ctx.scalars and found.kind is Kind.INT:
+            return Affine({}, ctx.size(expr, env))  # an option: it must be known while compiling
+        return None
+    known = env.axes.get(name)
+    if isinstance(known, tuple):
+        return None
+    return Affine({known or ctx.introduce(tree.Axis(expr.span, name), env): const(1)}, const(0))
+
+
+def _only_static(expr: tree.Expr, env: Environment) -> bool:
+    """Whether the expression has no names but options and sizes, so that evaluating it introduces nothing."""
+    if isinstance(expr, tree.Name):
+        return isinstance(env.values.get(expr.name), Static)
+    if isinstance(expr, tree.Binary):
+        return _only_static(expr.left, env) and _only_static(expr.right, env)
+    if isinstance(expr, tree.Unary):
+        return _only_static(expr.operand, env)
+    return isinstance(expr, (tree.Number, tree.SizeOf))
+
+
+def _scaled(found: Affine, by: SizeExpr) -> Affine:
+    return Affine({name: c * by for name, c in found.coefficients.items()}, found.offset * by)
+
+
+def _sum(left: Affine, right: Affine) -> Affine:
+    total = dict(left.coefficients)
+    for name, c in right.coefficients.items():
+        total[name] = total[name] + c if name in total else c
+    return Affine({name: c for name, c in total.items() if c != 0}, left.offset + right.offset)
