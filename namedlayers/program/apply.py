@@ -14,6 +14,7 @@ from namedlayers.program.arguments import Bracket, along_stars, bracket_items
 from namedlayers.program.context import Context
 from namedlayers.program.program import Check
 from namedlayers.program.size import SizeExpr
+from namedlayers.program.solver import located
 from namedlayers.program.values import Callee, Environment, Evaluated, Several, Static, Value
 from namedlayers.syntax import tree
 
@@ -33,12 +34,7 @@ def apply_definition(ctx: Context, callee: Callee, call: tree.Call, env: Environ
     _bind_results(ctx, definition, inner, env)
     bind_options(ctx, definition, args, inner, call.span)
     check_clashes(ctx, bound, inner, definition)
-    outer, ctx.within, ctx.calling = ctx.within, (*ctx.within, callee.name), (*ctx.calling, definition)
-    try:
-        found = ctx.run(definition.body, inner)
-    finally:
-        ctx.within, ctx.calling = outer, ctx.calling[:-1]
-    assert found is not None
+    found = _run_body(ctx, callee, call, env, inner, definition)
     extras = {axis for one in bound for axis in one.extras}
     _note_sizes(ctx, found, env)
     return check_results(ctx, definition, found, inner, extras, call.span)
@@ -83,6 +79,25 @@ def declared_axes(parameter: tree.Parameter) -> list[tree.Axis]:
         if isinstance(item, tree.Group):
             raise AxisError("NL0314", "an input's axes are named one by one; split it in the body", Label(item.span))
         found.append(item)
+    return found
+
+
+def _run_body(
+    ctx: Context, callee: Callee, call: tree.Call, env: Environment, inner: Environment, definition: tree.Definition
+) -> Evaluated:
+    """The body's result; what goes wrong in another text than the caller's is shown at the call first."""
+    within, site = ctx.within, ctx.solver.site
+    ctx.within, ctx.calling = (*within, callee.name), (*ctx.calling, definition)
+    if site is None and definition.span.source is not call.span.source:
+        ctx.solver.site = Label(call.span, f"in this use of `{callee.name}`")
+    try:
+        found = ctx.run(definition.body, inner)
+    except FormulaError as error:
+        labels = located(error.labels, ctx.solver.site)
+        raise type(error)(error.code, error.message, *labels, hint=error.hint) from None
+    finally:
+        ctx.within, ctx.calling, ctx.solver.site = within, ctx.calling[:-1], site
+    assert found is not None
     return found
 
 
@@ -284,6 +299,7 @@ def bind_inputs(
             _size(ctx, axis, found.axes[axis], inner, found, node)
         bound.append(Bound(parameter, found, tuple(axes), tuple(a for a in found.axes if a not in axes)))
         inner.values[parameter.name] = found
+    inner.declared |= {axis for axes in inner.axes.values() for axis in _star(axes)}
     for parameter in inputs_of(definition):
         for node in declared_axes(parameter):
             if node.size is not None:
@@ -292,7 +308,6 @@ def bind_inputs(
         for axis in _star(inner.axes[node.name]):
             if axis not in inner.sizes:
                 inner.sizes[axis] = _size_from_outside(ctx, node, axis, inner, env)
-    inner.declared |= {axis for axes in inner.axes.values() for axis in _star(axes)}
     for parameter, value, axes in scalars:
         _bind_scalar(ctx, parameter, value, axes, inner, bound)
     return bound

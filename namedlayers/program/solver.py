@@ -9,7 +9,7 @@ window equation backwards, a product of unknowns) becomes a check; a symbol that
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from namedlayers.errors import Label, SizeError
 from namedlayers.program.program import Check, Recipe
@@ -37,6 +37,8 @@ class Solver:
     reasons: dict[str, tuple[Label, ...]] = field(default_factory=dict)
     pending: list[Check] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
+    site: Label | None = None
+    """Where the user's text uses a definition of another text: shown first for what goes wrong inside."""
 
     def fresh(self, hint: str, origin: Label, *, given: bool = False) -> SizeExpr:
         """A new symbol named after `hint`; `origin` is shown when nothing determines it."""
@@ -57,6 +59,7 @@ class Solver:
 
     def require(self, check: Check) -> None:
         """An equation or a condition. Raises SizeError when it is false for all sizes."""
+        check = self._located(check)
         left, right = self.normal(check.left), self.normal(check.right)
         difference = left - right
         if check.relation == "==":
@@ -82,6 +85,7 @@ class Solver:
 
         `check` says `size % by == 0`; a new symbol for the quotient is named after `hint`.
         """
+        check = self._located(check)
         size, by = self.normal(size), self.normal(by)
         exact = size.quotient(by)
         if exact is not None:
@@ -112,6 +116,9 @@ class Solver:
                 seen.add(key)
                 checks.append(shown)
         return tuple(r.symbol for r in recipes), tuple(recipes), tuple(checks)
+
+    def _located(self, check: Check) -> Check:
+        return replace(check, labels=located(check.labels, self.site))
 
     # --- solving ------------------------------------------------------------------------------------------------------
 
@@ -181,6 +188,13 @@ class Solver:
             origin,
             hint=f"give it where the axis is introduced, for example `{name} = 3`, or state it: `|{name}| = …`",
         )
+
+
+def located(labels: tuple[Label, ...], site: Label | None) -> tuple[Label, ...]:
+    """Labels with the user's place in front, where the first of them is in another text."""
+    if site is None or (labels and labels[0].span.source is site.span.source):
+        return labels
+    return (site, *labels)
 
 
 def failure(check: Check, left: SizeExpr | int, right: SizeExpr | int, names: dict[str, object] | None = None) -> SizeError:

@@ -107,11 +107,12 @@ def _require_sizes(
     for op, left, right, node in zip(condition.ops, exprs, exprs[1:], condition.operands, strict=False):
         if op == "==" and right == 0 and isinstance(node, tree.Binary) and node.op == "%":
             whole, part = ctx.size(node.left, env), ctx.size(node.right, env)
-            check = Check(left, "==", right, "NL0420", message, labels)
+            check = Check(left, "==", right, "NL0420", f"{message}: {_plain(str(whole))} leaves over {{left}}", labels)
             ctx.solver.divide(whole, part, check)
             continue
         low, relation, high = _RELATIONS[op](left, right)
-        ctx.solver.require(Check(low, relation, high, "NL0420", message, labels))  # type: ignore[arg-type]
+        shown = f"{message}: {_plain(str(low))} is {{left}}, {_plain(str(high))} is {{right}}"
+        ctx.solver.require(Check(low, relation, high, "NL0420", shown, labels))  # type: ignore[arg-type]
     return True
 
 
