@@ -283,9 +283,10 @@ def _divide(numerator: SizeExpr, divisor: SizeExpr) -> tuple[SizeExpr, SizeExpr]
     if len(divisor.terms) != 1:
         return _divide_polynomial(numerator, divisor)
     (monomial, c), whole, rest = divisor.terms[0], {}, {}
-    if not monomial:  # an integer: take out of every coefficient what divides, so that the floor is canonical
-        return SizeExpr({m: d // c for m, d in numerator.terms}), SizeExpr({m: d % c for m, d in numerator.terms})
     for m, d in numerator.terms:
+        if not m and not monomial:  # the constant: (n + 3) // 2 is (n + 1) // 2 + 1
+            whole[m], rest[m] = divmod(d, c)
+            continue
         left = _without(m, monomial)
         if left is not None and d % c == 0:
             whole[left] = d // c

@@ -92,11 +92,12 @@ class Solver:
             return exact
         if size.value is not None and by.value is not None:
             raise failure(check, size % by, const(0))
-        part = self.fresh(hint, check.labels[0])
-        whole = Check(size, "==", by * part, check.code, check.message, check.labels, check.hint)
-        if self._solve(size - by * part, whole):
-            return self.normal(part)
-        del self.origins[next(iter(part.symbols))]
+        # Several symbols could each be replaced, and which one would be a guess: then the quotient stays a floor.
+        if len(size.symbols) == 1:
+            part = self.fresh(hint, check.labels[0])
+            if self._solve(size - by * part, replace(check, left=size, right=by * part)):
+                return self.normal(part)
+            del self.origins[next(iter(part.symbols))]
         self.checks.append(Check(size % by, "==", const(0), check.code, check.message, check.labels, check.hint))
         return size // by
 
