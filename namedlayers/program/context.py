@@ -90,15 +90,15 @@ class Context:
         self.statements[name] = DraftStatement(name, axes, value.kind, value.draft, span, self.within)
         return replace(value, draft=v.leaf(name, axes))
 
-    def operand(self, value: Value, hint: str = "t") -> Draft:
-        return self.let(value, hint).draft
+    def operand(self, value: Value) -> Draft:
+        return self.let(value, hint_of(value.draft)).draft
 
     def materialise(self, value: Value, axes: Iterable[str]) -> Value:
         """The value with these of its axes made real where they were virtual."""
         wanted = {a: value.axes[a] for a in value.axes if a in value.virtual and a in set(axes)}
         if not wanted:
             return value
-        operand = self.let(value, "t")
+        operand = self.let(value, hint_of(value.draft))
         real = {a: s for a, s in value.axes.items() if a in wanted or a not in value.virtual}
         draft = v.primitive("expand", {"axes": tuple(wanted.items())}, (operand.draft,), real)
         return replace(value, draft=draft, virtual=value.virtual - frozenset(wanted))
@@ -167,7 +167,7 @@ class Context:
         attrs: Mapping[str, Any] | None = None,
         *,
         kind: Kind | None = None,
-        hint: str = "t",
+        hint: str = "",
     ) -> Value:
         """A let-bound primitive. Axes of operands that are virtual and in `axes` stay virtual."""
         self._check_order(op, operands, span)
@@ -177,10 +177,10 @@ class Context:
         drafts = tuple(self.operand(o) for o in operands)
         own = {a: s for a, s in axes.items() if a not in virtual}
         kind = kind or result_kind(op, [o.kind for o in operands])
-        return self.let(Value(v.primitive(op, attrs or {}, drafts, own), dict(axes), kind, span, virtual), hint)
+        return self.let(Value(v.primitive(op, attrs or {}, drafts, own), dict(axes), kind, span, virtual), hint or _HINTS.get(op, op))
 
     def _cut(self, value: Value) -> Value:
-        return self.let(value, "t") if value.draft.depth > DEEPEST_TERM else value
+        return self.let(value, hint_of(value.draft)) if value.draft.depth > DEEPEST_TERM else value
 
     def _check_order(self, op: str, operands: tuple[Value, ...], span: Span) -> None:
         if orders(op):
@@ -346,6 +346,20 @@ class Context:
 
     def _known_axes(self, env: Environment) -> str:
         return f"the axes here are {self.shown(sorted(env.axes))}" if env.axes else ""
+
+
+_HINTS = {
+    **dict.fromkeys("lt le gt ge eq ne and or not any all".split(), "mask"),
+    **dict.fromkeys("floordiv mod coord".split(), "position"),
+    **dict.fromkeys("add sub mul div pow neg".split(), "term"),
+    "where": "chosen", "expand": "wide", "sum": "total", "gather": "picked",
+}  # fmt: skip
+
+
+def hint_of(draft: Draft) -> str:
+    """A name for a value that the text does not name: what made it."""
+    made = draft.parts[0] if draft.form in ("unary", "binary", "reduce", "primitive") else draft.form
+    return _HINTS.get(made, made)
 
 
 def missing_axis(ctx: Context, what: str, axis: str, value: Value, span: Span) -> FormulaError:

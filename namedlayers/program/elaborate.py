@@ -43,8 +43,11 @@ def elaborate(namespace: Namespace, definition: tree.Definition, spec: Spec) -> 
 
     Raises FormulaError, and NeedsStatic where options or sizes must be known that the spec leaves open.
     """
+    elaboration = _Elaboration(namespace, definition, spec)
     try:
-        return _Elaboration(namespace, definition, spec).program()
+        return elaboration.program()
+    except NeedsStatic as needs:
+        raise NeedsStatic(needs.options, elaboration.axes_behind(needs.axes)) from None
     except WantsInteger as wanted:
         given = dict(spec.given)[wanted.name]
         use = f"`{wanted.name}` is used as an index, so it holds integers"
@@ -189,6 +192,11 @@ class _Elaboration:
         extras = list(dict.fromkeys(axis for one in bound for axis in one.extras))
         checked = check_results(ctx, definition, found, env, set(extras), definition.span)
         return self._finish(checked, bound, extras)
+
+    def axes_behind(self, symbols: frozenset[str]) -> frozenset[str]:
+        """The inputs' axes whose sizes decide these symbols."""
+        normal = self.ctx.solver.normal
+        return frozenset(axis for axis, size in self.symbols.items() if normal(size).symbols & symbols)
 
     # --- inputs -------------------------------------------------------------------------------------------------------
 

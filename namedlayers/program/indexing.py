@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from namedlayers.errors import ArgumentError, AxisError, Label, SizeError, Span, near_miss
 from namedlayers.program import values as v
-from namedlayers.program.context import Context, missing_axis
+from namedlayers.program.context import Context, hint_of, missing_axis
 from namedlayers.program.program import Check, Kind
 from namedlayers.program.size import SizeExpr, const, size_expr
 from namedlayers.program.stars import unzip
@@ -45,7 +45,7 @@ def index(ctx: Context, base: Value, expr: tree.Index, env: Environment) -> Valu
     plain = [one for entry in expr.entries for one in _expand(ctx, entry, env)]
     if not plain:
         raise AxisError("NL0310", "nothing stands between the brackets", Label(expr.span))
-    base = ctx.let(base, "t")
+    base = ctx.let(base, hint_of(base.draft))
     state = _Steps(ctx, expr, base, _sources(ctx, base, plain))
     computed = [one for one in plain if one.value is not None]
     state.by_value(computed, fill)
@@ -431,7 +431,7 @@ class _Steps:
 
     def _hint(self) -> str:
         form, parts = self.base.draft.form, self.base.draft.parts
-        return parts[0] if form == "leaf" else "t"
+        return parts[0] if form == "leaf" else ""
 
     # --- names --------------------------------------------------------------------------------------------------------
 
