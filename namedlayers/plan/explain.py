@@ -1,0 +1,94 @@
+"""What a plan did, in words: which rules fired where, which nearly did and why not, contractions, variants.
+
+In: a plan. Out: text that quotes the formula's own lines. What always holds: it is the same text for the same formula.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from namedlayers.errors import Span
+from namedlayers.plan.paths import Path, cost, steps
+from namedlayers.plan.plan import Event, Plan, Variant
+from namedlayers.program.graph import Node
+
+WIDEST = 72
+
+
+def explain(plan: Plan) -> str:
+    """The report on a plan."""
+    lines = ["Rules that fired:"]
+    fired = [event for event in plan.events if not event.near]
+    lines += [line for event in fired for line in _event(event)] or ["  none"]
+    near = [event for event in plan.events if event.near]
+    if near:
+        lines += ["", "Rules that nearly fired:"]
+        lines += [line for event in near for line in _event(event)]
+    for number, variant in enumerate(plan.variants, 1):
+        lines += ["", *_variant(variant, number, len(plan.variants))]
+    return "\n".join(lines)
+
+
+def equation(node: Node) -> str:
+    """A contraction's einsum equation over the names of axes."""
+    operands = ", ".join(_axes(node, arg.axes) for arg in node.args)
+    return f"{operands} -> {_axes(node, tuple(range(node.rank)))}"
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _event(event: Event) -> Iterator[str]:
+    yield f"  {event.rule} ({event.numerics})" + (f": not here, {event.near}" if event.near else "")
+    for span in event.spans:
+        yield f"    line {span.line}: {_quoted(span)}"
+
+
+def _quoted(span: Span) -> str:
+    text = " ".join(span.text.split())
+    return text if len(text) <= WIDEST else text[: WIDEST - 1] + "…"
+
+
+def _variant(variant: Variant, number: int, total: int) -> Iterator[str]:
+    yield f"Variant {number} of {total}: {variant.why}"
+    for guard in variant.guards:
+        yield f"  if {guard.left} {guard.relation} {guard.right}"
+    for node in variant.graph.live():
+        if node.op in ("contract", "linear"):
+            yield from _contraction(node)
+
+
+def _contraction(node: Node) -> Iterator[str]:
+    # A linear map is one step, on whose result the bias is added.
+    path = node.attr("path") if node.op == "contract" else ((0, 1),)
+    assert isinstance(path, tuple)
+    yield f"  {node.op} %{node.number}: {equation(node)}"
+    if len(path) > 1:
+        for pair, (touched, kept) in zip(path, steps(node, path)):
+            yield f"    {pair[0]}, {pair[1]} -> {_axes(node, kept)}"
+    yield f"    {_flops(node, path)} FLOPs"
+
+
+def _flops(node: Node, path: Path) -> str:
+    total = cost(node, path)
+    if node.op == "linear":
+        size = node.space[0] * 0 + 1
+        for axis in node.sizes:
+            size = size * axis
+        total = total + size
+    return str(total)
+
+
+def _axes(node: Node, axes: tuple[int, ...]) -> str:
+    names = _distinct(node.names)
+    return "[" + ", ".join(names[p] if p >= 0 else "·" for p in axes) + "]"
+
+
+def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of one node's index space, told apart by primes where two are equal."""
+    found: list[str] = []
+    for name in names:
+        while name in found:
+            name += "'"
+        found.append(name)
+    return tuple(found)

@@ -1,0 +1,116 @@
+"""From a graph to a plan: the best form of every value, for all sizes or for most, and what happened on the way.
+
+In: a numbered program. Out: a `Plan`. What always holds: the graph that comes in is not touched; results keep their axes,
+kinds and order; the last variant has no guards. Rules that need sizes they cannot prove go into the variants before the
+last; the last one is made without them. Contractions get their paths here, several where sizes decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from namedlayers.plan import paths
+from namedlayers.plan.paths import Path
+from namedlayers.plan.plan import Event, Guard, Plan, Variant
+from namedlayers.plan.requirements import impossible, requirements
+from namedlayers.plan.rewrite import Rewriter, live_nodes
+from namedlayers.plan.rules import PHASES
+from namedlayers.program.graph import Arg, Graph, Node
+
+Numerics = Literal["default", "strict", "fast"]
+
+MOST_VARIANTS = 4
+MOST_PASSES = 6
+
+_ALLOWED: dict[Numerics, frozenset[str]] = {
+    "strict": frozenset({"exact"}),
+    "default": frozenset({"exact", "algebraic"}),
+    "fast": frozenset({"exact", "algebraic", "conditioned"}),
+}
+
+
+def plan(graph: Graph, *, numerics: Numerics = "default") -> Plan:
+    """The plan of a graph; `numerics` says which rules may take part."""
+    main = _rewritten(graph, numerics, lambda node: not any(map(impossible, requirements(node))))
+    needed = tuple(sorted(_needed(main.outputs), key=str))
+    found = [
+        Variant((*needed, *choice.guards), _with_paths(main, choice.paths), _why(bool(needed), bool(choice.guards)))
+        for choice in paths.choices(_contractions(main.outputs), MOST_VARIANTS - bool(needed))
+    ]
+    if needed:
+        safe = _rewritten(graph, numerics, lambda node: not requirements(node))
+        (choice,) = paths.choices(_contractions(safe.outputs), 1)
+        found.append(Variant((), _with_paths(safe, choice.paths), "any sizes, empty axes and short ones included"))
+    return Plan(tuple(found), main.events)
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Rewritten:
+    graph: Graph
+    outputs: tuple[Arg, ...]
+    events: tuple[Event, ...]
+
+
+def _rewritten(graph: Graph, numerics: Numerics, admit) -> _Rewritten:  # type: ignore[no-untyped-def]
+    """Each phase until nothing changes."""
+    target = Graph()
+    rewriter = Rewriter(target, admit)
+    outputs: Sequence[Arg] = graph.outputs
+    for phase in PHASES:
+        rules = [rule for rule in phase if rule.numerics in _ALLOWED[numerics]]
+        for _ in range(MOST_PASSES):
+            before = outputs
+            outputs = rewriter.rewrite(before, rules)
+            if [a.node for a in outputs] == [a.node for a in before]:
+                break
+    return _Rewritten(target, tuple(outputs), _settled(rewriter.events))
+
+
+def _settled(events: list[Event]) -> tuple[Event, ...]:
+    """Without near misses of rules that fired at the same place later."""
+    fired = {(event.rule, event.spans) for event in events if not event.near}
+    return tuple(e for e in events if not e.near or (e.rule, e.spans) not in fired)
+
+
+def _needed(outputs: Sequence[Arg]) -> set[Guard]:
+    return {guard for node in live_nodes(outputs) for guard in requirements(node)}
+
+
+def _contractions(outputs: Sequence[Arg]) -> list[Node]:
+    return [node for node in live_nodes(outputs) if node.op == "contract"]
+
+
+def _with_paths(rewritten: _Rewritten, chosen: tuple[Path, ...]) -> Graph:
+    """The graph with a path at every contraction; graphs of variants share the nodes that do not differ."""
+    graph = rewritten.graph
+    path_of = dict(zip((node.number for node in _contractions(rewritten.outputs)), chosen, strict=True))
+    new: dict[int, Node] = {}
+    for node in live_nodes(rewritten.outputs):
+        path = path_of.get(node.number)
+        if path is None and all(new[a.node.number] is a.node for a in node.args):
+            new[node.number] = node
+            continue
+        new[node.number] = graph.node(
+            node.op,
+            tuple([Arg(new[a.node.number], a.axes) for a in node.args]),
+            node.space,
+            node.rank,
+            node.kind,
+            attrs=dict(node.attrs) | ({} if path is None else {"path": path}),
+            weak=node.weak,
+            names=node.names,
+            spans=node.spans,
+            rule=node.rule,
+        )
+    outputs = [Arg(new[a.node.number], a.axes) for a in rewritten.outputs]
+    return Graph(graph.nodes, outputs, graph._table)
+
+
+def _why(needed: bool, ordered: bool) -> str:
+    sizes = "axes long enough for their kernels" if needed else "any sizes"
+    return f"{sizes}, and this order of contractions the cheapest" if ordered else sizes

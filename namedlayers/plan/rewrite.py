@@ -1,0 +1,137 @@
+"""Rules applied to a graph, bottom-up: every node is rebuilt on its operands' best forms, then replaced by its own.
+
+In: a graph's results and a list of rules. Out: the results' best forms, in a graph that is added to, and what happened.
+What always holds: a node is visited once, after its operands, however often it is used; a replacement has its root's axes
+in their order; rules are tried in their order, so the outcome depends on the graph alone. Nothing is deleted: what no
+result needs any more is simply not live.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from namedlayers.errors import Span
+from namedlayers.plan.plan import Event
+from namedlayers.plan.rule import Match, Near, Rule, root_key
+from namedlayers.plan.view import Scope
+from namedlayers.program.graph import Arg, Graph, Node
+
+MOST_STEPS = 16
+"""How often one node may be replaced in a row; rules that undo each other would be a mistake in the rules."""
+
+
+@dataclass(slots=True)
+class Rewriter:
+    """Rewrites graph after graph into `target`; `admit` may refuse a replacement (for the sizes that it needs)."""
+
+    target: Graph
+    admit: Callable[[Node], bool]
+    events: list[Event] = field(default_factory=list)
+    _seen: set[tuple[str, str, tuple[Span, ...]]] = field(default_factory=set)
+
+    def rewrite(self, outputs: Sequence[Arg], rules: Iterable[Rule]) -> list[Arg]:
+        """The best forms of `outputs` under `rules`."""
+        by_root: dict[str, list[Rule]] = {}
+        for rule in rules:
+            for root in rule.roots:
+                by_root.setdefault(root, []).append(rule)
+        live = live_nodes(outputs)
+        old_uses = use_counts(live, outputs)
+        best: dict[int, Node] = {}
+        new_uses: dict[int, int] = {}
+        for node in live:
+            rebuilt = self._rebuilt(node, best)
+            replaced = self._improved(rebuilt, by_root, new_uses)
+            best[node.number] = replaced
+            new_uses[replaced.number] = new_uses.get(replaced.number, 0) + old_uses[node.number]
+        return [Arg(best[arg.node.number], arg.axes) for arg in outputs]
+
+    def _rebuilt(self, node: Node, best: dict[int, Node]) -> Node:
+        return self.target.node(
+            node.op,
+            tuple([Arg(best[arg.node.number], arg.axes) for arg in node.args]),
+            node.space,
+            node.rank,
+            node.kind,
+            attrs=dict(node.attrs),
+            weak=node.weak,
+            names=node.names,
+            spans=node.spans,
+            rule=node.rule,
+        )
+
+    def _improved(self, node: Node, by_root: dict[str, list[Rule]], uses: dict[int, int]) -> Node:
+        """The node after as many replacements as there are."""
+        for _ in range(MOST_STEPS):
+            step = self._step(node, by_root.get(root_key(node), ()), uses)
+            if step is None:
+                return node
+            node = step
+        raise AssertionError(f"rules undo each other at {node}")
+
+    def _step(self, node: Node, rules: Sequence[Rule], uses: dict[int, int]) -> Node | None:
+        for rule in rules:
+            scope = Scope(self.target, node, lambda n: uses.get(n.number, 1))
+            outcome = rule.match(scope, node)
+            if isinstance(outcome, Near):
+                self._note(rule, outcome.spans or node.spans, outcome.reason)
+            elif isinstance(outcome, Match):
+                scope.spans = merged_spans((node, *outcome.parts))
+                scope.rule = rule.name
+                built = rule.build(scope, node, outcome.found)
+                if not _fits(built, node):
+                    continue
+                if not self.admit(built.node):
+                    self._note(rule, scope.spans, "its kernel needs sizes that this variant does not assume")
+                    continue
+                self._note(rule, scope.spans, "")
+                return built.node
+        return None
+
+    def _note(self, rule: Rule, spans: tuple[Span, ...], near: str) -> None:
+        key = (rule.name, near, spans)
+        if key not in self._seen:
+            self._seen.add(key)
+            self.events.append(Event(rule.name, rule.numerics, spans, near))
+
+
+def live_nodes(outputs: Iterable[Arg]) -> list[Node]:
+    """The nodes that `outputs` need, in order."""
+    needed: dict[int, Node] = {}
+    waiting = [arg.node for arg in outputs]
+    while waiting:
+        node = waiting.pop()
+        if node.number not in needed:
+            needed[node.number] = node
+            waiting += [arg.node for arg in node.args]
+    return [needed[number] for number in sorted(needed)]
+
+
+def use_counts(live: Iterable[Node], outputs: Iterable[Arg]) -> dict[int, int]:
+    """For each live node's number how many operands and results it is."""
+    counts: dict[int, int] = {}
+    for node in live:
+        counts.setdefault(node.number, 0)
+        for arg in node.args:
+            counts[arg.node.number] = counts.get(arg.node.number, 0) + 1
+    for arg in outputs:
+        counts[arg.node.number] = counts.get(arg.node.number, 0) + 1
+    return counts
+
+
+def merged_spans(nodes: Iterable[Node]) -> tuple[Span, ...]:
+    """The spans of nodes, each once, without those that lie inside another."""
+    spans = list(dict.fromkeys(span for node in nodes for span in node.spans))
+    return tuple(s for s in spans if not any(_inside(s, other) for other in spans))
+
+
+def _inside(span: Span, other: Span) -> bool:
+    if span is other or span.source is not other.source:
+        return False
+    return other.start <= span.start and span.end <= other.end and (other.start, other.end) != (span.start, span.end)
+
+
+def _fits(built: Arg, node: Node) -> bool:
+    """Whether the replacement has the root's axes in the root's order, and is another node."""
+    return built.axes == tuple(range(node.rank)) and built.node is not node and built.node.kind == node.kind

@@ -1,0 +1,40 @@
+"""All rules, in the order in which they run.
+
+Each phase runs until nothing changes; a later phase may rely on what an earlier one recognised, and on knowing which
+nodes are still needed. `RECOGNISING` finds what each part is, `ATTENDING` what stands on softmax and contraction,
+`MERGING` joins what contractions are left, `FINISHING` adds what kernels do besides.
+"""
+
+from __future__ import annotations
+
+from namedlayers.plan.rule import Rule
+from namedlayers.plan.rules import (
+    attention,
+    contraction,
+    convolution,
+    elementwise,
+    gather,
+    identity,
+    norms,
+    pooling,
+    reductions,
+    softmax,
+    statistics,
+)
+
+RECOGNISING: tuple[Rule, ...] = (
+    *identity.RULES,
+    *gather.RULES,
+    *contraction.FORMING,
+    *convolution.RULES,
+    *statistics.RULES,
+    *norms.RULES,
+    *softmax.RULES,
+    *elementwise.RULES,
+    *pooling.RULES,
+)
+ATTENDING: tuple[Rule, ...] = attention.RULES
+MERGING: tuple[Rule, ...] = contraction.MERGING
+FINISHING: tuple[Rule, ...] = (*convolution.BIASES, *pooling.SUMS, *reductions.RULES)
+
+PHASES: tuple[tuple[Rule, ...], ...] = (RECOGNISING, ATTENDING, MERGING, FINISHING)

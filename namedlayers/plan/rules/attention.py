@@ -1,0 +1,236 @@
+"""Attention: a softmax of scaled and masked scores, contracted with values.
+
+Scores are a contraction of a query and a key; a scale may stand on either of them or on the scores, since forming
+contractions takes scalars out. Masks are added after the scale, or choose -inf by a condition; a comparison of the
+coordinates of the query's and the key's axis is a causal mask.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import inf
+
+from namedlayers.plan.rule import Match, Near, Outcome, Rule
+from namedlayers.plan.view import Product, Scope, is_number
+from namedlayers.program.graph import Arg, Node
+from namedlayers.program.program import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """`scale * contract(query, key) + masks`, with -inf where one of `allows` is false."""
+
+    product: Arg
+    scale: Product
+    masks: tuple[tuple[int, Arg], ...] = ()
+    allows: tuple[Arg, ...] = ()
+    nodes: tuple[Node, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    query: Arg
+    key: Arg
+    value: Arg
+    scores: Scores
+    features: tuple[int, ...]
+    positions: tuple[int, ...]
+    causal: tuple[int, int] | None
+
+
+def _attention(scope: Scope, node: Node) -> Outcome:
+    if len(node.args) != 2:
+        return None
+    near: Outcome = None
+    for weights, value in (node.args, node.args[::-1]):
+        if weights.node.op == "softmax":
+            outcome = _check(scope, node, weights, value)
+            if isinstance(outcome, Match):
+                return outcome
+            near = near or outcome
+    return near
+
+
+def _check(scope: Scope, node: Node, weights: Arg, value: Arg) -> Outcome:
+    axes = weights.node.attr("axes")
+    assert isinstance(axes, tuple)
+    positions = tuple(weights.axes[p] for p in axes)
+    (logits,) = scope.operands(weights)
+    scores = _scores(scope, logits)
+    spans = weights.node.spans
+    if isinstance(scores, Near):
+        return scores
+    if scores is None:
+        return None
+    if not scope.once(weights.node):
+        return Near("the weights are used elsewhere too, so they have to be computed", spans)
+    if set(positions) != set(range(node.rank, len(node.space))) or not set(positions) <= set(value.axes):
+        return Near("the axes of the softmax are not those that the values are summed over", spans)
+    features = scope.consumed(scores.product)
+    for query, key in _orders(scope.operands(scores.product)):
+        if set(positions) <= set(key.axes) and not set(positions) & set(query.axes):
+            break
+    else:
+        return Near("no side of the scores has all the axes of the softmax and the other none", spans)
+    if not set(features) <= set(query.axes) & set(key.axes):
+        return Near("an axis is summed in one side of the scores alone", spans)
+    if not all(a.node.kind == Kind.REAL for a in (query, key, value)):
+        return Near("attention is of reals", spans)
+    staying = set(range(node.rank))
+    queries = staying & set(query.axes) - set(key.axes) - set(value.axes)
+    extra = {c for _, m in scores.masks for c in m.axes} | {c for a in scores.allows for c in a.axes}
+    if not extra <= set(query.axes) | set(key.axes):
+        return Near("a mask has axes that the scores lack", spans)
+    scores, causal = _causal(scope, scores, queries, positions)
+    found = Attention(query, key, value, scores, features, positions, causal)
+    return Match(found, (weights.node, *scores.nodes))
+
+
+def _orders(operands: tuple[Arg, ...]) -> tuple[tuple[Arg, ...], ...]:
+    return (operands, operands[::-1]) if len(operands) == 2 else ()
+
+
+def _scores(scope: Scope, logits: Arg) -> Scores | Near | None:
+    """The scores with their masks; None where no contraction of two is in sight."""
+    if logits.node.op == "where":
+        return _chosen(scope, logits)
+    total = scope.sum(logits)
+    found: Scores | None = None
+    masks: list[tuple[int, Arg]] = []
+    allows: list[Arg] = []
+    for sign, term in total.terms:
+        inner = None if found is not None else _scaled(scope, sign, term)
+        if inner is None and found is None and term.node.op == "where" and sign > 0:
+            chosen = _chosen(scope, term)
+            inner = chosen if isinstance(chosen, Scores) else None
+        if inner is not None:
+            found = inner
+        else:
+            allow = _allow(scope, term) if sign > 0 else None
+            if allow is not None:
+                allows.append(allow)
+            else:
+                masks.append((sign, term))
+    if found is None:
+        if any(term.node.op in ("tanh", "clip") for _, term in total.terms):
+            return Near("between the scores and the softmax stands another operation than scales and masks", logits.node.spans)
+        return None
+    if not scope.once(found.product.node):
+        return Near("the scores are used elsewhere too, so they have to be computed", found.product.node.spans)
+    # A number added to all scores changes nothing in a softmax, but an infinite one would: it stays a mask.
+    if total.number != 0:
+        masks.append((1, scope.number(total.number)))
+    nodes = (*found.nodes, *total.nodes)
+    return replace(found, masks=(*found.masks, *masks), allows=(*found.allows, *allows), nodes=nodes)
+
+
+def _scaled(scope: Scope, sign: int, term: Arg) -> Scores | None:
+    """A contraction of two, times scalars."""
+    product = scope.product(term)
+    contractions = [a for a in product.top if a.node.op == "contract" and len(a.node.args) == 2]
+    others = tuple(a for a in product.top if a not in contractions)
+    if len(contractions) != 1 or any(a.node.rank for a in (*others, *product.bottom)):
+        return None
+    scale = Product(sign * product.number, others, product.bottom)
+    return Scores(contractions[0], scale, nodes=(contractions[0].node, *product.nodes))
+
+
+def _chosen(scope: Scope, arg: Arg) -> Scores | Near | None:
+    """where(allow, scores, -inf), where(forbid, -inf, scores)"""
+    condition, yes, no = scope.operands(arg)
+    for scores, other, allowed in ((yes, no, True), (no, yes, False)):
+        if is_number(other, -inf) and scores.node.rank:
+            inner = _scores(scope, scores)
+            if not isinstance(inner, Scores):
+                return inner
+            allow = condition if allowed else negated(scope, condition)
+            return replace(inner, allows=(*inner.allows, allow), nodes=(*inner.nodes, arg.node))
+    return None
+
+
+def _allow(scope: Scope, mask: Arg) -> Arg | None:
+    """The condition under which the mask is 0, if it is -inf otherwise."""
+    if mask.node.op != "where":
+        return None
+    condition, yes, no = scope.operands(mask)
+    if condition.node.kind != Kind.BOOL:
+        return None
+    if is_number(yes, 0) and is_number(no, -inf):
+        return condition
+    if is_number(yes, -inf) and is_number(no, 0):
+        return negated(scope, condition)
+    return None
+
+
+_NEGATED = {"lt": "ge", "ge": "lt", "le": "gt", "gt": "le"}
+
+
+def negated(scope: Scope, condition: Arg) -> Arg:
+    """The opposite condition; a comparison of coordinates by the opposite comparison."""
+    if condition.node.op == "not":
+        return scope.operands(condition)[0]
+    opposite = _NEGATED.get(condition.node.op)
+    if opposite is not None and all(a.node.kind < Kind.REAL for a in condition.node.args):
+        return scope.apply(opposite, *scope.operands(condition))
+    return scope.apply("not", condition, kind=Kind.BOOL)
+
+
+def _causal(
+    scope: Scope, scores: Scores, queries: set[int], positions: tuple[int, ...]
+) -> tuple[Scores, tuple[int, int] | None]:
+    """Takes one causal condition out of the allowed ones."""
+    if len(positions) != 1:
+        return scores, None
+    for k, allow in enumerate(scores.allows):
+        pair = _not_after(scope, allow)
+        if pair is not None and pair[0] in queries and pair[1] == positions[0]:
+            return replace(scores, allows=scores.allows[:k] + scores.allows[k + 1 :]), pair
+    return scores, None
+
+
+def _not_after(scope: Scope, allow: Arg) -> tuple[int, int] | None:
+    """`(query, position)` if `allow` says position <= query of coordinates."""
+    op = allow.node.op
+    if op == "not":
+        (inner,) = scope.operands(allow)
+        if inner.node.op not in _NEGATED:
+            return None
+        op, allow = _NEGATED[inner.node.op], inner
+    if op not in ("le", "ge"):
+        return None
+    low, high = scope.operands(allow) if op == "le" else scope.operands(allow)[::-1]
+    if low.node.op == high.node.op == "coord":
+        return high.axes[0], low.axes[0]
+    return None
+
+
+def _build(scope: Scope, node: Node, found: Attention) -> Arg:
+    roles, operands = ["query", "key", "value"], [found.query, found.key, found.value]
+    mask: Arg | None = None
+    for sign, term in found.scores.masks:
+        if mask is None:
+            mask = term if sign > 0 else scope.apply("neg", term)
+        else:
+            mask = scope.apply("add" if sign > 0 else "sub", mask, term)
+    allow: Arg | None = None
+    for condition in found.scores.allows:
+        allow = condition if allow is None else scope.apply("and", allow, condition, kind=Kind.BOOL)
+    scale = found.scores.scale
+    if mask is not None:
+        roles.append("mask")
+        operands.append(mask)
+    if allow is not None:
+        roles.append("allow")
+        operands.append(allow)
+    if scale.number != 1 or scale.top or scale.bottom:
+        roles.append("scale")
+        operands.append(scope.multiply(scale))
+    result = tuple(range(node.rank))
+    consumed = (*found.positions, *found.features)
+    at = {c: k for k, c in enumerate((*result, *consumed))}
+    causal = () if found.causal is None else tuple(at[c] for c in found.causal)
+    attrs = {"roles": tuple(roles), "causal": causal}
+    return scope.build("attention", operands, result, consumed, kind=node.kind, attrs=attrs)
+
+
+RULES = (Rule("attention", "algebraic", ("contract",), _attention, _build),)

@@ -1,0 +1,173 @@
+"""Contractions with windows are convolutions; a bias is added by the kernel, and so is that of a matrix product.
+
+A window of X reads an axis at `stride * position + dilation * kernel`. When the kernel axes are contracted with another
+factor that lacks the positions, the contraction is a cross-correlation, of one to three space axes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from namedlayers.plan.rule import Match, Near, Outcome, Rule
+from namedlayers.plan.rules.contraction import contraction
+from namedlayers.plan.view import Scope
+from namedlayers.plan.windows import Padding, WindowAxis, Windows, windows
+from namedlayers.program.graph import Arg, Node
+from namedlayers.program.program import Kind
+from namedlayers.program.size import SizeExpr
+
+MOST_SPACE_AXES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Convolution:
+    """Windows of X and the other factors; `space`: (axis of X, position, kernel, stride, dilation)."""
+
+    view: Windows
+    others: tuple[Arg, ...]
+    space: tuple[tuple[WindowAxis, int, int, SizeExpr, SizeExpr], ...]
+
+
+def _convolution(scope: Scope, node: Node) -> Outcome:
+    near: Near | None = None
+    consumed = frozenset(range(node.rank, len(node.space)))
+    for k, arg in enumerate(node.args):
+        for view in windows(scope, arg):
+            found = _check(scope, node, view, node.args[:k] + node.args[k + 1 :], consumed)
+            if isinstance(found, Convolution):
+                return Match(found, view.nodes)
+            near = near or Near(found, arg.node.spans)
+    return near
+
+
+def _check(
+    scope: Scope, node: Node, view: Windows, others: tuple[Arg, ...], consumed: frozenset[int]
+) -> Convolution | str:
+    """The convolution, or why it is none."""
+    if not all(a.node.kind == Kind.REAL for a in (view.source, *others)):
+        return "a convolution is of reals"
+    weights = {c for a in others for c in a.axes}
+    space = []
+    for axis in view.space:
+        roles = axis.roles(consumed)
+        if roles is None:
+            return f"of {_names(scope, axis)}, one has to be summed over and the other has to stay"
+        (position, stride), (kernel, dilation) = roles
+        if kernel not in weights:
+            return f"the other factor lacks the kernel axis {scope.names[kernel]}"
+        if position in weights:
+            return f"the other factor differs by the position {scope.names[position]}"
+        if not _constant(axis.padding, 0):
+            return f"the windows along {scope.names[position]} are padded with another value than 0"
+        if axis.extent(scope.sizes[kernel], dilation, stride) != scope.sizes[position]:
+            return f"the windows along {scope.names[position]} are not all that fit"
+        space.append((axis, position, kernel, stride, dilation))
+    if len(space) > MOST_SPACE_AXES:
+        return f"kernels have at most {MOST_SPACE_AXES} space axes"
+    plain = {c for c in view.source.axes if c >= 0}
+    kernels = {kernel for _, _, kernel, _, _ in space}
+    if len(others) == 1:
+        if (plain & consumed) != (weights & consumed) - kernels:
+            return "the summed axes are not those that both factors have"
+    elif plain & weights - consumed:
+        return "one of several factors has an axis of the windows' that stays"
+    return Convolution(view, others, tuple(space))
+
+
+def _names(scope: Scope, axis: WindowAxis) -> str:
+    return " and ".join(scope.names[c] for c, _ in axis.terms)
+
+
+def _constant(padding: Padding | None, value: float) -> bool:
+    return padding is None or padding.value == value
+
+
+def _build_convolution(scope: Scope, node: Node, found: Convolution) -> Arg:
+    source = found.view.source
+    kernels = {kernel for _, _, kernel, _, _ in found.space}
+    inside = {c for c in source.axes if c >= 0} | kernels
+    consumed = set(range(node.rank, len(node.space)))
+    # Several factors are put together first; an axis that only they have is summed there.
+    weight = contraction(scope, list(found.others), consumed - inside)
+    space = tuple(
+        (axis.own, position, kernel, plain(stride), plain(dilation), *_padding(axis.padding))
+        for axis, position, kernel, stride, dilation in found.space
+    )
+    left = sorted(consumed & inside)
+    at = {c: k for k, c in enumerate((*range(node.rank), *left))}
+    attrs = {"space": tuple((own, at[p], at[k], *rest) for own, p, k, *rest in space), "bias": False}
+    return scope.build("conv", (source, weight), range(node.rank), left, kind=node.kind, attrs=attrs)
+
+
+def plain(size: SizeExpr) -> SizeExpr | int:
+    """A size as a plain integer where it is one."""
+    return size if size.value is None else size.value
+
+
+def _padding(padding: Padding | None) -> tuple[SizeExpr | int, SizeExpr | int]:
+    return (plain(padding.before), plain(padding.after)) if padding is not None else (0, 0)
+
+
+# --- biases -----------------------------------------------------------------------------------------------------------
+
+
+def _bias(scope: Scope, node: Node) -> Outcome:
+    """conv(X, W) + b and X @ W + b, among other summands"""
+    total = scope.sum(scope.whole(), scope.once)
+    near: Near | None = None
+    for k, (sign, product) in enumerate(total.terms):
+        if sign < 0 or not _takes_bias(product.node) or not scope.once(product.node) or len(total.terms) < 2:
+            continue
+        near = near or Near("no summand has exactly the axes of the result that the weights have")
+        for j, (other, bias) in enumerate(total.terms):
+            if j == k or other < 0 or bias.node.kind != Kind.REAL or _takes_bias(bias.node) and bias.node.rank > 1:
+                continue
+            order = _operands_for(scope, product, bias)
+            if order is not None:
+                rest = tuple(t for i, t in enumerate(total.terms) if i not in (k, j))
+                return Match((product, order, bias, rest, total.number), (product.node, *total.nodes))
+    return near
+
+
+def _takes_bias(node: Node) -> bool:
+    if node.kind != Kind.REAL:
+        return False
+    return node.op == "contract" and len(node.args) == 2 or node.op == "conv" and not node.attr("bias")
+
+
+def _operands_for(scope: Scope, product: Arg, bias: Arg) -> tuple[Arg, ...] | None:
+    """X and W such that the bias has exactly the axes of the result that W has (and, in a linear map, X has not)."""
+    operands = scope.operands(product)
+    staying = set(product.axes)
+    wanted = set(bias.axes)
+    if not wanted or len(wanted) != len(bias.axes):
+        return None
+    if product.node.op == "conv":
+        return operands if set(operands[1].axes) & staying == wanted else None
+    for x, w in (operands, operands[::-1]):
+        if set(w.axes) & staying == wanted and not wanted & set(x.axes):
+            return x, w
+    return None
+
+
+def _build_bias(scope: Scope, node: Node, found: tuple[Arg, tuple[Arg, ...], Arg, Any, Any]) -> Arg:
+    product, operands, bias, rest, number = found
+    consumed = scope.consumed(product)
+    result = tuple(sorted(product.axes))
+    if product.node.op == "conv":
+        at = {c: k for k, c in enumerate((*result, *consumed))}
+        old = (*product.axes, *consumed)
+        space = product.node.attr("space")
+        assert isinstance(space, tuple)
+        attrs: dict[str, Any] = {"space": tuple((own, at[old[p]], at[old[k]], *more) for own, p, k, *more in space), "bias": True}
+        core = scope.build("conv", (*operands, bias), result, consumed, kind=product.node.kind, attrs=attrs)
+    else:
+        core = scope.build("linear", (*operands, bias), result, consumed, kind=product.node.kind)
+    for sign, term in rest:
+        core = scope.apply("add" if sign > 0 else "sub", core, term)
+    return core if number == 0 else scope.apply("add", core, scope.number(number))
+
+
+RULES = (Rule("convolution", "exact", ("contract",), _convolution, _build_convolution),)
+BIASES = (Rule("bias in the kernel", "exact", ("add",), _bias, _build_bias),)

@@ -1,0 +1,89 @@
+"""Elementwise formulas that have a kernel of their own: relu, sigmoid, silu, gelu, softplus.
+
+Each is a table of spellings as patterns; order, signs and the places of constants are the patterns' business.
+"""
+
+from __future__ import annotations
+
+from math import pi, sqrt
+from typing import Any
+
+from namedlayers.plan.pattern import Num, Op, Pattern, Product, Sum, Var, match
+from namedlayers.plan.rule import Match, Outcome, Rule
+from namedlayers.plan.rules.build import negative
+from namedlayers.plan.view import Scope
+from namedlayers.program.graph import Arg, Node
+from namedlayers.program.program import Kind
+
+X = Var("x")
+EXP_X = Op("exp", (X,))
+EXP_MINUS_X = Op("exp", (Product(-1, (X,)),))
+CUBE_X = (Op("pow", (X, Num(3))), Product(1, (X, X, X)), Product(1, (Op("pow", (X, Num(2))), X)))
+
+RELU: tuple[Pattern, ...] = (Op("maximum", (X, Num(0))),)
+RELU_BY_CHOICE: tuple[Pattern, ...] = (
+    Op("where", (Op("gt", (X, Num(0))), X, Num(0))),
+    Op("where", (Op("ge", (X, Num(0))), X, Num(0))),
+    Op("where", (Op("lt", (Num(0), X)), X, Num(0))),
+    Op("where", (Op("le", (Num(0), X)), X, Num(0))),
+    Op("where", (Op("lt", (X, Num(0))), Num(0), X)),
+    Op("where", (Op("le", (X, Num(0))), Num(0), X)),
+    Product(1, (Op("gt", (X, Num(0))), X)),
+)
+SIGMOID_OF_MINUS: tuple[Pattern, ...] = (Product(1, (), (Sum(1, (EXP_X,)),)),)
+SIGMOID: tuple[Pattern, ...] = (Product(1, (EXP_X,), (Sum(1, (EXP_X,)),)),)
+SILU: tuple[Pattern, ...] = (Product(1, (Op("sigmoid", (X,)), X)), Product(1, (X,), (Sum(1, (EXP_MINUS_X,)),)))
+GELU: tuple[Pattern, ...] = (Product(0.5, (Sum(1, (Op("erf", (Product(1 / sqrt(2), (X,)),)),)), X)),)
+GELU_TANH: tuple[Pattern, ...] = tuple(
+    Product(0.5, (Sum(1, (Op("tanh", (inner,)),)), X))
+    for cube in CUBE_X
+    for inner in (
+        Product(sqrt(2 / pi), (Sum(0, (Product(0.044715, (cube,)), X)),)),
+        Product(sqrt(2 / pi), (Sum(1, (Product(0.044715, (Op("pow", (X, Num(2))),)),)), X)),
+        Product(sqrt(2 / pi), (Sum(1, (Product(0.044715, (X, X)),)), X)),
+    )
+)
+SOFTPLUS: tuple[Pattern, ...] = (
+    Op("logaddexp", (X, Num(0))),
+    Op("log", (Sum(1, (EXP_X,)),)),
+    Op("log1p", (EXP_X,)),
+)
+
+
+def _rule(name: str, numerics: Any, roots: tuple[str, ...], spellings: tuple[Pattern, ...], op: str = "", **attrs: str) -> Rule:
+    def find(scope: Scope, node: Node) -> Outcome:
+        if node.kind != Kind.REAL and name != "relu" or node.kind == Kind.COMPLEX:
+            return None
+        whole = scope.whole()
+        for spelling in spellings:
+            bound = match(scope, spelling, whole)
+            if bound is not None and len(set(bound["x"].axes)) == node.rank:
+                return Match(bound["x"])
+        return None
+
+    def build(scope: Scope, node: Node, x: Arg) -> Arg:
+        return scope.build(op or name, (x,), range(node.rank), kind=node.kind, attrs=attrs)
+
+    return Rule(name, numerics, roots, find, build)
+
+
+def _sigmoid_of_minus(scope: Scope, node: Node) -> Outcome:
+    bound = match(scope, SIGMOID_OF_MINUS[0], scope.whole()) if node.kind == Kind.REAL else None
+    return Match(bound["x"]) if bound else None
+
+
+def _build_sigmoid_of_minus(scope: Scope, node: Node, x: Arg) -> Arg:
+    return scope.build("sigmoid", (negative(scope, x),), range(node.rank), kind=Kind.REAL)
+
+
+RULES = (
+    _rule("relu", "exact", ("maximum",), RELU),
+    _rule("relu", "algebraic", ("where", "mul"), RELU_BY_CHOICE),
+    Rule("sigmoid", "algebraic", ("div", "pow"), _sigmoid_of_minus, _build_sigmoid_of_minus),
+    _rule("sigmoid", "algebraic", ("div", "mul"), SIGMOID),
+    _rule("silu", "algebraic", ("mul", "div"), SILU),
+    _rule("gelu", "algebraic", ("mul", "div"), GELU, approximate="none"),
+    _rule("gelu", "algebraic", ("mul", "div"), GELU_TANH, approximate="tanh"),
+    _rule("softplus", "exact", ("logaddexp",), SOFTPLUS[:1]),
+    _rule("softplus", "algebraic", ("log", "log1p"), SOFTPLUS[1:]),
+)

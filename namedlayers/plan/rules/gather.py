@@ -1,0 +1,115 @@
+"""Contractions with one-hot vectors are gathers, or index-adds; so is the sum of what a comparison with an index picks.
+
+A one-hot vector is `where(axis == I, 1, 0)`, or the comparison itself counted as 0 and 1, for integers I. An index out of
+range makes it all zeros, which a gather that reads 0 there does as well.
+"""
+
+from __future__ import annotations
+
+from namedlayers.plan.rule import Match, Near, Outcome, Rule
+from namedlayers.plan.rules.contraction import contraction
+from namedlayers.plan.view import Scope, is_number
+from namedlayers.program.graph import Arg, Node
+from namedlayers.program.program import Kind
+
+OneHot = tuple[int, Arg]
+"""The axis (a coordinate) and the index."""
+
+
+def one_hot(scope: Scope, arg: Arg) -> OneHot | None:
+    """The axis and the index of which `arg` is the one-hot vector."""
+    if arg.node.op == "where":
+        condition, yes, no = scope.operands(arg)
+        if not is_number(yes, 1) or not is_number(no, 0):
+            return None
+        arg = condition
+    return _picks(scope, arg)
+
+
+def _picks(scope: Scope, arg: Arg) -> OneHot | None:
+    if arg.node.op != "eq":
+        return None
+    for axis, index in (scope.operands(arg), scope.operands(arg)[::-1]):
+        if axis.node.op == "coord" and index.node.kind == Kind.INT and axis.axes[0] not in index.axes:
+            return axis.axes[0], index
+    return None
+
+
+def _gathered(scope: Scope, node: Node) -> Outcome:
+    for k, arg in enumerate(node.args):
+        found = one_hot(scope, arg)
+        if found is None or found[0] < node.rank:
+            continue
+        others = node.args[:k] + node.args[k + 1 :]
+        if any(found[0] in other.axes for other in others):
+            return Match((found, others), (arg.node,))
+    return None
+
+
+def _build_gathered(scope: Scope, node: Node, found: tuple[OneHot, tuple[Arg, ...]]) -> Arg:
+    (axis, index), others = found
+    consumed = set(range(node.rank, len(node.space))) - {axis}
+    picked = [take(scope, other, axis, index) if axis in other.axes else other for other in others]
+    return contraction(scope, picked, consumed)
+
+
+def take(scope: Scope, x: Arg, axis: int, index: Arg) -> Arg:
+    """x at `axis` = index, 0 where that is out of range."""
+    own = x.axes.index(axis)
+    spoken = Arg(x.node, tuple(-1 if c == axis else c for c in x.axes))
+    result = sorted({c for c in (*spoken.axes, *index.axes) if c >= 0})
+    fill = not _in_range(index, x.node.sizes[own])
+    attrs = {"axis": own, "fill": fill}
+    return scope.build("take", (spoken, index), result, kind=x.node.kind, attrs=attrs, weak=x.node.weak)
+
+
+def _in_range(index: Arg, size: object) -> bool:
+    """Coordinates and positions of extrema along axes of this size are in range by what they are."""
+    node = index.node
+    return node.op in ("coord", "argreduce") and len(node.space) > 0 and node.space[-1] == size
+
+
+def _scattered(scope: Scope, node: Node) -> Outcome:
+    if len(node.args) != 2:
+        return None
+    for arg, x in (node.args, node.args[::-1]):
+        found = one_hot(scope, arg)
+        if found is None or found[0] >= node.rank or found[0] in x.axes:
+            continue
+        axis, index = found
+        consumed = set(range(node.rank, len(node.space)))
+        if not set(index.axes) <= consumed:
+            return Near("the index has axes that are not summed over")
+        return Match((axis, index, x), (arg.node,))
+    return None
+
+
+def _build_scattered(scope: Scope, node: Node, found: tuple[int, Arg, Arg]) -> Arg:
+    axis, index, x = found
+    consumed = range(node.rank, len(node.space))
+    return scope.build("put", (x, index), range(node.rank), consumed, kind=node.kind, attrs={"axis": axis}, weak=node.weak)
+
+
+def _picked(scope: Scope, node: Node) -> Outcome:
+    """sum(where(axis == I, x, 0))"""
+    (body,) = node.args
+    if body.node.op != "where":
+        return None
+    condition, x, no = scope.operands(body)
+    found = _picks(scope, condition)
+    if found is None or not is_number(no, 0) or found[0] < node.rank or found[0] not in x.axes:
+        return None
+    return Match((found, x), (body.node,))
+
+
+def _build_picked(scope: Scope, node: Node, found: tuple[OneHot, Arg]) -> Arg:
+    (axis, index), x = found
+    picked = take(scope, x, axis, index)
+    return scope.reduce("sum", picked, set(range(node.rank, len(node.space))) - {axis}, kind=node.kind)
+
+
+RULES = (
+    Rule("gather", "algebraic", ("contract",), _gathered, _build_gathered),
+    Rule("index-add", "algebraic", ("contract",), _scattered, _build_scattered),
+    Rule("gather", "exact", ("reduce sum",), _picked, _build_picked),
+)

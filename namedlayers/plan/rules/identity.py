@@ -1,0 +1,135 @@
+"""What changes nothing goes; what is known is computed.
+
+A factor 1, a summand 0, a double negation, a reduction over nothing, an expansion along axes that the other operand has;
+arithmetic of literals and of sizes, where the result is the same number.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable
+
+from namedlayers.plan.rule import Match, Outcome, Rule
+from namedlayers.plan.view import Number, Scope, constant, is_number, size_of
+from namedlayers.program.graph import Arg, Node
+from namedlayers.program.program import Kind
+from namedlayers.program.size import SizeExpr
+
+_NEUTRAL: dict[str, tuple[float, bool]] = {
+    "mul": (1, True), "div": (1, False), "add": (0, True), "sub": (0, False), "pow": (1, False),
+}  # fmt: skip
+"""For each operation its neutral operand, and whether it may stand on the left too."""
+
+
+def _neutral(scope: Scope, node: Node) -> Outcome:
+    value, both = _NEUTRAL[node.op]
+    first, second = node.args
+    if is_number(second, value):
+        return Match(first)
+    return Match(second) if both and is_number(first, value) else None
+
+
+def _double(scope: Scope, node: Node) -> Outcome:
+    (inner,) = node.args
+    return Match(scope.operands(inner)[0], (inner.node,)) if inner.node.op == node.op else None
+
+
+def _nothing_reduced(scope: Scope, node: Node) -> Outcome:
+    return Match(node.args[0]) if node.rank == len(node.space) else None
+
+
+def _reduced_twice(scope: Scope, node: Node) -> Outcome:
+    (inner,) = node.args
+    if inner.node.op != "reduce" or inner.node.attr("op") != node.attr("op") or not scope.once(inner.node):
+        return None
+    return Match((scope.operands(inner)[0], scope.consumed(inner)), (inner.node,))
+
+
+def _build_reduced_twice(scope: Scope, node: Node, found: tuple[Arg, tuple[int, ...]]) -> Arg:
+    consumed = (*range(node.rank, len(node.space)), *found[1])
+    return scope.build("reduce", (found[0],), range(node.rank), consumed, kind=node.kind, attrs=dict(node.attrs))
+
+
+def _itself(scope: Scope, node: Node, found: Arg) -> Arg:
+    return found
+
+
+# --- expansions -------------------------------------------------------------------------------------------------------
+
+_ELEMENTWISE = ("add", "sub", "mul", "div", "maximum", "minimum", "pow", "logaddexp", "eq", "ne", "lt", "le", "gt", "ge",
+                "and", "or", "where", "contract")  # fmt: skip
+
+
+def _expanded(scope: Scope, node: Node) -> Outcome:
+    """Operands that are expanded along axes that other operands have anyway."""
+    args = list(node.args)
+    parts = []
+    for k, arg in enumerate(args):
+        if arg.node.op == "expand":
+            (inner,) = scope.operands(arg)
+            elsewhere = {c for j, other in enumerate(args) if j != k for c in other.axes}
+            if set(arg.axes) - set(inner.axes) <= elsewhere:
+                args[k] = inner
+                parts.append(arg.node)
+    return Match(tuple(args), tuple(parts)) if parts else None
+
+
+def _build_expanded(scope: Scope, node: Node, args: tuple[Arg, ...]) -> Arg:
+    consumed = range(node.rank, len(node.space))
+    return scope.build(node.op, args, range(node.rank), consumed, kind=node.kind, attrs=dict(node.attrs), weak=node.weak)
+
+
+# --- arithmetic -------------------------------------------------------------------------------------------------------
+
+_COMPUTED: dict[str, Callable[..., Number]] = {
+    "neg": operator.neg, "add": operator.add, "sub": operator.sub, "mul": operator.mul, "div": operator.truediv,
+    "pow": operator.pow, "sqrt": math.sqrt, "rsqrt": lambda x: 1 / math.sqrt(x), "exp": math.exp, "log": math.log,
+}  # fmt: skip
+_OF_SIZES: dict[str, Callable[[SizeExpr, SizeExpr], SizeExpr]] = {
+    "add": operator.add, "sub": operator.sub, "mul": operator.mul,
+}  # fmt: skip
+
+
+def _known(scope: Scope, node: Node) -> Outcome:
+    """A number that is known: finite, and of the kind that the text gives it."""
+    values = [constant(arg.node) for arg in node.args]
+    if any(v is None or isinstance(v, (bool, complex)) for v in values) or node.kind not in (Kind.INT, Kind.REAL):
+        return None
+    try:
+        value = _COMPUTED[node.op](*values)
+    except (ValueError, ZeroDivisionError, OverflowError):
+        return None
+    if isinstance(value, complex) or not math.isfinite(value) or isinstance(value, int) != (node.kind == Kind.INT):
+        return None
+    return Match(value) if abs(value) < 2**53 else None
+
+
+def _known_size(scope: Scope, node: Node) -> Outcome:
+    sizes = [size_of(arg.node) for arg in node.args]
+    if len(sizes) != 2 or any(s is None for s in sizes) or node.kind != Kind.INT:
+        return None
+    return Match(_OF_SIZES[node.op](*sizes))  # type: ignore[arg-type]
+
+
+def _build_number(scope: Scope, node: Node, value: Number) -> Arg:
+    return scope.number(value)
+
+
+def _build_size(scope: Scope, node: Node, value: SizeExpr) -> Arg:
+    return scope.size(value)
+
+
+RULES = (
+    Rule("known number", "exact", tuple(_COMPUTED), _known, _build_number),
+    Rule("known size", "exact", tuple(_OF_SIZES), _known_size, _build_size),
+    Rule("neutral operand", "algebraic", tuple(_NEUTRAL), _neutral, _itself),
+    Rule("double negation", "exact", ("neg",), _double, _itself),
+    Rule("nothing to reduce", "exact", tuple(f"reduce {op}" for op in ("sum", "prod", "max", "min")), _nothing_reduced, _itself),
+    Rule(
+        "reduction of a reduction", "algebraic",
+        tuple(f"reduce {op}" for op in ("sum", "prod", "max", "min", "logsumexp", "any", "all")),
+        _reduced_twice, _build_reduced_twice,
+    ),
+    Rule("expansion that the other operand makes", "exact", _ELEMENTWISE, _expanded, _build_expanded),
+)  # fmt: skip

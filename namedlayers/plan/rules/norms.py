@@ -1,0 +1,164 @@
+"""Layers that normalise: standardize, with its affine parameters (layer_norm), and rms_norm."""
+
+from __future__ import annotations
+
+from namedlayers.plan.rule import Match, Near, Outcome, Rule
+from namedlayers.plan.rules.build import count, divisor, inverse_root, square_of, square_root, statistic, sum_of_squares
+from namedlayers.plan.rules.statistics import centred
+from namedlayers.plan.view import Product, Scope
+from namedlayers.program.graph import Arg, Node
+from namedlayers.program.program import Kind
+
+Found = tuple[Arg, Arg, tuple[int, ...], Product]
+
+
+def _radicands(scope: Scope, product: Product) -> list[tuple[Arg, Arg, Product]]:
+    """`(root, what it is the root of, the other factors)` for every factor 1 / sqrt(v)."""
+    found = []
+    for k, part in enumerate(product.bottom):
+        inner = square_root(scope, part)
+        rest = Product(product.number, product.top, product.bottom[:k] + product.bottom[k + 1 :])
+        if inner is not None:
+            found.append((part, inner, rest))
+        elif part.node.op == "statistic" and part.node.attr("op") == "std":
+            found.append((part, part, rest))
+    for k, part in enumerate(product.top):
+        inner = inverse_root(scope, part)
+        if inner is not None:
+            found.append((part, inner, Product(product.number, product.top[:k] + product.top[k + 1 :], product.bottom)))
+    return found
+
+
+def _with_eps(scope: Scope, radicand: Arg) -> list[tuple[Arg, Arg]]:
+    """`(v, eps)` for every way to see the radicand as v + eps."""
+    total = scope.sum(radicand)
+    if len(total.terms) == 1 and total.terms[0][0] > 0:
+        return [(total.terms[0][1], scope.number(float(abs(total.number))))] if _real(total.number) else []
+    if len(total.terms) == 2 and total.number == 0 and all(sign > 0 for sign, _ in total.terms):
+        (_, a), (_, b) = total.terms
+        return [(v, eps) for v, eps in ((a, b), (b, a)) if not eps.node.rank]
+    return []
+
+
+def _real(number: object) -> bool:
+    return not isinstance(number, complex) and number >= 0  # type: ignore[operator]
+
+
+def _standardize(scope: Scope, node: Node) -> Outcome:
+    """(x - mean(x)) / sqrt(var(x) + eps), times anything"""
+    near = None
+    for root, radicand, rest in _radicands(scope, scope.product(scope.whole())):
+        for v, eps in _with_eps(scope, radicand):
+            variance = statistic(scope, v, "std" if v is root else "var")
+            if variance is None:
+                if v.node.op == "statistic" and v.node.attr("op") in ("var", "std"):
+                    near = Near(f"the variance is taken with ddof {v.node.attr('ddof')}, the kernel's with 0")
+                continue
+            for k, d in enumerate(rest.top):
+                axes = _centred_axes(scope, d, variance)
+                if axes is not None and len(d.axes) == len(set(d.axes)):
+                    left = Product(rest.number, rest.top[:k] + rest.top[k + 1 :], rest.bottom)
+                    return Match((scope.sum(d).terms, eps, axes, left), (d.node, root.node))
+    return near
+
+
+def _centred_axes(scope: Scope, d: Arg, variance: tuple[Arg, tuple[int, ...]]) -> tuple[int, ...] | None:
+    """The axes over which `d` is the variance's operand less its mean."""
+    inner, consumed = variance
+    for sign, x in scope.sum(d).terms:
+        if sign > 0 and x.node is inner.node:
+            names = dict(zip(inner.axes, x.axes, strict=True))
+            axes = tuple(names[c] for c in consumed if c in names)
+            if all(names[c] == c for c in inner.axes if c not in consumed) and centred(scope, d, axes) == x:
+                return tuple(sorted(axes))
+    return None
+
+
+def _build_standardize(scope: Scope, node: Node, found: tuple[tuple[tuple[int, Arg], ...], Arg, tuple[int, ...], Product]) -> Arg:
+    terms, eps, axes, rest = found
+    x = next(term for sign, term in terms if sign > 0)
+    return _normalised(scope, node, "standardize", x, eps, axes, rest)
+
+
+def _normalised(scope: Scope, node: Node, op: str, x: Arg, eps: Arg, axes: tuple[int, ...], rest: Product) -> Arg:
+    result = sorted(x.axes)
+    attrs = {"axes": tuple(result.index(c) for c in axes), "affine": ()}
+    core = scope.build(op, (x, eps), result, kind=node.kind, attrs=attrs)
+    return scope.multiply(Product(rest.number, (core, *rest.top), rest.bottom))
+
+
+def _rms_norm(scope: Scope, node: Node) -> Outcome:
+    """x / sqrt(mean(x^2) + eps), times anything"""
+    for root, radicand, rest in _radicands(scope, scope.product(scope.whole())):
+        for v, eps in _with_eps(scope, radicand):
+            found = _mean_square(scope, v)
+            if found is None:
+                continue
+            inner, consumed = found
+            for k, x in enumerate(rest.top):
+                if x.node is not inner.node or x.node.kind != Kind.REAL:
+                    continue
+                names = dict(zip(inner.axes, x.axes, strict=True))
+                if all(names[c] == c for c in inner.axes if c not in consumed):
+                    axes = tuple(sorted(names[c] for c in consumed))
+                    left = Product(rest.number, rest.top[:k] + rest.top[k + 1 :], rest.bottom)
+                    return Match((x, eps, axes, left), (root.node,))
+    return None
+
+
+def _mean_square(scope: Scope, v: Arg) -> tuple[Arg, tuple[int, ...]] | None:
+    found = statistic(scope, v, "mean")
+    if found is not None:
+        x = square_of(scope, found[0])
+        return (x, found[1]) if x is not None else None
+    product = scope.product(v, lambda n: not n.rank)
+    for part in product.top:
+        squares = sum_of_squares(scope, part)
+        if squares is not None and divisor(product, part) == count(scope, squares[1]):
+            return squares
+    return None
+
+
+def _build_rms_norm(scope: Scope, node: Node, found: Found) -> Arg:
+    x, eps, axes, rest = found
+    return _normalised(scope, node, "rms_norm", x, eps, axes, rest)
+
+
+def _affine(scope: Scope, node: Node) -> Outcome:
+    """normalised * weight, normalised + bias"""
+    role = "weight" if node.op == "mul" else "bias"
+    first, second = node.args
+    for core, parameter in ((first, second), (second, first)):
+        op = core.node.op
+        if op != "standardize" and (op != "rms_norm" or role == "bias") or not scope.once(core.node):
+            continue
+        affine, axes = core.node.attr("affine"), core.node.attr("axes")
+        assert isinstance(affine, tuple) and isinstance(axes, tuple)
+        if role in affine or "bias" in affine:
+            continue
+        normalised = {core.axes[p] for p in axes}
+        if set(parameter.axes) == normalised and parameter.node.kind == Kind.REAL:
+            return Match((core, parameter, role), (core.node,))
+        if parameter.node.rank and set(parameter.axes) < set(core.axes):
+            return Near(f"the {role} lies along {_names(scope, parameter.axes)}, "
+                        f"the kernel wants it along {_names(scope, tuple(normalised))}")  # fmt: skip
+    return None
+
+
+def _names(scope: Scope, axes: tuple[int, ...]) -> str:
+    return ", ".join(scope.names[c] for c in sorted(axes))
+
+
+def _build_affine(scope: Scope, node: Node, found: tuple[Arg, Arg, str]) -> Arg:
+    core, parameter, role = found
+    axes, affine = core.node.attr("axes"), core.node.attr("affine")
+    assert isinstance(axes, tuple) and isinstance(affine, tuple)
+    attrs = {"axes": tuple(sorted(core.axes[p] for p in axes)), "affine": (*affine, role)}
+    return scope.build(core.node.op, (*scope.operands(core), parameter), range(node.rank), kind=node.kind, attrs=attrs)
+
+
+RULES = (
+    Rule("standardize", "algebraic", ("div", "mul"), _standardize, _build_standardize),
+    Rule("rms_norm", "algebraic", ("div", "mul"), _rms_norm, _build_rms_norm),
+    Rule("norm with weight and bias", "exact", ("mul", "add"), _affine, _build_affine),
+)

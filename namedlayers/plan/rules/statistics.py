@@ -1,0 +1,111 @@
+"""mean, var, std and norm written as sums: over a size, over a size less ddof, under a root."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from namedlayers.plan.rule import Match, Near, Outcome, Rule
+from namedlayers.plan.rules.build import (
+    count, divisor, reduced, renaming, square_of, square_root, statistic, sum_of_squares,
+)  # fmt: skip
+from namedlayers.plan.view import Scope
+from namedlayers.program.graph import Arg, Node
+from namedlayers.program.program import Kind
+
+_FLOATING = (Kind.REAL, Kind.COMPLEX)
+
+
+def centred(scope: Scope, d: Arg, consumed: tuple[int, ...]) -> Arg | None:
+    """x if `d` is x - mean(x), the mean taken over `consumed`."""
+    total = scope.sum(d)
+    if len(total.terms) != 2 or total.number != 0:
+        return None
+    for (sign, x), (other, average) in (total.terms, total.terms[::-1]):
+        found = statistic(scope, average, "mean")
+        if found is not None and sign > 0 > other:
+            names = renaming(found[0], x, found[1])
+            if names is not None and set(names.values()) == set(consumed):
+                return x
+    return None
+
+
+def _mean(scope: Scope, node: Node) -> Outcome:
+    """sum(x) / size"""
+    product = scope.product(scope.whole(), lambda n: not n.rank)
+    for part in product.top:
+        found = reduced(scope, part, "sum")
+        if found is None or found[0].node.kind not in _FLOATING:
+            continue
+        size = divisor(product, part)
+        if size is None:
+            continue
+        if size == count(scope, found[1]):
+            return Match((found[0], found[1], "mean", 0), (part.node,))
+        if square_of(scope, found[0]) is None:
+            return Near(f"the sum is divided by {size}, not by the {count(scope, found[1])} values that it has")
+    return None
+
+
+def _var(scope: Scope, node: Node) -> Outcome:
+    """sum((x - mean(x))^2) / (size - ddof)"""
+    product = scope.product(scope.whole(), lambda n: not n.rank)
+    for part in product.top:
+        found = sum_of_squares(scope, part)
+        size = divisor(product, part) if found is not None else None
+        if found is None or size is None:
+            continue
+        d, consumed = found
+        x = centred(scope, d, consumed)
+        if x is None:
+            continue
+        ddof = (count(scope, consumed) - size).value
+        if ddof is None or ddof < 0:
+            return Near(f"the squares are divided by {size}, which is not the number of values less a constant")
+        return Match((x, consumed, "var", ddof), (part.node,))
+    return None
+
+
+def _var_of_mean(scope: Scope, node: Node) -> Outcome:
+    """mean((x - mean(x))^2)"""
+    found = statistic(scope, scope.whole(), "mean")
+    d = square_of(scope, found[0]) if found is not None else None
+    if found is None or d is None:
+        return None
+    x = centred(scope, d, found[1])
+    return Match((x, found[1], "var", 0), (found[0].node, d.node)) if x is not None else None
+
+
+def _std(scope: Scope, node: Node) -> Outcome:
+    """sqrt(var(x))"""
+    inner = square_root(scope, scope.whole())
+    if inner is None or inner.node.op != "statistic" or inner.node.attr("op") != "var":
+        return None
+    (x,) = scope.operands(inner)
+    return Match((x, scope.consumed(inner), "std", inner.node.attr("ddof")), (inner.node,))
+
+
+def _norm(scope: Scope, node: Node) -> Outcome:
+    """sqrt(sum(abs(x)^2))"""
+    inner = square_root(scope, scope.whole())
+    found = sum_of_squares(scope, inner) if inner is not None else None
+    if inner is None or found is None or node.kind != Kind.REAL or found[0].node.kind != Kind.REAL:
+        return None
+    x = found[0]
+    if x.node.op == "abs":
+        (x,) = scope.operands(x)
+    return Match((x, found[1], "norm", 0), (inner.node,)) if x.node.kind in _FLOATING else None
+
+
+def _build(scope: Scope, node: Node, found: tuple[Arg, tuple[int, ...], str, Any]) -> Arg:
+    x, consumed, op, ddof = found
+    attrs = {"op": op, "ddof": ddof}
+    return scope.build("statistic", (x,), range(node.rank), consumed, kind=node.kind, attrs=attrs)
+
+
+RULES = (
+    Rule("variance", "exact", ("div", "mul"), _var, _build),
+    Rule("mean", "exact", ("div", "mul"), _mean, _build),
+    Rule("variance", "exact", ("statistic",), _var_of_mean, _build),
+    Rule("standard deviation", "exact", ("sqrt", "pow"), _std, _build),
+    Rule("norm", "exact", ("sqrt", "pow"), _norm, _build),
+)

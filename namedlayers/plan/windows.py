@@ -1,0 +1,174 @@
+"""Windows: an operand seen as an affine reading of the axes of something deeper, through slices, splits and padding.
+
+In: an operand whose node is an `index`, `split` or `pad`, or a chain of them. Out: `Windows`, the deepest first: a source
+whose every axis is plain, or read at `stride * position + dilation * kernel`, possibly padded by constants. What always
+holds: reading the source so gives the operand's value at every coordinate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from namedlayers.plan.view import Number, Scope, constant
+from namedlayers.program.graph import Arg, Node
+from namedlayers.program.size import SizeExpr, const, size_expr
+
+
+@dataclass(frozen=True, slots=True)
+class Affine:
+    """`sum(coefficient * coordinate) + offset`."""
+
+    terms: tuple[tuple[int, SizeExpr], ...]
+    offset: SizeExpr
+
+    @property
+    def plain(self) -> int | None:
+        """The coordinate that this is, if it is just one."""
+        if self.offset == 0 and len(self.terms) == 1 and self.terms[0][1] == 1:
+            return self.terms[0][0]
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Padding:
+    """Elements of one value before and after an axis."""
+
+    before: SizeExpr
+    after: SizeExpr
+    value: Number
+
+
+@dataclass(frozen=True, slots=True)
+class WindowAxis:
+    """An axis of the source (its own number, its size) read at `terms`: two (coordinate, coefficient) pairs."""
+
+    own: int
+    size: SizeExpr
+    terms: tuple[tuple[int, SizeExpr], ...]
+    padding: Padding | None
+
+    def roles(self, kernels: frozenset[int]) -> tuple[tuple[int, SizeExpr], tuple[int, SizeExpr]] | None:
+        """`((position, stride), (kernel, dilation))`, if exactly one of the two coordinates is among `kernels`."""
+        first, second = self.terms
+        if (first[0] in kernels) == (second[0] in kernels):
+            return None
+        return (second, first) if first[0] in kernels else (first, second)
+
+    def extent(self, kernel: SizeExpr, dilation: SizeExpr, stride: SizeExpr) -> SizeExpr:
+        """How many windows of this shape fit."""
+        padded = self.size if self.padding is None else self.size + self.padding.before + self.padding.after
+        return (padded - dilation * (kernel - 1) - 1) // stride + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """`source` with -1 at the axes in `space`; `nodes` are those that were seen through."""
+
+    source: Arg
+    space: tuple[WindowAxis, ...]
+    nodes: tuple[Node, ...]
+
+
+def windows(scope: Scope, arg: Arg) -> list[Windows]:
+    """All ways to see `arg` as windows, the deepest source first; none if it is not."""
+    found: list[Windows] = []
+    node, axes = arg.node, tuple(_plain(c) for c in arg.axes)
+    padding: dict[int, Padding] = {}
+    nodes: list[Node] = []
+    while node.op in _STEPS:
+        step = _STEPS[node.op](scope, node, axes, padding)
+        if step is None:
+            break
+        nodes.append(node)
+        axes, padding = step
+        node = node.args[0].node
+        view = _view(node, axes, padding, tuple(nodes))
+        if view is not None:
+            found.append(view)
+    return found[::-1]
+
+
+# --- one step deeper --------------------------------------------------------------------------------------------------
+
+_State = tuple[tuple[Affine, ...], dict[int, Padding]]
+
+
+def _through_index(scope: Scope, node: Node, axes: tuple[Affine, ...], padding: dict[int, Padding]) -> _State | None:
+    entries = {own: (terms, offset) for own, terms, offset in node.attr("entries")}  # type: ignore[attr-defined]
+    inner: list[Affine] = []
+    at: dict[int, int] = {}
+    for own, position in enumerate(node.args[0].axes):
+        if own in entries:
+            terms, offset = entries[own]
+            if any(p in padding for p, _ in terms):
+                return None
+            inner.append(_combined([(axes[p], size_expr(c)) for p, c in terms], size_expr(offset)))
+        else:
+            inner.append(axes[position])
+            at[position] = own
+    return tuple(inner), {at[p]: pad for p, pad in padding.items()}
+
+
+def _through_split(scope: Scope, node: Node, axes: tuple[Affine, ...], padding: dict[int, Padding]) -> _State | None:
+    axis, into = node.attr("axis"), node.attr("into")
+    assert isinstance(axis, int) and isinstance(into, tuple)
+    own_axes = node.args[0].axes
+    if any(p in padding for p in into):
+        return None
+    parts: list[tuple[Affine, SizeExpr]] = []
+    step = const(1)
+    for position in reversed(into):
+        parts.append((axes[position], step))
+        step = step * node.sizes[position]
+    at = {position: own for own, position in enumerate(own_axes)}
+    inner = [_combined(parts, const(0)) if position == axis else axes[position] for position in own_axes]
+    return tuple(inner), {at[p]: pad for p, pad in padding.items()}
+
+
+def _through_pad(scope: Scope, node: Node, axes: tuple[Affine, ...], padding: dict[int, Padding]) -> _State | None:
+    position = node.attr("axis")
+    assert isinstance(position, int)
+    value = constant(node.args[1].node)
+    if node.attr("mode") != "constant" or value is None or position in padding or axes[position].plain is not None:
+        return None
+    own_axes = tuple(position if p < 0 else p for p in node.args[0].axes)
+    at = {p: own for own, p in enumerate(own_axes)}
+    inner = tuple(axes[p] for p in own_axes)
+    before, after = node.attr("before"), node.attr("after")
+    assert isinstance(before, SizeExpr) and isinstance(after, SizeExpr)
+    return inner, {at[p]: pad for p, pad in (padding | {position: Padding(before, after, value)}).items()}
+
+
+_STEPS = {"index": _through_index, "split": _through_split, "pad": _through_pad}
+
+
+def _view(node: Node, axes: tuple[Affine, ...], padding: Mapping[int, Padding], nodes: tuple[Node, ...]) -> Windows | None:
+    space: list[WindowAxis] = []
+    own_axes: list[int] = []
+    for own, affine in enumerate(axes):
+        plain = affine.plain
+        if plain is not None and own not in padding:
+            own_axes.append(plain)
+            continue
+        if affine.offset != 0 or len(affine.terms) != 2:
+            return None
+        own_axes.append(-1)
+        space.append(WindowAxis(own, node.sizes[own], affine.terms, padding.get(own)))
+    used = [c for axis in space for c, _ in axis.terms] + [c for c in own_axes if c >= 0]
+    if not space or len(set(used)) < len(used):
+        return None
+    return Windows(Arg(node, tuple(own_axes)), tuple(space), nodes)
+
+
+def _plain(coordinate: int) -> Affine:
+    return Affine(((coordinate, const(1)),), const(0))
+
+
+def _combined(parts: list[tuple[Affine, SizeExpr]], offset: SizeExpr) -> Affine:
+    terms: dict[int, SizeExpr] = {}
+    for affine, coefficient in parts:
+        offset = offset + affine.offset * coefficient
+        for coordinate, c in affine.terms:
+            terms[coordinate] = terms.get(coordinate, const(0)) + c * coefficient
+    return Affine(tuple(sorted((t for t in terms.items() if t[1] != 0), key=lambda t: t[0])), offset)
