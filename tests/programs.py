@@ -43,8 +43,10 @@ class Builder:
 
     def let(self, name: str, term: Funsor, axes: str | None = None) -> Funsor:
         """A statement; its axes in the order given, else in the term's."""
-        sizes = {axis: domain.size.expr if isinstance(domain.size, Size) else const(domain.size)
-                 for axis, domain in term.inputs.items()}
+        sizes = {
+            axis: domain.size.expr if isinstance(domain.size, Size) else const(domain.size)
+            for axis, domain in term.inputs.items()
+        }
         order = tuple(sizes) if axes is None else tuple(axes.split())
         kinds = {one.name: one.kind for one in (*self.inputs, *self.statements)}
         kind = term_kind(term, kinds)
@@ -84,14 +86,28 @@ class Builder:
         with terms.building():
             return terms.SizeOf(Size(size))
 
-    def primitive(self, op: str, operands: tuple[Any, ...], axes: str, /, *, names: str | None = None,
-                  sizes: dict[str, Any] | None = None, **attrs: Any) -> Funsor:
+    def primitive(
+        self,
+        op: str,
+        operands: tuple[Any, ...],
+        axes: str,
+        /,
+        *,
+        names: str | None = None,
+        sizes: dict[str, Any] | None = None,
+        **attrs: Any,
+    ) -> Funsor:
         """Operands are `ref`s, numbers and sizes; `axes` are the result's, of sizes `sizes` or named like them."""
         sizes = sizes or {}
         listed = tuple((axis, Size(sizes.get(axis, symbol(axis)))) for axis in axes.split())
         with terms.building():
-            return terms.Primitive(op, tuple(sorted((k, sized(v)) for k, v in attrs.items())),
-                                   tuple(map(operand, operands)), listed, tuple((names or axes).split()))
+            return terms.Primitive(
+                op,
+                tuple(sorted((k, sized(v)) for k, v in attrs.items())),
+                tuple(map(operand, operands)),
+                listed,
+                tuple((names or axes).split()),
+            )
 
     def _build(self, build: Any, op: str, *parts: Any) -> Funsor:
         with terms.building():
@@ -115,8 +131,16 @@ class Builder:
         for output in outputs:
             name, _, axes = output.partition(":")
             listed.append(Output(name, tuple(axes.split()) if axes else tuple(axis for axis, _ in self.axes(name))))
-        return Program("f", tuple(self.inputs), tuple(self.statements), tuple(listed), tuple(recipes),
-                       tuple(recipes.values()), tuple(self.checks), self.span("f"))
+        return Program(
+            "f",
+            tuple(self.inputs),
+            tuple(self.statements),
+            tuple(listed),
+            tuple(recipes),
+            tuple(recipes.values()),
+            tuple(self.checks),
+            self.span("f"),
+        )
 
     def span(self, text: str) -> Span:
         start = len(self.source.text)

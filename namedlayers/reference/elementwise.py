@@ -60,6 +60,11 @@ def _lgamma(x: float) -> float:
         return math.inf
 
 
+def _angle(x: Array) -> Array:
+    """Of a real: 0 or pi, and 0 for -0.0, which is no negative number."""
+    return np.angle(x) if x.dtype.kind == "c" else np.where(np.isnan(x), x, np.where(x < 0, np.pi, 0))
+
+
 def _or_itself(function: Callable[[Array], Array], kinds: str) -> Callable[[Array], Array]:
     """`function` for element kinds (numpy's letters) in `kinds`; other elements are as they are."""
     return lambda x: function(x) if x.dtype.kind in kinds else x
@@ -97,7 +102,7 @@ UNARY: dict[str, Callable[[Array], Array]] = {
     "real": np.real,
     "imag": np.imag,
     "conj": _or_itself(np.conj, "c"),
-    "angle": np.angle,
+    "angle": _angle,
     "isnan": np.isnan,
     "isinf": np.isinf,
     "isfinite": np.isfinite,

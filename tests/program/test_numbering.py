@@ -151,8 +151,6 @@ def primitive(op: str, operands: tuple[Any, ...], axes: str, /, **rest: Any) -> 
     return node
 
 
-
-
 one, zero = symbol("i").quotient(symbol("i")), symbol("i") - symbol("i")
 
 FORMS: list[tuple[Node, tuple[tuple[int, ...], ...], dict[str, Any], tuple, int]] = [
@@ -231,8 +229,16 @@ def test_primitives_are_equal_modulo_names() -> None:
     b = Builder()
     b.input("X", "i j")
     out = {"i": i - k + 1, "j": k}
-    b.let("A", b.primitive("index", (b.ref("X", j="b"),), "b i k", sizes={"b": j, "i": i - k + 1},
-                           entries=(("i", (("i", 1), ("k", 1)), 0),)))
+    b.let(
+        "A",
+        b.primitive(
+            "index",
+            (b.ref("X", j="b"),),
+            "b i k",
+            sizes={"b": j, "i": i - k + 1},
+            entries=(("i", (("i", 1), ("k", 1)), 0),),
+        ),
+    )
     b.let("B", b.primitive("index", (b.ref("X", i="z", j="y"),), "a c y", sizes={"y": j, "c": i - k + 1, "a": k},
                            entries=(("z", (("a", 1), ("c", 1)), 0),)))  # fmt: skip
     A, B = outputs(b, "A", "B")
