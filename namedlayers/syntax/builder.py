@@ -122,8 +122,8 @@ def _else(span: Span, items: list[Any]) -> tuple[int, None, tuple[tree.Statement
 
 
 def _repeat(span: Span, items: list[Any]) -> tree.Repeat:
-    count, index, (_, body) = items
-    name = None if index is None else _name(index, span)
+    count, *index, (_, body) = items  # lark leaves no placeholder for the inlined rule of names
+    name = _name(index[0], span) if index and index[0] is not None else None
     return tree.Repeat(span, _expression(count, span), name, tuple(body))
 
 
