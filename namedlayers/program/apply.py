@@ -130,7 +130,8 @@ def _arguments(
     """The evaluated arguments by the name of the input or option; tensors are let-bound."""
     names = {p.name: p for p in (*definition.data, *definition.parameters)}
     slots = [
-        *_named(call.args, [p.name for p in definition.data], callee, "before the `;`"),
+        # As from Python, tensors may be given in the signature's order, data and then parameters.
+        *_named(call.args, [p.name for p in inputs_of(definition)], callee, "before the `;`"),
         *_named(call.options, [p.name for p in definition.parameters], callee, "after the `;`"),
         *_named(call.settings, [], callee, "in the brackets"),
     ]
