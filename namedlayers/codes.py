@@ -6,28 +6,13 @@ NL04 sizes, NL05 arguments of a call, NL06 limits and files. A code is never reu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from namedlayers.code_table import Code
+from namedlayers.code_table import table as _table
+from namedlayers.syntax_codes import READING, SYNTAX
 
-
-@dataclass(frozen=True, slots=True)
-class Code:
-    """`example` is a text that raises the code when it is checked, or a sentence where only a call can."""
-
-    code: str
-    title: str
-    meaning: str
-    example: str
-    cure: str
-
-
-def _table(*codes: Code) -> dict[str, Code]:
-    table = {code.code: code for code in codes}
-    assert len(table) == len(codes), "a code is listed twice"
-    return table
-
+__all__ = ["CODES", "Code"]
 
 # One table a range; whoever raises a code lists it here.
-SYNTAX = _table()
 NAMES = _table()
 AXES = _table()
 SIZES = _table()
@@ -182,5 +167,5 @@ LIMITS = _table(
 )
 
 CODES: dict[str, Code] = {
-    **SYNTAX, **NAMES, **AXES, **SIZES, **SIZES_AT_CALL, **ARGUMENTS, **ARGUMENTS_AT_CALL, **LIMITS,
+    **SYNTAX, **NAMES, **AXES, **SIZES, **SIZES_AT_CALL, **ARGUMENTS, **ARGUMENTS_AT_CALL, **READING, **LIMITS,
 }  # fmt: skip

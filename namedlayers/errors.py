@@ -86,7 +86,7 @@ class FormulaSyntaxError(FormulaError, SyntaxError):
     __str__ = FormulaError.__str__
 
     @property
-    def msg(self) -> str:
+    def msg(self) -> str:  # type: ignore[override]
         """The whole report: a traceback shows this, and not `str()`, of a SyntaxError."""
         return render(self)
 

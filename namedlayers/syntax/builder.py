@@ -1,8 +1,8 @@
 """From Lark's parse tree to typed nodes.
 
 In: the parse tree of a text. Out: its `Module`. One function a rule of the grammar, named after it; each gets the span
-of the rule and what its children became: nodes for rules, Lark's tokens for names and signs, None for what was left out.
-The parse tree is walked from the leaves up, without recursion.
+of the rule and what its children became: nodes for rules, Lark's tokens for names and signs, None for what was left
+out. The parse tree is walked from the leaves up, without recursion.
 """
 
 from __future__ import annotations

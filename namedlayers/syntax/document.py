@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Union
+from typing import TypeAlias
 
 INDENT = 4
 
@@ -41,7 +41,7 @@ class Group:
     piece: Document
 
 
-Document = Union[str, Break, Broken, Nest, Group, tuple["Document", ...]]
+Document: TypeAlias = "str | Break | Broken | Nest | Group | tuple[Document, ...]"
 
 SPACE = Break(" ")
 NOTHING = Break("")

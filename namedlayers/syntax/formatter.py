@@ -1,7 +1,7 @@
 """Tree to text: one canonical layout.
 
-In: a module. Out: its text, in which nothing is lost: it parses to an equal tree, all comments are there, and so are the
-blank lines between statements (one where there were several). Formatting what was formatted changes nothing.
+In: a module. Out: its text, in which nothing is lost: it parses to an equal tree, all comments are there, and so are
+the blank lines between statements (one where there were several). Formatting what was formatted changes nothing.
 """
 
 from __future__ import annotations
@@ -189,8 +189,8 @@ def _adjacent(first: tree.Node, second: tree.Node) -> bool:
 def _import(node: tree.Import) -> Document:
     if node.names is None:
         return f"import {node.module}"
-    names = joined(name.name for name in node.names)
-    return Group((f"from {node.module} import ", Broken("("), Nest((NOTHING, names)), Broken(","), NOTHING, Broken(")")))
+    names = Nest((NOTHING, joined(name.name for name in node.names)))
+    return Group((f"from {node.module} import ", Broken("("), names, Broken(","), NOTHING, Broken(")")))
 
 
 def _definition_head(node: tree.Definition) -> Document:

@@ -1,8 +1,8 @@
 """From characters to tokens: checked one by one, with the structure of the lines put among them.
 
 In: a source. Out: the tokens that the parser eats, the comments, the brackets that nothing closes, and the first error
-that can be seen without a grammar. What always holds: outside brackets a line ends in `_NEWLINE`; every `_INDENT` has its
-`_DEDENT`; names are normalised; positions are those of the user's text.
+that can be seen without a grammar. What always holds: outside brackets a line ends in `_NEWLINE`; every `_INDENT` has
+its `_DEDENT`; a text without errors ends in `$END`; names are normalised; positions are those of the user's text.
 """
 
 from __future__ import annotations
@@ -50,13 +50,19 @@ def scan(source: Source) -> Scan:
     if result.tokens and result.tokens[-1].type != "_NEWLINE":
         result.tokens.append(_layout_token("_NEWLINE", end))
     result.tokens += [_layout_token("_DEDENT", end) for _ in indents[1:]]
+    result.tokens.append(_layout_token("$END", end))
     return result
 
 
 def span_of(token: Token, source: Source) -> Span:
-    """Where a token stands. A line's end is shown just after the line's last sign."""
+    """Where a token stands; what stands for structure takes no room."""
     start = token.start_pos or 0
-    return Span(source, start, start if token.type.startswith("_") else token.end_pos or start)
+    return Span(source, start, start if is_layout(token) else token.end_pos or start)
+
+
+def is_layout(token: Token) -> bool:
+    """Whether a token stands for the structure of the lines rather than for characters."""
+    return token.type[0] in "_$"
 
 
 def _lay_out(result: Scan, indents: list[str]) -> None:
@@ -89,13 +95,13 @@ def _checked(result: Scan) -> Iterator[Token]:
     end = 0
     try:
         for token in session.lexer_thread.lex(session.parser_state):
-            _keep_comments(result, end, token.start_pos)
-            end = token.end_pos
+            start, end_before, end = token.start_pos or 0, end, token.end_pos or 0
+            _keep_comments(result, end_before, start)
             if token.type in _CHECKS:
                 token = _checked_token(token, source)
             yield token
     except UnexpectedCharacters as unexpected:
-        at = unexpected.pos_in_stream
+        at = unexpected.pos_in_stream or 0
         raise _error(literals.stray(source.text[at], 0), source, at) from None
     _keep_comments(result, end, len(source.text))
 

@@ -1,4 +1,4 @@
-"""Names, numbers and strings: from their spelling to what they stand for, and what is wrong where they stand for nothing.
+"""Names, numbers and strings: from their spelling to what they stand for, or to what is wrong with it.
 
 In: the characters of one token. Out: a normalised name or a value, or `Misspelt` with the piece that is wrong; whoever
 knows where the token stands makes an error from it.

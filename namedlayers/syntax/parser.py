@@ -6,9 +6,11 @@ points into the text as the user wrote it.
 
 from __future__ import annotations
 
+from typing import Any
+
 from lark import Token, Tree, UnexpectedToken
 
-from namedlayers.errors import FormulaSyntaxError, Label, Source, Span
+from namedlayers.errors import Source
 from namedlayers.syntax.builder import build
 from namedlayers.syntax.diagnose import diagnose
 from namedlayers.syntax.grammar import grammar
@@ -35,18 +37,12 @@ def parse(text: str, name: str = "<formula>") -> Module:
 def _parsed(scanned: Scan) -> Tree[Token]:
     """The parse tree, or what the first token that does not fit is a sign of."""
     session = grammar().parse_interactive("")
+    parsed: Any = None
     for at, token in enumerate(scanned.tokens):
         try:
-            session.feed_token(token)
+            parsed = session.feed_token(token)
         except UnexpectedToken:
             raise diagnose(scanned, at, session.accepts()) from None
     if scanned.error:
         raise scanned.error
-    if not scanned.tokens:
-        raise FormulaSyntaxError(
-            "NL0101",
-            "the text holds no definition",
-            Label(Span(scanned.source, 0, 0)),
-            hint="a formula begins with `def name(inputs) = …` or `layer name(inputs):`",
-        )
-    return session.feed_eof(scanned.tokens[-1])
+    return parsed

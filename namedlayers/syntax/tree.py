@@ -10,7 +10,7 @@ splits, merges and indices (`X[seq = 2 * seq + kernel]`): a tuple of `Entry`; wh
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Union
+from typing import TypeAlias
 
 from namedlayers.errors import Span
 
@@ -163,7 +163,9 @@ class Call(Node):
     options: tuple[Argument, ...]
 
 
-Expr = Union[Number, String, Name, Attribute, Tuple, Unary, Binary, Compare, Contract, SizeOf, Index, Call]
+Expr: TypeAlias = (
+    Number | String | Name | Attribute | Tuple | Unary | Binary | Compare | Contract | SizeOf | Index | Call
+)
 
 
 # --- statements -------------------------------------------------------------------------------------------------------
@@ -244,7 +246,7 @@ class Declare(Node):
     initial: Expr
 
 
-Statement = Union[Assign, Equation, Require, Return, If, Repeat, Scan, Declare]
+Statement: TypeAlias = Assign | Equation | Require | Return | If | Repeat | Scan | Declare
 
 
 # --- definitions ------------------------------------------------------------------------------------------------------
