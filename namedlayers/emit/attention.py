@@ -1,0 +1,218 @@
+"""Attention: `scaled_dot_product_attention` on (batch, batch, query, feature) tensors.
+
+In: operands with any axes in any layout. Out: a tensor (batch…, query…, value…). What always holds: the kernel sees four
+dimensions and equal batches, as its fast variants need; a row that is masked entirely gives 0; nothing is scaled that
+the formula does not scale.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+from namedlayers.emit.elementwise import elementwise
+from namedlayers.emit.lowering import Lowering, emits
+from namedlayers.emit.numbers import arange
+from namedlayers.emit.value import Value
+from namedlayers.program.graph import Node
+from namedlayers.program.program import Kind
+from namedlayers.program.size import SizeExpr
+
+_QUERY, _POSITION, _FEATURE, _VALUE, _BATCH, _ONE = -101, -102, -103, -104, -105, -106
+
+
+@dataclass(frozen=True, slots=True)
+class _Roles:
+    """Which axes do what, each group in the order in which it is flattened."""
+
+    batch: tuple[int, ...]
+    query: tuple[int, ...]
+    position: tuple[int, ...]
+    feature: tuple[int, ...]
+    value: tuple[int, ...]
+
+
+@emits("attention")
+def emit_attention(lo: Lowering, node: Node) -> Value:
+    names: tuple[str, ...] = node.attr("roles")  # type: ignore[assignment]
+    given = dict(zip(names, lo.operands(node), strict=True))
+    given |= dict(zip(("query", "key", "value"), lo.alike([given[r] for r in ("query", "key", "value")]), strict=True))
+    roles = _roles_of(lo, node, given)
+    query, options = _scaled(lo, given["query"], given.get("scale"), names, roles)
+    mask = _mask(lo, given, query)
+    causal: tuple[int, ...] = node.attr("causal")  # type: ignore[assignment]
+    if causal:
+        if mask is None and roles.query == causal[:1] and roles.position == causal[1:]:
+            options["is_causal"] = True
+        else:
+            mask = _causal_mask(lo, mask, *causal)
+    if mask is not None:
+        options["attn_mask"] = _in_four(lo, mask, roles, (roles.query, _QUERY), (roles.position, _POSITION), loose=True)
+    operands = (
+        _in_four(lo, query, roles, (roles.query, _QUERY), (roles.feature, _FEATURE)),
+        _in_four(lo, given["key"], roles, (roles.position, _POSITION), (roles.feature, _FEATURE)),
+        _in_four(lo, given["value"], roles, (roles.position, _POSITION), (roles.value, _VALUE)),
+    )
+    return _out_of_four(lo, operands, options, roles)
+
+
+def _out_of_four(lo: Lowering, operands: tuple[Value, ...], options: dict, roles: _Roles) -> Value:
+    """The kernel's result with the axes that the formula has."""
+    batch = roles.batch if len(roles.batch) == 2 else (_ONE, _BATCH)
+    plain = len(roles.batch) == 2 and len(roles.query) == len(roles.value) == 1
+    found = lo.call(
+        F.scaled_dot_product_attention, operands, (*batch, _QUERY, _VALUE), kind=Kind.REAL, inline=not plain, **options
+    )
+    found = _restored(lo, found, _VALUE, roles.value)
+    found = _restored(lo, found, _QUERY, roles.query)
+    if len(roles.batch) < 2:
+        drop = 0 if roles.batch else (0, 1)
+        axes = (*roles.batch, *found.axes[2:])
+        found = lo.call("squeeze", (found, drop), axes, kind=Kind.REAL, inline=True)
+    elif len(roles.batch) > 2:
+        found = lo.call("squeeze", (found, 0), found.axes[1:], kind=Kind.REAL, inline=True)
+        found = _restored(lo, found, _BATCH, roles.batch)
+    held = found.held
+    held.meta.pop("inline", None)  # type: ignore[union-attr]
+    held.meta["axes"] = tuple(lo.axis_name(a) for a in found.axes)  # type: ignore[union-attr]
+    return found
+
+
+def _restored(lo: Lowering, value: Value, label: int, group: tuple[int, ...]) -> Value:
+    return lo.unmerged(value, label, group)
+
+
+def _roles_of(lo: Lowering, node: Node, given: dict[str, Value]) -> _Roles:
+    """Groups in the layouts of the operands, so that flattening is a view where it can be."""
+    query, key, value = (given[name] for name in ("query", "key", "value"))
+    masks = [given[name] for name in ("mask", "allow") if name in given]
+    result = frozenset(range(node.rank))
+    holders = dict(zip(node.attr("roles"), node.args, strict=True))  # type: ignore[call-overload]
+    logical = {name: frozenset(holders[name].axes) for name in holders}
+    others = frozenset().union(*(logical[name] for name in ("key", "value")))
+    spoken = frozenset().union(logical["query"], logical["key"], *(logical[m] for m in ("mask", "allow") if m in logical))
+    queries = (logical["query"] & result) - others
+    values = (logical["value"] & result) - spoken
+    gone = frozenset(range(node.rank, len(node.space)))
+    features = gone & logical["query"] & logical["key"] - logical["value"]
+    positions = gone - features
+    batch = result - queries - values
+    return _Roles(
+        _ordered(batch, (query, key, value, *masks)),
+        _ordered(queries, (query, *masks)),
+        _ordered(positions, (key, value, *masks)),
+        _ordered(features, (query, key)),
+        _ordered(values, (value,)),
+    )
+
+
+def _ordered(group: frozenset[int], values: Iterable[Value]) -> tuple[int, ...]:
+    found = dict.fromkeys(axis for value in values for axis in value.axes if axis in group)
+    return (*found, *sorted(group - found.keys()))
+
+
+def _in_four(
+    lo: Lowering, value: Value, roles: _Roles, rows: tuple[tuple[int, ...], int], columns: tuple[tuple[int, ...], int],
+    *, loose: bool = False,
+) -> Value:  # fmt: skip
+    """(batch, batch, rows, columns). `loose`: dimensions of size 1 will do where the value is the same along an axis."""
+    groups = [rows, columns]
+    batch = roles.batch
+    for group, _ in groups:
+        if not loose or (len(group) > 1 and any(a in value.axes for a in group)):
+            value = lo.filled(value, group)
+    if not loose or (len(batch) > 2 and any(a in value.axes for a in batch)):
+        value = lo.filled(value, batch)
+    order = (*(a for a in batch if a in value.axes), *(a for group, _ in groups for a in group if a in value.axes))
+    value = lo.permuted(value, order)
+    for group, label in groups:
+        if all(a in value.axes for a in group) and group:
+            value = lo.merged(value, group, label)
+    if len(batch) > 2 and all(a in value.axes for a in batch):
+        value = lo.merged(value, batch, _BATCH)
+    leading = batch if len(batch) == 2 else (_ONE, *batch) if len(batch) == 1 else (_ONE, _BATCH)
+    return lo.aligned(value, (*leading, rows[1], columns[1])) if loose else _in_front(lo, value, (*leading, rows[1], columns[1]))
+
+
+def _in_front(lo: Lowering, value: Value, layout: tuple[int, ...]) -> Value:
+    """Aligned, with a dimension for every axis of the layout."""
+    if set(value.axes) == set(layout):
+        return lo.permuted(value, layout)
+    index = tuple(slice(None) if a in value.axes else None for a in layout)
+    while index and index[-1] == slice(None):
+        index = index[:-1]
+    if index.count(None) == 1:
+        place = index.index(None)
+        return lo.call("unsqueeze", (value, place), layout, kind=value.kind, weak=value.weak, inline=True)
+    return lo.call(operator.getitem, (value, index), layout, kind=value.kind, weak=value.weak, inline=True)
+
+
+def _scaled(
+    lo: Lowering, query: Value, scale: Value | None, names: tuple[str, ...], roles: _Roles
+) -> tuple[Value, dict[str, object]]:
+    """The query and the kernel's `scale`, which it is left to choose where it chooses what the formula says."""
+    if scale is None:
+        return query, {"scale": 1.0}
+    if _is_usual(lo, lo.node.args[names.index("scale")].node, lo.extent(roles.feature)):
+        return query, {}
+    if scale.number:
+        return query, {"scale": scale}
+    query, scale = lo.meet([query, scale], Kind.REAL)
+    return elementwise(lo, operator.mul, [query, scale], kind=Kind.REAL), {"scale": 1.0}
+
+
+def _is_usual(lo: Lowering, scale: Node, features: SizeExpr) -> bool:
+    """Whether this is 1 / sqrt(features)."""
+    inner = None
+    if scale.op == "rsqrt":
+        inner = scale.args[0].node
+    elif scale.op == "div" and _is_number(scale.args[0].node, 1) and scale.args[1].node.op == "sqrt":
+        inner = scale.args[1].node.args[0].node
+    elif scale.op == "div" and _is_number(scale.args[0].node, 1) and _is_power(scale.args[1].node, 0.5):
+        inner = scale.args[1].node.args[0].node
+    elif _is_power(scale, -0.5):
+        inner = scale.args[0].node
+    if inner is None:
+        return False
+    return inner.op == "size" and inner.attr("expr") == features or _is_number(inner, features.value)
+
+
+def _is_power(node: Node, exponent: float) -> bool:
+    return node.op == "pow" and _is_number(node.args[1].node, exponent)
+
+
+def _is_number(node: Node, value: float | None) -> bool:
+    if value is None or node.op != "const":
+        return False
+    kind, digits = node.attr("kind"), str(node.attr("digits"))
+    return (kind == "float" and float.fromhex(digits) == value) or (kind == "int" and int(digits, 16) == value)
+
+
+def _mask(lo: Lowering, given: dict[str, Value], query: Value) -> Value | None:
+    """What is added to the scores, or the boolean that says which count; both joined if there are both."""
+    mask, allow = given.get("mask"), given.get("allow")
+    if mask is not None:
+        _, mask = lo.meet([query, lo.tensor(mask, like=query)], Kind.REAL)
+        if mask.kind is not Kind.REAL or mask.weak:
+            mask = lo.cast(mask, lo.dtype_of(query), Kind.REAL)
+    if allow is None:
+        return mask
+    allow = lo.tensor(lo.truth(allow))
+    if mask is None:
+        return allow
+    return elementwise(lo, torch.where, [allow, mask, Value(-math.inf, (), Kind.REAL, True, True)], kind=Kind.REAL)
+
+
+def _causal_mask(lo: Lowering, mask: Value | None, query: int, position: int) -> Value:
+    at, until = arange(lo, position), arange(lo, query)
+    allow = elementwise(lo, operator.le, [at, until], kind=Kind.BOOL)
+    if mask is None:
+        return allow
+    if mask.kind is Kind.BOOL:
+        return elementwise(lo, operator.and_, [allow, mask], kind=Kind.BOOL)
+    return elementwise(lo, torch.where, [allow, mask, Value(-math.inf, (), Kind.REAL, True, True)], kind=Kind.REAL)

@@ -1,0 +1,245 @@
+"""Sums of products: matrix products where there is one, products and sums elsewhere.
+
+In: operands in any layouts, the axes that stay, an order of pairwise steps. Out: a tensor. What always holds: an axis that
+one operand alone has and that does not stay is summed away first; axes are flattened only where a group has several.
+
+Of two operands every axis is one of: batch (in both, stays), contracted (in both, goes), left or right free.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Sequence
+
+import torch
+import torch.nn.functional as F
+
+from namedlayers.emit.elementwise import elementwise
+from namedlayers.emit.lowering import Lowering, emits
+from namedlayers.emit.reductions import total
+from namedlayers.emit.value import Value, adjacent
+from namedlayers.program.graph import Node
+from namedlayers.program.program import Kind
+
+_ROWS, _COLUMNS, _INNER = -101, -102, -103
+
+
+@emits("contract")
+def emit_contract(lo: Lowering, node: Node) -> Value:
+    values = counted(lo, lo.operands(node))
+    result = frozenset(range(node.rank))
+    _fill_missing(lo, node, values)
+    path: Sequence[Sequence[int]] = node.attr("path")  # type: ignore[assignment]
+    if len(values) == 1:
+        return _sum_away(lo, values[0], result)
+    for pair in path:
+        taken = [values[k] for k in pair]
+        values = [v for k, v in enumerate(values) if k not in pair]
+        keep = result | {axis for v in values for axis in v.axes}
+        while len(taken) > 1:
+            left, right = taken[:2]
+            now = keep | {axis for v in taken[2:] for axis in v.axes}
+            taken = [product(lo, left, right, now), *taken[2:]]
+        values.append(_sum_away(lo, taken[0], keep))
+    (found,) = values
+    return found
+
+
+@emits("linear")
+def emit_linear(lo: Lowering, node: Node) -> Value:
+    x, w, b = counted(lo, lo.operands(node))
+    inner = frozenset(range(node.rank, len(node.space)))
+    keep = frozenset(range(node.rank))
+    shared = set(x.axes) & set(w.axes)
+    if shared == inner and shared and set(b.axes) == set(w.axes) - shared and node.kind is not Kind.INT:
+        return _linear(lo, x, w, tuple(a for a in x.axes if a not in shared), b)
+    return elementwise(lo, operator.add, [product(lo, x, w, keep), b])
+
+
+def product(lo: Lowering, left: Value, right: Value, keep: Iterable[int]) -> Value:
+    """The sum, over all axes not in `keep`, of the product of two tensors."""
+    keep = frozenset(keep)
+    left = _sum_away(lo, left, keep | set(right.axes))
+    right = _sum_away(lo, right, keep | set(left.axes))
+    inner = frozenset(a for a in left.axes if a in right.axes and a not in keep)
+    if not inner:
+        return elementwise(lo, operator.mul, [left, right])
+    if left.kind is Kind.INT:  # no matrix product of integers on every device
+        both = elementwise(lo, operator.mul, [left, right])
+        return total(lo, both, tuple(a for a in both.axes if a in inner))
+    if _right_first(lo, left, right, inner):
+        left, right = right, left
+    batch = tuple(a for a in left.axes if a in right.axes and a not in inner)
+    rows = tuple(a for a in left.axes if a not in right.axes)
+    columns = tuple(a for a in right.axes if a not in left.axes)
+    if batch:
+        return _batched(lo, left, right, batch, rows, columns)
+    if len(rows) > 1 and columns and not _trailing(left, inner):
+        around = _around(lo, left, right, rows, columns, inner)
+        if around is not None:
+            return around
+    if columns and rows:
+        return _linear(lo, left, right, rows)
+    return _vector(lo, left, right, rows, columns)
+
+
+def counted(lo: Lowering, values: Sequence[Value]) -> list[Value]:
+    """The operands of a product as tensors of one kind and one precision; booleans count as integers."""
+    values = lo.alike(list(values))
+    return [lo.integer(v) for v in values]
+
+
+# --- the kinds of products --------------------------------------------------------------------------------------------
+
+
+def _linear(lo: Lowering, x: Value, w: Value, rows: tuple[int, ...], bias: Value | None = None) -> Value:
+    """No batch axes: `w` becomes a matrix, and the rows of `x` stay as they are."""
+    inner = _inner_order(x, w, tuple(a for a in x.axes if a not in rows))
+    columns = tuple(a for a in w.axes if a not in inner)
+    x = lo.merged(_last(lo, x, inner), inner, _INNER)
+    transposed = w.axes.index(inner[0]) > w.axes.index(columns[0]) if columns else True
+    groups = ((columns, _COLUMNS), (inner, _INNER)) if transposed else ((inner, _INNER), (columns, _COLUMNS))
+    w = _grouped(lo, w, groups)
+    axes = (*x.axes[:-1], _COLUMNS)
+    sizes = [lo.size(lo.space(a)) for a in columns]
+    split = len(columns) != 1
+    if bias is not None:
+        bias = lo.merged(lo.permuted(bias, columns), columns, _COLUMNS)
+        w = w if transposed else lo.permuted(w, (_COLUMNS, _INNER))
+        found = lo.call(F.linear, (x, w, bias), axes, inline=split)
+    elif transposed and (len(x.axes) != 2 or len(columns) > 1 or not _is_view(w)):
+        found = lo.call(F.linear, (x, w), axes, inline=split)
+    else:
+        w = lo.permuted(w, (_INNER, _COLUMNS))
+        found = lo.call(torch.matmul, (x, w), axes, inline=split)
+    found = lo.split(found, _COLUMNS, columns, sizes, inline=False)
+    return _labelled(lo, found)
+
+
+def _batched(
+    lo: Lowering, left: Value, right: Value, batch: tuple[int, ...], rows: tuple[int, ...], columns: tuple[int, ...]
+) -> Value:
+    inner = _inner_order(left, right, tuple(a for a in left.axes if a in right.axes and a not in batch))
+    sizes = [[lo.size(lo.space(a)) for a in group] for group in (rows, columns)]
+    left = _matrix(lo, left, batch, (rows, _ROWS), (inner, _INNER))
+    right = _matrix(lo, right, batch, (inner, _INNER), (columns, _COLUMNS))
+    split = len(rows) != 1 or len(columns) != 1
+    found = lo.call(torch.matmul, (left, right), (*batch, _ROWS, _COLUMNS), inline=split)
+    found = lo.split(found, _COLUMNS, columns, sizes[1], inline=len(rows) != 1)
+    return _labelled(lo, lo.split(found, _ROWS, rows, sizes[0], inline=False))
+
+
+def _vector(lo: Lowering, left: Value, right: Value, rows: tuple[int, ...], columns: tuple[int, ...]) -> Value:
+    """At least one operand has nothing but contracted axes."""
+    if columns:  # the vector stands on the right
+        left, right, rows = right, left, columns
+    inner = _inner_order(left, right, tuple(a for a in left.axes if a not in rows))
+    right = lo.merged(lo.permuted(right, inner), inner, _INNER)
+    if rows and len(rows) == 1 and not _trailing(left, frozenset(inner)):
+        flat = lo.merged(_last(lo, left, rows), inner, _INNER)
+        return _labelled(lo, lo.call(torch.matmul, (right, flat), rows))
+    flat = lo.merged(_last(lo, left, inner), inner, _INNER)
+    return _labelled(lo, lo.call(torch.matmul, (flat, right), flat.axes[:-1]))
+
+
+def _around(
+    lo: Lowering, x: Value, w: Value, rows: tuple[int, ...], columns: tuple[int, ...], inner: frozenset[int]
+) -> Value | None:
+    """The contracted axes lie in the midst of `x` (channels before space): the matrix stands on the left, and the axes
+    of `x` before them are a batch, so that nothing of `x` is moved."""
+    order = tuple(a for a in x.axes if a in inner)
+    if not adjacent(x.axes, order):
+        return None
+    before, after = x.axes[: x.dim(order[0])], x.axes[x.dim(order[-1]) + 1 :]
+    order = _inner_order(x, w, order)
+    if not after or not adjacent(x.axes, order):
+        return None
+    sizes = [[lo.size(lo.space(a)) for a in group] for group in (columns, after)]
+    w = _grouped(lo, w, ((columns, _COLUMNS), (order, _INNER)))
+    x = lo.merged(lo.merged(x, order, _INNER), after, _ROWS)
+    split = len(columns) != 1 or len(after) != 1
+    found = lo.call(torch.matmul, (w, x), (*before, _COLUMNS, _ROWS), inline=split)
+    found = lo.split(found, _ROWS, after, sizes[1], inline=len(columns) != 1)
+    return _labelled(lo, lo.split(found, _COLUMNS, columns, sizes[0], inline=False))
+
+
+# --- layouts ----------------------------------------------------------------------------------------------------------
+
+
+def _matrix(
+    lo: Lowering, value: Value, batch: tuple[int, ...], first: tuple[tuple[int, ...], int],
+    second: tuple[tuple[int, ...], int],
+) -> Value:  # fmt: skip
+    """(batch…, first, second), each group flattened; read the other way round and transposed where that moves less."""
+    (a, left), (b, right) = first, second
+    if (*batch, *a, *b) != value.axes and b and a and _before(value.axes, b, a):
+        value = lo.merged(lo.merged(lo.permuted(value, (*batch, *b, *a)), b, right), a, left)
+        return lo.permuted(value, (*batch, left, right))
+    value = lo.permuted(value, (*batch, *a, *b))
+    if not a and b:
+        value = lo.merged(value, b, right)
+        return lo.call("unsqueeze", (value, -2), (*batch, left, right), kind=value.kind, weak=value.weak, inline=True)
+    return lo.merged(lo.merged(value, a, left), b, right)
+
+
+def _grouped(lo: Lowering, value: Value, groups: Sequence[tuple[tuple[int, ...], int]]) -> Value:
+    value = lo.permuted(value, [axis for group, _ in groups for axis in group])
+    for group, label in groups:
+        value = lo.merged(value, group, label)
+    return value
+
+
+def _last(lo: Lowering, value: Value, group: tuple[int, ...]) -> Value:
+    """The same with `group` as its last axes, in this order."""
+    return lo.permuted(value, [a for a in value.axes if a not in group] + list(group))
+
+
+def _inner_order(left: Value, right: Value, inner: tuple[int, ...]) -> tuple[int, ...]:
+    """The order in which the contracted axes are flattened: the one that costs no copy of the larger operand."""
+    orders = [tuple(a for a in v.axes if a in inner) for v in sorted((left, right), key=lambda v: -len(v.axes))]
+    return next((o for o in orders if adjacent(left.axes, o) and adjacent(right.axes, o)), orders[0])
+
+
+def _right_first(lo: Lowering, left: Value, right: Value, inner: frozenset[int]) -> bool:
+    """Whether the right operand's free axes should come first in the result."""
+    rows = [a for a in left.axes if a not in right.axes]
+    columns = [a for a in right.axes if a not in left.axes]
+    if not rows or not columns:
+        return False
+    if len(rows) != len(columns) and not set(left.axes) & set(right.axes) - inner:
+        return len(columns) > len(rows)  # the larger one is data, the other a matrix
+    wanted = list(lo.wanted())
+    places = [min(wanted.index(a) for a in group if a in wanted) if set(group) & set(wanted) else len(wanted)
+              for group in (rows, columns)]  # fmt: skip
+    return places[1] < places[0]
+
+
+def _trailing(value: Value, group: frozenset[int]) -> bool:
+    return set(value.axes[len(value.axes) - len(group) :]) == group
+
+
+def _before(axes: tuple[int, ...], first: tuple[int, ...], second: tuple[int, ...]) -> bool:
+    return max(axes.index(a) for a in first) < min(axes.index(a) for a in second)
+
+
+def _is_view(value: Value) -> bool:
+    return value.held.target != "flatten" if not value.literal else False  # type: ignore[union-attr]
+
+
+def _labelled(lo: Lowering, value: Value) -> Value:
+    """The value with the names of its axes noted anew, now that they are the index space's."""
+    value.held.meta["axes"] = tuple(lo.axis_name(a) for a in value.axes)  # type: ignore[union-attr]
+    return value
+
+
+def _sum_away(lo: Lowering, value: Value, keep: Iterable[int]) -> Value:
+    keep = frozenset(keep)
+    return total(lo, value, tuple(a for a in value.axes if a not in keep))
+
+
+def _fill_missing(lo: Lowering, node: Node, values: list[Value]) -> None:
+    """An axis that goes and that no operand really has still counts: as often as it is long."""
+    for axis in range(node.rank, len(node.space)):
+        holders = [k for k, arg in enumerate(node.args) if axis in arg.axes]
+        if holders and not any(axis in values[k].axes for k in holders):
+            values[holders[0]] = lo.filled(values[holders[0]], (axis,))

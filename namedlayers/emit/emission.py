@@ -1,0 +1,106 @@
+"""Emission: a planned graph becomes an fx graph.
+
+In: one variant's graph and its program. Out: an fx graph of public torch operations whose nodes bear spans, axes and rules
+in their `meta`. What always holds: nodes are emitted in the order of the plan; nothing that no output needs is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import fx
+
+from namedlayers.emit import (  # noqa: F401  (importing them fills the table of emitters)
+    attention,
+    contractions,
+    elementwise,
+    indexing,
+    linalg,
+    norms,
+    numbers,
+    reductions,
+    shaping,
+    windows,
+)
+from namedlayers.emit.elementwise import cast_kind
+from namedlayers.emit.lowering import EMITTERS, Lowering
+from namedlayers.emit.names import Names
+from namedlayers.emit.prologue import Prologue
+from namedlayers.emit.value import Value
+from namedlayers.program.graph import Arg, Graph, Node
+from namedlayers.program.program import Kind, Program
+from namedlayers.program.size import SizeExpr
+
+
+def lower(
+    graph: Graph, program: Program, prologue: Prologue, names: Names,
+    floors: Sequence[tuple[SizeExpr, SizeExpr]] = (), optimistic: bool = False,
+) -> tuple[fx.Graph, tuple[SizeExpr, ...]]:  # fmt: skip
+    """The fx graph, and the sizes that it takes not to be 0 (none unless `optimistic`)."""
+    lo = Lowering(graph, program, prologue, names, floors, optimistic)
+    live = graph.live()
+    lo.wants = _wants(graph, live)
+    for node in live:
+        _emit(lo, node)
+    outputs = [_output(lo, arg) for arg in graph.outputs]
+    lo.fx.output(outputs[0] if len(outputs) == 1 else tuple(outputs))
+    _sweep(lo.fx)
+    return lo.fx, tuple(lo.assumed)
+
+
+def _emit(lo: Lowering, node: Node) -> None:
+    lo.node = node
+    before = len(lo.fx.nodes)
+    value = EMITTERS[node.op](lo, node)
+    lo.values[node.number] = value
+    made = list(lo.fx.nodes)[before:]
+    if not made or value.literal or value.held not in made:
+        return
+    held = value.held
+    assert isinstance(held, fx.Node)
+    name = lo.statement_name(node)
+    if name:
+        held.name = lo.names.fresh(name)
+    held.meta["text"] = node.spans[0].text if node.spans else ""
+
+
+def _output(lo: Lowering, arg: Arg) -> fx.Node:
+    """A result: a tensor with all its axes, in the order that callers get."""
+    lo.node = arg.node
+    value = lo.values[arg.node.number]
+    places = sorted(range(len(arg.axes)), key=arg.axes.__getitem__)
+    value = cast_kind(lo, value, arg.node.kind)
+    value = lo.filled(value, places)
+    if value.weak and value.kind is Kind.REAL:
+        value = _as_input(lo, value)
+    held = lo.permuted(value, places).held
+    assert isinstance(held, fx.Node)
+    return held
+
+
+def _as_input(lo: Lowering, value: Value) -> Value:
+    """In the precision of the first real input, which the working one may exceed."""
+    for given, node in zip(lo.program.inputs, lo.inputs, strict=True):
+        if given.kind is Kind.REAL and given.role != "option":
+            return lo.cast(value, lo.inline(getattr, node, "dtype"), Kind.REAL)
+    return value
+
+
+def _wants(graph: Graph, live: Sequence[Node]) -> dict[int, tuple[int, ...]]:
+    """For each node the order of its axes that its users like best: the last user's own, what is consumed at the end."""
+    wants: dict[int, tuple[int, ...]] = {}
+    for arg in reversed(graph.outputs):
+        wants[arg.node.number] = tuple(sorted(range(len(arg.axes)), key=arg.axes.__getitem__))
+    for node in reversed(live):
+        order = {axis: place for place, axis in enumerate(wants.get(node.number, range(node.rank)))}
+        for arg in node.args:
+            liked = sorted(range(len(arg.axes)), key=lambda k, a=arg: (order.get(a.axes[k], len(order)), a.axes[k], k))
+            wants.setdefault(arg.node.number, tuple(liked))
+    return wants
+
+
+def _sweep(graph: fx.Graph) -> None:
+    """Erases what nothing uses: sizes that were read for naught, views that were tried."""
+    for node in reversed(list(graph.nodes)):
+        if not node.users and node.op not in ("placeholder", "output"):
+            graph.erase_node(node)

@@ -1,0 +1,59 @@
+"""Identifiers for generated Python.
+
+In: any text (an axis, an input, an operation). Out: ASCII identifiers, each handed out once. What always holds: an
+identifier is no keyword, no builtin, and none of the names that generated code uses for something else.
+
+>>> names = Names()
+>>> names.fresh("seq'"), names.fresh("seq'"), names.fresh("α"), names.fresh("sum"), names.fresh("torch")
+('seq_', 'seq__1', 'alpha', 'sum_1', 'torch_1')
+"""
+
+from __future__ import annotations
+
+import builtins
+import keyword
+import re
+import unicodedata
+
+RESERVED = frozenset({*keyword.kwlist, *keyword.softkwlist, *dir(builtins)}) | {
+    "torch", "F", "inf", "nan", "fail", "is_compiling", "quotient", "self", "device", "math", "operator", "getattr",
+}  # fmt: skip
+"""What generated code must not assign to."""
+
+
+class Names:
+    """Hands out identifiers."""
+
+    def __init__(self) -> None:
+        self._taken = set(RESERVED)
+
+    def copy(self) -> Names:
+        other = Names()
+        other._taken = set(self._taken)
+        return other
+
+    def fresh(self, wish: str) -> str:
+        """An identifier like `wish` that is not taken; it is taken from now on."""
+        base = identifier(wish)
+        name, count = base, 0
+        while name in self._taken:
+            count += 1
+            name = f"{base}_{count}"
+        self._taken.add(name)
+        return name
+
+
+def identifier(text: str) -> str:
+    """`text` as an ASCII identifier; Greek letters and the like are spelled out."""
+    spelled = "".join(c if re.match(r"\w", c, re.ASCII) else _spell(c) for c in text)
+    return f"_{spelled}" if not spelled or spelled[0].isdigit() else spelled
+
+
+def _spell(character: str) -> str:
+    if not character.isalnum():
+        return "_"
+    plain = unicodedata.normalize("NFKD", character)[0]
+    if plain.isascii() and plain.isalnum():
+        return plain
+    words = unicodedata.name(character, "_").split()
+    return words[-1].lower() if words[-1].isalpha() and words[-1].isascii() and len(words) <= 4 else "_"

@@ -1,0 +1,254 @@
+"""Prints fx graphs as Python: the one printer of everything that runs.
+
+In: fx nodes, with what `Lowering` noted in their `meta`. Out: lines of Python, one an operation, each with a comment that
+says which part of the formula it computes and in which axes. What always holds: text of the user's reaches the output
+only inside comments of one line and string literals; equal graphs print equally.
+
+`Printer` is the `CodeGen` of the modules: their `forward` is the prologue and the same body that the function has.
+
+`meta` keys: `prologue` (computed there, not in the body), `inline` (print inside its user if it has only one), `temporary`
+(a tensor that may be large: dropped after its last use), `axes`, `spans`, `rule`, `text` (what the comment says).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import operator
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import fx
+from torch.compiler import is_compiling
+from torch.fx.graph import CodeGen, PythonCode
+
+from namedlayers.emit.prologue import Prologue
+
+_ATOM, _POWER, _UNARY = 100, 90, 80
+
+INFIX: Mapping[Callable, tuple[str, int]] = MappingProxyType({
+    operator.pow: ("**", _POWER), operator.mul: ("*", 70), operator.truediv: ("/", 70), operator.floordiv: ("//", 70),
+    operator.mod: ("%", 70), operator.add: ("+", 60), operator.sub: ("-", 60), operator.and_: ("&", 50),
+    operator.or_: ("|", 40), operator.lt: ("<", 30), operator.le: ("<=", 30), operator.gt: (">", 30),
+    operator.ge: (">=", 30), operator.eq: ("==", 30), operator.ne: ("!=", 30),
+})  # fmt: skip
+PREFIX: Mapping[Callable, str] = MappingProxyType({operator.neg: "-", operator.invert: "~"})
+
+GLOBALS: Mapping[str, Any] = MappingProxyType({
+    "torch": torch, "F": F, "inf": math.inf, "nan": math.nan, "is_compiling": is_compiling,
+})  # fmt: skip
+"""What generated code refers to, beside `fail` and functions that fx passes by others may bring in."""
+
+
+class Printer(CodeGen):
+    """The code generator of one variant's module."""
+
+    def __init__(self, prologue: Prologue, fail: Callable) -> None:
+        super().__init__()
+        self.prologue = prologue
+        self.fail = fail
+
+    def __deepcopy__(self, memo: dict) -> Printer:
+        return self
+
+    def _gen_python_code(self, nodes: Iterable[fx.Node], root_module: str, *_: object, **__: object) -> PythonCode:
+        listed = list(nodes)
+        extra: dict[str, Any] = {}
+        body = body_lines(listed, extra, root_module)
+        lines = [*self.prologue.lines(used_sizes(listed)), *body]
+        header = f"def forward({', '.join((root_module, *_arguments(listed)))}):"
+        source = "\n".join(["", "", header, *(f"    {line}" for line in lines), ""])
+        given = {"src": source, "globals": {**GLOBALS, "fail": self.fail, **extra}}
+        for missing in dataclasses.fields(PythonCode):  # which fields there are differs between versions of torch
+            if missing.name not in given and missing.default is dataclasses.MISSING:
+                given[missing.name] = {} if "map" in missing.name or "counter" in missing.name else None
+        return PythonCode(**given)
+
+
+def print_function(
+    name: str, prologue: Prologue, variants: Iterable[tuple[str, str, fx.Graph]], comment: str
+) -> tuple[str, dict[str, Any]]:
+    """The source of the function that picks a variant and runs it, and the globals that it needs.
+
+    `variants` are (condition, why, graph); the last one's condition is not asked.
+    """
+    variants, extra, body = list(variants), {}, []
+    used: frozenset[str] = frozenset()
+    for number, (condition, why, graph) in enumerate(variants):
+        lines = body_lines(list(graph.nodes), extra)
+        used |= used_sizes(graph.nodes) | frozenset(_identifiers(condition))
+        if number < len(variants) - 1:
+            body += [f"if {condition}:" + _comment(why), *(f"    {line}" for line in lines)]
+        else:
+            body += lines
+    header = f"def {name}({', '.join(prologue.arguments)}):" + _comment(comment, 200)
+    lines = [*prologue.lines(used), *body]
+    return "\n".join([header, *(f"    {line}" for line in lines), ""]), {**GLOBALS, **extra}
+
+
+def used_sizes(nodes: Iterable[fx.Node]) -> frozenset[str]:
+    """The names that the prologue has to compute for these nodes."""
+    body = [node for node in nodes if "prologue" not in node.meta]
+    return frozenset(n.name for node in body for n in node.all_input_nodes if "prologue" in n.meta)
+
+
+def body_lines(nodes: list[fx.Node], extra: dict[str, Any], root: str = "self") -> list[str]:
+    """The statements of a body. Functions that `GLOBALS` does not reach are added to `extra`."""
+    printed = _Expressions(extra, root)
+    steps: list[tuple[fx.Node, str]] = []
+    for node in nodes:
+        if node.op == "placeholder" or "prologue" in node.meta or printed.inlines(node):
+            continue
+        steps.append((node, printed.statement(node)))
+    dropped = _drops([node for node, _ in steps], printed)
+    return [text + dropped.get(node, "") + _note(node) for node, text in steps]
+
+
+# --- expressions ------------------------------------------------------------------------------------------------------
+
+
+class _Expressions:
+    def __init__(self, extra: dict[str, Any], root: str) -> None:
+        self.extra = extra
+        self.root = root
+
+    def inlines(self, node: fx.Node) -> bool:
+        return bool(node.meta.get("inline")) and len(node.users) == 1
+
+    def statement(self, node: fx.Node) -> str:
+        if node.op == "output":
+            return f"return {self.of(node.args[0])[0]}"
+        return f"{node.name} = {self._node(node)[0]}"
+
+    def of(self, value: Any, level: int = 0) -> tuple[str, int]:
+        """The expression of an argument and how tightly it binds; in parentheses if that is not more than `level`."""
+        text, tightness = self._value(value)
+        return (f"({text})", _ATOM) if tightness <= level else (text, tightness)
+
+    def _value(self, value: Any) -> tuple[str, int]:
+        if isinstance(value, fx.Node):
+            return self._node(value) if self.inlines(value) and "prologue" not in value.meta else (value.name, _ATOM)
+        if isinstance(value, (tuple, list)):
+            items = ", ".join(self.of(item)[0] for item in value)
+            single = "," if isinstance(value, tuple) and len(value) == 1 else ""
+            return (f"({items}{single})" if isinstance(value, tuple) else f"[{items}]"), _ATOM
+        if isinstance(value, slice):
+            return f"slice({', '.join(self.of(part)[0] for part in (value.start, value.stop, value.step))})", _ATOM
+        text = repr(value)
+        return text, _UNARY if text.startswith("-") else _ATOM
+
+    def _node(self, node: fx.Node) -> tuple[str, int]:
+        target, args = node.target, node.args
+        if node.op == "get_attr":
+            return f"{self.root}.{target}", _ATOM
+        if node.op == "call_module":
+            return f"{self.root}.{target}({self._arguments(args, node.kwargs)})", _ATOM
+        if node.op == "call_method":
+            return f"{self.of(args[0], _UNARY)[0]}.{target}({self._arguments(args[1:], node.kwargs)})", _ATOM
+        if target in INFIX and len(args) == 2:
+            return self._infix(*INFIX[target], args)
+        if target in PREFIX:
+            return f"{PREFIX[target]}{self.of(args[0], _UNARY - 1)[0]}", _UNARY
+        if target is operator.getitem:
+            return f"{self.of(args[0], _UNARY)[0]}[{self._subscript(args[1])}]", _ATOM
+        if target is getattr:
+            return f"{self.of(args[0], _UNARY)[0]}.{args[1]}", _ATOM
+        return f"{self._function(target)}({self._arguments(args, node.kwargs)})", _ATOM
+
+    def _infix(self, symbol: str, level: int, args: tuple) -> tuple[str, int]:
+        """Left-associative, except the power, whose right side may also be a sign."""
+        right_first = symbol == "**"
+        left = self.of(args[0], level if right_first or level == 30 else level - 1)[0]
+        right = self.of(args[1], _UNARY - 1 if right_first else level)[0]
+        return f"{left} {symbol} {right}", level
+
+    def _subscript(self, index: Any) -> str:
+        if not isinstance(index, tuple):
+            return self._slice(index)
+        return ", ".join(map(self._slice, index)) + "," * (len(index) == 1)
+
+    def _slice(self, index: Any) -> str:
+        if not isinstance(index, slice):
+            return "..." if index is Ellipsis else self.of(index)[0]
+        start, stop, step = ("" if part is None else self.of(part)[0] for part in (index.start, index.stop, index.step))
+        return f"{start}:{stop}" + (f":{step}" if step else "")
+
+    def _arguments(self, args: Iterable, kwargs: Mapping[str, Any]) -> str:
+        listed = [self.of(arg)[0] for arg in args]
+        return ", ".join(listed + [f"{name}={self.of(value)[0]}" for name, value in kwargs.items()])
+
+    def _function(self, target: Any) -> str:
+        known = _known(target)
+        if known is not None:
+            return known
+        name = getattr(target, "__name__", "function")
+        while self.extra.get(name, target) is not target or name in GLOBALS:
+            name += "_"
+        self.extra[name] = target
+        return name
+
+
+def _known(target: Any) -> str | None:
+    """`torch.softmax`, `F.linear`: a function of torch by the name under which people know it."""
+    name = getattr(target, "__name__", "").removeprefix("_C._nn.")
+    for path, module in _HOMES:
+        for candidate in (name, name.removeprefix("linalg_"), name.removeprefix("fft_")):
+            if candidate and getattr(module, candidate, None) is target:
+                return f"{path}.{candidate}"
+    return None
+
+
+_HOMES = (("torch", torch), ("F", F), ("torch.linalg", torch.linalg), ("torch.fft", torch.fft),
+          ("torch.special", torch.special))  # fmt: skip
+
+
+# --- comments and temporaries -----------------------------------------------------------------------------------------
+
+
+def _note(node: fx.Node) -> str:
+    text, axes = node.meta.get("text", ""), node.meta.get("axes")
+    if node.op == "output" or (not text and axes is None):
+        return ""
+    shown = f"[{', '.join(axes)}]" if axes is not None else ""
+    return _comment(f"{_one_line(text, 72)}  {shown}" if text and shown else text or shown)
+
+
+def _comment(text: str, longest: int = 100) -> str:
+    text = _one_line(text, longest)
+    return f"  # {text}" if text else ""
+
+
+def _one_line(text: str, longest: int) -> str:
+    """`text` without anything that could end the comment that it stands in."""
+    text = " ".join("".join(c if c.isprintable() else " " for c in text).split(" ")).strip()
+    text = text if "  " in text and len(text) <= longest else " ".join(text.split())
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def _drops(steps: list[fx.Node], printed: _Expressions) -> dict[fx.Node, str]:
+    """`; del x` for the steps after which a temporary is not needed, as long as something is still to be computed."""
+    last: dict[fx.Node, fx.Node] = {}
+    for step in steps:
+        for used in _uses(step, printed):
+            last[used] = step
+    found: dict[fx.Node, list[str]] = {}
+    for used, step in last.items():
+        if used.meta.get("temporary") and step not in steps[-2:]:
+            found.setdefault(step, []).append(used.name)
+    return {step: f"; del {', '.join(names)}" for step, names in found.items()}
+
+
+def _uses(node: fx.Node, printed: _Expressions) -> Iterable[fx.Node]:
+    for used in node.all_input_nodes:
+        yield from _uses(used, printed) if printed.inlines(used) and "prologue" not in used.meta else (used,)
+
+
+def _arguments(nodes: list[fx.Node]) -> list[str]:
+    return [node.name for node in nodes if node.op == "placeholder"]
+
+
+def _identifiers(expression: str) -> list[str]:
+    return "".join(c if c.isalnum() or c == "_" else " " for c in expression).split()

@@ -1,0 +1,147 @@
+"""What a generated function does before its body: read the shapes, find the sizes, check them.
+
+In: a program. Out: the names of arguments and sizes, and the lines that compute and check them. What always holds: the
+checks pass exactly when `solve_sizes` does, given tensors of the right rank; they are integer comparisons only; when
+one fails, `fail` finds the same fault again, slowly, and raises it with its place in the text.
+
+While torch traces the function, the checks are `torch._check`s with constant messages that bear the error's code.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from namedlayers.emit.names import Names
+from namedlayers.program.program import Input, Program
+from namedlayers.program.size import SizeExpr
+
+_OPPOSITE = {"==": "!=", ">=": "<", "!=": "=="}
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """`left` relation `right` must hold; all are Python expressions."""
+
+    left: str
+    relation: str
+    right: str
+    message: str
+
+
+class Prologue:
+    """The names and lines of one program. Attributes: `arguments`, an identifier for each input; `dims`, one for each
+    axis of each input; `symbols`, one for each symbol (the same one where a symbol is simply the size of an axis)."""
+
+    def __init__(self, program: Program, names: Names) -> None:
+        self.program = program
+        self.arguments = tuple(names.fresh(given.name) for given in program.inputs)
+        self.dims: dict[tuple[int, int], str] = {}
+        self.symbols: dict[str, str] = {}
+        numbers = {given.name: number for number, given in enumerate(program.inputs)}
+        for recipe in program.recipes:
+            place = (numbers[recipe.input], recipe.axis)
+            if recipe.rest == 0 and recipe.factor == 1 and place not in self.dims:
+                self.dims[place] = self.symbols[recipe.symbol] = names.fresh(recipe.symbol)
+        for number, given in enumerate(program.inputs):
+            for axis, (name, _) in enumerate(given.axes):
+                if (number, axis) not in self.dims:
+                    self.dims[number, axis] = names.fresh(f"{name}_{given.name}")
+        for recipe in program.recipes:
+            if recipe.symbol not in self.symbols:
+                self.symbols[recipe.symbol] = names.fresh(recipe.symbol)
+
+    def __deepcopy__(self, memo: dict) -> Prologue:
+        return self  # nothing in here changes
+
+    def render(self, size: SizeExpr) -> str:
+        """A size as a Python expression."""
+        return size.render(self.symbols.__getitem__)
+
+    @cached_property
+    def computed(self) -> tuple[tuple[str, str], ...]:
+        """The symbols that are not simply the size of an axis, and their expressions, in order."""
+        found = []
+        for recipe, number in self._recipes():
+            name, dim = self.symbols[recipe.symbol], self.dims[number, recipe.axis]
+            if name != dim:
+                rest = self.render(recipe.rest)
+                top = dim if recipe.rest == 0 else f"({dim} - {rest})" if rest.isidentifier() else f"({dim} - ({rest}))"
+                found.append((name, top if recipe.factor == 1 else f"{top} // {self._divisor(recipe.factor)}"))
+        return tuple(found)
+
+    @cached_property
+    def conditions(self) -> tuple[Condition, ...]:
+        """What must hold, cheapest and most telling first."""
+        return tuple(dict.fromkeys((*self._recipe_conditions(), *self._axis_conditions(), *self._check_conditions())))
+
+    def lines(self, used: frozenset[str]) -> list[str]:
+        """The prologue; `used` are the names of sizes that the body uses."""
+        needed = {*used, *_words(f"{c.left} {c.right}" for c in self.conditions)}
+        computed = []
+        for name, expression in reversed(self.computed):
+            if name in needed:
+                needed |= _words([expression])
+                computed.append(f"{name} = {expression}")
+        return [*self._reads(needed), *reversed(computed), *self._checks()]
+
+    def _reads(self, needed: set[str]) -> Iterator[str]:
+        for number, given in enumerate(self.program.inputs):
+            names = [self.dims[number, axis] for axis in range(len(given.axes))]
+            names = [name if name in needed else "_" for name in names]
+            if any(name != "_" for name in names):
+                yield f"{', '.join(names)}{',' * (len(names) == 1)} = {self.arguments[number]}.shape"
+
+    def _checks(self) -> list[str]:
+        if not self.conditions:
+            return []
+        traced = [f"    torch._check({c.left} {c.relation} {c.right}, lambda: {c.message!r})" for c in self.conditions]
+        failed = " or ".join(f"{c.left} {_OPPOSITE[c.relation]} {c.right}" for c in self.conditions)
+        return ["if is_compiling():", *traced, f"elif {failed}:", f"    fail({', '.join(self.arguments)})"]
+
+    def _recipe_conditions(self) -> Iterator[Condition]:
+        for recipe, number in self._recipes():
+            name, dim = self.symbols[recipe.symbol], self.dims[number, recipe.axis]
+            axis, _ = self.program.inputs[number].axes[recipe.axis]
+            if recipe.factor.value is None:
+                yield Condition(self.render(recipe.factor), "!=", "0", f"NL0482: {recipe.factor} is 0")
+            if recipe.factor != 1:
+                top = dim if recipe.rest == 0 else f"({dim} - ({self.render(recipe.rest)}))"
+                fault = f"NL0481: axis `{axis}` of `{recipe.input}` is not a multiple of {recipe.factor}"
+                yield Condition(f"{top} % {self._divisor(recipe.factor)}", "==", "0", fault)
+            if recipe.rest != 0:
+                yield Condition(name, ">=", "0", f"NL0483: axis `{axis}` of `{recipe.input}` is less than {recipe.rest}")
+
+    def _axis_conditions(self) -> Iterator[Condition]:
+        determining = {(number, recipe.axis) for recipe, number in self._recipes()}
+        for number, given in enumerate(self.program.inputs):
+            for axis, (_, size) in enumerate(given.axes):
+                if (number, axis) not in determining:
+                    yield Condition(self.dims[number, axis], "==", self.render(size), _axis_fault(given, axis))
+
+    def _check_conditions(self) -> Iterator[Condition]:
+        for check in self.program.checks:
+            yield Condition(
+                self.render(check.left), check.relation, self.render(check.right), f"{check.code}: {check.message}"
+            )
+
+    def _recipes(self) -> Iterator[tuple]:
+        numbers = {given.name: number for number, given in enumerate(self.program.inputs)}
+        return ((recipe, numbers[recipe.input]) for recipe in self.program.recipes)
+
+    def _divisor(self, factor: SizeExpr) -> str:
+        """As a divisor; one that is 0 is a condition of its own, so that here it must only not raise."""
+        if factor.value is not None:
+            return str(factor.value)
+        return f"(({self.render(factor)}) or 1)"
+
+
+def _axis_fault(given: Input, axis: int) -> str:
+    name, size = given.axes[axis]
+    return f"NL0485: axis `{name}` of `{given.name}` must have size {size}"
+
+
+def _words(expressions: Iterable[str]) -> set[str]:
+    return set(re.findall(r"\w+", " ".join(expressions)))

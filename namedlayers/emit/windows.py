@@ -1,0 +1,179 @@
+"""Convolutions and pools.
+
+In: operands with any axes. Out: a tensor (batch…, channels…, space…). What always holds: the kernels get one batch axis, one
+channel axis and up to three space axes, flattened or made as needed.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch.nn.functional as F
+
+from namedlayers.emit.lowering import Lowering, emits
+from namedlayers.emit.value import Value, own
+from namedlayers.program.graph import Node
+from namedlayers.program.size import SizeExpr, SizeLike, size_expr
+
+_BATCH, _CHANNELS, _OUT, _IN = -101, -102, -103, -104
+
+CONVOLUTIONS = (F.conv1d, F.conv2d, F.conv3d)
+POOLS = {
+    "max": (F.max_pool1d, F.max_pool2d, F.max_pool3d),
+    "mean": (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    """One axis of space. `source` is X's axis, `result` its place in the result, `kernel` an axis (conv) or a size."""
+
+    source: int
+    result: int
+    kernel: Any
+    stride: SizeExpr
+    dilation: SizeExpr
+    before: SizeExpr
+    after: SizeExpr
+
+    @property
+    def kernel_pads(self) -> SizeExpr | None:
+        """The padding that the kernel itself does on both sides; None where its input has to be padded first.
+
+        At stride 1 it is the larger one, and a slice takes away what is too much.
+        """
+        if self.before == self.after:
+            return self.before
+        larger = [p for p, q in ((self.before, self.after), (self.after, self.before)) if (p - q).nonnegative]
+        return larger[0] if larger and self.stride == 1 else None
+
+
+def _space(node: Node) -> list[_Axis]:
+    listed: Sequence[tuple] = node.attr("space")  # type: ignore[assignment]
+    return [
+        _Axis(own(source), result, kernel, *(size_expr(n) for n in rest)) for source, result, kernel, *rest in listed
+    ]
+
+
+@emits("conv")
+def emit_conv(lo: Lowering, node: Node) -> Value:
+    space = _space(node)
+    values = lo.alike(lo.operands(node))
+    x, w = values[0], values[1]
+    kernels = tuple(axis.kernel for axis in space)
+    in_x, in_w = frozenset(node.args[0].axes), frozenset(node.args[1].axes)
+    result = frozenset(range(node.rank))
+    inner = frozenset(range(node.rank, len(node.space))) - frozenset(kernels)
+    groups = tuple(a for a in range(node.rank) if a in in_x and a in in_w)
+    batch = tuple(a for a in x.axes if a in result and a not in in_w)
+    channels = _ordered(inner, x, w)
+    outs = _ordered((in_w & result) - frozenset(groups), w)
+    x = lo.filled(x, (*groups, *inner))
+    w = lo.filled(w, (*groups, *outs, *inner, *kernels))
+    x = _padded(lo, x, space)
+    x = lo.permuted(x, (*batch, *groups, *channels, *(axis.source for axis in space)))
+    x = lo.merged(x, (*groups, *channels), _CHANNELS) if groups or channels else _lead(lo, x, _CHANNELS, len(batch))
+    x = lo.merged(x, batch, _BATCH) if batch else x
+    w = lo.permuted(w, (*groups, *outs, *channels, *kernels))
+    w = lo.merged(w, (*groups, *outs), _OUT) if groups or outs else _lead(lo, w, _OUT, 0)
+    w = lo.merged(w, channels, _IN) if channels else _lead(lo, w, _IN, 1)
+    if node.attr("bias"):
+        b = lo.filled(values[2], (*groups, *outs))
+        b = lo.permuted(b, (*groups, *outs))
+        args: tuple = (x, w, lo.merged(b, b.axes, _OUT) if b.axes else _lead(lo, b, _OUT, 0))
+    else:
+        args = (x, w)
+    options: dict[str, Any] = {}
+    _say(lo, options, "stride", [axis.stride for axis in space], 1)
+    _say(lo, options, "padding", [size_expr(axis.kernel_pads or 0) for axis in space], 0)
+    _say(lo, options, "dilation", [axis.dilation for axis in space], 1)
+    if groups:
+        options["groups"] = lo.size(lo.extent(groups))
+    lead = (_BATCH,) if batch else ()
+    axes = (*lead, _OUT, *(axis.result for axis in space))
+    found = lo.call(CONVOLUTIONS[len(space) - 1], args, axes, **options)
+    return _restored(lo, _sliced(lo, found, space), batch, (*groups, *outs))
+
+
+@emits("pool")
+def emit_pool(lo: Lowering, node: Node) -> Value:
+    space = _space(node)
+    (x,) = lo.operands(node)
+    x = lo.working(lo.tensor(x))
+    x = lo.filled(x, tuple(axis.source for axis in space))
+    rest = tuple(a for a in x.axes if a >= 0)
+    x = lo.permuted(x, (*rest, *(axis.source for axis in space)))
+    lead = rest if len(rest) in (1, 2) else (_BATCH,)
+    if len(rest) > 2:
+        x = lo.merged(x, rest, _BATCH)
+    elif not rest:
+        x = _lead(lo, x, _BATCH, 0)
+    options: dict[str, Any] = {}
+    kernels = [axis.kernel for axis in space]
+    _say(lo, options, "stride", [axis.stride for axis in space], kernels)
+    _say(lo, options, "padding", [axis.before for axis in space], 0)
+    if node.attr("op") == "max":
+        _say(lo, options, "dilation", [axis.dilation for axis in space], 1)
+    sizes = _plain([lo.size(k) for k in kernels])
+    target = POOLS[str(node.attr("op"))][len(space) - 1]
+    found = lo.call(target, (x, sizes), (*lead, *(axis.result for axis in space)), **options)
+    if lead == (_BATCH,):
+        return lo.unmerged(found, _BATCH, rest, inline=False)
+    return found
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _padded(lo: Lowering, x: Value, space: list[_Axis]) -> Value:
+    """Padding that the kernels cannot do themselves: more on one side than on the other, at a stride."""
+    uneven = [axis for axis in space if axis.kernel_pads is None]
+    if not uneven:
+        return x
+    x = lo.permuted(x, (*(a for a in x.axes if a not in {axis.source for axis in uneven}), *(a.source for a in uneven)))
+    pads = tuple(lo.size(p) for axis in reversed(uneven) for p in (axis.before, axis.after))
+    return lo.call(F.pad, (x, pads), x.axes)
+
+
+def _sliced(lo: Lowering, found: Value, space: list[_Axis]) -> Value:
+    """Without what comes of padding both sides by the larger padding."""
+    index = [slice(None)] * len(found.axes)
+    for axis in space:
+        if axis.kernel_pads is not None and axis.before != axis.after:
+            front = axis.kernel_pads == axis.after
+            index[found.dim(axis.result)] = (
+                slice(lo.size(axis.after - axis.before), None) if front else slice(None, lo.size(lo.space(axis.result)))
+            )
+    if all(part == slice(None) for part in index):
+        return found
+    return lo.call(operator.getitem, (found, tuple(index)), found.axes)
+
+
+def _lead(lo: Lowering, value: Value, label: int, place: int) -> Value:
+    axes = (*value.axes[:place], label, *value.axes[place:])
+    return lo.call("unsqueeze", (value, place), axes, kind=value.kind, weak=value.weak, inline=True)
+
+
+def _restored(lo: Lowering, value: Value, batch: tuple[int, ...], outs: tuple[int, ...]) -> Value:
+    value = lo.unmerged(value, _OUT, outs, inline=False)
+    return lo.unmerged(value, _BATCH, batch, inline=False) if batch else value
+
+
+def _say(lo: Lowering, options: dict[str, Any], name: str, sizes: Sequence[SizeLike], default: Any) -> None:
+    """Adds an option, unless it is what the kernel takes anyway."""
+    defaults = default if isinstance(default, list) else [default] * len(sizes)
+    if any(size_expr(size) != size_expr(other) for size, other in zip(sizes, defaults, strict=True)):
+        options[name] = _plain([lo.size(size) for size in sizes])
+
+
+def _plain(sizes: list[Any]) -> Any:
+    """One number for all axes if they have the same."""
+    return sizes[0] if all(size is sizes[0] or size == sizes[0] for size in sizes) else tuple(sizes)
+
+
+def _ordered(group: frozenset[int], *values: Value) -> tuple[int, ...]:
+    found = dict.fromkeys(axis for value in values for axis in value.axes if axis in group)
+    return (*found, *sorted(group - found.keys()))
