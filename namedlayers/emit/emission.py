@@ -40,6 +40,7 @@ def lower(
     lo = Lowering(graph, program, prologue, names, floors, optimistic)
     live = graph.live()
     lo.wants = _wants(graph, live)
+    lo.finals = {span: node.number for node in live for span in node.spans}
     for node in live:
         _emit(lo, node)
     outputs = [_output(lo, arg) for arg in graph.outputs]
@@ -59,7 +60,7 @@ def _emit(lo: Lowering, node: Node) -> None:
     held = value.held
     assert isinstance(held, fx.Node)
     name = lo.statement_name(node)
-    if name:
+    if name and not value.number:
         held.name = lo.names.fresh(name)
     held.meta["text"] = node.spans[0].text if node.spans else ""
 

@@ -20,6 +20,7 @@ from torch import fx
 from namedlayers.emit.names import Names, identifier
 from namedlayers.emit.prologue import Prologue
 from namedlayers.emit.value import Value, adjacent, own
+from namedlayers.errors import Span
 from namedlayers.program.graph import Arg, Graph, Node
 from namedlayers.program.program import Kind, Program
 from namedlayers.program.size import SizeExpr, SizeLike, Symbol, size_expr
@@ -62,6 +63,7 @@ class Lowering:
         self.floors = tuple(floors)
         self.optimistic = optimistic
         self.assumed: dict[SizeExpr, None] = {}
+        self.finals: dict[Span, int] = {}
         self.node: Node
         self._sizes: dict[SizeExpr, fx.Node] = {}
         self._shared: dict[str, fx.Node] = {}
@@ -451,7 +453,7 @@ class Lowering:
         """The name of the statement that a node computes, if it is one."""
         for span in node.spans:
             name = self._statements.get((span.start, span.end))
-            if name is not None:
+            if name is not None and self.finals.get(span) == node.number:
                 return name
         return ""
 

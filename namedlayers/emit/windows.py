@@ -27,6 +27,9 @@ POOLS = {
 }
 
 
+_ZERO = size_expr(0)
+
+
 @dataclass(frozen=True, slots=True)
 class _Axis:
     """One axis of space. `source` is X's axis, `result` its place in the result, `kernel` an axis (conv) or a size."""
@@ -88,7 +91,7 @@ def emit_conv(lo: Lowering, node: Node) -> Value:
         args = (x, w)
     options: dict[str, Any] = {}
     _say(lo, options, "stride", [axis.stride for axis in space], 1)
-    _say(lo, options, "padding", [size_expr(axis.kernel_pads or 0) for axis in space], 0)
+    _say(lo, options, "padding", [_ZERO if axis.kernel_pads is None else axis.kernel_pads for axis in space], 0)
     _say(lo, options, "dilation", [axis.dilation for axis in space], 1)
     if groups:
         options["groups"] = lo.size(lo.extent(groups))
