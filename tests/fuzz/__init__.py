@@ -1,0 +1,1 @@
+"""Random formulas: compiled functions against the reference interpreter, values and gradients."""
