@@ -149,8 +149,14 @@ def _arguments(
             one = along_stars(ctx, arg.value, call, env)
         else:
             one = ctx.value(ctx.evaluate(arg.value, env), arg.value.span)
-        found[name] = ctx.let(one, name).at(arg.value.span) if isinstance(one, Value) else one
+        found[name] = ctx.let(one, _called(arg.value) or name).at(arg.value.span) if isinstance(one, Value) else one
     return found
+
+
+def _called(expr: tree.Expr) -> str:
+    """A name for an argument that is a call: what it calls."""
+    named = isinstance(expr, tree.Call) and isinstance(expr.function, tree.Name)
+    return expr.function.name if named else ""  # type: ignore[union-attr]
 
 
 def _named(

@@ -86,6 +86,8 @@ class Context:
             )
         name = self.new_name(hint)
         span = span or value.span
+        if self.solver.site is not None and span.source is not self.solver.site.span.source:
+            span = self.solver.site.span  # what a definition of another text computes, the user's text uses here
         axes = value.real_axes
         self.statements[name] = DraftStatement(name, axes, value.kind, value.draft, span, self.within)
         return replace(value, draft=v.leaf(name, axes))

@@ -185,7 +185,7 @@ class _Steps:
         start = ends[0] if value.start is None else self._from_end(ctx.size(value.start, one.env), size)
         stop = ends[1] if value.stop is None else self._from_end(ctx.size(value.stop, one.env), size)
         length = (stop - start + (step - 1)) // step if step > 0 else (start - stop - step - 1) // (-step)
-        name = one.sources[0].name
+        name = self._shown(one)
         labels = (Label(one.span),)
         hint = "slices must lie within the axis"
         limits = ((size, stop), (start, const(0))) if step > 0 else ((size - 1, start), (stop, const(-1)))
@@ -250,14 +250,14 @@ class _Steps:
         length = (size - 1 - last) // c + 1
         ctx.solver.require(
             Check(
-                length, ">=", const(0), "NL0409", f"the window is longer than axis `{one.sources[0].name}`: it has no place",
+                length, ">=", const(0), "NL0409", f"the window is longer than axis `{self._shown(one)}`: it has no place",
                 (Label(one.span), Label(self.base.span, f"the axis has size {ctx.solver.normal(size)}")),
             )
         )  # fmt: skip
         return length
 
     def _in_range(self, axis: str, low: SizeExpr, last: SizeExpr, size: SizeExpr, one: Plain, *, solved: bool) -> None:
-        ctx, name = self.ctx, one.sources[0].name
+        ctx, name = self.ctx, self._shown(one)
         labels = (Label(one.span), Label(self.base.span, f"`{name}` has size {ctx.solver.normal(size)}"))
         hint = "`; fill = 0` says what is read outside"
         ctx.solver.require(
@@ -389,7 +389,7 @@ class _Steps:
         known_product = const(1)
         for size in sizes:
             known_product = known_product * (size if size is not None else 1)
-        shown = one.sources[0].name if len(one.sources) == 1 else "the merged axis"
+        shown = self._shown(one) if len(one.sources) == 1 else "the merged axis"
         labels = (Label(one.span), Label(self.base.span, f"it has size {ctx.solver.normal(whole)}"))
         missing = [k for k, size in enumerate(sizes) if size is None]
         if len(missing) > 1:
@@ -425,6 +425,11 @@ class _Steps:
             axes |= dict(parts) if axis == source else {axis: size}
         attrs = {"axis": source, "into": tuple(parts)}
         self.value = ctx.primitive("split", (value,), axes, self.span, attrs, hint=self._hint())
+
+    def _shown(self, one: Plain) -> str:
+        """The entry's axis as the user knows it: inside a definition of the prelude, the caller's name."""
+        (axis,) = self.ctx.axis(one.sources[0], one.env)
+        return self.ctx.display.get(axis, axis)
 
     def _temporary(self, hint: str) -> str:
         return self.ctx.new_axis(hint)

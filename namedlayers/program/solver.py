@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from namedlayers.errors import Label, SizeError
 from namedlayers.program.program import Check, Recipe
-from namedlayers.program.size import SizeExpr, Symbol, const, symbol
+from namedlayers.program.size import Floor, SizeExpr, Symbol, const, symbol
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +109,15 @@ class Solver:
         checks, seen = [], set()
         for check in self.checks:
             left, right = self.normal(check.left), self.normal(check.right)
+            if check.relation == ">=":
+                simple = without_floor(left - right)
+                if simple.nonnegative:
+                    continue
+                if "{" not in check.message:  # the report shows neither side, so the simpler form may be tested
+                    left, right = simple, const(0)
             raw = Check(check.left, check.relation, check.right, check.code, check.message, check.labels, check.hint)
-            shown = raw if raw.left.symbols | raw.right.symbols <= known else _with(check, left, right)
+            is_raw = check.relation != ">=" and raw.left.symbols | raw.right.symbols <= known
+            shown = raw if is_raw else _with(check, left, right)
             for name in sorted((shown.left.symbols | shown.right.symbols) - known):
                 raise self._undetermined(name)
             if (key := (shown.left, shown.relation, shown.right)) not in seen:
@@ -135,7 +142,7 @@ class Solver:
             self.reasons[name] = check.labels
             if name in self.given:  # the axis has a size of its own at the call, so this equation is also a check
                 self.checks.append(check)
-            if not value.nonnegative:
+            elif not value.nonnegative:
                 self.checks.append(Check(value, ">=", const(0), check.code, check.message, check.labels, check.hint))
             waiting, self.pending = self.pending, []
             for one in waiting:
@@ -196,6 +203,17 @@ def located(labels: tuple[Label, ...], site: Label | None) -> tuple[Label, ...]:
     if site is None or (labels and labels[0].span.source is site.span.source):
         return labels
     return (site, *labels)
+
+
+def without_floor(size: SizeExpr) -> SizeExpr:
+    """An expression that is >= 0 exactly where `size` is: `n // d + c >= 0` where `n + c * d >= 0`, for positive d."""
+    floors = [(m[0], c) for m, c in size.terms if len(m) == 1 and isinstance(m[0], Floor)]
+    if len(floors) != 1 or floors[0][1] != 1:
+        return size
+    floor = floors[0][0]
+    rest = size - SizeExpr({(floor,): 1})
+    divisor = floor.denominator.value
+    return size if divisor is None or divisor < 1 else without_floor(floor.numerator + rest * divisor)
 
 
 def failure(check: Check, left: SizeExpr | int, right: SizeExpr | int, names: dict[str, object] | None = None) -> SizeError:
