@@ -463,9 +463,9 @@ def check_clashes(ctx: Context, bound: list[Bound], inner: Environment, definiti
 
 
 def check_results(
-    ctx: Context, definition: tree.Definition, found: Evaluated, inner: Environment, extras: set[str], span: Span
+    ctx: Context, definition: tree.Definition, found: Evaluated, inner: Environment, extras: set[str], span: Span | None
 ) -> Evaluated:
-    """The results, whose axes must be those that the signature says, and the extra ones."""
+    """The results, whose axes must be those that the signature says, and the extra ones. They come from `span`."""
     values = found.values if isinstance(found, Several) else (found,)
     if definition.results is not None and len(definition.results) != len(values):
         raise ArgumentError(
@@ -476,8 +476,10 @@ def check_results(
         _check_result(ctx, definition, ctx.value(one, one.span), k, inner, extras) for k, one in enumerate(values)
     )
     if isinstance(found, Static) and definition.results is None:
-        return found.at(span)
-    return Several(checked, span) if isinstance(found, Several) else checked[0].at(span)
+        return found.at(span or found.span)
+    if isinstance(found, Several):
+        return Several(checked, span or found.span)
+    return checked[0].at(span or checked[0].span)
 
 
 def _check_result(

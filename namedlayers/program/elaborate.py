@@ -190,7 +190,7 @@ class _Elaboration:
         found = ctx.run(definition.body, env)
         assert found is not None
         extras = list(dict.fromkeys(axis for one in bound for axis in one.extras))
-        checked = check_results(ctx, definition, found, env, set(extras), definition.span)
+        checked = check_results(ctx, definition, found, env, set(extras), None)
         return self._finish(checked, bound, extras)
 
     def axes_behind(self, symbols: frozenset[str]) -> frozenset[str]:
