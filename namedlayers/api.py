@@ -1,0 +1,150 @@
+"""The public entrances: texts and files in, functions out.
+
+In: formulas as text, paths, names of library modules. Out: `Function`s, and namespaces of them. What always holds:
+nothing of a text is run; what is wrong with it is a FormulaError that points at it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+from namedlayers.call.function import Function
+from namedlayers.call.specialise import Numerics
+from namedlayers.errors import ArgumentError, FormulaError, FormulaSyntaxError, UnknownNameError, near_miss
+from namedlayers.files import cannot_open, read_source
+from namedlayers.program.namespace import Namespace as Definitions
+from namedlayers.program.namespace import library_modules, load_file, load_library, load_text
+
+SEMIRINGS = ("sum-product",)
+
+
+def compile(
+    source: str,
+    name: str | None = None,
+    *,
+    semiring: str = "sum-product",
+    numerics: Numerics = "default",
+    **options: Any,
+) -> Function:
+    """The definition `name` of a text, or its last one, as a function of torch tensors.
+
+    `options` settle options of the definition. `numerics="strict"` turns off the rewrites that may change how a result
+    overflows or underflows; `"fast"` adds those that lose digits.
+
+    >>> import torch
+    >>> dot = compile("def dot(a[i], b[i]) = a @[i] b")
+    >>> dot(torch.ones(3), torch.ones(3))
+    tensor(3.)
+    """
+    _check_settings(semiring, numerics)
+    if not isinstance(source, str):
+        raise ArgumentError("NL0505", f"a formula is text, not {type(source).__name__}", hint="`nl.load` reads files")
+    return _function(load_text(source), name, numerics, options)
+
+
+def loads(text: str, name: str = "<formula>") -> Namespace:
+    """The definitions of a text, compiled when they are first used; errors show `name` as the file's.
+
+    >>> pair = loads("def twice(x[]) = 2 * x\\ndef half(x[]) = x / 2")
+    >>> pair, pair.half(3.0)
+    (<namedlayers definitions twice, half>, tensor(1.5000))
+    """
+    return Namespace(load_text(text, name))
+
+
+def load(path_or_module: str | Path) -> Namespace:
+    """The definitions of a file (`"lenet.nl"`), or of a module of the library that ships with the package."""
+    name = str(path_or_module)
+    # A module's name has neither an ending nor folders; a file of that very name comes first.
+    if name.isidentifier() and not Path(name).is_file():
+        found = load_library(name)
+        if found is None:
+            hint = near_miss(name, library_modules()) or "a file is given with its ending: `lenet.nl`"
+            raise UnknownNameError("NL0203", f"there is no module `{name}` in the library", hint=hint)
+        return Namespace(found)
+    read_source(path_or_module)  # says what is wrong with the file, if anything is
+    try:
+        return Namespace(load_file(path_or_module))
+    except OSError as error:
+        raise cannot_open(path_or_module, error) from None
+
+
+class Namespace:
+    """Definitions by name, as attributes or in brackets; iterating gives their names in the order of the text."""
+
+    def __init__(self, definitions: Definitions) -> None:
+        self._definitions = definitions
+        self._functions: dict[str, Function] = {}
+        self._lock = threading.RLock()
+
+    def __getitem__(self, name: str) -> Function:
+        found = self._functions.get(name)
+        if found is None:
+            with self._lock:
+                found = self._functions.get(name)
+                if found is None:
+                    found = self._functions[name] = _function(self._definitions, name, "default", {})
+        return found
+
+    def __getattr__(self, name: str) -> Function:
+        if name.startswith("__") or name not in self._definitions.definitions:
+            error = _no_such_name(self._definitions, name)
+            raise NoSuchDefinition(error.code, error.message, hint=error.hint)
+        return self[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._definitions.definitions)
+
+    def __len__(self) -> int:
+        return len(self._definitions.definitions)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._definitions.definitions
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self]
+
+    def __repr__(self) -> str:
+        return f"<namedlayers definitions {', '.join(self)}>"
+
+    def __reduce__(self) -> tuple:
+        return Namespace, (self._definitions,)
+
+
+class NoSuchDefinition(FormulaError, AttributeError):
+    """An attribute that is not there, as `hasattr` and `getattr` with a default expect it."""
+
+    __str__ = FormulaError.__str__
+
+
+def _function(definitions: Definitions, name: str | None, numerics: Numerics, options: dict[str, Any]) -> Function:
+    if name is None:
+        if not definitions.definitions:
+            raise FormulaSyntaxError("NL0241", "the text defines nothing", hint="begin with `def name(…) = …`")
+        name = next(reversed(definitions.definitions))
+    if name not in definitions.definitions:
+        raise _no_such_name(definitions, name)
+    return Function(definitions, definitions.definitions[name], numerics=numerics, options=options)
+
+
+def _no_such_name(definitions: Definitions, name: str) -> UnknownNameError:
+    names = list(definitions.definitions)
+    defines = f"it defines {', '.join(f'`{one}`' for one in names)}" if names else "it defines nothing"
+    return UnknownNameError(
+        "NL0242", f"{definitions.name} has no definition `{name}`", hint=near_miss(name, names) or defines
+    )
+
+
+def _check_settings(semiring: str, numerics: str) -> None:
+    if semiring not in SEMIRINGS:
+        raise ArgumentError(
+            "NL0524", f"formulas cannot be compiled under the semiring {semiring!r}",
+            hint="this version evaluates sum-product only",
+        )  # fmt: skip
+    if numerics not in get_args(Numerics):
+        known = [str(one) for one in get_args(Numerics)]
+        hint = near_miss(str(numerics), known) or f"choose one of {', '.join(known)}"
+        raise ArgumentError("NL0525", f"there are no numerics {numerics!r}", hint=hint)

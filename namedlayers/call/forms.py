@@ -1,0 +1,160 @@
+"""What an argument is, as far as programs depend on it: never its numbers, its sizes or its device.
+
+In: the arguments of a call. Out: their forms: hashable, equal when the same program runs, constants in the eyes of
+torch.compile. What always holds: any Python object has a form; whether it fits is for `bind` to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+
+from namedlayers.call.named import NamedTensor
+
+Plain = tuple[Any, ...]
+"""A form as a plain tuple, its tag first: torch.compile passes on only those as constants."""
+
+
+class Bare(NamedTuple):
+    """A torch tensor."""
+
+    tag: Literal["tensor"]
+    dtype: torch.dtype
+    ndim: int
+    layout: torch.layout
+
+
+class Named(NamedTuple):
+    """A tensor with names; `ndim` differs from the number of names only inside a transformation."""
+
+    tag: Literal["named"]
+    dtype: torch.dtype
+    ndim: int
+    layout: torch.layout
+    axes: tuple[str, ...]
+
+
+class Scalar(NamedTuple):
+    """A number: `type` is bool, int, float or complex."""
+
+    tag: Literal["number"]
+    type: str
+
+
+class Listed(NamedTuple):
+    """A list, or a tuple that does not consist of constants only."""
+
+    tag: Literal["list"]
+    items: tuple[Plain, ...]
+
+
+class Constant(NamedTuple):
+    """A string, None, or a tuple of constants: known while compiling."""
+
+    tag: Literal["constant"]
+    value: str | None | tuple
+
+
+class Other(NamedTuple):
+    """Anything else, by the name of its type."""
+
+    tag: Literal["other"]
+    type: str
+
+
+Form = Bare | Named | Scalar | Listed | Constant | Other
+
+CallForm = tuple[tuple[Plain, ...], tuple[tuple[str, Plain], ...]]
+"""The forms of positional arguments, and of keyword arguments with their names."""
+
+
+def call_form(args: Sequence[Any], kwargs: Mapping[str, Any]) -> CallForm:
+    return tuple([form(value) for value in args]), tuple([(name, form(value)) for name, value in kwargs.items()])
+
+
+def form(value: Any) -> Plain:
+    """The form of one argument.
+
+    >>> form(2.5), form("same")
+    (('number', 'float'), ('constant', 'same'))
+    """
+    if isinstance(value, torch.Tensor):
+        return ("tensor", value.dtype, value.ndim, value.layout)
+    if isinstance(value, NamedTensor):
+        tensor = value.tensor
+        return ("named", tensor.dtype, tensor.ndim, tensor.layout, value.axes)
+    for name, types in _NUMBERS:
+        if isinstance(value, types):
+            return ("number", name)
+    if value is None or isinstance(value, str):
+        return ("constant", value)
+    if isinstance(value, (list, tuple)):
+        if isinstance(value, tuple) and _is_constant(value):
+            return ("constant", value)
+        return ("list", tuple([form(item) for item in value]))
+    return ("other", _type_name(value))
+
+
+def read(plain: Plain) -> Form:
+    """A form by its class.
+
+    >>> read(("number", "float"))
+    Scalar(tag='number', type='float')
+    """
+    return _CLASSES[plain[0]](*plain)
+
+
+def as_torch(value: Any) -> Any:
+    """A numpy array as a tensor that shares its memory where it can; anything else as it is."""
+    if isinstance(value, np.ndarray):
+        return _from_numpy(value)
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, list) or (isinstance(value, tuple) and not _is_constant(value)):
+        return [as_torch(item) for item in value]
+    return value
+
+
+def _from_numpy(array: np.ndarray) -> Any:
+    if torch.compiler.is_dynamo_compiling():
+        return torch.as_tensor(array)
+    if array.dtype.kind not in "biufc":
+        return array
+    # torch shares neither read-only memory, nor negative strides, nor foreign byte order.
+    plain = array.flags.writeable and array.dtype.isnative and all(stride >= 0 for stride in array.strides)
+    try:
+        return torch.from_numpy(array if plain else array.astype(array.dtype.newbyteorder("="), order="C"))
+    except TypeError:  # a kind of number that torch lacks, as float128
+        return array
+
+
+def _is_constant(value: Any) -> bool:
+    """Whether `value` is a Python number, a string, None, or a tuple of such."""
+    if isinstance(value, tuple):
+        return len(value) > 0 and all(_is_constant(item) for item in value)
+    return value is None or isinstance(value, (bool, int, float, complex, str))
+
+
+def _type_name(value: Any) -> str:
+    return f"numpy array of {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
+
+
+# The first that fits: to Python, a boolean is an int.
+_NUMBERS: tuple[tuple[str, tuple[type, ...]], ...] = (
+    ("bool", (bool, torch.SymBool)),
+    ("int", (int, torch.SymInt)),
+    ("float", (float, torch.SymFloat)),
+    ("complex", (complex,)),
+)
+
+_CLASSES: dict[str, Callable[..., Form]] = {
+    "tensor": Bare,
+    "named": Named,
+    "number": Scalar,
+    "list": Listed,
+    "constant": Constant,
+    "other": Other,
+}

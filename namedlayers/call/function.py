@@ -1,0 +1,270 @@
+"""A compiled definition, as its user holds it: called with tensors, and looked at.
+
+In: a definition and what compiling has settled. Out: results, and views of every stage. What always holds: a call does
+nothing symbolic unless it is the first of its kind; a function never changes what it computes; any number of threads
+may call it.
+
+Bare tensors take the straight way: a table from their types and ranks to the compiled Python. All other calls, and
+those that torch.compile traces, go by `steps`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import fx
+
+from namedlayers.call.bind import option_spans
+from namedlayers.call.fits import check_option
+from namedlayers.call.forms import as_torch, form, read
+from namedlayers.call.specialise import Numerics, Specialisation, Specialisations
+from namedlayers.call.steps import Run, Steps
+from namedlayers.call.words import listed
+from namedlayers.errors import ArgumentError, Label, SizeError, near_miss
+from namedlayers.program.elaborate import check_definition, default_spec
+from namedlayers.program.namespace import Namespace
+from namedlayers.program.program import Input, Program
+from namedlayers.program.signature import signature
+from namedlayers.program.sizes_at_call import solve_sizes
+from namedlayers.program.spec import NeedsStatic, Static
+from namedlayers.syntax import tree
+
+
+class Port(NamedTuple):
+    """An input or a result: its name and its axes."""
+
+    name: str
+    axes: tuple[str, ...]
+
+
+class Function:
+    """A `def`, compiled. Made by `namedlayers.compile`, or found in what `load` and `loads` return.
+
+    Tensors are given in the signature's order or by name, options by name.
+
+    >>> import namedlayers as nl
+    >>> scale = nl.compile("def scale(X[seq]; by = 2) -> [seq] = X * by")
+    >>> scale(torch.ones(3), by=5)
+    tensor([5., 5., 5.])
+    """
+
+    def __init__(
+        self,
+        namespace: Namespace,
+        definition: tree.Definition,
+        *,
+        numerics: Numerics = "default",
+        options: Mapping[str, Static] | None = None,
+    ) -> None:
+        self._namespace = namespace
+        self._definition = definition
+        self._options = dict(options or {})
+        self._numerics: Numerics = numerics
+        check_definition(namespace, definition)
+        self._signature = signature(definition)
+        self._check_options()
+        self._specialisations = Specialisations(namespace, definition, numerics)
+        self._steps = Steps(self._signature, self._options, self._specialisations)
+        self._straight = self._steps.straight
+        self._default: Specialisation | None = None
+        self.__name__ = self.__qualname__ = definition.name
+        self.__doc__ = f"{self._signature}\n\n{definition.span.text}"
+
+    # --- calling ------------------------------------------------------------------------------------------------------
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if _is_traced():
+            given, keywords = _as_torch(args, kwargs)
+            return self._steps.run_traced(given, keywords)(given, keywords)
+        if not kwargs:
+            key: list[object] = []
+            try:
+                for tensor in args:
+                    key += (tensor.dtype, tensor.ndim, tensor.layout)
+                function = self._straight.get(tuple(key))
+            except AttributeError:  # not a torch tensor
+                function = None
+            if function is not None:
+                try:
+                    return function(*args)
+                except (RuntimeError, IndexError) as error:
+                    self._blame(self._steps.run(args, kwargs), args, kwargs, error)
+                    raise
+        args, kwargs = _as_torch(args, kwargs)
+        run = self._steps.run(args, kwargs)
+        try:
+            return run(args, kwargs)
+        except (RuntimeError, IndexError) as error:
+            self._blame(run, args, kwargs, error)
+            raise
+
+    def specialize(self, *args: Any, **kwargs: Any) -> Specialisation:
+        """What a call with these arguments runs: `.program`, `.graph` (of the variant for their sizes), `.code`,
+        `.explain()`. Nothing is computed."""
+        args, kwargs = _as_torch(args, kwargs)
+        run = self._steps.run(args, kwargs)
+        program = run.made.program
+        given = run.arguments(args, kwargs)
+        sizes = solve_sizes(program, {one.name: _shape(one, given[one.name]) for one in program.inputs})
+        return replace(run.made, variant=run.made.compiled.select(sizes))
+
+    def reference(self, *args: Any, dtype: Any = np.float64, **kwargs: Any) -> Any:
+        """The same call evaluated by definition, slowly, in numpy; reals are computed as `dtype`.
+
+        >>> import namedlayers as nl
+        >>> mean = nl.compile("def mean(X[seq]) = sum[seq](X) / |seq|")
+        >>> mean.reference(torch.tensor([1.0, 2.0, 4.5]))
+        tensor(2.5000, dtype=torch.float64)
+        """
+        from namedlayers.reference import evaluate
+
+        args, kwargs = _as_torch(args, kwargs)
+        run = self._steps.run(args, kwargs)
+        given = {name: _as_numpy(value) for name, value in run.arguments(args, kwargs).items()}
+        results = tuple(torch.as_tensor(result) for result in evaluate(run.made.program, given, dtype))
+        result = results[0] if len(results) == 1 else results
+        return result if run.finish is None else run.finish(result)
+
+    def _blame(self, run: Run, args: Sequence[Any], kwargs: Mapping[str, Any], error: Exception) -> None:
+        """Raises a FormulaError if the arguments are to blame for what torch reports in its own words."""
+        given = run.arguments(args, kwargs)
+        _check_devices(run.made.program, given, error)
+        run.made.compiled.diagnose(tuple(given.values()), error)
+
+    # --- looking ------------------------------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        return self._definition.name
+
+    @property
+    def source(self) -> str:
+        """The text that it was compiled from."""
+        return self._namespace.text
+
+    @property
+    def signature(self) -> str:
+        """The head of the definition."""
+        return str(self._signature)
+
+    @property
+    def inputs(self) -> tuple[Port, ...]:
+        """The tensors that it takes, each with the axes of its signature."""
+        return tuple(Port(one.name, one.axes) for one in self._signature.inputs)
+
+    @property
+    def outputs(self) -> tuple[Port, ...]:
+        """The results, each with its axes in the order of torch tensors, for inputs without further axes."""
+        if self._signature.outputs is None or self._settled():
+            return tuple(Port(one.value, one.axes) for one in self._default_specialisation().program.outputs)
+        return tuple(Port("result", axes) for axes in self._signature.outputs)
+
+    @property
+    def program(self) -> Program:
+        """The program; `str()` prints it as statements. This and the views below are those of the newest kind of call,
+        and before any call those of the default one; `specialize` gives them for particular arguments.
+        """
+        return self._shown().program
+
+    @property
+    def graph(self) -> fx.GraphModule:
+        """The torch.fx graph: of the variant for any sizes, where there are several."""
+        return self._shown().graph
+
+    @property
+    def code(self) -> str:
+        """The Python that runs."""
+        return self._shown().code
+
+    def explain(self) -> str:
+        """Which rules fired where, and which nearly did and why not."""
+        return self._shown().explain()
+
+    def __repr__(self) -> str:
+        return f"<namedlayers function {self._signature}>"
+
+    def _shown(self) -> Specialisation:
+        return self._steps.latest or self._default_specialisation()
+
+    def _default_specialisation(self) -> Specialisation:
+        hint = f"give examples of the arguments: `{self.name}.specialize(…)`"
+        if not self._settled():
+            names = listed(one.name for one in self._signature.options if one.default is None)
+            raise ArgumentError("NL0501", f"the program depends on {names}", Label(self._signature.span), hint=hint)
+        if self._default is None:
+            spec = default_spec(self._namespace, self._definition, tuple(sorted(self._options.items())))
+            try:
+                self._default = self._specialisations.get(spec)
+            except NeedsStatic as needs:
+                names = ", ".join(f"|{name}|" for name in sorted(needs.axes))
+                message = f"the program depends on {names}, which only a call says"
+                raise SizeError("NL0426", message, Label(self._signature.span), hint=hint) from None
+        return self._default
+
+    # --- compiling ----------------------------------------------------------------------------------------------------
+
+    def _check_options(self) -> None:
+        known = option_spans(self._signature)
+        for name, value in self._options.items():
+            if name not in known:
+                hint = near_miss(name, known) or f"its options are {listed(known)}"
+                label = Label(self._signature.span)
+                raise ArgumentError("NL0503", f"`{self.name}` has no option `{name}`", label, hint=hint)
+            check_option(name, known[name], read(form(value)))
+        if self._settled():
+            default_spec(self._namespace, self._definition, tuple(sorted(self._options.items())))
+
+    def _settled(self) -> bool:
+        """Whether all options have a value without a call."""
+        return all(one.default is not None or one.name in self._options for one in self._signature.options)
+
+    # --- one object, wherever it goes ---------------------------------------------------------------------------------
+
+    def __copy__(self) -> Function:
+        return self
+
+    def __deepcopy__(self, memo: dict) -> Function:
+        return self
+
+    def __reduce__(self) -> tuple:
+        return _restore, (self._namespace, self.name, self._numerics, self._options)
+
+
+_is_traced = torch.compiler.is_dynamo_compiling
+
+
+def _restore(namespace: Namespace, name: str, numerics: Numerics, options: Mapping[str, Static]) -> Function:
+    return Function(namespace, namespace.definitions[name], numerics=numerics, options=options)
+
+
+def _as_torch(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    return tuple([as_torch(value) for value in args]), {name: as_torch(value) for name, value in kwargs.items()}
+
+
+def _as_numpy(value: Any) -> Any:
+    if not isinstance(value, torch.Tensor):
+        return value
+    value = value.detach().cpu().resolve_conj().resolve_neg()
+    return (value.float() if value.dtype is torch.bfloat16 else value).numpy()
+
+
+def _shape(declared: Input, value: Any) -> tuple[int, ...]:
+    return () if declared.role == "option" else tuple(value.shape)
+
+
+def _check_devices(program: Program, given: Mapping[str, Any], error: Exception) -> None:
+    tensors = [one for one in program.inputs if isinstance(given[one.name], torch.Tensor) and given[one.name].ndim]
+    for one in tensors[1:]:
+        first, here = given[tensors[0].name].device, given[one.name].device
+        if here != first:
+            raise ArgumentError(
+                "NL0519",
+                f"`{tensors[0].name}` is on {first} and `{one.name}` on {here}",
+                Label(one.span, f"on {here}"),
+                Label(tensors[0].span, f"on {first}"),
+                hint="move them to one device: `.to(device)`",
+            ) from error

@@ -1,0 +1,101 @@
+"""Programs made for the calls that need them, each once.
+
+In: a definition and `Spec`s. Out: `Specialisation`s. What always holds: equal specs get the same specialisation,
+whichever thread asks first; there is a bound on how many are kept.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+from torch import fx
+
+from namedlayers.program.namespace import Namespace
+from namedlayers.program.program import Program
+from namedlayers.program.spec import Spec
+from namedlayers.syntax import tree
+
+if TYPE_CHECKING:
+    from namedlayers.emit.build import Compiled
+    from namedlayers.plan.plan import Plan
+
+Numerics = Literal["default", "strict", "fast"]
+
+MOST = 256
+"""How many specialisations a function keeps; the oldest go first."""
+
+
+@dataclass(frozen=True)
+class Specialisation:
+    """One program with its plan and its compiled form. `variant` is the number of the one that the views show."""
+
+    program: Program
+    plan: Plan
+    compiled: Compiled
+    variant: int = -1
+
+    @property
+    def graph(self) -> fx.GraphModule:
+        """The variant that is shown, as a torch.fx graph."""
+        return self.compiled.modules[self.variant]
+
+    @property
+    def code(self) -> str:
+        """The Python that runs: all variants, and how one is picked."""
+        return self.compiled.code
+
+    def explain(self) -> str:
+        """Which rules fired where, and which nearly did and why not."""
+        from namedlayers.plan.explain import explain
+
+        return explain(self.plan)
+
+
+class Specialisations:
+    """Those of one definition."""
+
+    def __init__(self, namespace: Namespace, definition: tree.Definition, numerics: Numerics) -> None:
+        self.namespace = namespace
+        self.definition = definition
+        self.numerics = numerics
+        self._made: dict[Spec, Specialisation] = {}
+        self._lock = threading.RLock()
+
+    def get(self, spec: Spec) -> Specialisation:
+        """The specialisation for a spec. Raises FormulaError and NeedsStatic as `elaborate` does."""
+        with self._lock:
+            found = self._made.get(spec)
+            if found is None:
+                found = self._made[spec] = self._make(spec)
+                bounded(self._made, MOST)
+            return found
+
+    def _make(self, spec: Spec) -> Specialisation:
+        # Imported here, so that loading and checking formulas needs none of it.
+        from namedlayers.emit.build import build
+        from namedlayers.plan.planner import plan
+        from namedlayers.program.elaborate import elaborate
+        from namedlayers.program.numbering import number
+
+        program = elaborate(self.namespace, self.definition, spec)
+        planned = plan(number(program), numerics=self.numerics)
+        return Specialisation(program, planned, build(program, planned))
+
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+def bounded(table: dict[K, V], most: int) -> list[V]:
+    """Takes the oldest entries out of a table that has more than `most`, and returns them.
+
+    >>> table = {"a": 1, "b": 2, "c": 3}
+    >>> bounded(table, 2), table
+    ([1], {'b': 2, 'c': 3})
+    """
+    gone = []
+    while len(table) > most:
+        gone.append(table.pop(next(iter(table))))
+    return gone

@@ -1,0 +1,175 @@
+"""From a call to the compiled function that it runs, found once for each kind of call.
+
+In: the arguments of a call. Out: a `Run`. What always holds: equal forms take equal steps; making a step is never
+traced by torch.compile, taking one is; any number of threads may ask.
+
+A call's *form* says which program it needs, unless compiling must know numbers: then the step of the form is an `Ask`,
+which reads them from the arguments, and the step of the form with these numbers is the `Run` (or asks for more).
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from namedlayers.call.bind import Binding, bind
+from namedlayers.call.forms import CallForm, call_form
+from namedlayers.call.specialise import Specialisation, Specialisations, bounded
+from namedlayers.call.supply import Fetch, finisher, size_of, straight, suppliers, value_of
+from namedlayers.errors import Label, SizeError
+from namedlayers.program.signature import Signature
+from namedlayers.program.spec import NeedsStatic, Spec, Static
+
+MOST_FORMS = 1024
+"""For how many kinds of calls a function keeps the way; the oldest go first."""
+
+Statics = tuple[tuple[str, str, Static], ...]
+"""What compiling has asked of a call: ("option" or "axis", name, value)."""
+
+Args = Sequence[Any]
+Keywords = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The step that ends a call."""
+
+    function: Callable[..., Any]
+    supply: tuple[Fetch, ...]
+    finish: Callable[[Any], Any] | None
+    made: Specialisation
+
+    def __call__(self, args: Args, kwargs: Keywords) -> Any:
+        result = self.function(*[fetch(args, kwargs) for fetch in self.supply])
+        return result if self.finish is None else self.finish(result)
+
+    def arguments(self, args: Args, kwargs: Keywords) -> dict[str, Any]:
+        """What the compiled function takes, by the names of the program's inputs."""
+        names = [one.name for one in self.made.program.inputs]
+        return {name: fetch(args, kwargs) for name, fetch in zip(names, self.supply, strict=True)}
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """The step that reads what compiling must know: values of options, sizes of axes."""
+
+    questions: tuple[tuple[str, str, Fetch], ...]
+
+    def __call__(self, args: Args, kwargs: Keywords) -> Statics:
+        return tuple([(sort, name, read(args, kwargs)) for sort, name, read in self.questions])
+
+
+class Steps:
+    """The steps of one function. `straight` are compiled functions that take the arguments of a call as they stand, by
+    dtype, number of axes and layout of each. `latest` is the specialisation that was made or found last."""
+
+    def __init__(self, sign: Signature, options: Mapping[str, Static], specialisations: Specialisations) -> None:
+        self.straight: dict[tuple, Callable[..., Any]] = {}
+        self.latest: Specialisation | None = None
+        self._signature = sign
+        self._options = dict(options)
+        self._specialisations = specialisations
+        self._known: dict[tuple[CallForm, Statics], tuple[str, Run | Ask]] = {}
+        # The same as attributes: torch.compile sees those that are made while it traces.
+        self._named = _Attributes()
+        self._key = f"{sign.name}-{next(_numbers)}"
+        self._lock = threading.RLock()
+        _all[self._key] = self
+
+    def run(self, args: Args, kwargs: Keywords) -> Run:
+        """The step that ends this call. Raises ArgumentError and whatever else is wrong with it."""
+        form = call_form(args, kwargs)
+        statics: Statics = ()
+        while True:
+            _, step = self._known.get((form, statics)) or self._make(form, statics)
+            if isinstance(step, Run):
+                return step
+            statics = step(args, kwargs)
+
+    def run_traced(self, args: Args, kwargs: Keywords) -> Run:
+        """The same, in words that torch.compile follows without seeing how steps are made."""
+        form = call_form(args, kwargs)
+        statics: Statics = ()
+        while True:
+            step = getattr(self._named, _attribute(self._key, form, statics))
+            if isinstance(step, Run):
+                return step
+            statics = step(args, kwargs)
+
+    def _make(self, form: CallForm, statics: Statics) -> tuple[str, Run | Ask]:
+        """A step, and the attribute of `_named` under which it stands."""
+        with self._lock:
+            found = self._known.get((form, statics))
+            if found is not None:
+                return found
+            binding = bind(self._signature, form, self._options)
+            step = self._step(binding, statics)
+            if isinstance(step, Run):
+                self.latest = step.made
+                if not statics and not form[1] and straight(binding, [one.name for one in step.made.program.inputs]):
+                    self.straight[tuple(part for _, *parts in form[0] for part in parts)] = step.function
+                    bounded(self.straight, MOST_FORMS)
+            name = f"step_{next(_numbers)}"
+            setattr(self._named, name, step)
+            self._known[form, statics] = name, step
+            for gone, _ in bounded(self._known, MOST_FORMS):
+                delattr(self._named, gone)
+            return name, step
+
+    def _step(self, binding: Binding, statics: Statics) -> Run | Ask:
+        try:
+            made = self._specialisations.get(self._spec(binding, statics))
+        except NeedsStatic as needs:
+            return self._ask(binding, statics, needs)
+        supply = suppliers(binding, [one.name for one in made.program.inputs])
+        return Run(made.compiled.function, supply, finisher(binding, made.program.outputs), made)
+
+    def _spec(self, binding: Binding, statics: Statics) -> Spec:
+        options = dict(self._options)
+        options |= {option.name: option.value for option in binding.options if option.kind is None}
+        options |= {name: value for sort, name, value in statics if sort == "option"}
+        return Spec(
+            tuple((one.name, one.given) for one in binding.inputs),
+            tuple(sorted(options.items())),
+            tuple((one.name, one.kind) for one in binding.options if one.kind is not None and one.name not in options),
+            tuple((name, value) for sort, name, value in statics if sort == "axis" and isinstance(value, int)),
+        )
+
+    def _ask(self, binding: Binding, statics: Statics, needs: NeedsStatic) -> Ask:
+        known = {(sort, name) for sort, name, _ in statics}
+        wanted = known | {("option", name) for name in needs.options} | {("axis", name) for name in needs.axes}
+        assert wanted != known, f"{needs} was answered already"
+        return Ask(tuple((sort, name, self._question(binding, sort, name)) for sort, name in sorted(wanted)))
+
+    def _question(self, binding: Binding, sort: str, name: str) -> Fetch:
+        if sort == "option":
+            return next(value_of(one.place, one.kind) for one in binding.options if one.name == name and one.kind)
+        read = size_of(binding, name)
+        if read is None:
+            label = Label(self._signature.span)
+            raise SizeError("NL0426", f"the program depends on |{name}|, and no argument has this axis", label)
+        return read
+
+
+class _Attributes:
+    """Holds steps as attributes."""
+
+
+_numbers = itertools.count(1)
+_all: weakref.WeakValueDictionary[str, Steps] = weakref.WeakValueDictionary()
+
+
+def _attribute(key: str, form: CallForm, statics: Statics) -> str:
+    """The attribute under which a function has a step; made now if it is not there."""
+    steps = _all[key]
+    name, _ = steps._known.get((form, statics)) or steps._make(form, statics)
+    return name
+
+
+# torch.compile runs this instead of tracing it, as `torch.compiler.assume_constant_result` would have it; that function
+# sets no more than this attribute, but imports the whole compiler.
+_attribute._dynamo_marked_constant = True  # type: ignore[attr-defined]
