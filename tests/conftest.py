@@ -1,0 +1,21 @@
+"""What all tests share: the flag and the fixture of golden files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.golden import check
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write what the code gives now into golden files")
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[Path, Callable[[str], str]], None]:
+    """Checks a golden file: called with its path and the function from its input to a text."""
+    return partial(check, update=request.config.getoption("--update-golden"))
