@@ -1,4 +1,4 @@
-"""What all tests share: the flag and the fixture of golden files."""
+"""What all tests share: the flags, and the fixture of golden files."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tests.golden import check
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write what the code gives now into golden files")
+    parser.addoption("--formulas", default=120, type=int, help="how many random formulas of each kind to compile")
 
 
 @pytest.fixture
