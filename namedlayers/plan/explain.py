@@ -5,10 +5,11 @@ In: a plan. Out: text that quotes the formula's own lines. What always holds: it
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from namedlayers.errors import Span
-from namedlayers.plan.paths import Path, cost, steps
+from namedlayers.plan.paths import Path, steps
 from namedlayers.plan.plan import Event, Plan, Variant
 from namedlayers.program.graph import Node
 
@@ -41,7 +42,7 @@ def equation(node: Node) -> str:
 def _event(event: Event) -> Iterator[str]:
     yield f"  {event.rule} ({event.numerics})" + (f": not here, {event.near}" if event.near else "")
     for span in event.spans:
-        yield f"    line {span.line}: {_quoted(span)}"
+        yield f"    {span.source.name}:{span.line}: {_quoted(span)}"
 
 
 def _quoted(span: Span) -> str:
@@ -64,19 +65,24 @@ def _contraction(node: Node) -> Iterator[str]:
     assert isinstance(path, tuple)
     yield f"  {node.op} %{node.number}: {equation(node)}"
     if len(path) > 1:
-        for pair, (touched, kept) in zip(path, steps(node, path)):
+        for pair, (_, kept) in zip(path, steps(node, path), strict=True):
             yield f"    {pair[0]}, {pair[1]} -> {_axes(node, kept)}"
     yield f"    {_flops(node, path)} FLOPs"
 
 
 def _flops(node: Node, path: Path) -> str:
-    total = cost(node, path)
+    """The cost of each step as a product of sizes, not multiplied out."""
+    terms = [_product(node, touched, 1 if touched == kept else 2) for touched, kept in steps(node, path)]
     if node.op == "linear":
-        size = node.space[0] * 0 + 1
-        for axis in node.sizes:
-            size = size * axis
-        total = total + size
-    return str(total)
+        terms.append(_product(node, tuple(range(node.rank)), 1))
+    return " + ".join(terms)
+
+
+def _product(node: Node, axes: tuple[int, ...], factor: int) -> str:
+    sizes = [node.space[p] for p in axes]
+    known = factor * math.prod(size.value for size in sizes if size.value is not None)
+    factors = [f"({size})" if len(size.terms) > 1 else str(size) for size in sizes if size.value is None]
+    return " * ".join(([str(known)] if known != 1 or not factors else []) + factors)
 
 
 def _axes(node: Node, axes: tuple[int, ...]) -> str:

@@ -1,7 +1,7 @@
 """The operations that rules introduce: what each means, and which attributes it has.
 
-In: nothing; this is the vocabulary between the rules (which write it) and the emission (which lowers it). Beside these a
-planned graph has the operations of `program/graph.py`. Roles of axes follow from where they occur: an axis of the
+In: nothing; this is the vocabulary between the rules (which write it) and the emission (which lowers it). Beside these
+a planned graph has the operations of `program/graph.py`. Roles of axes follow from where they occur: an axis of the
 index space beyond `rank` is consumed; -1 in an `Arg` marks an operand's axis that an attribute speaks of. In
 attributes, positions are positions in the index space of the node unless they are said to be the operand's own.
 """
@@ -20,13 +20,18 @@ class OperationSpec:
 OPERATIONS: dict[str, OperationSpec] = {
     "contract": OperationSpec(
         ("path",),
-        "operands of any number: the sum over the consumed axes of the product of all. `path` is the order of pairwise "
-        "contractions, as opt_einsum's linear paths ((i, j), …) are (operands i, j are taken out, the result appended)",
+        "operands of any number: the sum over the consumed axes of the product of all. `path` is the order of "
+        "pairwise contractions, as opt_einsum's linear paths ((i, j), …) are (operands i, j are taken out, the "
+        "result appended)",
     ),
     "linear": OperationSpec(
-        (), "operands X, W, b: contract(X, W) + b; b has exactly the result axes that W has, and X has none of them"
+        (),
+        "operands X, W, b: contract(X, W) + b; b has exactly the result axes that W has, and X has none of them",
     ),
-    "extreme": OperationSpec(("op",), "as reduce with op max or min, but no consumed axis is empty (the guards say so)"),
+    "extreme": OperationSpec(
+        ("op",),
+        "as reduce with op max or min, but no consumed axis is empty (the guards say so)",
+    ),
     "softmax": OperationSpec(("axes",), "operand X; over `axes` (positions) jointly; a row of -inf only gives 0"),
     "log_softmax": OperationSpec(("axes",), "operand X; X - logsumexp over `axes`"),
     "relu": OperationSpec((), "max(X, 0); gradient 0 at 0"),
@@ -36,47 +41,51 @@ OPERATIONS: dict[str, OperationSpec] = {
     "softplus": OperationSpec((), "log(1 + exp(X))"),
     "statistic": OperationSpec(
         ("op", "ddof"),
-        "op mean, var, std or norm (root of the sum of squared magnitudes) over the consumed axes; ddof for var and std",
+        "op mean, var, std or norm (root of the sum of squared magnitudes) over the consumed axes; ddof for var and "
+        "std",
     ),
     "standardize": OperationSpec(
         ("axes", "affine"),
-        "operands X, eps[, weight][, bias]: (X - mean) / sqrt(var + eps) over `axes` jointly (ddof 0), then * weight, + bias "
-        "as the tuple `affine` says (some of `weight`, `bias`, in this order); their axes are exactly `axes`",
+        "operands X, eps[, weight][, bias]: (X - mean) / sqrt(var + eps) over `axes` jointly (ddof 0), then * "
+        "weight, + bias as the tuple `affine` says (some of `weight`, `bias`, in this order); their axes are "
+        "exactly `axes`",
     ),
     "rms_norm": OperationSpec(("axes", "affine"), "operands X, eps[, weight]: X / sqrt(mean(X^2) + eps) over `axes`"),
     "conv": OperationSpec(
         ("space", "bias"),
-        "operands X, W[, b if bias]: sum over the consumed axes of W * windows of X (cross-correlation). space: for each "
-        "space axis (X's own axis number, result position, kernel position, stride, dilation, before, after), the last two "
-        "being zero padding; X's space axes are -1 in its Arg. Consumed axes other than kernels are input channels; axes "
-        "in X, W and the result are groups; in W and the result output channels; in X and the result batch. b has exactly "
-        "the result axes that W has. No axis of the convolution is empty, batch axes aside (the guards say so)",
+        "operands X, W[, b if bias]: sum over the consumed axes of W * windows of X (cross-correlation). space: for "
+        "each space axis (X's own axis number, result position, kernel position, stride, dilation, before, after), "
+        "the last two being zero padding; X's space axes are -1 in its Arg. Consumed axes other than kernels are "
+        "input channels; axes in X, W and the result are groups; in W and the result output channels; in X and the "
+        "result batch. b has exactly the result axes that W has. No axis of the convolution is empty, batch axes "
+        "aside (the guards say so)",
     ),
     "pool": OperationSpec(
         ("op", "space"),
         "operand X; op max or mean over windows. space: (X's own axis number, result position, kernel size, stride, "
-        "dilation, before, after) each; padding counts as -inf for max and as 0, counted, for mean; kernel axes are not in "
-        "the index space. Neither the result's space axes nor the kernels are empty; 2 * before <= kernel, before = after; "
-        "dilation is 1 for mean",
+        "dilation, before, after) each; padding counts as -inf for max and as 0, counted, for mean; kernel axes are "
+        "not in the index space. Neither the result's space axes nor the kernels are empty; 2 * before <= kernel, "
+        "before = after; dilation is 1 for mean",
     ),
     "attention": OperationSpec(
         ("roles", "causal"),
-        "operands as `roles` say: query, key, value[, mask][, allow][, scale]: contract(softmax(scale * contract(query, "
-        "key) + mask), value). mask is added, allow is boolean (false: -inf), scale is a scalar (1 without it). Consumed "
-        "axes in query and key only are features; the other consumed ones, in key and value, are positions (the softmax's). "
-        "A result axis in value only is a value axis; one in query only is a query axis; all others are batch. causal: "
-        "empty, or the pair (a query axis, the one position axis) of which positions after the query's are left out "
-        "(aligned at the top left)",
+        "operands as `roles` say: query, key, value[, mask][, allow][, scale]: contract(softmax(scale * "
+        "contract(query, key) + mask), value). mask is added, allow is boolean (false: -inf), scale is a scalar (1 "
+        "without it). Consumed axes in query and key only are features; the other consumed ones, in key and value, "
+        "are positions (the softmax's). A result axis in value only is a value axis; one in query only is a query "
+        "axis; all others are batch. causal: empty, or the pair (a query axis, the one position axis) of which "
+        "positions after the query's are left out (aligned at the top left)",
     ),
     "take": OperationSpec(
         ("axis", "fill"),
-        "operands X, I: X at its own axis number `axis` (-1 in its Arg) = I, integers. fill False: I is in range, proved; "
-        "fill True: 0 where I is out of range, negative or beyond the end. Other axes that X and I share are aligned",
+        "operands X, I: X at its own axis number `axis` (-1 in its Arg) = I, integers. fill False: I is in range, "
+        "proved; fill True: 0 where I is out of range, negative or beyond the end. Other axes that X and I share "
+        "are aligned",
     ),
     "put": OperationSpec(
         ("axis",),
-        "operands X, I: the sum over the consumed axes of X where I, integers, equals the coordinate of the result axis at "
-        "position `axis`, which neither operand has; values of I out of range count nowhere (an index-add)",
+        "operands X, I: the sum over the consumed axes of X where I, integers, equals the coordinate of the result "
+        "axis at position `axis`, which neither operand has; values of I out of range count nowhere (an index-add)",
     ),
     "cast": OperationSpec(("kind",), "the operand as another kind"),
 }

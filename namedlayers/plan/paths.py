@@ -1,8 +1,8 @@
 """In which order to contract: paths of n-ary contractions, their costs as polynomials, and the few worth having.
 
 In: the contractions of a graph, whose sizes are expressions. Out: at most `most` choices of one path for each, with the
-guards under which each is the cheapest; the last has none. What always holds: costs count multiplications and additions;
-the sizes that choices are weighed by are drawn from a fixed seed, so that plans do not vary.
+guards under which each is the cheapest; the last has none. What always holds: costs count multiplications and
+additions; the sizes that choices are weighed by are drawn from a fixed seed, so that plans do not vary.
 """
 
 from __future__ import annotations
@@ -51,9 +51,11 @@ def choices(contractions: Sequence[Node], most: int) -> list[Choice]:
         for k in range(len(samples)):
             best[k].append(min(table, key=lambda path: table[path][k]))
     combined = list(dict.fromkeys(tuple(paths) for paths in best))
-    costs = {paths: [sum(t[p][k] for t, p in zip(tables, paths)) for k in range(len(samples))] for paths in combined}
-    chosen = _few(costs, most)
-    return _guarded(contractions, chosen)
+    costs = {
+        paths: [sum(table[path][k] for table, path in zip(tables, paths, strict=True)) for k in range(len(samples))]
+        for paths in combined
+    }
+    return _guarded(contractions, _few(costs, most))
 
 
 def cost(node: Node, path: Path) -> SizeExpr:
@@ -83,7 +85,7 @@ def steps(node: Node, path: Path) -> Iterator[tuple[tuple[int, ...], tuple[int, 
 def sample_sizes(symbols: Sequence[str]) -> list[Sample]:
     """Sizes to weigh choices by: all typical, then spread evenly over magnitudes."""
     source = random.Random(0)
-    samples: list[Sample] = [{s: TYPICAL for s in symbols}]
+    samples: list[Sample] = [dict.fromkeys(symbols, TYPICAL)]
     if symbols:
         samples += [{s: round(LARGEST ** source.random()) for s in symbols} for _ in range(SAMPLES - 1)]
     return samples
@@ -121,7 +123,10 @@ def _all_paths(operands: int) -> tuple[Path, ...]:
 
 
 def _extend(
-    groups: list[frozenset[int]], path: Path, made: frozenset[frozenset[int]], found: dict[frozenset[frozenset[int]], Path]
+    groups: list[frozenset[int]],
+    path: Path,
+    made: frozenset[frozenset[int]],
+    found: dict[frozenset[frozenset[int]], Path],
 ) -> None:
     if len(groups) == 1:
         found.setdefault(made, path)
@@ -157,7 +162,7 @@ def _mean_log(costs: Iterator[float] | Sequence[float]) -> float:
 
 
 def _guarded(contractions: Sequence[Node], chosen: list[Combination]) -> list[Choice]:
-    totals = [sum((cost(n, p) for n, p in zip(contractions, paths)), const(0)) for paths in chosen]
+    totals = [sum((cost(n, p) for n, p in zip(contractions, paths, strict=True)), const(0)) for paths in chosen]
     found = []
     for k in range(1, len(chosen)):
         guards = [no_dearer(totals[k], totals[j]) for j in range(len(chosen)) if j != k]

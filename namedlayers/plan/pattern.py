@@ -1,7 +1,8 @@
 """Patterns of elementwise formulas, as data: variables, numbers, operations, and flattened sums and products.
 
-In: a pattern and an operand in a `Scope`. Out: what the variables stand for, or None. What always holds: matching changes
-nothing; the order of summands and factors, `neg`, `sub` and `div`, and where constants stand make no difference.
+In: a pattern and an operand in a `Scope`. Out: what the variables stand for, or None. What always holds: matching
+changes nothing; the order of summands and factors, `neg`, `sub` and `div`, and where constants stand make no
+difference.
 
 `Product(0.5, (X, Op("tanh", X)))` is 0.5 * x * tanh(x) in every spelling; `over` are factors of the denominator.
 """
@@ -10,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Union
 
 from namedlayers.plan import view
 from namedlayers.plan.view import Scope, constant
@@ -58,7 +58,7 @@ class Sum:
     terms: tuple[Pattern, ...]
 
 
-Pattern = Union[Var, Num, Op, Product, Sum]
+Pattern = Var | Num | Op | Product | Sum
 
 
 def match(scope: Scope, pattern: Pattern, arg: Arg) -> Bound | None:

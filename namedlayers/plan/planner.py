@@ -1,8 +1,8 @@
 """From a graph to a plan: the best form of every value, for all sizes or for most, and what happened on the way.
 
-In: a numbered program. Out: a `Plan`. What always holds: the graph that comes in is not touched; results keep their axes,
-kinds and order; the last variant has no guards. Rules that need sizes they cannot prove go into the variants before the
-last; the last one is made without them. Contractions get their paths here, several where sizes decide.
+In: a numbered program. Out: a `Plan`. What always holds: the graph that comes in is not touched; results keep their
+axes, kinds and order; the last variant has no guards. Rules that need sizes they cannot prove go into the variants
+before the last; the last one is made without them. Contractions get their paths here, several where sizes decide.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Literal
 
 from namedlayers.plan import paths
 from namedlayers.plan.paths import Path
-from namedlayers.plan.plan import Event, Guard, Plan, Variant
-from namedlayers.plan.requirements import impossible, requirements
+from namedlayers.plan.plan import Event, Plan, Variant
+from namedlayers.plan.requirements import impossible, requirements, together
 from namedlayers.plan.rewrite import Rewriter, live_nodes
 from namedlayers.plan.rules import PHASES
 from namedlayers.program.graph import Arg, Graph, Node
@@ -34,7 +34,7 @@ _ALLOWED: dict[Numerics, frozenset[str]] = {
 def plan(graph: Graph, *, numerics: Numerics = "default") -> Plan:
     """The plan of a graph; `numerics` says which rules may take part."""
     main = _rewritten(graph, numerics, lambda node: not any(map(impossible, requirements(node))))
-    needed = tuple(sorted(_needed(main.outputs), key=str))
+    needed = together(guard for node in live_nodes(main.outputs) for guard in requirements(node))
     found = [
         Variant((*needed, *choice.guards), _with_paths(main, choice.paths), _why(bool(needed), bool(choice.guards)))
         for choice in paths.choices(_contractions(main.outputs), MOST_VARIANTS - bool(needed))
@@ -75,10 +75,6 @@ def _settled(events: list[Event]) -> tuple[Event, ...]:
     """Without near misses of rules that fired at the same place later."""
     fired = {(event.rule, event.spans) for event in events if not event.near}
     return tuple(e for e in events if not e.near or (e.rule, e.spans) not in fired)
-
-
-def _needed(outputs: Sequence[Arg]) -> set[Guard]:
-    return {guard for node in live_nodes(outputs) for guard in requirements(node)}
 
 
 def _contractions(outputs: Sequence[Arg]) -> list[Node]:

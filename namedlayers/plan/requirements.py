@@ -1,16 +1,17 @@
 """What kernels need of sizes: an operation that is planned only where its axes are long enough says so here.
 
 In: a node. Out: the `Guard`s that are not true for all sizes. What always holds: a node without guards can be computed
-for all sizes; `impossible` tells a guard that holds for none.
+for all sizes; `impossible` tells a guard that holds for none; `together` says the same as its guards in fewer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 
 from namedlayers.plan.plan import Guard
 from namedlayers.program.graph import Node
-from namedlayers.program.size import SizeExpr, SizeLike, const, size_expr
+from namedlayers.program.size import Floor, SizeExpr, SizeLike, const, size_expr
 
 
 def requirements(node: Node) -> tuple[Guard, ...]:
@@ -18,19 +19,58 @@ def requirements(node: Node) -> tuple[Guard, ...]:
     needs = _NEEDS.get(node.op)
     if needs is None:
         return ()
-    return tuple(dict.fromkeys(guard for guard in needs(node) if not _certain(guard)))
+    return tuple(dict.fromkeys(guard for guard in needs(node) if not _certain(guard.left, guard.right)))
 
 
 def impossible(guard: Guard) -> bool:
     """Whether a guard of `requirements` fails for all sizes."""
-    return (guard.right - guard.left - 1).nonnegative
+    return _certain(guard.right - 1, guard.left)
+
+
+def together(guards: Iterable[Guard]) -> tuple[Guard, ...]:
+    """Fewer guards: floors are solved, what others imply is left out, plain sizes make one product.
+
+    >>> from namedlayers.program.size import symbol
+    >>> n, k = symbol("n"), symbol("k")
+    >>> windows, strided = _at_least(n - k + 1, 1), _at_least((n - k) // 2 + 1, 1)
+    >>> for guard in together([windows, strided, _at_least(n, 1), _at_least(k, 1)]):
+    ...     print(guard.left, guard.relation, guard.right)
+    |k| * |n| >= 1
+    -|k| + |n| >= 0
+    """
+    least = sorted({_unfloored(guard.left - guard.right) for guard in guards}, key=str)
+    plain: SizeExpr = const(1)
+    others: list[SizeExpr] = []
+    for size in least:
+        if (size + 1).nonnegative:
+            plain = plain * (size + 1)
+        elif not any(o != size and (size - o).nonnegative for o in least):
+            others.append(size)
+    found = [_at_least(plain, 1)] if plain != 1 else []
+    return (*found, *(_at_least(size - _constant(size), -_constant(size)) for size in others))
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
 
-def _certain(guard: Guard) -> bool:
-    return (guard.left - guard.right).nonnegative
+@lru_cache(4096)
+def _certain(left: SizeExpr, right: SizeExpr) -> bool:
+    return (left - right).nonnegative
+
+
+def _unfloored(size: SizeExpr) -> SizeExpr:
+    """What is >= 0 exactly when `size` is: `p // d + r >= 0` means `p >= -r * d`."""
+    for monomial, c in size.terms:
+        if c == 1 and len(monomial) == 1 and isinstance(monomial[0], Floor):
+            floor = monomial[0]
+            if floor.denominator.value is not None and floor.denominator.value > 0:
+                rest = size - SizeExpr({monomial: 1})
+                return _unfloored(floor.numerator + rest * floor.denominator)
+    return size
+
+
+def _constant(size: SizeExpr) -> int:
+    return dict(size.terms).get((), 0)
 
 
 def _at_least(size: SizeLike, least: SizeLike) -> Guard:

@@ -1,9 +1,9 @@
 """Rules applied to a graph, bottom-up: every node is rebuilt on its operands' best forms, then replaced by its own.
 
 In: a graph's results and a list of rules. Out: the results' best forms, in a graph that is added to, and what happened.
-What always holds: a node is visited once, after its operands, however often it is used; a replacement has its root's axes
-in their order; rules are tried in their order, so the outcome depends on the graph alone. Nothing is deleted: what no
-result needs any more is simply not live.
+What always holds: a node is visited once, after its operands, however often it is used; a replacement has its root's
+axes in their order; rules are tried in their order, so the outcome depends on the graph alone. Nothing is deleted:
+what no result needs any more is simply not live.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ class Rewriter:
     admit: Callable[[Node], bool]
     events: list[Event] = field(default_factory=list)
     _seen: set[tuple[str, str, tuple[Span, ...]]] = field(default_factory=set)
+    _admitted: set[int] = field(default_factory=set)
 
     def rewrite(self, outputs: Sequence[Arg], rules: Iterable[Rule]) -> list[Arg]:
         """The best forms of `outputs` under `rules`."""
@@ -82,12 +83,26 @@ class Rewriter:
                 built = rule.build(scope, node, outcome.found)
                 if not _fits(built, node):
                     continue
-                if not self.admit(built.node):
+                if not self._admissible(built.node):
                     self._note(rule, scope.spans, "its kernel needs sizes that this variant does not assume")
                     continue
                 self._note(rule, scope.spans, "")
                 return built.node
         return None
+
+    def _admissible(self, node: Node) -> bool:
+        """Whether all that a replacement is made of may be there."""
+        new: dict[int, Node] = {}
+        waiting = [node]
+        while waiting:
+            part = waiting.pop()
+            if part.number not in self._admitted and part.number not in new:
+                if not self.admit(part):
+                    return False
+                new[part.number] = part
+                waiting += [arg.node for arg in part.args]
+        self._admitted |= new.keys()
+        return True
 
     def _note(self, rule: Rule, spans: tuple[Span, ...], near: str) -> None:
         key = (rule.name, near, spans)

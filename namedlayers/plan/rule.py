@@ -1,15 +1,15 @@
 """What a rule is: data that says which part of a graph it recognises, and what to put in its place.
 
 In: nothing; rules are listed by the modules of `plan/rules/`. Out: `Rule`s, tried by `rewrite` at every node whose
-operation is among their `roots`. What always holds: a rule only reads the nodes that are there and adds new ones; what it
-returns has the axes of the root in their order, so that it can stand wherever the root stood.
+operation is among their `roots`. What always holds: a rule only reads the nodes that are there and adds new ones;
+what it returns has the axes of the root in their order, so that it can stand wherever the root stood.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, Union
+from typing import Any, Literal
 
 from namedlayers.errors import Span
 from namedlayers.plan.view import Scope
@@ -18,8 +18,8 @@ from namedlayers.program.graph import Arg, Node
 Numerics = Literal["exact", "algebraic", "conditioned"]
 """How a rule changes numbers.
 
-exact: every result stays the same to rounding. algebraic: results may differ where an intermediate of the text or of the
-plan overflows, underflows or is NaN. conditioned: digits may be lost by cancellation.
+exact: every result stays the same to rounding. algebraic: results may differ where an intermediate of the text or of
+the plan overflows, underflows or is NaN. conditioned: digits may be lost by cancellation.
 """
 
 
@@ -39,7 +39,7 @@ class Near:
     spans: tuple[Span, ...] = ()
 
 
-Outcome = Union[Match, Near, None]
+Outcome = Match | Near | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """A node seen with what lies below it: its operands in its own coordinates, sums and products flattened.
 
 In: a node of a graph. Out: `Arg`s whose axes are *coordinates*: the positions of the root's index space, followed by
-fresh numbers for what deeper nodes consume; so that two operands are the same value exactly if they are equal as `Arg`s.
-What always holds: looking changes nothing; `apply`, `reduce` and `build` add nodes, and never copy what is there.
+fresh numbers for what deeper nodes consume; so that two operands are the same value exactly if they are equal as
+`Arg`s. What always holds: looking changes nothing; `apply`, `reduce` and `build` add nodes, and never copy what is
+there.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ class Scope:
         return Arg(self.root, tuple(range(self.root.rank)))
 
     def operands(self, arg: Arg) -> tuple[Arg, ...]:
-        """The operands of `arg.node` in coordinates; what it consumes gets fresh ones, the same ones when asked again."""
+        """The operands of `arg.node` in coordinates; what it consumes gets fresh ones, the same when asked again."""
         if arg.node is self.root and arg.axes == tuple(range(self.root.rank)):
             return self.root.args
         node = arg.node
@@ -83,7 +84,9 @@ class Scope:
                 self.fresh(size, name)
                 for size, name in zip(node.space[node.rank :], node.names[node.rank :], strict=True)
             ]
-            self._operands[key] = tuple(Arg(a.node, tuple([where[p] if p >= 0 else -1 for p in a.axes])) for a in node.args)
+            self._operands[key] = tuple(
+                Arg(a.node, tuple([where[p] if p >= 0 else -1 for p in a.axes])) for a in node.args
+            )
         return self._operands[key]
 
     def consumed(self, arg: Arg) -> tuple[int, ...]:

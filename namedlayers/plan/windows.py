@@ -1,14 +1,15 @@
 """Windows: an operand seen as an affine reading of the axes of something deeper, through slices, splits and padding.
 
-In: an operand whose node is an `index`, `split` or `pad`, or a chain of them. Out: `Windows`, the deepest first: a source
-whose every axis is plain, or read at `stride * position + dilation * kernel`, possibly padded by constants. What always
-holds: reading the source so gives the operand's value at every coordinate.
+In: an operand whose node is an `index`, `split` or `pad`, or a chain of them. Out: `Windows`, the deepest first: a
+source whose every axis is plain, or read at `stride * position + dilation * kernel`, possibly padded by constants.
+What always holds: reading the source so gives the operand's value at every coordinate.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from namedlayers.plan.view import Number, Scope, constant
 from namedlayers.program.graph import Arg, Node
@@ -25,7 +26,7 @@ class Affine:
     @property
     def plain(self) -> int | None:
         """The coordinate that this is, if it is just one."""
-        if self.offset == 0 and len(self.terms) == 1 and self.terms[0][1] == 1:
+        if len(self.terms) == 1 and self.offset.value == 0 and self.terms[0][1].value == 1:
             return self.terms[0][0]
         return None
 
@@ -57,8 +58,15 @@ class WindowAxis:
 
     def extent(self, kernel: SizeExpr, dilation: SizeExpr, stride: SizeExpr) -> SizeExpr:
         """How many windows of this shape fit."""
-        padded = self.size if self.padding is None else self.size + self.padding.before + self.padding.after
-        return (padded - dilation * (kernel - 1) - 1) // stride + 1
+        return _extent(self.size, self.padding, kernel, dilation, stride)
+
+
+@lru_cache(4096)
+def _extent(
+    size: SizeExpr, padding: Padding | None, kernel: SizeExpr, dilation: SizeExpr, stride: SizeExpr
+) -> SizeExpr:
+    padded = size if padding is None else size + padding.before + padding.after
+    return (padded - dilation * (kernel - 1) - 1) // stride + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +151,9 @@ def _through_pad(scope: Scope, node: Node, axes: tuple[Affine, ...], padding: di
 _STEPS = {"index": _through_index, "split": _through_split, "pad": _through_pad}
 
 
-def _view(node: Node, axes: tuple[Affine, ...], padding: Mapping[int, Padding], nodes: tuple[Node, ...]) -> Windows | None:
+def _view(
+    node: Node, axes: tuple[Affine, ...], padding: Mapping[int, Padding], nodes: tuple[Node, ...]
+) -> Windows | None:
     space: list[WindowAxis] = []
     own_axes: list[int] = []
     for own, affine in enumerate(axes):
@@ -151,7 +161,7 @@ def _view(node: Node, axes: tuple[Affine, ...], padding: Mapping[int, Padding], 
         if plain is not None and own not in padding:
             own_axes.append(plain)
             continue
-        if affine.offset != 0 or len(affine.terms) != 2:
+        if affine.offset.value != 0 or len(affine.terms) != 2:
             return None
         own_axes.append(-1)
         space.append(WindowAxis(own, node.sizes[own], affine.terms, padding.get(own)))
@@ -161,14 +171,19 @@ def _view(node: Node, axes: tuple[Affine, ...], padding: Mapping[int, Padding], 
     return Windows(Arg(node, tuple(own_axes)), tuple(space), nodes)
 
 
+_ZERO, _ONE = const(0), const(1)
+
+
 def _plain(coordinate: int) -> Affine:
-    return Affine(((coordinate, const(1)),), const(0))
+    return Affine(((coordinate, _ONE),), _ZERO)
 
 
 def _combined(parts: list[tuple[Affine, SizeExpr]], offset: SizeExpr) -> Affine:
     terms: dict[int, SizeExpr] = {}
     for affine, coefficient in parts:
-        offset = offset + affine.offset * coefficient
+        if affine.offset.value != 0:
+            offset = offset + affine.offset * coefficient
         for coordinate, c in affine.terms:
-            terms[coordinate] = terms.get(coordinate, const(0)) + c * coefficient
-    return Affine(tuple(sorted((t for t in terms.items() if t[1] != 0), key=lambda t: t[0])), offset)
+            step = coefficient if c.value == 1 else c * coefficient
+            terms[coordinate] = terms[coordinate] + step if coordinate in terms else step
+    return Affine(tuple(sorted((t for t in terms.items() if t[1].value != 0), key=lambda t: t[0])), offset)

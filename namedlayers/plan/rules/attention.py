@@ -113,7 +113,9 @@ def _scores(scope: Scope, logits: Arg) -> Scores | Near | None:
                 masks.append((sign, term))
     if found is None:
         if any(term.node.op in ("tanh", "clip") for _, term in total.terms):
-            return Near("between the scores and the softmax stands another operation than scales and masks", logits.node.spans)
+            return Near(
+                "between the scores and the softmax stands another operation than scales and masks", logits.node.spans
+            )
         return None
     if not scope.once(found.product.node):
         return Near("the scores are used elsewhere too, so they have to be computed", found.product.node.spans)

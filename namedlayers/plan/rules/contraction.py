@@ -13,7 +13,7 @@ from namedlayers.program.graph import Arg, Node
 
 
 def _products(scope: Scope):  # type: ignore[no-untyped-def]
-    """Which products below a sum are taken apart: those needed here alone, and outer products, which are dear to keep."""
+    """Which products below a sum are taken apart: those needed here alone, and outer products, dear to keep."""
 
     def through(node: Node) -> bool:
         return scope.once(node) or node.rank > max((a.node.rank for a in node.args), default=0)
@@ -35,7 +35,9 @@ def _build_sum_of_product(scope: Scope, node: Node, product: Product) -> Arg:
     consumed = set(range(node.rank, len(node.space)))
     scalars = tuple(a for a in product.top if not a.node.rank)
     under = tuple(a for a in product.bottom if not a.node.rank)
-    operands = _with_divisors(scope, [a for a in product.top if a.node.rank], [a for a in product.bottom if a.node.rank])
+    operands = _with_divisors(
+        scope, [a for a in product.top if a.node.rank], [a for a in product.bottom if a.node.rank]
+    )
     core = contraction(scope, operands, consumed)
     missing = [c for c in range(node.rank) if c not in core.axes]
     assert not missing, "an elementwise node has the axes of its operands"
@@ -115,7 +117,9 @@ def _build_sum_of_expanded(scope: Scope, node: Node, found: tuple[Arg, tuple[int
     if product.axes == tuple(range(node.rank)):
         return product
     axes = tuple((c, node.space[c]) for c in range(node.rank) if c not in product.axes)
-    return scope.build("expand", (product,), range(node.rank), kind=node.kind, attrs={"axes": tuple(c for c, _ in axes)})
+    return scope.build(
+        "expand", (product,), range(node.rank), kind=node.kind, attrs={"axes": tuple(c for c, _ in axes)}
+    )
 
 
 def _contraction_of_contractions(scope: Scope, node: Node) -> Outcome:
@@ -133,7 +137,9 @@ def _contraction_of_contractions(scope: Scope, node: Node) -> Outcome:
 
 
 def _is_contraction(node: Node) -> bool:
-    return node.op == "contract" or (node.op == "reduce" and node.attr("op") == "sum" and node.args[0].node.op == "contract")
+    return node.op == "contract" or (
+        node.op == "reduce" and node.attr("op") == "sum" and node.args[0].node.op == "contract"
+    )
 
 
 def _build_merged(scope: Scope, node: Node, found: tuple[list[Arg], list[int]]) -> Arg:
@@ -147,5 +153,11 @@ FORMING = (
     Rule("contraction of two", "exact", ("reduce sum",), _sum_of_two, _build_sum_of_two),
 )
 MERGING = (
-    Rule("contraction of contractions", "algebraic", ("contract", "reduce sum"), _contraction_of_contractions, _build_merged),
+    Rule(
+        "contraction of contractions",
+        "algebraic",
+        ("contract", "reduce sum"),
+        _contraction_of_contractions,
+        _build_merged,
+    ),
 )

@@ -109,6 +109,33 @@ def _padding(padding: Padding | None) -> tuple[SizeExpr | int, SizeExpr | int]:
     return (plain(padding.before), plain(padding.after)) if padding is not None else (0, 0)
 
 
+def _sum_of_convolution(scope: Scope, node: Node) -> Outcome:
+    """A sum over what windows and weights have in common: groups that become channels"""
+    (conv,) = node.args
+    if conv.node.op != "conv" or conv.node.attr("bias") or not scope.once(conv.node):
+        return None
+    consumed = set(range(node.rank, len(node.space)))
+    source, weight = scope.operands(conv)
+    return Match(conv, (conv.node,)) if consumed <= set(source.axes) & set(weight.axes) else None
+
+
+def _build_sum_of_convolution(scope: Scope, node: Node, conv: Arg) -> Arg:
+    consumed = (*range(node.rank, len(node.space)), *scope.consumed(conv))
+    return _rebuilt(scope, conv, scope.operands(conv), tuple(range(node.rank)), consumed, False)
+
+
+def _rebuilt(
+    scope: Scope, conv: Arg, operands: tuple[Arg, ...], result: tuple[int, ...], consumed: tuple[int, ...], bias: bool
+) -> Arg:
+    """A convolution with the same windows and other roles."""
+    at = {c: k for k, c in enumerate((*result, *consumed))}
+    old = (*conv.axes, *scope.consumed(conv))
+    space = conv.node.attr("space")
+    assert isinstance(space, tuple)
+    attrs = {"space": tuple((own, at[old[p]], at[old[k]], *more) for own, p, k, *more in space), "bias": bias}
+    return scope.build("conv", operands, result, consumed, kind=conv.node.kind, attrs=attrs)
+
+
 # --- biases -----------------------------------------------------------------------------------------------------------
 
 
@@ -156,12 +183,7 @@ def _build_bias(scope: Scope, node: Node, found: tuple[Arg, tuple[Arg, ...], Arg
     consumed = scope.consumed(product)
     result = tuple(sorted(product.axes))
     if product.node.op == "conv":
-        at = {c: k for k, c in enumerate((*result, *consumed))}
-        old = (*product.axes, *consumed)
-        space = product.node.attr("space")
-        assert isinstance(space, tuple)
-        attrs: dict[str, Any] = {"space": tuple((own, at[old[p]], at[old[k]], *more) for own, p, k, *more in space), "bias": True}
-        core = scope.build("conv", (*operands, bias), result, consumed, kind=product.node.kind, attrs=attrs)
+        core = _rebuilt(scope, product, (*operands, bias), result, consumed, True)
     else:
         core = scope.build("linear", (*operands, bias), result, consumed, kind=product.node.kind)
     for sign, term in rest:
@@ -169,5 +191,8 @@ def _build_bias(scope: Scope, node: Node, found: tuple[Arg, tuple[Arg, ...], Arg
     return core if number == 0 else scope.apply("add", core, scope.number(number))
 
 
-RULES = (Rule("convolution", "exact", ("contract",), _convolution, _build_convolution),)
+RULES = (
+    Rule("convolution", "exact", ("contract",), _convolution, _build_convolution),
+    Rule("sum of a convolution", "algebraic", ("reduce sum",), _sum_of_convolution, _build_sum_of_convolution),
+)
 BIASES = (Rule("bias in the kernel", "exact", ("add",), _bias, _build_bias),)

@@ -18,7 +18,8 @@ from namedlayers.program.program import Kind
 X = Var("x")
 EXP_X = Op("exp", (X,))
 EXP_MINUS_X = Op("exp", (Product(-1, (X,)),))
-CUBE_X = (Op("pow", (X, Num(3))), Product(1, (X, X, X)), Product(1, (Op("pow", (X, Num(2))), X)))
+CUBE_X: tuple[tuple[Pattern, ...], ...] = ((Op("pow", (X, Num(3))),), (X, X, X), (Op("pow", (X, Num(2))), X))
+SQUARE_X: tuple[tuple[Pattern, ...], ...] = ((Op("pow", (X, Num(2))),), (X, X))
 
 RELU: tuple[Pattern, ...] = (Op("maximum", (X, Num(0))),)
 RELU_BY_CHOICE: tuple[Pattern, ...] = (
@@ -36,11 +37,9 @@ SILU: tuple[Pattern, ...] = (Product(1, (Op("sigmoid", (X,)), X)), Product(1, (X
 GELU: tuple[Pattern, ...] = (Product(0.5, (Sum(1, (Op("erf", (Product(1 / sqrt(2), (X,)),)),)), X)),)
 GELU_TANH: tuple[Pattern, ...] = tuple(
     Product(0.5, (Sum(1, (Op("tanh", (inner,)),)), X))
-    for cube in CUBE_X
     for inner in (
-        Product(sqrt(2 / pi), (Sum(0, (Product(0.044715, (cube,)), X)),)),
-        Product(sqrt(2 / pi), (Sum(1, (Product(0.044715, (Op("pow", (X, Num(2))),)),)), X)),
-        Product(sqrt(2 / pi), (Sum(1, (Product(0.044715, (X, X)),)), X)),
+        *(Product(sqrt(2 / pi), (Sum(0, (Product(0.044715, cube), X)),)) for cube in CUBE_X),
+        *(Product(sqrt(2 / pi), (Sum(1, (Product(0.044715, square),)), X)) for square in SQUARE_X),
     )
 )
 SOFTPLUS: tuple[Pattern, ...] = (
@@ -50,7 +49,9 @@ SOFTPLUS: tuple[Pattern, ...] = (
 )
 
 
-def _rule(name: str, numerics: Any, roots: tuple[str, ...], spellings: tuple[Pattern, ...], op: str = "", **attrs: str) -> Rule:
+def _rule(
+    name: str, numerics: Any, roots: tuple[str, ...], spellings: tuple[Pattern, ...], op: str = "", **attrs: str
+) -> Rule:
     def find(scope: Scope, node: Node) -> Outcome:
         if node.kind != Kind.REAL and name != "relu" or node.kind == Kind.COMPLEX:
             return None

@@ -1,7 +1,7 @@
 """Contractions with one-hot vectors are gathers, or index-adds; so is the sum of what a comparison with an index picks.
 
-A one-hot vector is `where(axis == I, 1, 0)`, or the comparison itself counted as 0 and 1, for integers I. An index out of
-range makes it all zeros, which a gather that reads 0 there does as well.
+A one-hot vector is `where(axis == I, 1, 0)`, or the comparison itself counted as 0 and 1, for integers I. An index
+out of range makes it all zeros, which a gather that reads 0 there does as well.
 """
 
 from __future__ import annotations
@@ -87,7 +87,9 @@ def _scattered(scope: Scope, node: Node) -> Outcome:
 def _build_scattered(scope: Scope, node: Node, found: tuple[int, Arg, Arg]) -> Arg:
     axis, index, x = found
     consumed = range(node.rank, len(node.space))
-    return scope.build("put", (x, index), range(node.rank), consumed, kind=node.kind, attrs={"axis": axis}, weak=node.weak)
+    return scope.build(
+        "put", (x, index), range(node.rank), consumed, kind=node.kind, attrs={"axis": axis}, weak=node.weak
+    )
 
 
 def _picked(scope: Scope, node: Node) -> Outcome:

@@ -1,7 +1,7 @@
 """What changes nothing goes; what is known is computed.
 
-A factor 1, a summand 0, a double negation, a reduction over nothing, an expansion along axes that the other operand has;
-arithmetic of literals and of sizes, where the result is the same number.
+A factor 1, a summand 0, a double negation, a reduction over nothing, an expansion along axes that the other operand
+has; arithmetic of literals and of sizes, where the result is the same number.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import operator
 from collections.abc import Callable
 
 from namedlayers.plan.rule import Match, Outcome, Rule
-from namedlayers.plan.view import Number, Scope, constant, is_number, size_of
+from namedlayers.plan.view import Number, Product, Scope, constant, is_number, size_of
 from namedlayers.program.graph import Arg, Node
 from namedlayers.program.program import Kind
 from namedlayers.program.size import SizeExpr
@@ -20,6 +20,9 @@ _NEUTRAL: dict[str, tuple[float, bool]] = {
     "mul": (1, True), "div": (1, False), "add": (0, True), "sub": (0, False), "pow": (1, False),
 }  # fmt: skip
 """For each operation its neutral operand, and whether it may stand on the left too."""
+
+
+_REDUCTIONS = tuple(f"reduce {op}" for op in ("sum", "prod", "max", "min", "logsumexp", "any", "all"))
 
 
 def _neutral(scope: Scope, node: Node) -> Outcome:
@@ -33,6 +36,39 @@ def _neutral(scope: Scope, node: Node) -> Outcome:
 def _double(scope: Scope, node: Node) -> Outcome:
     (inner,) = node.args
     return Match(scope.operands(inner)[0], (inner.node,)) if inner.node.op == node.op else None
+
+
+def _negated_summand(scope: Scope, node: Node) -> Outcome:
+    """x + (-y), x - (-y)"""
+    first, second = node.args
+    if second.node.op == "neg":
+        return Match((first, scope.operands(second)[0], "sub" if node.op == "add" else "add"), (second.node,))
+    if node.op == "add" and first.node.op == "neg":
+        return Match((second, scope.operands(first)[0], "sub"), (first.node,))
+    return None
+
+
+def _build_negated_summand(scope: Scope, node: Node, found: tuple[Arg, Arg, str]) -> Arg:
+    x, y, op = found
+    return scope.build(op, (x, y), range(node.rank), kind=node.kind)
+
+
+def _constant_factors(scope: Scope, node: Node) -> Outcome:
+    """(x * 2) / 4 and the like: two numbers are one"""
+    numbers = [k for k, arg in enumerate(node.args) if constant(arg.node) is not None]
+    if len(numbers) != 1 or node.kind < Kind.REAL:
+        return None
+    inner = node.args[1 - numbers[0]]
+    if inner.node.op not in ("mul", "div", "neg") or not scope.once(inner.node):
+        return None
+    if inner.node.op != "neg" and all(constant(arg.node) is None for arg in inner.node.args):
+        return None
+    product = scope.product(scope.whole(), lambda n: n is inner.node)
+    return Match(product, (inner.node,)) if len(product.top) == 1 and not product.bottom else None
+
+
+def _build_product(scope: Scope, node: Node, product: Product) -> Arg:
+    return scope.multiply(product)
 
 
 def _nothing_reduced(scope: Scope, node: Node) -> Outcome:
@@ -57,8 +93,7 @@ def _itself(scope: Scope, node: Node, found: Arg) -> Arg:
 
 # --- expansions -------------------------------------------------------------------------------------------------------
 
-_ELEMENTWISE = ("add", "sub", "mul", "div", "maximum", "minimum", "pow", "logaddexp", "eq", "ne", "lt", "le", "gt", "ge",
-                "and", "or", "where", "contract")  # fmt: skip
+_ALIGNING = tuple("add sub mul div maximum minimum pow logaddexp eq ne lt le gt ge and or where contract".split())
 
 
 def _expanded(scope: Scope, node: Node) -> Outcome:
@@ -77,7 +112,9 @@ def _expanded(scope: Scope, node: Node) -> Outcome:
 
 def _build_expanded(scope: Scope, node: Node, args: tuple[Arg, ...]) -> Arg:
     consumed = range(node.rank, len(node.space))
-    return scope.build(node.op, args, range(node.rank), consumed, kind=node.kind, attrs=dict(node.attrs), weak=node.weak)
+    return scope.build(
+        node.op, args, range(node.rank), consumed, kind=node.kind, attrs=dict(node.attrs), weak=node.weak
+    )
 
 
 # --- arithmetic -------------------------------------------------------------------------------------------------------
@@ -125,11 +162,9 @@ RULES = (
     Rule("known size", "exact", tuple(_OF_SIZES), _known_size, _build_size),
     Rule("neutral operand", "algebraic", tuple(_NEUTRAL), _neutral, _itself),
     Rule("double negation", "exact", ("neg",), _double, _itself),
-    Rule("nothing to reduce", "exact", tuple(f"reduce {op}" for op in ("sum", "prod", "max", "min")), _nothing_reduced, _itself),
-    Rule(
-        "reduction of a reduction", "algebraic",
-        tuple(f"reduce {op}" for op in ("sum", "prod", "max", "min", "logsumexp", "any", "all")),
-        _reduced_twice, _build_reduced_twice,
-    ),
-    Rule("expansion that the other operand makes", "exact", _ELEMENTWISE, _expanded, _build_expanded),
-)  # fmt: skip
+    Rule("negated summand", "exact", ("add", "sub"), _negated_summand, _build_negated_summand),
+    Rule("constant factors", "algebraic", ("mul", "div"), _constant_factors, _build_product),
+    Rule("nothing to reduce", "exact", _REDUCTIONS, _nothing_reduced, _itself),
+    Rule("reduction of a reduction", "algebraic", _REDUCTIONS, _reduced_twice, _build_reduced_twice),
+    Rule("expansion that the other operand makes", "exact", _ALIGNING, _expanded, _build_expanded),
+)

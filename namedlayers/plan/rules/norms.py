@@ -74,7 +74,9 @@ def _centred_axes(scope: Scope, d: Arg, variance: tuple[Arg, tuple[int, ...]]) -
     return None
 
 
-def _build_standardize(scope: Scope, node: Node, found: tuple[tuple[tuple[int, Arg], ...], Arg, tuple[int, ...], Product]) -> Arg:
+def _build_standardize(
+    scope: Scope, node: Node, found: tuple[tuple[tuple[int, Arg], ...], Arg, tuple[int, ...], Product]
+) -> Arg:
     terms, eps, axes, rest = found
     x = next(term for sign, term in terms if sign > 0)
     return _normalised(scope, node, "standardize", x, eps, axes, rest)

@@ -41,7 +41,8 @@ def _pool(op: str):  # type: ignore[no-untyped-def]
 
 
 Space = tuple[tuple[Any, ...], ...]
-"""For each space axis: own axis of the source, position (a coordinate), kernel size, stride, dilation, before, after."""
+"""For each space axis: own axis of the source, position (a coordinate), kernel size, stride, dilation, before,
+after."""
 
 
 def _check(scope: Scope, view: Windows, op: str, consumed: frozenset[int]) -> Space | str:

@@ -13,7 +13,9 @@ def _extreme(scope: Scope, node: Node) -> Outcome:
 
 def _build(scope: Scope, node: Node, op: str) -> Arg:
     consumed = range(node.rank, len(node.space))
-    return scope.build("extreme", node.args, range(node.rank), consumed, kind=node.kind, attrs={"op": op}, weak=node.weak)
+    return scope.build(
+        "extreme", node.args, range(node.rank), consumed, kind=node.kind, attrs={"op": op}, weak=node.weak
+    )
 
 
 RULES = (Rule("extremum", "exact", ("reduce max", "reduce min"), _extreme, _build),)

@@ -6,7 +6,14 @@ from typing import Any
 
 from namedlayers.plan.rule import Match, Near, Outcome, Rule
 from namedlayers.plan.rules.build import (
-    count, divisor, reduced, renaming, square_of, square_root, statistic, sum_of_squares,
+    count,
+    divisor,
+    reduced,
+    renaming,
+    square_of,
+    square_root,
+    statistic,
+    sum_of_squares,
 )  # fmt: skip
 from namedlayers.plan.view import Scope
 from namedlayers.program.graph import Arg, Node

@@ -1,0 +1,337 @@
+"""Graphs evaluated in numpy by the meaning of their operations, planned ones included: what rewrites are checked with.
+
+In: a graph, arrays by input name, sizes by symbol. Out: the results, each with its axes in the order of its `Arg`.
+Every operation is computed as its table says, the kernels' ones by their definition and none by another rewrite.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from namedlayers.plan.view import constant
+from namedlayers.program.graph import Arg, Graph, Node
+from namedlayers.program.size import SizeExpr
+
+Sizes = Mapping[str, int]
+
+
+def evaluate(graph: Graph, inputs: Mapping[str, np.ndarray], sizes: Sizes) -> list[np.ndarray]:
+    values: dict[int, np.ndarray] = {}
+    with np.errstate(all="ignore"):
+        for node in graph.live():
+            found = np.asarray(_value(node, values, inputs, sizes))
+            space = tuple(s.evaluate(sizes) for s in node.sizes)
+            assert found.shape == space, f"{node}: {found.shape} is not {space}"
+            values[node.number] = found
+    return [
+        values[a.node.number].transpose(np.argsort(a.axes)) if a.axes else values[a.node.number] for a in graph.outputs
+    ]
+
+
+def _value(node: Node, values: Mapping[int, np.ndarray], inputs: Mapping[str, np.ndarray], sizes: Sizes) -> Any:
+    space = [s.evaluate(sizes) for s in node.space]
+    if node.op == "input":
+        return inputs[str(node.attr("name"))]
+    if node.op == "const":
+        return constant(node)
+    if node.op == "size":
+        return node.attr("expr").evaluate(sizes)  # type: ignore[attr-defined]
+    if node.op == "coord":
+        return np.arange(space[0])
+    args = [values[a.node.number] for a in node.args]
+    if node.op in _SPECIAL:
+        return _SPECIAL[node.op](node, args, space, sizes)
+    over = [aligned(a, v, len(space)) for a, v in zip(node.args, args, strict=True)]
+    if node.op in _ELEMENTWISE:
+        return np.broadcast_to(_ELEMENTWISE[node.op](*over), space[: node.rank])
+    whole = [np.broadcast_to(v, space) for v in over]
+    return _OVER_SPACE[node.op](node, over, whole, tuple(range(node.rank, len(space))))
+
+
+def aligned(arg: Arg, value: np.ndarray, rank: int) -> np.ndarray:
+    """The operand with an axis at every position, of size 1 where it has none."""
+    assert all(p >= 0 for p in arg.axes)
+    order = np.argsort(arg.axes) if arg.axes else ()
+    shape = [1] * rank
+    for p, n in zip(arg.axes, value.shape, strict=True):
+        shape[p] = n
+    return np.asarray(value).transpose(order).reshape(shape)
+
+
+# --- elementwise ------------------------------------------------------------------------------------------------------
+
+
+def _real(f: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *xs: f(*(x.astype(float) if x.dtype.kind in "biu" else x for x in map(np.asarray, xs)))
+
+
+def _counted(f: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *xs: f(*(x.astype(int) if x.dtype.kind == "b" else x for x in map(np.asarray, xs)))
+
+
+erf = np.vectorize(math.erf, otypes=[float])
+sigmoid = _real(lambda x: 1 / (1 + np.exp(-x)))
+_ELEMENTWISE: dict[str, Callable[..., Any]] = {
+    "neg": _counted(np.negative), "abs": _counted(np.abs), "exp": _real(np.exp), "log": _real(np.log),
+    "log1p": _real(np.log1p), "sqrt": _real(np.sqrt), "rsqrt": _real(lambda x: 1 / np.sqrt(x)), "tanh": _real(np.tanh),
+    "erf": _real(erf), "not": lambda x: np.logical_not(x), "detach": lambda x: x,
+    "add": _counted(np.add), "sub": _counted(np.subtract), "mul": _counted(np.multiply), "div": _real(np.divide),
+    "floordiv": _counted(np.floor_divide), "mod": _counted(np.mod), "pow": _counted(np.power), "lt": np.less,
+    "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal, "eq": np.equal, "ne": np.not_equal,
+    "and": np.logical_and, "or": np.logical_or, "maximum": _counted(np.maximum), "minimum": _counted(np.minimum),
+    "logaddexp": _real(np.logaddexp), "where": lambda c, a, b: np.where(np.asarray(c) != 0, a, b),
+    "relu": lambda x: np.maximum(x, 0), "sigmoid": sigmoid, "silu": _real(lambda x: x * sigmoid(x)),
+    "softplus": _real(lambda x: np.logaddexp(x, 0)), "expand": lambda x: x,
+}  # fmt: skip
+
+
+def _gelu(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
+    (x,) = args
+    if node.attr("approximate") == "tanh":
+        return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+    return 0.5 * x * (1 + erf(x / math.sqrt(2)))
+
+
+# --- over the index space ---------------------------------------------------------------------------------------------
+
+
+def _logsumexp(x: np.ndarray, axes: tuple[int, ...]) -> Any:
+    if 0 in x.shape:
+        return np.full([n for k, n in enumerate(x.shape) if k not in axes], -np.inf)
+    top = x.max(axis=axes, keepdims=True)
+    top = np.where(np.isfinite(top), top, 0)
+    return (np.log(np.exp(x - top).sum(axis=axes, keepdims=True)) + top).squeeze(axes)
+
+
+_REDUCE: dict[str, Callable[[np.ndarray, tuple[int, ...]], Any]] = {
+    "sum": lambda x, axes: x.sum(axis=axes), "prod": lambda x, axes: x.prod(axis=axes),
+    "max": lambda x, axes: x.max(axis=axes, initial=-np.inf), "min": lambda x, axes: x.min(axis=axes, initial=np.inf),
+    "logsumexp": _logsumexp, "any": lambda x, axes: x.any(axis=axes), "all": lambda x, axes: x.all(axis=axes),
+}  # fmt: skip
+
+
+def _statistic(node: Node, over: Any, whole: list[np.ndarray], axes: tuple[int, ...]) -> Any:
+    x, op, ddof = whole[0], node.attr("op"), node.attr("ddof")
+    assert isinstance(ddof, int)
+    if op == "norm":
+        return np.sqrt((np.abs(x) ** 2).sum(axis=axes))
+    count = math.prod(x.shape[k] for k in axes)
+    mean = x.sum(axis=axes, keepdims=True) / np.float64(count)
+    if op == "mean":
+        return mean.squeeze(axes)
+    var = ((x - mean) ** 2).sum(axis=axes) / np.float64(count - ddof)
+    return np.sqrt(var) if op == "std" else var
+
+
+def _multiplied(whole: list[np.ndarray]) -> np.ndarray:
+    total = np.asarray(whole[0])
+    for factor in whole[1:]:
+        total = total * factor
+    return total
+
+
+def _softmax(x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+    top = x.max(axis=axes, keepdims=True, initial=-np.inf)
+    e = np.where(np.isneginf(x), 0, np.exp(x - np.where(np.isneginf(top), 0, top)))
+    total = e.sum(axis=axes, keepdims=True)
+    return np.where(total == 0, 0, e / np.where(total == 0, 1, total))
+
+
+def _attention(node: Node, over: list[np.ndarray], whole: list[np.ndarray], axes: tuple[int, ...]) -> Any:
+    roles = node.attr("roles")
+    assert isinstance(roles, tuple)
+    at = dict(zip(roles, range(len(roles)), strict=True))
+    args = node.args
+    positions = tuple(p for p in axes if p in args[at["value"]].axes)
+    features = tuple(p for p in axes if p not in positions)
+    assert all(p in args[at["query"]].axes and p in args[at["key"]].axes for p in features)
+    scores = (over[at["query"]] * over[at["key"]]).sum(axis=features, keepdims=True)
+    if "scale" in at:
+        scores = scores * over[at["scale"]]
+    if "mask" in at:
+        scores = scores + over[at["mask"]]
+    if "allow" in at:
+        scores = np.where(over[at["allow"]], scores, -np.inf)
+    causal = node.attr("causal")
+    if causal:
+        query, key = (np.arange(whole[0].shape[p]) for p in causal)  # type: ignore[attr-defined]
+        shape = [[-1 if k == p else 1 for k in range(whole[0].ndim)] for p in causal]  # type: ignore[attr-defined]
+        scores = np.where(key.reshape(shape[1]) <= query.reshape(shape[0]), scores, -np.inf)
+    weights = _softmax(scores, positions)
+    space = [n for k, n in enumerate(whole[0].shape) if k not in axes]
+    return np.broadcast_to((weights * over[at["value"]]).sum(axis=positions, keepdims=True).squeeze(axes), space)
+
+
+def _linear(node: Node, over: list[np.ndarray], whole: list[np.ndarray], axes: tuple[int, ...]) -> Any:
+    assert set(node.args[2].axes) == set(node.args[1].axes) & set(range(node.rank))
+    return (whole[0] * whole[1]).sum(axis=axes) + over[2].squeeze(axes)
+
+
+_OVER_SPACE: dict[str, Callable[..., Any]] = {
+    "reduce": lambda node, over, whole, axes: _REDUCE[str(node.attr("op"))](whole[0], axes),
+    "extreme": lambda node, over, whole, axes: getattr(whole[0], str(node.attr("op")))(axis=axes),
+    "contract": lambda node, over, whole, axes: _multiplied([_counted(np.asarray)(w) for w in whole]).sum(axis=axes),
+    "statistic": _statistic,
+    "attention": _attention,
+    "linear": _linear,
+}
+
+
+# --- operations with attributes of their own --------------------------------------------------------------------------
+
+
+def _axiswise(f: Callable[[np.ndarray, tuple[int, ...]], np.ndarray]) -> Callable[..., Any]:
+    def run(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
+        return f(aligned(node.args[0], args[0], node.rank), node.attr("axes"))  # type: ignore[arg-type]
+
+    return run
+
+
+def _standardize(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
+    axes, affine = node.attr("axes"), node.attr("affine")
+    x, eps, *parameters = (aligned(a, v, node.rank) for a, v in zip(node.args, args, strict=True))
+    if node.op == "standardize":
+        centre = x - x.mean(axis=axes, keepdims=True)
+        y = centre / np.sqrt((centre**2).mean(axis=axes, keepdims=True) + eps)
+    else:
+        y = x / np.sqrt((x**2).mean(axis=axes, keepdims=True) + eps)
+    for role, parameter, arg in zip(affine, parameters, node.args[2:], strict=True):  # type: ignore[call-overload]
+        assert set(arg.axes) == set(axes)  # type: ignore[call-overload]
+        y = y * parameter if role == "weight" else y + parameter
+    return y
+
+
+def _number(value: SizeExpr | int, sizes: Sizes) -> int:
+    return value if isinstance(value, int) else value.evaluate(sizes)
+
+
+def _conv(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
+    """By definition: the windows gathered, then multiplied and summed."""
+    x, w = node.args[:2]
+    value, axes = args[0], list(x.axes)
+    index: dict[int, np.ndarray] = {}
+    kernels = set()
+    for own, position, kernel, *rest in node.attr("space"):  # type: ignore[attr-defined]
+        stride, dilation, before, after = (_number(v, sizes) for v in rest)
+        assert axes[own] == -1 and kernel >= node.rank
+        assert (value.shape[own] + before + after - dilation * (space[kernel] - 1) - 1) // stride + 1 == space[position]
+        assert space[position] > 0 and space[kernel] > 0
+        value = np.pad(value, [(before, after) if k == own else (0, 0) for k in range(value.ndim)])
+        index[own] = (
+            position,
+            kernel,
+            stride * np.arange(space[position])[:, None] + dilation * np.arange(space[kernel]),
+        )  # type: ignore[assignment]
+        kernels.add(kernel)
+    order: list[int] = []
+    for own in reversed(range(len(axes))):
+        if own in index:
+            value = np.take(value, index[own][2], axis=own)
+    for own, p in enumerate(axes):
+        order += list(index[own][:2]) if own in index else [p]
+    total = aligned(Arg(x.node, tuple(order)), value, len(space)) * aligned(w, args[1], len(space))
+    axes_gone = tuple(range(node.rank, len(space)))
+    assert set(axes_gone) <= set(w.axes) and set(axes_gone) <= set(order)
+    result = np.broadcast_to(total, space).sum(axis=axes_gone)
+    if node.attr("bias"):
+        b = node.args[2]
+        assert set(b.axes) == set(w.axes) & set(range(node.rank))
+        result = result + aligned(b, args[2], node.rank)
+    return result
+
+
+def _pool(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
+    (x,) = node.args
+    value, axes, op = args[0], list(x.axes), node.attr("op")
+    for own, position, *rest in node.attr("space"):  # type: ignore[attr-defined]
+        kernel, stride, dilation, before, after = (_number(v, sizes) for v in rest)
+        assert 2 * before <= kernel and before == after and (dilation == 1 or op == "max") and kernel > 0
+        pads = [(before, after) if k == own else (0, 0) for k in range(value.ndim)]
+        value = np.pad(value, pads, constant_values=-np.inf if op == "max" else 0)
+        assert (value.shape[own] - dilation * (kernel - 1) - 1) // stride + 1 == space[position] > 0
+        picked = np.take(value, stride * np.arange(space[position])[:, None] + dilation * np.arange(kernel), axis=own)
+        value = picked.max(axis=own + 1) if op == "max" else picked.mean(axis=own + 1)
+        axes[own] = position
+    return aligned(Arg(x.node, tuple(axes)), value, node.rank)
+
+
+def _take(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
+    own = node.attr("axis")
+    assert isinstance(own, int) and node.args[0].axes[own] == -1
+    x, i = args
+    result = np.zeros(space, dtype=x.dtype)
+    for at in product(*map(range, space)):
+        k = i[tuple(at[p] for p in node.args[1].axes)]
+        if 0 <= k < x.shape[own]:
+            result[at] = x[tuple(k if p < 0 else at[p] for p in node.args[0].axes)]
+        else:
+            assert node.attr("fill")
+    return result
+
+
+def _put(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
+    axis = node.attr("axis")
+    assert isinstance(axis, int) and all(axis not in a.axes for a in node.args)
+    x, i = (aligned(a, v, len(space)) for a, v in zip(node.args, args, strict=True))
+    hot = aligned(Arg(node, (axis,)), np.arange(space[axis]), len(space)) == i
+    return np.broadcast_to(x * hot, space).sum(axis=tuple(range(node.rank, len(space))))
+
+
+def _index(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
+    entries = {own: (terms, offset) for own, terms, offset in node.attr("entries")}  # type: ignore[attr-defined]
+    grid = np.indices(space) if space else np.zeros((0,), dtype=int)
+    where: list[Any] = []
+    for own, p in enumerate(node.args[0].axes):
+        if own in entries:
+            terms, offset = entries[own]
+            where.append(
+                sum((c.evaluate(sizes) * grid[q] for q, c in terms), np.zeros(space, int)) + offset.evaluate(sizes)
+            )
+        else:
+            where.append(grid[p])
+    return args[0][tuple(where)]
+
+
+def _pad(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
+    position = node.attr("axis")
+    assert isinstance(position, int)
+    arg = Arg(node.args[0].node, tuple(position if p < 0 else p for p in node.args[0].axes))
+    x = aligned(arg, args[0], node.rank)
+    before, after = (node.attr(n).evaluate(sizes) for n in ("before", "after"))  # type: ignore[attr-defined]
+    assert node.attr("mode") == "constant"
+    value = float(args[1]) if x.dtype.kind == "f" else args[1]
+    return np.pad(x, [(before, after) if k == position else (0, 0) for k in range(x.ndim)], constant_values=value)
+
+
+def _merge(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
+    axes, into = node.attr("axes"), node.attr("into")
+    assert isinstance(axes, tuple) and isinstance(into, int)
+    order = [p for k in range(node.rank) for p in (axes if k == into else (k,))]
+    (arg,) = node.args
+    return args[0].transpose([arg.axes.index(p) for p in order]).reshape(space[: node.rank])
+
+
+def _split(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
+    axis, into = node.attr("axis"), node.attr("into")
+    assert isinstance(axis, int) and isinstance(into, tuple)
+    order: list[int] = []
+    shape: list[int] = []
+    (arg,) = node.args
+    for p in arg.axes:
+        order += into if p == axis else (p,)
+    shape = [space[p] for p in order]
+    return args[0].reshape(shape).transpose(np.argsort(order))
+
+
+_SPECIAL: dict[str, Callable[..., Any]] = {
+    "gelu": _gelu, "softmax": _axiswise(_softmax), "standardize": _standardize, "rms_norm": _standardize, "conv": _conv,
+    "log_softmax": _axiswise(lambda x, axes: x - np.expand_dims(_logsumexp(x, axes), axes)),
+    "pool": _pool, "take": _take, "put": _put, "index": _index, "pad": _pad, "merge": _merge, "split": _split,
+    "finfo": lambda node, args, space, sizes: np.finfo(args[0].dtype).eps,
+    "cast": lambda node, args, space, sizes: args[0],
+}  # fmt: skip
