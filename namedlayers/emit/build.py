@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 import torch
 from torch import fx
 
-from namedlayers.emit.diagnosis import diagnose
+from namedlayers.emit.diagnosis import diagnose, shape_of
 from namedlayers.emit.emission import lower
 from namedlayers.emit.names import Names
 from namedlayers.emit.printer import Printer, print_function
@@ -27,6 +27,7 @@ from namedlayers.plan.plan import Guard, Plan, Variant
 from namedlayers.program.graph import Graph
 from namedlayers.program.program import Program
 from namedlayers.program.size import SizeExpr, size_expr
+from namedlayers.program.sizes_at_call import solve_sizes
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,12 @@ class Compiled:
         """A module for each variant: for `torch.export`, for passes over graphs, and to look at."""
         return tuple(_module(graph, self.program, self.prologue) for graph in self.graphs)
 
-    def select(self, sizes: Mapping[str, int]) -> int:
+    def select(self, *args: Any) -> int:
+        """The number of the variant that a call with these arguments runs. Raises FormulaError as the call does."""
+        shapes = {given.name: shape_of(arg) for given, arg in zip(self.program.inputs, args, strict=True)}
+        return self.select_for(solve_sizes(self.program, shapes))
+
+    def select_for(self, sizes: Mapping[str, int]) -> int:
         """The number of the variant that runs for these sizes."""
         return next(k for k, variant in enumerate(self.variants) if all(holds(g, sizes) for g in variant.guards))
 
@@ -140,6 +146,5 @@ def _execute(name: str, code: str, namespace: dict[str, Any]) -> types.FunctionT
     """The function; its source is known to `linecache`, so that tracebacks and `inspect` show it."""
     file = f"<namedlayers {name} {hashlib.sha256(code.encode()).hexdigest()[:12]}>"
     linecache.cache[file] = (len(code), None, code.splitlines(keepends=True), file)
-    namespace["__name__"] = "namedlayers.generated"
     exec(compile(code, file, "exec"), namespace)
     return namespace[name]

@@ -14,9 +14,10 @@ from namedlayers.program.sizes_at_call import solve_sizes
 
 def diagnose(program: Program, args: tuple, error: Exception | None) -> None:
     """Raises what is wrong with a call, if it is the call."""
-    shapes = {given.name: _shape(arg) for given, arg in zip(program.inputs, args, strict=True)}
+    shapes = {given.name: shape_of(arg) for given, arg in zip(program.inputs, args, strict=True)}
     solve_sizes(program, shapes)
 
 
-def _shape(arg: Any) -> tuple[int, ...]:
+def shape_of(arg: Any) -> tuple[int, ...]:
+    """Of a tensor; a number has no axes."""
     return tuple(int(n) for n in getattr(arg, "shape", ()))

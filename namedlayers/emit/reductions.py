@@ -256,4 +256,12 @@ def emit_fft(lo: Lowering, node: Node) -> Value:
     axis, into = int(node.attr("axis")), int(node.attr("into"))  # type: ignore[call-overload]
     x = lo.filled(lo.working(lo.tensor(x)), (axis,))
     axes = tuple(into if a == axis else a for a in x.axes)
-    return lo.call(torch.fft.ifft if node.attr("inverse") else torch.fft.fft, (x,), axes, dim=x.dim(axis))
+    target, dim = torch.fft.ifft if node.attr("inverse") else torch.fft.fft, x.dim(axis)
+    sizes = [lo.space(a) for a in x.axes]
+    if all([lo.assume(size) for size in sizes]):
+        return lo.call(target, (x,), axes, dim=dim)
+    # torch transforms nothing that is empty: a zero is added where that is so, and is not in the result.
+    missing = [lo.inline(torch.sym_max, lo.size(1 - size), 0) for size in sizes]
+    x = lo.call(torch.nn.functional.pad, (x, tuple(n for m in reversed(missing) for n in (0, m))), x.axes, kind=x.kind)
+    found = lo.call(target, (x,), axes, dim=dim, inline=True)
+    return lo.call(operator.getitem, (found, tuple(slice(None, lo.size(size)) for size in sizes)), axes)
