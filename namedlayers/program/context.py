@@ -105,10 +105,23 @@ class Context:
         draft = v.primitive("expand", {"axes": tuple(wanted.items())}, (operand.draft,), real)
         return replace(value, draft=draft, virtual=value.virtual - frozenset(wanted))
 
-    def input_of(self, value: Value) -> str | None:
-        """The input that a value is, if it is one as it came in."""
-        name = value.draft.parts[0] if value.draft.form == "leaf" else None
-        return name if name is not None and name not in self.statements else None
+    def inputs_of(self, value: Value) -> tuple[str, ...]:
+        """The inputs that a value is computed from, in order."""
+        found: dict[str, None] = {}
+        seen: set[str] = set()
+        waiting = [value.draft]
+        while waiting:
+            one = waiting.pop()
+            if one.form != "leaf":
+                waiting += one.parts[2] if one.form == "primitive" else [p for p in one.parts if isinstance(p, Draft)]
+                continue
+            name = one.parts[0]
+            if name not in self.statements:
+                found[name] = None
+            elif name not in seen:
+                seen.add(name)
+                waiting.append(self.statements[name].draft)
+        return tuple(sorted(found))
 
     # --- where values meet --------------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ axis inference and the solver finish before any term is built; the same argument
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from namedlayers.errors import ArgumentError, AxisError, FormulaSyntaxError, Label, near_miss
@@ -49,11 +50,14 @@ def elaborate(namespace: Namespace, definition: tree.Definition, spec: Spec) -> 
     except NeedsStatic as needs:
         raise NeedsStatic(needs.options, elaboration.axes_behind(needs.axes)) from None
     except WantsInteger as wanted:
-        given = dict(spec.given)[wanted.name]
-        use = f"`{wanted.name}` is used as an index, so it holds integers"
+        given = dict(spec.given)
+        name = _not_integer(given, wanted)
+        if name is None:
+            raise wanted.error from None
         raise ArgumentError(
-            "NL0509", f"{use}, but it is {_WORDS[given.kind]}", Label(_input(definition, wanted.name).span)
-        ) from None
+            "NL0509", f"`{name}` is used as an index, so it holds integers, but it is {_WORDS[given[name].kind]}",
+            Label(_input(definition, name).span),
+        ) from None  # fmt: skip
     except RecursionError:
         raise FormulaSyntaxError("NL0603", "the formula is nested too deeply", Label(definition.span)) from None
 
@@ -80,9 +84,10 @@ def default_spec(namespace: Namespace, definition: tree.Definition, options: tup
         try:
             _Elaboration(namespace, definition, spec).program()
         except WantsInteger as wanted:
-            if given[wanted.name].kind is Kind.INT:
-                raise
-            given[wanted.name] = replace(given[wanted.name], kind=Kind.INT)
+            name = _not_integer(given, wanted)
+            if name is None:
+                raise wanted.error from None
+            given[name] = replace(given[name], kind=Kind.INT)
         except NeedsStatic as needs:
             if not needs.options:
                 return spec  # sizes that only a call knows
@@ -121,6 +126,11 @@ def check_definition(namespace: Namespace, definition: tree.Definition) -> None:
 
 
 _WORDS = {Kind.BOOL: "boolean", Kind.INT: "integer", Kind.REAL: "real", Kind.COMPLEX: "complex"}
+
+
+def _not_integer(given: Mapping[str, Given], wanted: WantsInteger) -> str | None:
+    """The first input by which the index is no integer."""
+    return next((name for name in wanted.inputs if name in given and given[name].kind is not Kind.INT), None)
 
 
 def _input(definition: tree.Definition, name: str) -> tree.Parameter:

@@ -291,12 +291,12 @@ class _Steps:
         env = replace(one.env, sizes={**one.env.sizes, axis: self.base.axes[axis]}, clashing=one.env.clashing - {axis})
         found = ctx.value(ctx.evaluate(one.value, env), one.value.span)
         if found.kind is not Kind.INT:
-            source = ctx.input_of(found)
-            if source is not None:
-                raise WantsInteger(source)
-            raise ArgumentError(
-                "NL0222", f"an index is an integer, not {_KIND_WORDS[found.kind]}", Label(one.value.span),
-                hint="`where(mask, a, b)` chooses by a condition" if found.kind is Kind.BOOL else "round it first",
+            raise WantsInteger(
+                ctx.inputs_of(found),
+                ArgumentError(
+                    "NL0222", f"an index is an integer, not {_KIND_WORDS[found.kind]}", Label(one.value.span),
+                    hint="`where(mask, a, b)` chooses by a condition" if found.kind is Kind.BOOL else "",
+                ),
             )  # fmt: skip
         return found
 
@@ -308,6 +308,8 @@ class _Steps:
         if one.env.axes.get(expr.left.name) != axis or expr.left.name in one.env.values:
             return False
         times = ctx.evaluate(expr.right, one.env)
+        if isinstance(times, Value) and times.kind is Kind.INT and ctx.depends(times.draft)[0]:
+            times = Static(ctx.known(times, expr.right.span, "how often each element is repeated"), expr.right.span)
         if not isinstance(times, Static) or not isinstance(times.value, (int, SizeExpr)):
             return False
         k = ctx.size(expr.right, one.env)
@@ -382,9 +384,11 @@ class _Steps:
         value = ctx.materialise(self.value, [source])
         whole = value.axes[source]
         sizes: list[SizeExpr | None] = []
-        names = [ctx.introduce(target, env) for target in one.targets]
+        # A part that keeps the name of what is split is a new axis: it has not the old one's size.
+        own = {node.name for node in one.sources}
+        names = [ctx.axis(target, env)[0] if target.name in own else ctx.introduce(target, env) for target in one.targets]
         for name, target in zip(names, one.targets, strict=True):
-            known = env.sizes.get(name) if name not in env.clashing else None
+            known = env.sizes.get(name) if name not in env.clashing and target.name not in own else None
             sizes.append(ctx.size(target.size, env) if target.size is not None else known)
         known_product = const(1)
         for size in sizes:
@@ -461,11 +465,12 @@ class _Steps:
 
 
 class WantsInteger(Exception):
-    """An input of which only its use tells that it holds integers."""
+    """An index that is no integer: `inputs` are those that it is computed from, which may be why; `error` says so."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self.name = name
+    def __init__(self, inputs: tuple[str, ...], error: ArgumentError) -> None:
+        super().__init__(inputs, error)
+        self.inputs = inputs
+        self.error = error
 
 
 _KIND_WORDS = {Kind.BOOL: "a truth value", Kind.REAL: "a real number", Kind.COMPLEX: "a complex number"}
