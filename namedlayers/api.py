@@ -6,13 +6,17 @@ nothing of a text is run; what is wrong with it is a FormulaError that points at
 
 from __future__ import annotations
 
+import itertools
 import threading
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, get_args
 
 from namedlayers.call.function import Function
 from namedlayers.call.specialise import Numerics
+from namedlayers.call.tracing import not_traced
 from namedlayers.errors import ArgumentError, FormulaError, FormulaSyntaxError, UnknownNameError, near_miss
 from namedlayers.files import cannot_open, read_source
 from namedlayers.program.namespace import Namespace as Definitions
@@ -77,23 +81,20 @@ class Namespace:
 
     def __init__(self, definitions: Definitions) -> None:
         self._definitions = definitions
-        self._functions: dict[str, Function] = {}
         self._lock = threading.RLock()
+        self._compiled = SimpleNamespace()
+        self._key = f"{definitions.name}-{next(_numbers)}"
+        _all[self._key] = self
 
     def __getitem__(self, name: str) -> Function:
-        found = self._functions.get(name)
-        if found is None:
-            with self._lock:
-                found = self._functions.get(name)
-                if found is None:
-                    found = self._functions[name] = _function(self._definitions, name, "default", {})
-        return found
+        if name not in self._definitions.definitions:
+            raise _no_such_name(self._definitions, name)
+        return getattr(self._compiled, _compiled(self._key, name))
 
     def __getattr__(self, name: str) -> Function:
-        if name.startswith("__") or name not in self._definitions.definitions:
-            error = _no_such_name(self._definitions, name)
-            raise NoSuchDefinition(error.code, error.message, hint=error.hint)
-        return self[name]
+        if name.startswith("_"):  # what copying and pickling ask before there is anything
+            raise AttributeError(name)
+        return getattr(self._compiled, _compiled(self._key, name))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._definitions.definitions)
@@ -112,6 +113,23 @@ class Namespace:
 
     def __reduce__(self) -> tuple:
         return Namespace, (self._definitions,)
+
+
+_numbers = itertools.count(1)
+_all: weakref.WeakValueDictionary[str, Namespace] = weakref.WeakValueDictionary()
+
+
+@not_traced
+def _compiled(key: str, name: str) -> str:
+    """Compiles a definition of a namespace, so that it is an attribute of `_compiled`, and returns its name."""
+    space = _all[key]
+    with space._lock:
+        if not hasattr(space._compiled, name):
+            if name not in space._definitions.definitions:
+                error = _no_such_name(space._definitions, name)
+                raise NoSuchDefinition(error.code, error.message, hint=error.hint)
+            setattr(space._compiled, name, _function(space._definitions, name, "default", {}))
+    return name
 
 
 class NoSuchDefinition(FormulaError, AttributeError):

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import torch
 
-from namedlayers.call.named import NamedTensor
+from namedlayers.call.named import NamedTensor, as_tensor
 
 Plain = tuple[Any, ...]
 """A form as a plain tuple, its tag first: torch.compile passes on only those as constants."""
@@ -109,26 +109,11 @@ def read(plain: Plain) -> Form:
 
 def as_torch(value: Any) -> Any:
     """A numpy array as a tensor that shares its memory where it can; anything else as it is."""
-    if isinstance(value, np.ndarray):
-        return _from_numpy(value)
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, list) or (isinstance(value, tuple) and not _is_constant(value)):
         return [as_torch(item) for item in value]
-    return value
-
-
-def _from_numpy(array: np.ndarray) -> Any:
-    if torch.compiler.is_dynamo_compiling():
-        return torch.as_tensor(array)
-    if array.dtype.kind not in "biufc":
-        return array
-    # torch shares neither read-only memory, nor negative strides, nor foreign byte order.
-    plain = array.flags.writeable and array.dtype.isnative and all(stride >= 0 for stride in array.strides)
-    try:
-        return torch.from_numpy(array if plain else array.astype(array.dtype.newbyteorder("="), order="C"))
-    except TypeError:  # a kind of number that torch lacks, as float128
-        return array
+    return as_tensor(value)
 
 
 def _is_constant(value: Any) -> bool:

@@ -23,6 +23,7 @@ from namedlayers.call.fits import check_option
 from namedlayers.call.forms import as_torch, form, read
 from namedlayers.call.specialise import Numerics, Specialisation, Specialisations
 from namedlayers.call.steps import Run, Steps
+from namedlayers.call.tracing import is_traced
 from namedlayers.call.words import listed
 from namedlayers.errors import ArgumentError, Label, SizeError, near_miss
 from namedlayers.program.elaborate import check_definition, default_spec
@@ -77,7 +78,7 @@ class Function:
     # --- calling ------------------------------------------------------------------------------------------------------
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if _is_traced():
+        if is_traced():
             given, keywords = _as_torch(args, kwargs)
             return self._steps.run_traced(given, keywords)(given, keywords)
         if not kwargs:
@@ -232,9 +233,6 @@ class Function:
 
     def __reduce__(self) -> tuple:
         return _restore, (self._namespace, self.name, self._numerics, self._options)
-
-
-_is_traced = torch.compiler.is_dynamo_compiling
 
 
 def _restore(namespace: Namespace, name: str, numerics: Numerics, options: Mapping[str, Static]) -> Function:

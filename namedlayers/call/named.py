@@ -7,13 +7,18 @@ torch that hides or adds an axis (`vmap`) that may not hold; using such a tensor
 
 from __future__ import annotations
 
+import functools
+import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any, NoReturn
 
+import numpy as np
 import torch
 from torch.utils import _pytree as pytree
 
+from namedlayers.call.tracing import is_traced, not_traced
 from namedlayers.errors import ArgumentError, Label, Source, Span, near_miss
 
 
@@ -48,16 +53,9 @@ class NamedTensor:
         torch.Size([3, 2])
         """
         check_names(self)
-        wanted, source = _parse(axes)
-        for place, name in enumerate(wanted):
-            if name not in self.axes:
-                hint = near_miss(name, self.axes) or f"the axes are {_listed(self.axes)}"
-                raise ArgumentError("NL0517", f"the tensor has no axis `{name}`", _at(source, place), hint=hint)
-        missing = [name for name in self.axes if name not in wanted]
-        if missing:
-            whole = Label(Span(source, 0, len(source.text)), f"without {_listed(missing)}")
-            hint = "`align` orders all axes; select or reduce the others first"
-            raise ArgumentError("NL0517", f"the tensor also has {_listed(missing)}", whole, hint=hint)
+        wanted = axis_names(_text(axes))
+        if sorted(wanted) != sorted(self.axes):
+            _cannot_align(self.axes, _text(axes))
         return self.tensor.permute([self.axes.index(name) for name in wanted])
 
     def __repr__(self) -> str:
@@ -68,21 +66,38 @@ class NamedTensor:
         return f"NamedTensor[{sizes}]({kind})"
 
 
-def named(tensor: torch.Tensor, axes: str | Iterable[str]) -> NamedTensor:
+def named(tensor: torch.Tensor | np.ndarray, axes: str | Iterable[str]) -> NamedTensor:
     """`tensor` with names for its axes, in order: separated by spaces or commas, or as several strings.
 
     >>> named(torch.zeros(2, 8, 5, 64), "batch heads seq key")
     NamedTensor[batch=2, heads=8, seq=5, key=64](float32)
     """
+    tensor = as_tensor(tensor)
     if not isinstance(tensor, torch.Tensor):
-        raise ArgumentError("NL0505", f"`named` takes a torch tensor, not {_a(type(tensor).__name__)}")
-    names, source = _parse(axes)
+        raise ArgumentError("NL0505", f"`named` takes a tensor, but {type(tensor).__name__} is given")
+    names = axis_names(_text(axes))
     if len(names) != tensor.ndim:
-        whole = Label(Span(source, 0, len(source.text)), f"{len(names)} name{'s' * (len(names) != 1)}")
-        shape = " × ".join(map(str, tensor.shape)) or "a scalar"
-        count = f"{tensor.ndim} {'axis' if tensor.ndim == 1 else 'axes'}"
-        raise ArgumentError("NL0516", f"the tensor has {count} ({shape}), the names are {len(names)}", whole)
+        whole = _whole(_text(axes), f"{len(names)} name{'s' * (len(names) != 1)}")
+        shape = " × ".join([str(size) for size in tensor.shape])
+        has = "no axes" if tensor.ndim == 0 else f"{tensor.ndim} {'axis' if tensor.ndim == 1 else 'axes'} ({shape})"
+        raise ArgumentError("NL0516", f"the tensor has {has}, but {len(names)} are named", whole)
     return NamedTensor(tensor, names)
+
+
+def as_tensor(value: Any) -> Any:
+    """A numpy array as a tensor, sharing its memory where torch can; anything else, and what torch lacks, as it is."""
+    if not isinstance(value, np.ndarray):
+        return value
+    if is_traced():
+        return torch.as_tensor(value)
+    if value.dtype.kind not in "biufc":
+        return value
+    # torch shares neither read-only memory, nor negative strides, nor foreign byte order.
+    plain = value.flags.writeable and value.dtype.isnative and all(stride >= 0 for stride in value.strides)
+    try:
+        return torch.from_numpy(value if plain else value.astype(value.dtype.newbyteorder("="), order="C"))
+    except TypeError:  # a kind of number that torch lacks, as float128
+        return value
 
 
 def check_names(tensor: NamedTensor, what: str = "the tensor") -> None:
@@ -95,19 +110,27 @@ def check_names(tensor: NamedTensor, what: str = "the tensor") -> None:
         )
 
 
-def _parse(axes: str | Iterable[str]) -> tuple[tuple[str, ...], Source]:
-    """The names, in the spelling that formulas use, and the text at which errors point."""
-    text = axes if isinstance(axes, str) else " ".join(map(str, axes))
-    source = Source(text, "<axes>")
+@not_traced
+def axis_names(text: str) -> tuple[str, ...]:
+    """The names in a string of axes, in the spelling that formulas use.
+
+    >>> axis_names("batch, seq seq\N{PRIME}")
+    ('batch', 'seq', "seq'")
+    """
+    return _axis_names(text)
+
+
+@functools.lru_cache(maxsize=4096)
+def _axis_names(text: str) -> tuple[str, ...]:
     names = tuple(spell(word) for word in text.replace(",", " ").split())
     for place, name in enumerate(names):
         if not name.rstrip("'").isidentifier():
-            raise ArgumentError("NL0515", f"`{name}` is not a name of an axis", _at(source, place))
+            raise ArgumentError("NL0515", f"`{name}` is not a name of an axis", _at(text, place))
         if name in names[:place]:
-            label, first = _at(source, place, "again"), _at(source, names.index(name), "first here")
+            label, first = _at(text, place, "again"), _at(text, names.index(name), "first here")
             hint = f"`{name}'` is another axis"
             raise ArgumentError("NL0515", f"the axis `{name}` is named twice", label, first, hint=hint)
-    return names, source
+    return names
 
 
 def spell(name: str) -> str:
@@ -120,25 +143,33 @@ def spell(name: str) -> str:
     return unicodedata.normalize("NFKC", name).replace("′", "'")
 
 
-def _at(source: Source, place: int, text: str = "") -> Label:
-    """The word number `place` of an axis string."""
-    start = 0
-    for _ in range(place + 1):
-        while source.text[start] in ", \t\n":
-            start += 1
-        end = start
-        while end < len(source.text) and source.text[end] not in ", \t\n":
-            end += 1
-        begin, start = start, end
-    return Label(Span(source, begin, end), text)
+def _cannot_align(axes: tuple[str, ...], text: str) -> NoReturn:
+    wanted = axis_names(text)
+    for place, name in enumerate(wanted):
+        if name not in axes:
+            hint = near_miss(name, axes) or f"the axes are {_listed(axes)}"
+            raise ArgumentError("NL0517", f"the tensor has no axis `{name}`", _at(text, place), hint=hint)
+    missing = _listed(name for name in axes if name not in wanted)
+    hint = "`align` orders all axes; select or reduce the others first"
+    raise ArgumentError("NL0517", f"the tensor also has {missing}", _whole(text, f"without {missing}"), hint=hint)
+
+
+def _text(axes: str | Iterable[str]) -> str:
+    return axes if isinstance(axes, str) else " ".join(axes)
+
+
+def _at(text: str, place: int, message: str = "") -> Label:
+    """Points at the word number `place` of a string of axes."""
+    word = list(re.finditer(r"[^\s,]+", text))[place]
+    return Label(Span(Source(text, "<axes>"), word.start(), word.end()), message)
+
+
+def _whole(text: str, message: str) -> Label:
+    return Label(Span(Source(text, "<axes>"), 0, len(text)), message)
 
 
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(f"`{name}`" for name in names) or "none"
-
-
-def _a(noun: str) -> str:
-    return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
 
 
 def _flatten(value: NamedTensor) -> tuple[list[torch.Tensor], tuple[str, ...]]:

@@ -20,6 +20,7 @@ from namedlayers.call.bind import Binding, bind
 from namedlayers.call.forms import CallForm, call_form
 from namedlayers.call.specialise import Specialisation, Specialisations, bounded
 from namedlayers.call.supply import Fetch, finisher, size_of, straight, suppliers, value_of
+from namedlayers.call.tracing import not_traced
 from namedlayers.errors import Label, SizeError
 from namedlayers.program.signature import Signature
 from namedlayers.program.spec import NeedsStatic, Spec, Static
@@ -163,13 +164,9 @@ _numbers = itertools.count(1)
 _all: weakref.WeakValueDictionary[str, Steps] = weakref.WeakValueDictionary()
 
 
+@not_traced
 def _attribute(key: str, form: CallForm, statics: Statics) -> str:
     """The attribute under which a function has a step; made now if it is not there."""
     steps = _all[key]
     name, _ = steps._known.get((form, statics)) or steps._make(form, statics)
     return name
-
-
-# torch.compile runs this instead of tracing it, as `torch.compiler.assume_constant_result` would have it; that function
-# sets no more than this attribute, but imports the whole compiler.
-_attribute._dynamo_marked_constant = True  # type: ignore[attr-defined]

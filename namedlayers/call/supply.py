@@ -4,8 +4,8 @@ In: a binding and the names of a program's inputs. Out: one small function for e
 chosen once, so that a call only runs them. What always holds: they ask nothing that the forms have answered; what they
 raise is an ArgumentError.
 
-Reals of mixed precision are brought to one, as `torch.result_type` says, except under autocast, which does so itself.
-Numbers take the precision that they meet.
+Reals of mixed precision are brought to one, as `torch.result_type` says. Autocast does so itself and is left to it, but
+for float64, which it never touches. Numbers take the precision that they meet.
 """
 
 from __future__ import annotations
@@ -167,6 +167,6 @@ def _of_precision(kind: Kind, real: torch.dtype) -> torch.dtype:
 
 def _cast(tensor: torch.Tensor, dtype: torch.dtype | None) -> torch.Tensor:
     device = tensor.device.type
-    if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+    if dtype is not torch.float64 and torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
         return tensor
     return tensor.to(dtype)
