@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A text and the name under which errors show it (a path, or `<formula>`)."""
+    """A text and the name under which errors show it (a path, or `<formula>`); `shipped`: it comes with the package."""
 
     text: str
     name: str = "<formula>"
+    shipped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,40 +113,68 @@ class ArgumentError(FormulaError, TypeError, ValueError):
 def render(error: FormulaError) -> str:
     """The report that a person reads, without a trailing newline."""
     lines = [f"{error.code}: {error.message}"]
-    for number, label in enumerate(error.labels):
-        lines += _excerpt(label, main=number == 0)
+    shown: Label | None = None
+    for label in error.labels:
+        if shown is None or not _beside(label, shown):
+            lines += _excerpt(label)
+            shown = label
+        lines.append(_mark(label, _window(shown), main=label is error.labels[0]))
     if error.hint:
         lines.append(f"  hint: {error.hint}")
     return "\n".join(lines)
 
 
 def near_miss(name: str, candidates: Iterable[str]) -> str:
-    """`did you mean …?` when a candidate is close to `name`, else the empty string."""
-    close = difflib.get_close_matches(name, sorted(set(candidates) - {name}), n=1, cutoff=0.6)
+    """`did you mean …?` when a candidate is close to `name` or one begins with the other, else the empty string.
+
+    >>> near_miss("sequence", ["seq", "key"]), near_miss("channels", ["channel"]), near_miss("time", ["seq"])
+    ('did you mean `seq`?', 'did you mean `channel`?', '')
+    """
+    others = sorted(set(candidates) - {name})
+    close = difflib.get_close_matches(name, others, n=1, cutoff=0.6)
+    if not close:
+        close = [one for one in others if min(len(one), len(name)) >= 3 and (one.startswith(name) or name.startswith(one))]
     return f"did you mean `{close[0]}`?" if close else ""
 
 
 _LONGEST = 160
 
 
-def _excerpt(label: Label, main: bool) -> list[str]:
-    span = label.span
-    text = span.source.text
-    start = text.rfind("\n", 0, span.start) + 1
-    stop = text.find("\n", span.start)
+def _window(label: Label) -> tuple[int, int]:
+    """The piece of a label's first line that is shown: all of it, or what is around the label in a very long one."""
+    text, at = label.span.source.text, label.span.start
+    start, stop = text.rfind("\n", 0, at) + 1, text.find("\n", at)
     stop = len(text) if stop < 0 else stop
-    # A very long line is shown around its span only.
-    first = max(start, span.start - _LONGEST // 2) if stop - start > _LONGEST else start
-    line = _printable(text[first:stop][:_LONGEST].rstrip())
-    gutter = " " * len(str(span.line))
-    before = _width(text[first : span.start])
-    under = max(1, _width(text[span.start : max(span.start, min(span.end, stop, first + _LONGEST))]))
+    first = max(start, at - _LONGEST // 2) if stop - start > _LONGEST else start
+    return first, min(stop, first + _LONGEST)
+
+
+def _beside(label: Label, shown: Label) -> bool:
+    """Whether a label lies in the piece that is shown for another."""
+    first, last = _window(shown)
+    return label.span.source is shown.span.source and first <= label.span.start <= last and label.span.end <= last
+
+
+def _excerpt(label: Label) -> list[str]:
+    """Where a label is, and the line itself."""
+    span = label.span
+    first, last = _window(label)
+    line = _printable(span.source.text[first:last].rstrip())
+    return [f"{_gutter(span)}--> {span.source.name}:{span.line}:{span.column}", f"{span.line} | {line}"]
+
+
+def _mark(label: Label, window: tuple[int, int], main: bool) -> str:
+    """The line under an excerpt that marks a label's span."""
+    span = label.span
+    first, last = window
+    before = _width(span.source.text[first : span.start])
+    under = max(1, _width(span.source.text[span.start : max(span.start, min(span.end, last))]))
     mark = ("^" if main else "-") * under + (f" {label.text}" if label.text else "")
-    return [
-        f"{gutter}--> {span.source.name}:{span.line}:{span.column}",
-        f"{span.line} | {line}",
-        f"{gutter} | {' ' * before}{mark}",
-    ]
+    return f"{_gutter(span)} | {' ' * before}{mark}"
+
+
+def _gutter(span: Span) -> str:
+    return " " * len(str(span.line))
 
 
 def _printable(text: str) -> str:

@@ -19,14 +19,14 @@ from namedlayers.syntax.limits import check_depth, check_length
 from namedlayers.syntax.tree import Module
 
 
-def parse(text: str, name: str = "<formula>") -> Module:
-    """The tree of a text; `name` is what errors call it.
+def parse(text: str, name: str = "<formula>", *, shipped: bool = False) -> Module:
+    """The tree of a text; `name` is what errors call it, `shipped` says that it comes with the package.
 
     >>> module = parse("def double(X) = 2 * X")
     >>> module.items[0].name, module.items[0].body[0].values
     ('double', (Binary(op='*', left=Number(value=2), right=Name(name='X')),))
     """
-    source = Source(text, name)
+    source = Source(text, name, shipped)
     check_length(source)
     scanned = scan(source)
     module = build(_parsed(scanned), source, tuple(scanned.comments))
