@@ -262,6 +262,18 @@ def _constant(ctx: Context, callee: Callee, call: tree.Call, env: Environment) -
     return v.constant(0.0 if callee.name == "zeros" else 1.0, call.span, _sized_axes(ctx, call, env))
 
 
+def _expand(ctx: Context, callee: Callee, call: tree.Call, env: Environment) -> Evaluated:
+    """`expand[i = 3, j](A)`: the same value at every coordinate of axes that it lacks."""
+    (value,), _ = take(ctx, callee, call, env, 1)
+    if call.entries is None:
+        raise AxisError("NL0315", "`expand` needs its axes", Label(call.span), hint="`expand[i = 3](A)`")
+    axes = _sized_axes(ctx, call, env)
+    for node in flat(call):
+        for axis in ctx.axis(node, env):
+            _free(ctx, axis, value, node)
+    return replace(value, axes=value.axes | axes, virtual=value.virtual | frozenset(axes), span=call.span)
+
+
 def _sized_axes(ctx: Context, call: tree.Call, env: Environment) -> dict[str, SizeExpr]:
     axes: dict[str, SizeExpr] = {}
     for node in flat(call):
@@ -399,6 +411,7 @@ BUILTINS: dict[str, Builtin] = {
     **dict.fromkeys(("fft", "ifft"), _fft),
     **dict.fromkeys(("window_before", "window_after"), _window_padding),
     "where": _where,
+    "expand": _expand,
     "pad": _pad,
     "fold": _fold,
     "index": _index,
