@@ -36,7 +36,7 @@ def together(guards: Iterable[Guard]) -> tuple[Guard, ...]:
     >>> for guard in together([windows, strided, _at_least(n, 1), _at_least(k, 1)]):
     ...     print(guard.left, guard.relation, guard.right)
     |k| * |n| >= 1
-    -|k| + |n| >= 0
+    |n| - |k| >= 0
     """
     least = sorted({_unfloored(guard.left - guard.right) for guard in guards}, key=str)
     plain: SizeExpr = const(1)

@@ -108,9 +108,15 @@ def _logsumexp(x: np.ndarray, axes: tuple[int, ...]) -> Any:
     return (np.log(np.exp(x - top).sum(axis=axes, keepdims=True)) + top).squeeze(axes)
 
 
+def _extremum(f: Callable[..., Any], x: np.ndarray, axes: tuple[int, ...], of_nothing: float) -> Any:
+    empty = math.prod(x.shape[k] for k in axes) == 0
+    return f(x, axis=axes, initial=of_nothing) if empty else f(x, axis=axes)
+
+
 _REDUCE: dict[str, Callable[[np.ndarray, tuple[int, ...]], Any]] = {
     "sum": lambda x, axes: x.sum(axis=axes), "prod": lambda x, axes: x.prod(axis=axes),
-    "max": lambda x, axes: x.max(axis=axes, initial=-np.inf), "min": lambda x, axes: x.min(axis=axes, initial=np.inf),
+    "max": lambda x, axes: _extremum(np.max, x, axes, -np.inf),
+    "min": lambda x, axes: _extremum(np.min, x, axes, np.inf),
     "logsumexp": _logsumexp, "any": lambda x, axes: x.any(axis=axes), "all": lambda x, axes: x.all(axis=axes),
 }  # fmt: skip
 

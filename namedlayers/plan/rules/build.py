@@ -36,7 +36,7 @@ def renaming(inner: Arg, outer: Arg, consumed: tuple[int, ...]) -> dict[int, int
 
 def reduced(scope: Scope, arg: Arg, op: str) -> tuple[Arg, tuple[int, ...]] | None:
     """`(operand, consumed)` if `arg` is a reduction by `op`."""
-    if arg.node.op != "reduce" or arg.node.attr("op") != op:
+    if arg.node.op not in ("reduce", "extreme") or arg.node.attr("op") != op:
         return None
     return scope.operands(arg)[0], scope.consumed(arg)
 

@@ -58,7 +58,7 @@ def _rule(
         whole = scope.whole()
         for spelling in spellings:
             bound = match(scope, spelling, whole)
-            if bound is not None and len(set(bound["x"].axes)) == node.rank:
+            if bound is not None and bound["x"].node.kind == node.kind and len(set(bound["x"].axes)) == node.rank:
                 return Match(bound["x"])
         return None
 
@@ -70,7 +70,7 @@ def _rule(
 
 def _sigmoid_of_minus(scope: Scope, node: Node) -> Outcome:
     bound = match(scope, SIGMOID_OF_MINUS[0], scope.whole()) if node.kind == Kind.REAL else None
-    return Match(bound["x"]) if bound else None
+    return Match(bound["x"]) if bound and bound["x"].node.kind == Kind.REAL else None
 
 
 def _build_sigmoid_of_minus(scope: Scope, node: Node, x: Arg) -> Arg:

@@ -6,6 +6,8 @@ was subtracted for safety is dropped, since the kernels subtract it themselves. 
 
 from __future__ import annotations
 
+from math import inf
+
 from namedlayers.plan.rule import Match, Outcome, Rule
 from namedlayers.plan.rules.build import reduced, renaming
 from namedlayers.plan.view import Scope
@@ -49,7 +51,7 @@ def _log_softmax(scope: Scope, node: Node) -> Outcome:
         return None
     for (sign, x), (other, normaliser) in (total.terms, total.terms[::-1]):
         found = reduced(scope, normaliser, "logsumexp")
-        if sign > 0 > other and found is not None:
+        if sign > 0 > other and found is not None and x.node.kind == Kind.REAL:
             names = renaming(found[0], x, found[1])
             if names is not None:
                 return Match((x, tuple(names.values())), (normaliser.node,))
@@ -83,9 +85,10 @@ def _normalised_exp(scope: Scope, node: Node) -> Outcome:
     if found is None or top.node.op != "exp":
         return None
     names = renaming(found[0], top, found[1])
-    if names is None:
+    (x,) = scope.operands(top)
+    if names is None or x.node.kind != Kind.REAL:
         return None
-    return Match((scope.operands(top)[0], tuple(names.values())), (top.node, product.bottom[0].node))
+    return Match((x, tuple(names.values())), (top.node, product.bottom[0].node))
 
 
 def _build(op: str):  # type: ignore[no-untyped-def]
@@ -122,6 +125,24 @@ def _build_shifted(scope: Scope, node: Node, found: Found) -> Arg:
     return scope.build(node.op, (found[0],), range(node.rank), kind=node.kind, attrs={"axes": found[1]})
 
 
+def _below_maximum(scope: Scope, node: Node) -> Outcome:
+    """exp(x - max(x)), not part of a softmax"""
+    (body,) = node.args
+    if body.node.op != "sub" or node.kind != Kind.REAL:
+        return None
+    x, shift = scope.operands(body)
+    found = reduced(scope, scope.operands(shift)[0] if shift.node.op == "detach" else shift, "max")
+    return Match((body, x), (body.node,)) if found and renaming(found[0], x, found[1]) else None
+
+
+def _build_below_maximum(scope: Scope, node: Node, found: tuple[Arg, Arg]) -> Arg:
+    """-inf less a maximum of -inf counts as -inf, in values and in gradients."""
+    body, x = found
+    bottom = scope.number(-inf)
+    chosen = scope.apply("where", scope.apply("eq", x, bottom), bottom, body, kind=body.node.kind)
+    return scope.build("exp", (chosen,), range(node.rank), kind=node.kind)
+
+
 RULES = (
     Rule("logsumexp", "algebraic", ("log",), _logsumexp, _build_logsumexp),
     Rule("logsumexp", "algebraic", ("add",), _unshifted_logsumexp, _build_logsumexp),
@@ -131,3 +152,4 @@ RULES = (
     Rule("softmax", "algebraic", ("div", "mul"), _normalised_exp, _build("softmax")),
     Rule("softmax without its shift", "algebraic", ("softmax", "log_softmax"), _shifted, _build_shifted),
 )
+LEFT_OVER = (Rule("exponential below its maximum", "exact", ("exp",), _below_maximum, _build_below_maximum),)
