@@ -125,6 +125,9 @@ def check_definition(namespace: Namespace, definition: tree.Definition) -> None:
             )
 
 
+TRAINING = "training"
+"""The option that every definition has without declaring it."""
+
 _WORDS = {Kind.BOOL: "boolean", Kind.INT: "integer", Kind.REAL: "real", Kind.COMPLEX: "complex"}
 
 
@@ -194,7 +197,7 @@ class _Elaboration:
             self._fix(name, size)
         options = {name: self._static_option(name, value) for name, value in self.spec.options}
         options |= {name: value for name, value in args.items() if name in dict(self.spec.scalars)}
-        env.values["training"] = Static(False, definition.span)
+        env.values[TRAINING] = Static(False, definition.span)
         bind_options(ctx, definition, options, env, definition.span)
         check_clashes(ctx, bound, env, definition)
         found = ctx.run(definition.body, env)
@@ -266,6 +269,8 @@ class _Elaboration:
                 Input(parameter.name, tuple(axes.items()), role, given.kind, parameter.span, lifted)  # type: ignore[arg-type]
             )
         for name, kind in self.spec.scalars:
+            if name == TRAINING:
+                raise NeedsStatic(frozenset({TRAINING}))
             parameter = next(option for option in options_of(self.definition) if option.name == name)
             args[name] = Value(v.leaf(name, {}), {}, kind, parameter.span)
             ctx.scalars.add(name)
