@@ -6,6 +6,7 @@ NL04 sizes, NL05 arguments of a call, NL06 limits and files. A code is never reu
 
 from __future__ import annotations
 
+from namedlayers.call_codes import ARGUMENTS, ENTRANCES
 from namedlayers.code_table import Code
 from namedlayers.code_table import table as _table
 from namedlayers.syntax_codes import READING, SYNTAX
@@ -16,7 +17,6 @@ __all__ = ["CODES", "Code"]
 NAMES = _table()
 AXES = _table()
 SIZES = _table()
-ARGUMENTS = _table()
 SIZES_AT_CALL = _table(
     Code(
         "NL0481",
@@ -167,5 +167,6 @@ LIMITS = _table(
 )
 
 CODES: dict[str, Code] = {
-    **SYNTAX, **NAMES, **AXES, **SIZES, **SIZES_AT_CALL, **ARGUMENTS, **ARGUMENTS_AT_CALL, **READING, **LIMITS,
+    **SYNTAX, **NAMES, **AXES, **SIZES, **SIZES_AT_CALL, **ENTRANCES, **ARGUMENTS, **ARGUMENTS_AT_CALL, **READING,
+    **LIMITS,
 }  # fmt: skip

@@ -42,7 +42,7 @@ def check_input(one: SignatureInput, form: Form) -> TensorForm:
     hint = "make it a tensor: `torch.tensor(…)`" if isinstance(form, Constant) and isinstance(form.value, tuple) else ""
     if isinstance(form, Constant) and form.value is None and not one.required:
         hint = f"leave `{one.name}` out for its default"
-    _fail("NL0505", f"`{one.name}` is a tensor, but {described(form)} is given", one.span, hint)
+    _fail("NL0505", f"`{one.name}` takes a tensor, but {described(form)} is given", one.span, hint)
 
 
 def check_option(name: str, span: Span, form: Form) -> Scalar | Constant:
@@ -96,7 +96,7 @@ def _check_list(one: SignatureInput, form: Listed) -> None:
         what = f"element {number} of the list for `{one.name}`"
         if not isinstance(item, (Bare, Named)):
             hint = "make the list one tensor: `torch.tensor([…])`" if isinstance(item, Scalar) else ""
-            _fail("NL0505", f"{what} is a tensor, but {described(item)} is given", one.span, hint)
+            _fail("NL0505", f"{what} must be a tensor, but {described(item)} is given", one.span, hint)
         _check_tensor(one, item, what)
         items.append(item)
     first = items[0]

@@ -56,6 +56,7 @@ class Constant(NamedTuple):
 
     tag: Literal["constant"]
     value: str | None | tuple
+    types: Any  # because (1,) equals (True,)
 
 
 class Other(NamedTuple):
@@ -75,11 +76,28 @@ def call_form(args: Sequence[Any], kwargs: Mapping[str, Any]) -> CallForm:
     return tuple([form(value) for value in args]), tuple([(name, form(value)) for name, value in kwargs.items()])
 
 
+def quick_key(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple | None:
+    """What tells the forms of a call apart as fast as Python can; None where some argument is of no plain type."""
+    key: list[object] = []
+    for value in args:
+        part = _QUICK.get(type(value))
+        if part is None:
+            return None
+        key += part(value)
+    for name, value in kwargs.items():
+        part = _QUICK.get(type(value))
+        if part is None:
+            return None
+        key.append(name)
+        key += part(value)
+    return tuple(key)
+
+
 def form(value: Any) -> Plain:
     """The form of one argument.
 
-    >>> form(2.5), form("same")
-    (('number', 'float'), ('constant', 'same'))
+    >>> form(2.5), form((1, 2))
+    (('number', 'float'), ('constant', (1, 2), ('int', 'int')))
     """
     if isinstance(value, torch.Tensor):
         return ("tensor", value.dtype, value.ndim, value.layout)
@@ -90,10 +108,10 @@ def form(value: Any) -> Plain:
         if isinstance(value, types):
             return ("number", name)
     if value is None or isinstance(value, str):
-        return ("constant", value)
+        return ("constant", value, _types(value))
     if isinstance(value, (list, tuple)):
         if isinstance(value, tuple) and _is_constant(value):
-            return ("constant", value)
+            return ("constant", value, _types(value))
         return ("list", tuple([form(item) for item in value]))
     return ("other", _type_name(value))
 
@@ -123,9 +141,25 @@ def _is_constant(value: Any) -> bool:
     return value is None or isinstance(value, (bool, int, float, complex, str))
 
 
+def _types(value: Any) -> Any:
+    return tuple([_types(item) for item in value]) if isinstance(value, tuple) else type(value).__name__
+
+
 def _type_name(value: Any) -> str:
     return f"numpy array of {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
 
+
+# The pieces differ between types, so that no two calls with different forms have one key.
+_QUICK: dict[type, Callable[[Any], tuple[object, ...]]] = {
+    torch.Tensor: lambda value: (value.dtype, value.ndim, value.layout),
+    torch.nn.Parameter: lambda value: (value.dtype, value.ndim, value.layout),
+    NamedTensor: lambda value: (NamedTensor, value.axes, *_QUICK[torch.Tensor](value.tensor)),
+    bool: lambda value: (bool,),
+    int: lambda value: (int,),
+    float: lambda value: (float,),
+    str: lambda value: (str, value),
+    type(None): lambda value: (None,),
+}
 
 # The first that fits: to Python, a boolean is an int.
 _NUMBERS: tuple[tuple[str, tuple[type, ...]], ...] = (

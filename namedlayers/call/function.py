@@ -20,7 +20,7 @@ from torch import fx
 
 from namedlayers.call.bind import option_spans
 from namedlayers.call.fits import check_option
-from namedlayers.call.forms import as_torch, form, read
+from namedlayers.call.forms import as_torch, form, quick_key, read
 from namedlayers.call.specialise import Numerics, Specialisation, Specialisations
 from namedlayers.call.steps import Run, Steps
 from namedlayers.call.tracing import is_traced
@@ -28,9 +28,8 @@ from namedlayers.call.words import listed
 from namedlayers.errors import ArgumentError, Label, SizeError, near_miss
 from namedlayers.program.elaborate import check_definition, default_spec
 from namedlayers.program.namespace import Namespace
-from namedlayers.program.program import Input, Program
+from namedlayers.program.program import Program
 from namedlayers.program.signature import signature
-from namedlayers.program.sizes_at_call import solve_sizes
 from namedlayers.program.spec import NeedsStatic, Static
 from namedlayers.syntax import tree
 
@@ -95,8 +94,12 @@ class Function:
                 except (RuntimeError, IndexError) as error:
                     self._blame(self._steps.run(args, kwargs), args, kwargs, error)
                     raise
-        args, kwargs = _as_torch(args, kwargs)
-        run = self._steps.run(args, kwargs)
+        quick = quick_key(args, kwargs)
+        if quick is not None:
+            run = self._steps.run_quickly(quick, args, kwargs)
+        else:
+            args, kwargs = _as_torch(args, kwargs)
+            run = self._steps.run(args, kwargs)
         try:
             return run(args, kwargs)
         except (RuntimeError, IndexError) as error:
@@ -108,10 +111,7 @@ class Function:
         `.explain()`. Nothing is computed."""
         args, kwargs = _as_torch(args, kwargs)
         run = self._steps.run(args, kwargs)
-        program = run.made.program
-        given = run.arguments(args, kwargs)
-        sizes = solve_sizes(program, {one.name: _shape(one, given[one.name]) for one in program.inputs})
-        return replace(run.made, variant=run.made.compiled.select(sizes))
+        return replace(run.made, variant=run.made.compiled.select(*run.arguments(args, kwargs).values()))
 
     def reference(self, *args: Any, dtype: Any = np.float64, **kwargs: Any) -> Any:
         """The same call evaluated by definition, slowly, in numpy; reals are computed as `dtype`.
@@ -248,10 +248,6 @@ def _as_numpy(value: Any) -> Any:
         return value
     value = value.detach().cpu().resolve_conj().resolve_neg()
     return (value.float() if value.dtype is torch.bfloat16 else value).numpy()
-
-
-def _shape(declared: Input, value: Any) -> tuple[int, ...]:
-    return () if declared.role == "option" else tuple(value.shape)
 
 
 def _check_devices(program: Program, given: Mapping[str, Any], error: Exception) -> None:

@@ -80,7 +80,8 @@ def named(tensor: torch.Tensor | np.ndarray, axes: str | Iterable[str]) -> Named
         whole = _whole(_text(axes), f"{len(names)} name{'s' * (len(names) != 1)}")
         shape = " × ".join([str(size) for size in tensor.shape])
         has = "no axes" if tensor.ndim == 0 else f"{tensor.ndim} {'axis' if tensor.ndim == 1 else 'axes'} ({shape})"
-        raise ArgumentError("NL0516", f"the tensor has {has}, but {len(names)} are named", whole)
+        count = f"{len(names)} {'is' if len(names) == 1 else 'are'}"
+        raise ArgumentError("NL0516", f"the tensor has {has}, but {count} named", whole)
     return NamedTensor(tensor, names)
 
 

@@ -60,15 +60,16 @@ class Specialisations:
         self.namespace = namespace
         self.definition = definition
         self.numerics = numerics
-        self._made: dict[Spec, Specialisation] = {}
+        self._made: dict[tuple[Spec, str], Specialisation] = {}
         self._lock = threading.RLock()
 
     def get(self, spec: Spec) -> Specialisation:
         """The specialisation for a spec. Raises FormulaError and NeedsStatic as `elaborate` does."""
+        key = (spec, repr(spec.options))  # 1 equals True and 1.0, but they may mean other programs
         with self._lock:
-            found = self._made.get(spec)
+            found = self._made.get(key)
             if found is None:
-                found = self._made[spec] = self._make(spec)
+                found = self._made[key] = self._make(spec)
                 bounded(self._made, MOST)
             return found
 

@@ -75,6 +75,7 @@ class Steps:
         self._options = dict(options)
         self._specialisations = specialisations
         self._known: dict[tuple[CallForm, Statics], tuple[str, Run | Ask]] = {}
+        self._quick: dict[tuple[tuple, Statics], Run | Ask] = {}
         # The same as attributes: torch.compile sees those that are made while it traces.
         self._named = _Attributes()
         self._key = f"{sign.name}-{next(_numbers)}"
@@ -90,6 +91,19 @@ class Steps:
             if isinstance(step, Run):
                 return step
             statics = step(args, kwargs)
+
+    def run_quickly(self, key: tuple, args: Args, kwargs: Keywords) -> Run:
+        """The same for a call with this `quick_key`."""
+        statics: Statics = ()
+        while (step := self._quick.get((key, statics))) is not None:
+            if isinstance(step, Run):
+                return step
+            statics = step(args, kwargs)
+        form = call_form(args, kwargs)
+        _, step = self._known.get((form, statics)) or self._make(form, statics)
+        self._quick[key, statics] = step
+        bounded(self._quick, MOST_FORMS)
+        return step if isinstance(step, Run) else self.run_quickly(key, args, kwargs)
 
     def run_traced(self, args: Args, kwargs: Keywords) -> Run:
         """The same, in words that torch.compile follows without seeing how steps are made."""

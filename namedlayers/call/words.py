@@ -18,7 +18,7 @@ def described(form: Form) -> str:
     ('an int', "the string 'same'")
     """
     if isinstance(form, Bare):
-        return f"a {dtype_name(form.dtype)} tensor with {axes_count(form.ndim)}"
+        return f"{_with_article(dtype_name(form.dtype))} tensor with {axes_count(form.ndim)}"
     if isinstance(form, Named):
         return f"a tensor with the axes {listed(form.axes)}"
     if isinstance(form, Listed):
@@ -26,8 +26,7 @@ def described(form: Form) -> str:
     if isinstance(form, Constant):
         noun = "the string " if isinstance(form.value, str) else "the tuple " if isinstance(form.value, tuple) else ""
         return f"{noun}{form.value!r}"
-    noun = form.type
-    return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
+    return _with_article(form.type)
 
 
 def axes_count(count: int) -> str:
@@ -46,3 +45,7 @@ def listed(names: Iterable[str]) -> str:
 
 def dtype_name(dtype: object) -> str:
     return str(dtype).removeprefix("torch.")
+
+
+def _with_article(noun: str) -> str:
+    return f"{'an' if noun[:1].lower() in 'aeio' else 'a'} {noun}"

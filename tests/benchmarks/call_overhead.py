@@ -1,0 +1,73 @@
+"""What a call costs beside the torch operations that it runs: medians over rounds in which all sides take turns.
+
+    python tests/benchmarks/call_overhead.py
+
+The tensors are 4x4, so that next to nothing but overhead is measured. `plain` is the Python function that a person
+would write, `compiled` the one that the compiler wrote, called directly; the others call the formula.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+
+import namedlayers as nl
+
+ROUNDS, CALLS = 101, 300
+
+MIX = """
+def mix(Q[query, key], K[seq, key], V[seq, val]; scale = 2.0, power = 2) -> [query, val]:
+    Y = (Q @[key] K * scale) @[seq] V
+    repeat power as i:
+        Y = tanh(Y)
+    return Y
+"""
+
+
+def plain(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+    y = torch.matmul(torch.matmul(q, k.mT) * 2.0, v)
+    return torch.tanh(torch.tanh(y))
+
+
+def sides() -> dict[str, Callable[[], object]]:
+    """The ways of calling that are compared."""
+    mix = nl.compile(MIX)
+    q, k, v = (torch.randn(4, 4) for _ in range(3))
+    double = v.double()
+    names = ("query key", "seq key", "seq val")
+    nq, nk, nv = (nl.named(tensor, axes) for tensor, axes in zip((q, k, v), names, strict=True))
+    compiled = mix.specialize(q, k, v).compiled.function
+    return {
+        "plain": lambda: plain(q, k, v),
+        "compiled": lambda: compiled(q, k, v),
+        "positional": lambda: mix(q, k, v),
+        "by name": lambda: mix(Q=q, K=k, V=v),
+        "a number at run time": lambda: mix(q, k, v, scale=3.0),
+        "a static option": lambda: mix(q, k, v, power=2),
+        "named tensors": lambda: mix(nq, nk, nv),
+        "mixed precision": lambda: mix(q, k, double),
+    }
+
+
+def medians(functions: dict[str, Callable[[], object]]) -> dict[str, float]:
+    """Microseconds a call, for each."""
+    taken: dict[str, list[float]] = {name: [] for name in functions}
+    for function in functions.values():
+        function()
+    for _ in range(ROUNDS):
+        for name, function in functions.items():
+            start = time.perf_counter()
+            for _ in range(CALLS):
+                function()
+            taken[name].append((time.perf_counter() - start) / CALLS * 1e6)
+    return {name: statistics.median(times) for name, times in taken.items()}
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    found = medians(sides())
+    for name, time_taken in found.items():
+        print(f"{name:22} {time_taken:6.2f} µs   {time_taken - found['plain']:+6.2f} µs over plain")
