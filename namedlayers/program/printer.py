@@ -78,7 +78,8 @@ class _Printer:
                 self.eigen(statement, statements.pop(0))
             else:
                 self.statement(statement)
-        self.lines.append(f"return {', '.join(self.output(o.value, o.axes).text for o in self.program.outputs)}")
+        results = (self.value(output.value, self.own_axes(output.value)) for output in self.program.outputs)
+        self.lines.append(f"return {', '.join(result.text for result in results)}")
         return "\n    ".join([head, *self.lines]) + "\n"
 
     # --- the signature ------------------------------------------------------------------------------------------------
@@ -164,13 +165,8 @@ class _Printer:
         self.values[statement.name] = self.fresh(statement.name) if clashes else statement.name
         return self.values[statement.name]
 
-    def output(self, value: str, axes: tuple[str, ...]) -> Piece:
-        own = self.program_axes(value)
-        return self.value(value, own)
-
-    def program_axes(self, value: str) -> tuple[str, ...]:
-        named = (*self.program.inputs, *self.program.statements)
-        return next(tuple(axis for axis, _ in one.axes) for one in named if one.name == value)
+    def own_axes(self, value: str) -> tuple[str, ...]:
+        return next(tuple(axis for axis, _ in one.axes) for one in self.program.values if one.name == value)
 
     # --- terms --------------------------------------------------------------------------------------------------------
 
@@ -287,7 +283,7 @@ def _axis_names(program: Program) -> dict[str, set[SizeExpr]]:
         for axis, size in axes:
             found.setdefault(plain(axis), set()).add(size_expr(size))
 
-    for one in (*program.inputs, *program.statements):
+    for one in program.values:
         see(one.axes)
     for statement in program.statements:
         for term in subterms(statement.term):
@@ -301,7 +297,7 @@ def _axis_names(program: Program) -> dict[str, set[SizeExpr]]:
 
 def _symbols(program: Program) -> set[str]:
     """The symbols that the text has to spell."""
-    sizes = [size for one in (*program.inputs, *program.statements) for _, size in one.axes]
+    sizes = [size for one in program.values for _, size in one.axes]
     sizes += [side for check in program.checks if check.code == USERS_OWN for side in (check.left, check.right)]
     for statement in program.statements:
         for term in subterms(statement.term):

@@ -37,7 +37,7 @@ AxesOf = tuple[tuple[str, SizeExpr], ...]
 class Input:
     """A tensor, or (`role` option) a number that is given at the call; `axes` in the order in which it carries them.
 
-    `lifted` counts the leading axes that the signature does not name.
+    `lifted` counts the leading axes that the signature does not name. `places` says where it names each axis, for errors.
     """
 
     name: str
@@ -46,6 +46,7 @@ class Input:
     kind: Kind
     span: Span
     lifted: int = 0
+    places: tuple[Span, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,3 +116,8 @@ class Program:
     recipes: tuple[Recipe, ...]
     checks: tuple[Check, ...]
     span: Span
+
+    @property
+    def values(self) -> tuple[Input | Statement, ...]:
+        """All that has a name: the inputs, then the statements."""
+        return (*self.inputs, *self.statements)

@@ -20,6 +20,7 @@ def solve_sizes(program: Program, shapes: Shapes) -> dict[str, int]:
     """The sizes of a call. Raises ArgumentError, SizeError or AxisError, as the first thing that is wrong asks."""
     for given in program.inputs:
         _check_rank(given, shapes[given.name])
+    _check_what_is_plain(program, shapes)
     sizes: dict[str, int] = {}
     for recipe in program.recipes:
         sizes[recipe.symbol] = _follow(program, recipe, shapes, sizes)
@@ -27,7 +28,7 @@ def solve_sizes(program: Program, shapes: Shapes) -> dict[str, int]:
         for axis in range(len(given.axes)):
             _check_axis(program, given, axis, shapes, sizes)
     for check in program.checks:
-        _check_condition(check, sizes)
+        _check_condition(program, check, sizes)
     return sizes
 
 
@@ -55,6 +56,22 @@ def _check_rank(given: Input, shape: tuple[int, ...]) -> None:
     )
 
 
+def _check_what_is_plain(program: Program, shapes: Shapes) -> None:
+    """First what needs no solving: one axis in two inputs, and conditions on sizes that axes have by themselves.
+
+    They tell best what is wrong; that a division leaves a rest, or that a solved size is another, follows from them.
+    """
+    plain = {r.symbol: shapes[r.input][r.axis] for r in program.recipes if r.factor == 1 and r.rest == 0}
+    for given in program.inputs:
+        for axis, (name, size) in enumerate(given.axes):
+            origin = _origin(program, size)
+            if origin is not None and name == _input(program, origin.input).axes[origin.axis][0]:
+                _check_axis(program, given, axis, shapes, plain)
+    for check in program.checks:
+        if check.left.symbols | check.right.symbols <= plain.keys():
+            _check_condition(program, check, plain)
+
+
 def _follow(program: Program, recipe: Recipe, shapes: Shapes, sizes: Mapping[str, int]) -> int:
     given = _input(program, recipe.input)
     name, _ = given.axes[recipe.axis]
@@ -64,6 +81,10 @@ def _follow(program: Program, recipe: Recipe, shapes: Shapes, sizes: Mapping[str
     if factor == 0:
         raise SizeError("NL0482", f"the size {recipe.factor} that axis `{name}` is divided by is 0", *labels)
     whole, over = divmod(found - rest, factor)
+    reason = _reason(program, recipe)
+    if over and reason is not None:
+        message = reason.message.format_map(_Shown({"left": over, "right": 0, **sizes}))
+        raise error_class(reason.code)(reason.code, message, *reason.labels, labels[0], hint=reason.hint)
     if over:
         minus = f" less {_valued(recipe.rest, rest)}" if rest else ""
         raise SizeError(
@@ -103,7 +124,7 @@ def _check_axis(program: Program, given: Input, axis: int, shapes: Shapes, sizes
     raise SizeError("NL0485", message, here, there)
 
 
-def _check_condition(check: Check, sizes: Mapping[str, int]) -> None:
+def _check_condition(program: Program, check: Check, sizes: Mapping[str, int]) -> None:
     try:
         if check.holds(sizes):
             return
@@ -111,7 +132,8 @@ def _check_condition(check: Check, sizes: Mapping[str, int]) -> None:
     except ZeroDivisionError:
         raise _division(check.labels) from None
     message = check.message.format_map(_Shown({"left": left, "right": right, **sizes}))
-    raise error_class(check.code)(check.code, message, *check.labels, hint=check.hint)
+    labels = (*check.labels, *_sources(program, check, sizes))
+    raise error_class(check.code)(check.code, message, *labels, hint=check.hint)
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
@@ -125,10 +147,36 @@ def _place(program: Program, recipe: Recipe) -> Span:
     return recipe.labels[0].span if recipe.labels else _input(program, recipe.input).span
 
 
+def _sources(program: Program, check: Check, sizes: Mapping[str, int]) -> list[Label]:
+    """Where the sizes in a condition come from, one label a place, without the places that it names itself."""
+    found: dict[Span, dict[str, None]] = {}
+    for recipe in program.recipes:
+        place = _place(program, recipe)
+        if recipe.symbol in check.left.symbols | check.right.symbols and place not in {
+            one.span for one in check.labels
+        }:
+            name, _ = _input(program, recipe.input).axes[recipe.axis]
+            size = recipe.factor.evaluate(sizes) * sizes[recipe.symbol] + recipe.rest.evaluate(sizes)
+            found.setdefault(place, {})[f"axis `{name}` has size {size}"] = None
+    return [Label(place, f"{', '.join(texts)} here") for place, texts in found.items()]
+
+
 def _origin(program: Program, size: SizeExpr) -> Recipe | None:
     """The recipe that reads `size` off an axis, if it is one symbol that some axis has."""
     symbol = _only_symbol(size)
     return next((r for r in program.recipes if r.symbol == symbol and r.factor == 1 and r.rest == 0), None)
+
+
+def _reason(program: Program, recipe: Recipe) -> Check | None:
+    """The condition for which an axis is divided into equal parts: that nothing is left over."""
+    return next(
+        (
+            check
+            for check in program.checks
+            if check.relation == "==" and recipe.symbol in check.right.symbols - check.left.symbols
+        ),
+        None,
+    )
 
 
 def _only_symbol(size: SizeExpr) -> str | None:

@@ -1,7 +1,7 @@
 """What must hold of every program and of every graph; run between passes in tests.
 
-In: a program, or a graph. Out: nothing, or an `InvariantError` that says what is broken and where. What always holds: no
-bad input of a user gets here, so an error is one of ours; nothing is changed.
+In: a program, or a graph. Out: nothing, or an `InvariantError` that says what is broken and where. What always holds:
+no bad input of a user gets here, so an error is one of ours; nothing is changed.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ def verify_program(program: Program) -> None:
 def verify_graph(graph: Graph, checks: Iterable[Check] = (), operations: Mapping[str, HasAttrs] | None = None) -> None:
     """Raise InvariantError unless the graph is one.
 
-    `checks` are those of its program, under which sizes may be equal; `operations` the specifications of operations that
-    rules have introduced, by name.
+    `checks` are those of its program, under which sizes may be equal; `operations` the specifications of operations
+    that rules have introduced, by name.
     """
     equal, seen = _Equal(checks), set[Hashable]()
     for number, node in enumerate(graph.nodes):
@@ -143,7 +143,7 @@ def _sizes(program: Program) -> None:
         _require(recipe.symbol not in found, f"{where} is there twice")
         found.add(recipe.symbol)
     _require(found == set(program.symbols), f"recipes find {found}, the symbols are {program.symbols}")
-    for one in (*program.inputs, *program.statements):
+    for one in program.values:
         for axis, size in one.axes:
             _require(size.symbols <= found, f"axis `{axis}` of `{one.name}` is {size}, which no recipe finds")
     for check in program.checks:

@@ -18,7 +18,7 @@ from funsor.terms import Binary, Funsor, Reduce, Unary
 from namedlayers.errors import ArgumentError, Label
 from namedlayers.program.kinds import result_kind
 from namedlayers.program.primitives import PRIMITIVES
-from namedlayers.program.program import Input, Kind, Program, Statement
+from namedlayers.program.program import Kind, Program
 from namedlayers.program.size import Size, size_expr
 from namedlayers.program.sizes_at_call import error_class, solve_sizes
 from namedlayers.program.terms import (
@@ -65,8 +65,7 @@ def trace(program: Program, inputs: Inputs, dtype: object = np.float64) -> Trace
     arrays = _arrays(program, inputs, precision)
     sizes = solve_sizes(program, {name: array.shape for name, array in arrays.items()})
     scope = {i.name: Named(arrays[i.name], tuple(axis for axis, _ in i.axes)) for i in program.inputs}
-    named: tuple[Input | Statement, ...] = (*program.inputs, *program.statements)
-    orders = {one.name: tuple(axis for axis, _ in one.axes) for one in named}
+    orders = {one.name: tuple(axis for axis, _ in one.axes) for one in program.values}
     values: dict[str, np.ndarray] = {}
     finite: dict[str, bool] = {}
     machine = _Machine(scope, orders, sizes, precision)

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from namedlayers.errors import ArgumentError, FormulaError, SizeError
+from namedlayers.program.elaborate import default_spec, elaborate
+from namedlayers.program.namespace import load_text
 from namedlayers.program.program import Program, Recipe
 from namedlayers.program.size import const, symbol
 from namedlayers.program.sizes_at_call import solve_sizes
@@ -171,3 +173,42 @@ def test_a_lower_kind_is_taken_for_a_higher_one() -> None:
     b = Builder()
     b.let("Y", b.div(b.input("X", "i"), 2))
     assert evaluate(b.program("Y"), {"X": [True, False]})[0].tolist() == [0.5, 0]
+
+
+# --- programs of texts ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "shapes", "report"),
+    [
+        (
+            "def f[n](X[n]; k = 3) = max[w](pool[n, w = k](X))",
+            {"X": (7,)},
+            """\
+NL0420: the windows of a pool must tile its axis (or remainder = "drop" or "pad"): |n| leaves over 1
+ --> <formula>:1:32
+1 | def f[n](X[n]; k = 3) = max[w](pool[n, w = k](X))
+  |                                ^^^^^^^^^^^^^^^^^ in this use of `pool`
+  |          ---- axis `n` has size 7 here""",
+        ),
+        (
+            'def f(X[n], Y[m]):\n    require |n| == |m|, "alike, please"\n    return X @[n] Y[m -> n]',
+            {"X": (3,), "Y": (4,)},
+            """\
+NL0420: alike, please: |n| is 3, |m| is 4
+ --> <formula>:2:13
+2 |     require |n| == |m|, "alike, please"
+  |             ^^^^^^^^^^
+ --> <formula>:1:7
+1 | def f(X[n], Y[m]):
+  |       ---- axis `n` has size 3 here
+  |             ---- axis `m` has size 4 here""",
+        ),
+    ],
+)
+def test_the_reason_is_told_rather_than_what_follows_from_it(text: str, shapes: dict, report: str) -> None:
+    namespace = load_text(text)
+    (definition,) = namespace.definitions.values()
+    with pytest.raises(SizeError) as caught:
+        solve_sizes(elaborate(namespace, definition, default_spec(namespace, definition)), shapes)
+    assert str(caught.value) == report
