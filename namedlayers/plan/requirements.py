@@ -88,10 +88,12 @@ def _convolution(node: Node) -> Iterator[Guard]:
 
 
 def _pool(node: Node) -> Iterator[Guard]:
+    """At least one window fits, and no axis is empty: torch's pools take no empty channels."""
     space = node.attr("space")
     assert isinstance(space, tuple)
-    for _, position, kernel, *_ in space:
-        yield _at_least(node.space[position], 1)
+    for size in node.sizes:
+        yield _at_least(size, 1)
+    for _, _, kernel, *_ in space:
         yield _at_least(kernel, 1)
 
 
