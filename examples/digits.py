@@ -4,7 +4,7 @@ The images are scikit-learn's digits (1797 of 8x8 pixels, from the UCI optical r
 test. They are taken as they are, not upsampled, with 3x3 kernels padded by one pixel. The parameters are plain tensors:
 the formula says what is computed from them, Adam changes them, and torch differentiates the compiled function.
 
-    python examples/digits.py --epochs 30 --seed 0 --threads 2
+    python examples/digits.py --epochs 30 --seed 0
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Train LeNet, written as a formula, on scikit-learn's digits.")
     parser.add_argument("--epochs", type=int, default=30, help="passes over the training images (30)")
     parser.add_argument("--seed", type=int, default=0, help="of the first parameters and of the batches (0)")
-    parser.add_argument("--threads", type=int, default=2, help="that torch may use (2)")
+    parser.add_argument("--threads", type=int, default=1, help="that torch may use; more gain nothing here (1)")
     return parser
 
 
@@ -100,10 +100,11 @@ def batches(images: torch.Tensor, labels: torch.Tensor, random: torch.Generator)
     return [(images[batch], labels[batch]) for batch in order.split(BATCH)]
 
 
-def excerpt(code: str, lines: int = 24) -> str:
-    """The beginning of the generated code."""
-    shown = code.splitlines()
-    return "\n".join(shown[:lines] + ["    …"] if len(shown) > lines else shown)
+def excerpt(code: str, lines: int = 12) -> str:
+    """The head of the generated function, and the lines before its first return: the checks of sizes are left out."""
+    head, *body = code.splitlines()
+    end = next(at for at, line in enumerate(body) if line.lstrip().startswith("return"))
+    return "\n".join([head, "    ...", *body[max(0, end - lines + 1) : end + 1]])
 
 
 if __name__ == "__main__":
