@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from namedlayers.errors import ArgumentError, AxisError, FormulaError, FormulaSyntaxError, Label, Span, near_miss
-from namedlayers.program.arguments import Bracket, along_stars, bracket_items
-from namedlayers.program.context import Context
+from namedlayers.program.arguments import Bracket, along_stars, bracket_items, missing_brackets
+from namedlayers.program.context import Context, missing_axis, renamed
+from namedlayers.program.places import also, axis_in_signature, brackets, head, results
 from namedlayers.program.program import Check
 from namedlayers.program.size import SizeExpr
 from namedlayers.program.solver import located
@@ -106,22 +107,27 @@ def _run_body(
 
 def _may_be_called(ctx: Context, callee: Callee, call: tree.Call, definition: tree.Definition) -> None:
     if definition.kind == "layer":
-        raise not_yet(f"`{callee.name}` is a layer", call.function.span)
-    if any(definition is one for one in ctx.calling):
-        raise FormulaSyntaxError(
-            "NL0206", f"`{callee.name}` uses itself, directly or through others", Label(call.function.span),
-            Label(definition.span, "it is defined here"), hint="there is no recursion: every formula terminates",
-        )  # fmt: skip
+        raise not_yet(f"`{callee.name}` is a layer", call.function.span, LAYER_HINT)
+    for k, one in enumerate(ctx.calling):
+        if definition is one:
+            others = [f"`{other.name}`" for other in ctx.calling[k + 1 :]]
+            way = f" through {', '.join(others)}" if others else ""
+            raise FormulaSyntaxError(
+                "NL0206", f"`{callee.name}` uses itself{way}", Label(call.function.span),
+                *also(head(definition), "it is defined here"), hint="there is no recursion: every formula terminates",
+            )  # fmt: skip
     if len(ctx.calling) >= DEEPEST_CALL:
-        raise FormulaSyntaxError("NL0603", "definitions call each other too deeply", Label(call.span))
+        raise FormulaSyntaxError(
+            "NL0602", f"definitions use each other more than {DEEPEST_CALL} deep", Label(call.function.span)
+        )
 
 
-def not_yet(what: str, span: Span) -> FormulaError:
+def not_yet(what: str, span: Span, hint: str = "") -> FormulaError:
     """The error for what the language has and this version does not compile."""
-    return FormulaSyntaxError(
-        "NL0210", f"{what}, and this version compiles `def`s only", Label(span),
-        hint="write it as a `def` that takes its parameters after the `;`",
-    )  # fmt: skip
+    return FormulaSyntaxError("NL0210", f"{what}, and this version compiles `def`s only", Label(span), hint=hint)
+
+
+LAYER_HINT = "write it as a `def` that takes its parameters after the `;`"
 
 
 def _arguments(
@@ -138,12 +144,14 @@ def _arguments(
     found: dict[str, Evaluated] = {}
     for name, arg in slots:
         if name not in names and name != "training":
+            listed = f"it takes {', '.join(names)}" if names else "it takes nothing"
             raise ArgumentError(
                 "NL0219", f"`{callee.name}` has no input or option `{name}`", Label(arg.span),
-                Label(definition.span, "its definition"), hint=near_miss(name, names),
+                *also(head(definition), "its definition"), hint=near_miss(name, names) or listed,
             )  # fmt: skip
         if name in found:
-            raise ArgumentError("NL0224", f"`{name}` is given twice", Label(arg.span))
+            first = next(one for other, one in slots if other == name)
+            raise ArgumentError("NL0224", f"`{name}` is given twice", Label(arg.span), Label(first.span, "first here"))
         is_option = name == "training" or names[name].axes is None and names[name] not in definition.data
         if is_option:
             one = along_stars(ctx, arg.value, call, env)
@@ -168,10 +176,10 @@ def _named(
             found.append((arg.name, arg))
             continue
         if used >= len(positions):
-            count = f"{len(positions)} " if positions else "no "
+            count = f"{len(positions)} argument{'s' if len(positions) > 1 else ''}" if positions else "no arguments"
             raise ArgumentError(
-                "NL0228", f"`{callee.name}` takes {count}positional arguments {where}", Label(arg.span),
-                hint="data stand before the `;`, parameters and options after it",
+                "NL0228", f"`{callee.name}` takes {count} {where} without a name, and this is one more", Label(arg.span),
+                hint=f"{where} stand{'s' if len(positions) == 1 else ''} {', '.join(positions)}" if positions else "",
             )  # fmt: skip
         found.append((positions[used], arg))
         used += 1
@@ -186,14 +194,14 @@ def _bind_axes(
     parameters = axis_parameters(definition)
     if not parameters:
         if call.entries:
-            raise AxisError("NL0316", f"`{callee.name}` takes no axes", Label(call.span), Label(definition.span, "its definition"))
+            raise AxisError(
+                "NL0316", f"`{callee.name}` takes no axes", Label(brackets(call)), *also(head(definition), "its definition"),
+                hint=f"it is applied at each coordinate: `{callee.name}(…)`",
+            )  # fmt: skip
         return
     if call.entries is None:
-        listed = ", ".join(("*" if p.star else "") + p.name for p in parameters)
-        raise AxisError(
-            "NL0315", f"`{callee.name}` needs its axes [{listed}]", Label(call.function.span),
-            hint=f"name them: `{callee.name}[…](…)`",
-        )  # fmt: skip
+        values = [one for one in args.values() if isinstance(one, Value)]
+        raise missing_brackets(ctx, callee, call, values[0] if values and len(parameters) == 1 else None)
     items = bracket_items(call)
     shares = _shares(ctx, callee, call, env, parameters, items, definition, args)
     for parameter, share in zip(parameters, shares, strict=True):
@@ -204,6 +212,8 @@ def _bind_axes(
                 continue
             axis = ctx.introduce(item, env)
             bound.append(axis)
+            if axis in bound[:-1] or any(axis in _star(axes) for axes in inner.axes.values()):
+                raise AxisError("NL0303", f"{ctx.shown([axis])} is named twice", Label(item.span))
             if item.size is not None:
                 inner.sizes[axis] = ctx.size(item.size, env)
         inner.axes[parameter.name] = tuple(bound) if parameter.star else bound[0]
@@ -220,7 +230,7 @@ def _shares(
         grouped: list[list[tree.Axis | str]] = []
         for parameter, item in zip(parameters, items, strict=True):
             if isinstance(item, tree.Group) and not parameter.star:
-                raise AxisError("NL0314", f"`{parameter.name}` is one axis", Label(item.span))
+                raise AxisError("NL0314", f"`{callee.name}` needs one axis here, not a group", Label(item.span))
             grouped.append(_spread(ctx, env, item.items if isinstance(item, tree.Group) else (item,)))
         return grouped
     flat = _spread(ctx, env, items)  # type: ignore[arg-type]
@@ -267,9 +277,11 @@ def _count(
     callee: Callee, call: tree.Call, given: int, parameters: list[tree.Axis], definition: tree.Definition
 ) -> AxisError:
     listed = ", ".join(("*" if p.star else "") + p.name for p in parameters)
+    stars = [f"*{p.name}" for p in parameters if p.star]
     return AxisError(
         "NL0316", f"`{callee.name}` takes the axes [{listed}], but {given} {'is' if given == 1 else 'are'} given",
-        Label(call.span), Label(definition.span, "its definition"),
+        Label(brackets(call)), *also(head(definition), "its definition"),
+        hint=f"name as many for {stars[0]} as for {stars[1]}" if len(stars) == 2 else "",
     )  # fmt: skip
 
 
@@ -282,17 +294,21 @@ def bind_inputs(
     """
     bound: list[Bound] = []
     scalars: list[tuple[tree.Parameter, Value, list[str]]] = []
+    met: dict[str, Span] = {}
     for parameter in inputs_of(definition):
         axes = [axis for node in declared_axes(parameter) for axis in _declared(ctx, node, inner, env)]
-        for k, axis in enumerate(axes):
+        for k, (axis, node) in enumerate(zip(axes, _spread_nodes(parameter, inner), strict=True)):
             if axis in axes[:k]:
-                raise AxisError("NL0303", f"{ctx.shown([axis])} is named twice", Label(parameter.span))
+                raise AxisError(
+                    "NL0303", f"`{parameter.name}` has axis {ctx.shown([axis])} twice", Label(node.span),
+                    hint=f"give one another name: `{ctx.display.get(axis, axis)}'`",
+                )  # fmt: skip
         found = args.get(parameter.name)
         if found is None:
             if parameter.default is None:
                 raise ArgumentError(
-                    "NL0225", f"`{definition.name}` needs `{parameter.name}`", Label(span),
-                    Label(parameter.span, "declared here"),
+                    "NL0225", f"`{definition.name}` needs its input `{parameter.name}`", Label(span),
+                    *also(parameter.span, "declared here"),
                 )  # fmt: skip
             scalars.append((parameter, _lazy(parameter), axes))
             continue
@@ -303,7 +319,7 @@ def bind_inputs(
         for axis, node in zip(axes, _spread_nodes(parameter, inner), strict=True):
             if axis not in found.axes:
                 raise _lacks(ctx, definition, parameter, axis, node, found, span)
-            _size(ctx, axis, found.axes[axis], inner, found, node)
+            _size(ctx, axis, found.axes[axis], inner, found, node, met)
         bound.append(Bound(parameter, found, tuple(axes), tuple(a for a in found.axes if a not in axes)))
         inner.values[parameter.name] = found
     inner.declared |= {axis for axes in inner.axes.values() for axis in _star(axes)}
@@ -328,7 +344,7 @@ def _size_from_outside(
         return env.sizes[axis]
     if node.size is not None:
         return ctx.size(node.size, inner)
-    size = ctx.solver.fresh(ctx.display.get(axis, axis), Label(node.span, "this axis"))
+    size = ctx.solver.fresh(ctx.display.get(axis, axis), Label(ctx.places.get(axis, node.span), "its size is needed"))
     if env is not None:
         ctx.record(axis, size, env)
     return size
@@ -357,16 +373,24 @@ def _spread_nodes(parameter: tree.Parameter, inner: Environment) -> list[tree.Ax
     return [node for node in declared_axes(parameter) for _ in _star(inner.axes[node.name])]
 
 
-def _size(ctx: Context, axis: str, size: SizeExpr, inner: Environment, value: Value, node: tree.Axis) -> None:
+def _size(
+    ctx: Context, axis: str, size: SizeExpr, inner: Environment, value: Value, node: tree.Axis, met: dict[str, Span]
+) -> None:
+    """An axis of the signature has one size: that of the first argument, or the one given in the brackets. `met` says
+    where that was."""
     known = inner.sizes.get(axis)
+    earlier = met.setdefault(axis, value.span)
     if known is None:
         inner.sizes[axis] = size
         return
+    if earlier == value.span:
+        earlier = ctx.places.get(axis, node.span)
     shown = ctx.display.get(axis, axis)
     ctx.solver.require(
         Check(
-            known, "==", size, "NL0402", f"axis `{shown}` has size {{left}} before and {{right}} here",
-            (Label(value.span, f"`{shown}` here is {ctx.solver.normal(size)}"), Label(node.span, "the signature's axis")),
+            known, "==", size, "NL0402", f"axis `{shown}` has size {{left}} in one argument and {{right}} in another"
+            if earlier == met[axis] else f"axis `{shown}` has size {{left}}, but {{right}} in the argument",
+            (Label(value.span, f"`{shown}` here is {{right}}"), *also(earlier, f"`{shown}` here is {{left}}")),
         )
     )  # fmt: skip
 
@@ -401,16 +425,23 @@ def _lacks(
     ctx: Context, definition: tree.Definition, parameter: tree.Parameter, axis: str, node: tree.Axis, value: Value, span: Span
 ) -> AxisError:
     shown = ctx.display.get(axis, axis)
+    if axis in ctx.places and any(p.name == node.name for p in axis_parameters(definition)):
+        # The call names the axis itself.
+        return missing_axis(ctx, f"`{definition.name}` is over", axis, value, ctx.places[axis])
     others = [ctx.display.get(a, a) for a in value.axes]
     close = near_miss(shown, others)
-    rename = f"rename an axis that it has: `{value.span.text}[{others[0]} -> {shown}]`" if others else ""
+    rename = f"rename the axis that is meant: {renamed(value, others[0] if len(others) == 1 else '…', shown)}"
     return AxisError(
         "NL0305",
-        f"`{definition.name}` needs axis `{shown}` in `{parameter.name}`",
+        f"`{definition.name}` needs axis `{shown}` in its input `{parameter.name}`",
         Label(value.span, f"this {ctx.axes_of(value)}"),
-        Label(node.span, "declared here"),
-        hint=close or rename,
+        *also(node.span, "declared here"),
+        hint=close or (rename if others else ""),
     )
+
+
+def _counted(results: int) -> str:
+    return "1 result" if results == 1 else f"{results} results"
 
 
 def _bind_results(ctx: Context, definition: tree.Definition, inner: Environment, env: Environment) -> None:
@@ -435,7 +466,7 @@ def bind_options(
             if parameter.default is None:
                 raise ArgumentError(
                     "NL0225", f"`{definition.name}` needs the option `{parameter.name}`",
-                    Label(span), Label(parameter.span, "declared here"), hint=f"`{parameter.name} = …` after the `;`",
+                    Label(span), *also(parameter.span, "declared here"), hint=f"`{parameter.name} = …` after the `;`",
                 )  # fmt: skip
             found = ctx.evaluate(parameter.default, inner)
         if isinstance(found, Value) and found.axes:
@@ -453,12 +484,14 @@ def check_clashes(ctx: Context, bound: list[Bound], inner: Environment, definiti
         for axis in one.extras:
             if axis in named:
                 shown = ctx.display.get(axis, axis)
+                named = next(name for name, axes in inner.axes.items() if axis in _star(axes))
                 raise AxisError(
                     "NL0306",
-                    f"`{one.parameter.name}` has an axis `{shown}`, a name that `{definition.name}` uses for another axis",
+                    f"`{definition.name}` would be lifted over axis `{shown}` of `{one.parameter.name}`, but its signature "
+                    f"uses that name for another axis",
                     Label(one.value.span, f"this {ctx.axes_of(one.value)}"),
-                    Label(definition.span, f"`{shown}` in this signature"),
-                    hint=f"rename it: `{one.value.span.text}[{shown} -> {shown}']`",
+                    *also(axis_in_signature(definition, named), "the name is taken here"),
+                    hint=f"rename it: {renamed(one.value, shown, shown + chr(39))}",
                 )
 
 
@@ -469,8 +502,8 @@ def check_results(
     values = found.values if isinstance(found, Several) else (found,)
     if definition.results is not None and len(definition.results) != len(values):
         raise ArgumentError(
-            "NL0229", f"`{definition.name}` states {len(definition.results)} results and returns {len(values)}",
-            Label(definition.span),
+            "NL0229", f"`{definition.name}` states {_counted(len(definition.results))} and returns {len(values)}",
+            Label(found.span), *also(results(definition), "stated here"),
         )  # fmt: skip
     checked = tuple(
         _check_result(ctx, definition, ctx.value(one, one.span), k, inner, extras) for k, one in enumerate(values)
@@ -491,7 +524,7 @@ def _check_result(
         if strange:
             raise AxisError(
                 "NL0307", f"the result of `{definition.name}` has {ctx.shown(strange)}, which its signature does not name",
-                Label(value.span), Label(definition.span, "this signature"),
+                Label(value.span, f"this {ctx.axes_of(value)}"), *also(head(definition), "this signature"),
                 hint=f"make it an axis parameter, or state it: `-> [{', '.join(ctx.display.get(a, a) for a in value.axes)}]`",
             )  # fmt: skip
         return value
@@ -500,13 +533,15 @@ def _check_result(
     if lacking:
         raise AxisError(
             "NL0308", f"the result of `{definition.name}` lacks {ctx.shown(lacking)}",
-            Label(value.span, f"this {ctx.axes_of(value)}"), Label(definition.results[k].span, "stated here"),
+            Label(value.span, f"this {ctx.axes_of(value)}"), *also(definition.results[k].span, "stated here"),
+            hint=near_miss(ctx.display.get(lacking[0], lacking[0]), [ctx.display.get(a, a) for a in value.axes if a not in stated]),
         )  # fmt: skip
     strange = [axis for axis in value.axes if axis not in stated and axis not in extras]
     if strange:
         raise AxisError(
             "NL0307", f"the result of `{definition.name}` has {ctx.shown(strange)}, which is not stated",
-            Label(value.span, f"this {ctx.axes_of(value)}"), Label(definition.results[k].span, "stated here"),
+            Label(value.span, f"this {ctx.axes_of(value)}"), *also(definition.results[k].span, "stated here"),
+            hint=f"state it: `[{', '.join(ctx.display.get(a, a) for a in (*stated, *strange))}]`, or reduce over it",
         )  # fmt: skip
     return value
 

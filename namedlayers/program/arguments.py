@@ -11,6 +11,7 @@ from typing import Any
 
 from namedlayers.errors import ArgumentError, AxisError, Label, near_miss
 from namedlayers.program.context import Context
+from namedlayers.program.places import also, brackets
 from namedlayers.program.size import SizeExpr
 from namedlayers.program.stars import unzip
 from namedlayers.program.values import Callee, Environment, Static, Value
@@ -18,6 +19,15 @@ from namedlayers.syntax import tree
 
 REQUIRED = object()
 """Stands where an option has no default."""
+
+USAGE = {
+    "where": "where(condition, then, otherwise)",
+    "solve": "solve[i, j](A, b)",
+    "zeros": "zeros[i, j]",
+    "ones": "ones[i, j]",
+    **{name: f"{name}(a, b)" for name in ("minimum", "maximum", "logaddexp", "atan2")},
+}
+"""How operations of several values are written, or of none."""
 
 Bracket = tree.Axis | tree.Group
 
@@ -36,17 +46,18 @@ def bracket_items(call: tree.Call) -> list[Bracket]:
     return items
 
 
-def existing_axes(ctx: Context, callee: Callee, call: tree.Call, env: Environment, count: int | None = None) -> list[str]:
-    """The axes between the brackets, all of which exist; `count` of them if it is given."""
+def existing_axes(
+    ctx: Context, callee: Callee, call: tree.Call, env: Environment, count: int | None = None, value: Value | None = None
+) -> list[str]:
+    """The axes between the brackets, all of which exist; `count` of them if it is given. Errors may suggest the value's."""
     if call.entries is None:
-        raise AxisError(
-            "NL0315", f"`{callee.name}` needs its axes", Label(call.function.span),
-            hint=f"name them: `{callee.name}[…](…)`",
-        )  # fmt: skip
-    axes = [axis for node in flat(call) for axis in ctx.axis(node, env)]
-    for k, axis in enumerate(axes):
-        if axis in axes[:k]:
-            raise AxisError("NL0303", f"{ctx.shown([axis])} is named twice", Label(call.span))
+        raise missing_brackets(ctx, callee, call, value)
+    axes: list[str] = []
+    for node in flat(call):
+        for axis in ctx.axis(node, env):
+            if axis in axes:
+                raise AxisError("NL0303", f"{ctx.shown([axis])} is named twice", Label(node.span))
+            axes.append(axis)
     if count is not None and len(axes) != count:
         raise wrong_count(callee, call, len(axes), count)
     return axes
@@ -57,13 +68,27 @@ def flat(call: tree.Call) -> list[tree.Axis]:
     found = []
     for item in bracket_items(call):
         if isinstance(item, tree.Group):
-            raise AxisError("NL0314", "a group of axes is not needed here", Label(item.span))
+            listed = ", ".join(node.name for node in item.items)
+            raise AxisError(
+                "NL0314", "axes are named one by one here, without parentheses", Label(item.span), hint=f"write `{listed}`"
+            )
         found.append(item)
     return found
 
 
 def wrong_count(callee: Callee, call: tree.Call, given: int, wanted: int | str) -> AxisError:
-    return AxisError("NL0316", f"`{callee.name}` takes {wanted} {'axis' if wanted == 1 else 'axes'}, not {given}", Label(call.span))
+    noun = "axis" if wanted == 1 else "axes"
+    hint = "merge them first: `X[(h, w) -> flat]`" if wanted == 1 and given > 1 else ""
+    return AxisError("NL0316", f"`{callee.name}` takes {wanted} {noun}, not {given}", Label(brackets(call)), hint=hint)
+
+
+def missing_brackets(ctx: Context, callee: Callee, call: tree.Call, value: Value | None) -> AxisError:
+    """The error for a call without the axes that it needs; an argument's own axes are a suggestion."""
+    axes = ", ".join(ctx.display.get(axis, axis) for axis in value.axes) if value is not None else ""
+    return AxisError(
+        "NL0315", f"`{callee.name}` needs its axes", Label(call.function.span),
+        hint=f"name them: `{callee.name}[{axes or '…'}](…)`",
+    )  # fmt: skip
 
 
 def take(
@@ -73,7 +98,8 @@ def take(
     tensors = [ctx.value(ctx.evaluate(arg.value, env), arg.value.span) for arg in call.args if arg.name is None]
     if len(tensors) != data and not (data == -1 and tensors):
         wanted = "one or more values" if data == -1 else f"{data} {'value' if data == 1 else 'values'}"
-        raise ArgumentError("NL0223", f"`{callee.name}` takes {wanted}, not {len(tensors)}", Label(call.span))
+        hint = f"`{usage}`" if (usage := USAGE.get(callee.name)) else ""
+        raise ArgumentError("NL0223", f"`{callee.name}` takes {wanted}, not {len(tensors)}", Label(call.span), hint=hint)
     known = dict(options or {})
     positional = list(known)
     given: dict[str, Any] = {}
@@ -86,7 +112,8 @@ def take(
                 hint=near_miss(arg.name or "", known) or (f"its options are {', '.join(known)}" if known else "it has none"),
             )  # fmt: skip
         if name in given:
-            raise ArgumentError("NL0224", f"`{name}` is given twice", Label(arg.span))
+            earlier = given[name].span
+            raise ArgumentError("NL0224", f"`{name}` is given twice", Label(arg.span), *also(earlier, "first here"))
         given[name] = along_stars(ctx, arg.value, call, env)
     for name, default in known.items():
         if name not in given:

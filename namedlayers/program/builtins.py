@@ -23,6 +23,7 @@ from namedlayers.program.arguments import (
     wrong_count,
 )
 from namedlayers.program.context import Context, missing_axis
+from namedlayers.program.places import brackets
 from namedlayers.program.program import Check, Kind
 from namedlayers.program.size import SizeExpr, const
 from namedlayers.program.terms import UNARY_NAMES
@@ -43,7 +44,10 @@ PADDING_MODES = {"zeros": "constant", "constant": "constant", "circular": "circu
 
 def _no_axes(callee: Callee, call: tree.Call) -> None:
     if call.entries:
-        raise AxisError("NL0316", f"`{callee.name}` is elementwise and takes no axes", Label(call.span))
+        raise AxisError(
+            "NL0316", f"`{callee.name}` takes no axes", Label(brackets(call)),
+            hint=f"it is applied at each coordinate: `{callee.name}(…)`",
+        )  # fmt: skip
 
 
 def _unary(ctx: Context, callee: Callee, call: tree.Call, env: Environment) -> Evaluated:
@@ -71,7 +75,7 @@ def _where(ctx: Context, callee: Callee, call: tree.Call, env: Environment) -> E
 
 def _along(ctx: Context, callee: Callee, call: tree.Call, env: Environment, value: Value, count: int | None = None) -> list[str]:
     """The axes in the brackets, all of which the value must have."""
-    axes = existing_axes(ctx, callee, call, env, count)
+    axes = existing_axes(ctx, callee, call, env, count, value)
     for axis in axes:
         if axis not in value.axes:
             node = next(n for n in flat(call) if axis in ctx.axis(n, env))
@@ -91,7 +95,7 @@ def _argreduce(ctx: Context, callee: Callee, call: tree.Call, env: Environment) 
     ctx.solver.require(
         Check(
             value.axes[axis], ">=", const(1), "NL0414",
-            f"`{callee.name}` over {ctx.shown([axis])}, which is empty: there is no coordinate", (Label(call.span),),
+            f"`{callee.name}` is over {ctx.shown([axis])}, which is empty: it has no coordinates", (Label(call.span),),
         )
     )  # fmt: skip
     axes = {a: s for a, s in value.axes.items() if a != axis}
@@ -124,7 +128,8 @@ def _fft(ctx: Context, callee: Callee, call: tree.Call, env: Environment) -> Eva
     nodes = flat(call)
     if len(nodes) != 2:
         raise AxisError(
-            "NL0316", f"`{callee.name}` goes from one axis to another", Label(call.span), hint=f"`{callee.name}[time -> freq](X)`"
+            "NL0316", f"`{callee.name}` goes from one axis to another", Label(brackets(call)),
+            hint=f"`{callee.name}[time -> freq](X)`",
         )
     (axis,) = ctx.axis(nodes[0], env)
     if axis not in value.axes:
@@ -179,17 +184,20 @@ def _pad_one(
         return value
     value = ctx.materialise(value, [axis])
     size = value.axes[axis]
+    shown = ctx.shown([axis])
     labels = (Label(call.span),)
-    for amount in (before, after):
+    for amount, side in ((before, "before"), (after, "after")):
+        message = f"{shown} is padded by {{left}} {side} it, which is less than nothing"
         ctx.solver.require(
-            Check(amount, ">=", const(0), "NL0415", "padding is not negative, but it is {left}", labels)
+            Check(amount, ">=", const(0), "NL0415", message, labels, "a slice takes elements away: `X[seq = 1:]`")
         )
         if mode in ("reflect", "circular"):
             most = size - 1 if mode == "reflect" else size
-            message = f"{mode} padding of {{right}} needs more than there is: at most {{left}}"
+            message = f"{mode} padding of {shown} by {{right}}, but it has elements for {{left}} at most"
             ctx.solver.require(Check(most, ">=", amount, "NL0416", message, labels))
         if mode == "replicate":
-            ctx.solver.require(Check(size, ">=", const(1), "NL0416", "an empty axis has no edge to replicate", labels))
+            message = f"{shown} is empty, so it has no edge to replicate"
+            ctx.solver.require(Check(size, ">=", const(1), "NL0416", message, labels))
     attrs = {"axis": axis, "before": before, "after": after, "mode": mode}
     kind = max(value.kind, fill.kind, key=lambda kind: kind.value) if mode == "constant" else value.kind
     axes = value.axes | {axis: size + before + after}
@@ -312,7 +320,7 @@ def _pair(ctx: Context, callee: Callee, call: tree.Call, env: Environment, value
     ctx.solver.require(
         Check(
             value.axes[row], "==", value.axes[column], "NL0418",
-            f"the matrix of {ctx.shown([row, column])} is not square: {{left}} by {{right}}", (Label(call.span),),
+            f"the matrix of {ctx.shown([row, column])} is not square: it is {{left}} by {{right}}", (Label(brackets(call)),),
         )
     )  # fmt: skip
     return row, column
@@ -380,7 +388,8 @@ def _window_padding(ctx: Context, callee: Callee, call: tree.Call, env: Environm
     """
     if len(call.args) != 2 or call.options or call.entries:
         raise ArgumentError("NL0223", f"`{callee.name}` takes a padding and a span", Label(call.span))
-    padding = ctx.static(call.args[0].value, env, "`padding`")
+    given = ctx.evaluate(call.args[0].value, env)
+    padding = ctx.known(given, call.args[0].value.span, "`padding`")
     span = ctx.size(call.args[1].value, env)
     after = callee.name == "window_after"
     if padding == "same":
@@ -392,10 +401,10 @@ def _window_padding(ctx: Context, callee: Callee, call: tree.Call, env: Environm
         padding = padding[int(after)]
     if isinstance(padding, (str, tuple)):
         raise ArgumentError(
-            "NL0227", "this padding is not understood", Label(call.args[0].value.span),
+            "NL0227", "this padding is not understood", Label(given.span),
             hint='an integer, a pair (before, after), "same", "valid", or a tuple of these along the axes',
         )  # fmt: skip
-    return Static(ctx.size_value(padding, call.args[0].value.span, "`padding`"), call.span)
+    return Static(ctx.size_value(padding, given.span, "`padding`"), call.span)
 
 
 BUILTINS: dict[str, Builtin] = {

@@ -51,6 +51,8 @@ class Context:
     display: dict[str, str] = field(default_factory=dict)
     within: tuple[str, ...] = ()
     calling: tuple[tree.Definition, ...] = ()
+    places: dict[str, Span] = field(default_factory=dict)
+    """Where the user's text named an axis last: in the brackets of a call, or where a size was given."""
 
     # --- names --------------------------------------------------------------------------------------------------------
 
@@ -73,6 +75,11 @@ class Context:
     def axes_of(self, value: Value) -> str:
         """What axes a value has, in words."""
         return f"has {self.shown(value.axes)}" if value.axes else "has no axes"
+
+    def place(self, axis: str, span: Span) -> None:
+        """Note where an axis is named, for errors about it; the user's own text only."""
+        if not span.source.shipped:
+            self.places[axis] = span
 
     # --- statements ---------------------------------------------------------------------------------------------------
 
@@ -141,11 +148,11 @@ class Context:
         if left is right:
             return
         shown = self.display.get(axis, axis)
-        labels = (Label(other, f"`{shown}` here is {self.solver.normal(right)}"),) * (one != other)
+        labels = (Label(other, f"`{shown}` here is {{right}}"),) * (one != other)
         self.solver.require(
             Check(
                 left, "==", right, "NL0402", f"axis `{shown}` has size {{left}} on one side and {{right}} on the other",
-                (Label(one, f"`{shown}` here is {self.solver.normal(left)}"), *labels),
+                (Label(one, f"`{shown}` here is {{left}}"), *labels),
             )
         )  # fmt: skip
 
@@ -239,14 +246,17 @@ class Context:
             size = self.size(node.size, env)
         if size is not None:
             if found in env.declared and found in env.sizes:
+                earlier = self.places.get(found, node.span)
+                also = (Label(earlier, f"`{node.name}` has size {{left}} here"),) * (earlier != node.span)
                 self.solver.require(
                     Check(
                         env.sizes[found], "==", size, "NL0403",
-                        f"axis `{node.name}` has size {{left}}, not {{right}}", (Label(node.span),),
+                        f"axis `{node.name}` has size {{left}}, not {{right}}", (Label(node.span), *also),
                     )
                 )  # fmt: skip
             else:
                 self.record(found, size, env)
+        self.place(found, node.span)
         return found
 
     def record(self, axis: str, size: SizeExpr, env: Environment) -> None:
@@ -269,7 +279,8 @@ class Context:
                     hint=f"ask for one value's: `size[{node.name}](…)`",
                 )  # fmt: skip
             if axis not in env.sizes:
-                env.sizes[axis] = self.solver.fresh(node.name, Label(node.span, f"the size of `{node.name}` is used here"))
+                place = self.places.get(axis, node.span)
+                env.sizes[axis] = self.solver.fresh(self.display.get(axis, node.name), Label(place, "its size is needed"))
                 env.declared.add(axis)
             product = product * env.sizes[axis]
         return self.solver.normal(product)
@@ -297,11 +308,11 @@ class Context:
             "NL0214", f"`{found.name}` is a definition, not a value", Label(span), hint=f"apply it: `{found.name}(…)`"
         )
 
-    def static(self, expr: tree.Expr, env: Environment, what: str) -> Any:
+    def static(self, expr: tree.Expr, env: Environment, what: str, hint: str = "") -> Any:
         """What must be known while compiling. Raises NeedsStatic where an option or a size would decide it."""
-        return self.known(self.evaluate(expr, env), expr.span, what)
+        return self.known(self.evaluate(expr, env), expr.span, what, hint)
 
-    def known(self, found: Evaluated, span: Span, what: str) -> Any:
+    def known(self, found: Evaluated, span: Span, what: str, hint: str = "") -> Any:
         """The same of something evaluated already."""
         if isinstance(found, Static):
             return self.solver.normal(found.value) if isinstance(found.value, SizeExpr) else found.value
@@ -309,11 +320,21 @@ class Context:
             options, sizes = self.depends(found.draft)
             if options is not None and (options or sizes):
                 raise NeedsStatic(frozenset(options), frozenset(sizes))
+            raise ArgumentError(
+                "NL0215", f"{what} must be known while compiling, but this depends on tensors", Label(span), hint=hint
+            )
         raise ArgumentError("NL0215", f"{what} must be known while compiling", Label(span))
 
     def size(self, expr: tree.Expr, env: Environment, what: str = "a size") -> SizeExpr:
         """A size: an integer, or an expression of sizes."""
-        return self.size_value(self.static(expr, env, what), expr.span, what)
+        found = self.evaluate(expr, env)
+        if isinstance(found, Value) and found.kind is Kind.REAL and self.depends(found.draft)[1]:
+            # It depends on sizes, but is no integer for any of them.
+            raise ArgumentError(
+                "NL0216", f"{what} is an integer, not a real number", Label(expr.span), hint="`//` divides sizes"
+            )
+        hint = "take an option for it: after the `;`, without brackets"
+        return self.size_value(self.known(found, expr.span, what, hint), expr.span, what)
 
     def size_value(self, found: Any, span: Span, what: str) -> SizeExpr:
         """A static value as a size."""
@@ -321,9 +342,9 @@ class Context:
             return found
         if isinstance(found, int) and not isinstance(found, bool):
             if abs(found) >= 2**62:
-                raise SizeError("NL0602", "this number is too large for a size", Label(span))
+                raise SizeError("NL0605", "this number is too large for a size", Label(span))
             return const(found)
-        raise ArgumentError("NL0216", f"{what} is an integer, not {_described(found)}", Label(span))
+        raise ArgumentError("NL0216", f"{what} is an integer, not {described(found)}", Label(span))
 
     def depends(self, draft: Draft) -> tuple[set[str] | None, set[str]]:
         """The options and sizes that a scalar depends on; None where it depends on a tensor."""
@@ -356,7 +377,7 @@ class Context:
             try:
                 return float(number)
             except OverflowError:
-                raise FormulaSyntaxError("NL0602", "this number is too large", Label(span)) from None
+                raise FormulaSyntaxError("NL0605", "this number is too large for a 64-bit float", Label(span)) from None
         return number
 
     def _known_axes(self, env: Environment) -> str:
@@ -383,11 +404,26 @@ def missing_axis(ctx: Context, what: str, axis: str, value: Value, span: Span) -
     displayed = {ctx.display.get(a, a) for a in value.axes}
     return AxisError(
         "NL0301",
-        f"{what} `{shown}`, but the value has no such axis",
+        f"{what} `{shown}`, but {spelled(value)} has no such axis",
         Label(span),
         *([Label(value.span, f"this {ctx.axes_of(value)}")] if value.span != span else []),
-        hint=near_miss(shown, displayed) or (f"it {ctx.axes_of(value)}" if value.axes else ""),
+        hint=near_miss(shown, displayed),
     )
+
+
+def spelled(value: Value) -> str:
+    """A value as the user's text has it, if that is short."""
+    text = value.span.text
+    short = len(text) <= 30 and "\n" not in text and not value.span.source.shipped
+    return f"`{text}`" if short else "the value"
+
+
+def renamed(value: Value, axis: str, name: str) -> str:
+    """How a rename of a value is written."""
+    text = value.span.text
+    simple = re.fullmatch(r"[\w']+", text) is not None
+    base = text if simple else f"({text})" if len(text) <= 40 and "\n" not in text else "(…)"
+    return f"`{base}[{axis} -> {name}]`"
 
 
 def _unique(hint: str, taken: set[str]) -> str:
@@ -408,9 +444,11 @@ def _names_in(attrs: Any) -> set[str]:
     return {name for one in attrs for name in _names_in(one)} if isinstance(attrs, tuple) else set()
 
 
-def _described(value: Any) -> str:
+def described(value: Any) -> str:
+    """A static value with its article."""
     if isinstance(value, bool):
         return "a truth value"
     if isinstance(value, float):
         return f"the real number {value}"
-    return {str: "a string", tuple: "a tuple", type(None): "nothing"}.get(type(value), "this")
+    words = {str: "a string", tuple: "a tuple", SizeExpr: "a size", complex: "a complex number", type(None): "nothing"}
+    return words.get(type(value), "this")

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from namedlayers.errors import ArgumentError, AxisError, FormulaSyntaxError, Label, near_miss
+from namedlayers.errors import ArgumentError, AxisError, FormulaSyntaxError, Label, Span, near_miss
 from namedlayers.program import terms
 from namedlayers.program import values as v
 from namedlayers.program.apply import (
+    LAYER_HINT,
     Bound,
     axis_parameters,
     bind_inputs,
@@ -29,6 +30,7 @@ from namedlayers.program.context import Context, DraftStatement
 from namedlayers.program.expressions import evaluate, find_callee
 from namedlayers.program.indexing import WantsInteger
 from namedlayers.program.namespace import Namespace
+from namedlayers.program.places import head
 from namedlayers.program.program import Check, Input, Kind, Output, Program, Statement
 from namedlayers.program.size import SizeExpr, const
 from namedlayers.program.solver import Dimension
@@ -59,7 +61,7 @@ def elaborate(namespace: Namespace, definition: tree.Definition, spec: Spec) -> 
             Label(_input(definition, name).span),
         ) from None  # fmt: skip
     except RecursionError:
-        raise FormulaSyntaxError("NL0603", "the formula is nested too deeply", Label(definition.span)) from None
+        raise FormulaSyntaxError("NL0602", "the formula is nested too deeply", Label(head(definition))) from None
 
 
 def default_spec(namespace: Namespace, definition: tree.Definition, options: tuple = ()) -> Spec:
@@ -106,12 +108,15 @@ def literal_default(definition: tree.Definition, name: str) -> bool | int | floa
 def check_definition(namespace: Namespace, definition: tree.Definition) -> None:
     """Raise FormulaError for what is wrong with a definition whatever it is called with."""
     if definition.kind == "layer":
-        raise not_yet(f"`{definition.name}` is a layer", definition.span)
+        raise not_yet(f"`{definition.name}` is a layer", head(definition), LAYER_HINT)
     names = {parameter.name for parameter in inputs_of(definition)}
     listed = [p.name for p in (*definition.data, *definition.parameters)]
     for k, parameter in enumerate((*definition.data, *definition.parameters)):
         if parameter.name in listed[:k]:
-            raise ArgumentError("NL0224", f"`{parameter.name}` is declared twice", Label(parameter.span))
+            first = (*definition.data, *definition.parameters)[listed.index(parameter.name)]
+            raise ArgumentError(
+                "NL0224", f"`{parameter.name}` is declared twice", Label(parameter.span), Label(first.span, "first here")
+            )
     body = mentioned(definition.body) | mentioned(definition.data) | mentioned(definition.parameters)
     body |= mentioned(definition.results or ())
     seen: set[str] = set()
@@ -121,12 +126,19 @@ def check_definition(namespace: Namespace, definition: tree.Definition) -> None:
         seen.add(node.name)
         if node.name not in body:
             raise AxisError(
-                "NL0317", f"axis parameter `{node.name}` is never used", Label(node.span), hint=near_miss(node.name, body - names)
-            )
+                "NL0317", f"axis parameter `{node.name}` is never used", Label(node.span),
+                hint=near_miss(node.name, body - names) or "take it away, or use it in an input or in the body",
+            )  # fmt: skip
 
 
 TRAINING = "training"
 """The option that every definition has without declaring it."""
+
+def _places(parameter: tree.Parameter, axes: tuple[str, ...]) -> tuple[Span, ...]:
+    """Where the signature names each of an input's axes; the whole input, where it does not."""
+    named = {node.name: node.span for node in declared_axes(parameter)}
+    return tuple(named.get(axis, parameter.span) for axis in axes)
+
 
 _WORDS = {Kind.BOOL: "boolean", Kind.INT: "integer", Kind.REAL: "real", Kind.COMPLEX: "complex"}
 
@@ -180,7 +192,7 @@ class _Elaboration:
         found = run(self.ctx, body, env)
         if found is None:
             raise FormulaSyntaxError(
-                "NL0218", f"`{env.definition.name}` ends without `return`", Label(env.definition.span),
+                "NL0218", f"`{env.definition.name}` ends without `return`", Label(head(env.definition)),
                 hint="every way through the body must end in `return`",
             )  # fmt: skip
         return found
@@ -254,9 +266,10 @@ class _Elaboration:
             if given is None:
                 continue
             axes = {}
+            places = _places(parameter, given.axes)
             for k, axis in enumerate(given.axes):
                 size = self.symbols.get(axis)
-                label = Label(parameter.span, f"axis `{axis}` of `{parameter.name}`")
+                label = Label(places[k], f"axis `{axis}` of `{parameter.name}`")
                 if size is None:
                     size = self.symbols[axis] = ctx.solver.fresh(axis, label, given=True)
                 axes[axis] = size
@@ -266,7 +279,7 @@ class _Elaboration:
             declared = len(declared_axes(parameter))
             lifted = 0 if any(node.star for node in declared_axes(parameter)) else max(0, len(axes) - declared)
             self.inputs.append(
-                Input(parameter.name, tuple(axes.items()), role, given.kind, parameter.span, lifted)  # type: ignore[arg-type]
+                Input(parameter.name, tuple(axes.items()), role, given.kind, parameter.span, lifted, places)  # type: ignore[arg-type]
             )
         for name, kind in self.spec.scalars:
             if name == TRAINING:

@@ -16,7 +16,8 @@ from namedlayers.errors import ArgumentError, AxisError, FormulaSyntaxError, Lab
 from namedlayers.program import values as v
 from namedlayers.program.apply import apply_definition
 from namedlayers.program.builtins import BUILTINS
-from namedlayers.program.context import Context, missing_axis
+from namedlayers.program.context import Context, described, missing_axis
+from namedlayers.program.foreign import FOREIGN
 from namedlayers.program.indexing import index
 from namedlayers.program.size import SizeExpr, const, size_expr
 from namedlayers.program.values import Callee, Environment, Evaluated, Static, Value
@@ -56,7 +57,9 @@ def _name(ctx: Context, expr: tree.Name, env: Environment) -> Evaluated:
     name = expr.name
     if name in env.values:
         found = env.values[name]
-        return found.at(expr.span) if isinstance(found, (Value, Static)) else found
+        # In a definition that ships with the package, an argument keeps its place in the user's text.
+        own = expr.span.source.shipped and isinstance(found, (Value, Static)) and not found.span.source.shipped
+        return found.at(expr.span) if isinstance(found, (Value, Static)) and not own else found
     if name in env.undefined:
         raise UnknownNameError("NL0207", f"`{name}` may not be defined here: {env.undefined[name]}", Label(expr.span))
     if name in CONSTANTS:
@@ -69,9 +72,18 @@ def _name(ctx: Context, expr: tree.Name, env: Environment) -> Evaluated:
         return v.coordinates(axis, size, expr.span)
     callee = find_callee(name, env, expr.span)
     if callee is None:
-        known = {*env.values, *env.axes, *env.namespace.names(), *BUILTINS, *CONSTANTS}
-        raise UnknownNameError("NL0201", f"`{name}` is not defined", Label(expr.span), hint=near_miss(name, known))
+        raise UnknownNameError("NL0201", f"`{name}` is not defined", Label(expr.span), hint=_instead(name, env))
     return callee
+
+
+def _instead(name: str, env: Environment) -> str:
+    """What to write for a name that nothing has."""
+    for statement in env.definition.body:
+        if isinstance(statement, tree.Assign) and any(target.name == name for target in statement.targets):
+            return f"it is assigned further down, in line {statement.span.line}"
+    values = {*env.values, *env.axes} - {"training"}
+    known = near_miss(name, values) or near_miss(name, {*env.namespace.names(), *BUILTINS, *CONSTANTS})
+    return known or FOREIGN.get(name, "") or "an input stands in the signature; a value is assigned on a line before"
 
 
 def find_callee(name: str, env: Environment, span: Span) -> Callee | None:
@@ -82,19 +94,23 @@ def find_callee(name: str, env: Environment, span: Span) -> Callee | None:
     return Callee(name, span) if name in BUILTINS else None
 
 
+def _import(name: str) -> str:
+    return f"begin the text with `import {name}`" if name.isidentifier() else ""
+
+
 def _attribute(ctx: Context, expr: tree.Attribute, env: Environment) -> Evaluated:
     base = expr.base
     space = env.namespace.modules.get(base.name) if isinstance(base, tree.Name) else None
     if space is None:
         raise UnknownNameError(
             "NL0203", f"`{base.span.text}` is not a module that this text imports", Label(base.span),
-            hint=near_miss(base.span.text, env.namespace.modules),
+            hint=near_miss(base.span.text, env.namespace.modules) or _import(base.span.text),
         )  # fmt: skip
     definition = space.definitions.get(expr.name)
     if definition is None:
         raise UnknownNameError(
             "NL0204", f"module `{base.span.text}` has no definition `{expr.name}`", Label(expr.span),
-            hint=near_miss(expr.name, space.definitions),
+            hint=near_miss(expr.name, space.definitions) or f"it has {', '.join(sorted(space.definitions))}",
         )  # fmt: skip
     return Callee(expr.name, expr.span, definition, space)
 
@@ -202,7 +218,7 @@ def _callee(ctx: Context, function: tree.Expr, env: Environment) -> Callee:
         if found is None:
             raise UnknownNameError(
                 "NL0208", f"there is no definition `{function.name}`", Label(function.span),
-                hint=near_miss(function.name, {*env.namespace.names(), *BUILTINS}),
+                hint=FOREIGN.get(function.name) or near_miss(function.name, {*env.namespace.names(), *BUILTINS}),
             )  # fmt: skip
     else:
         found = ctx.evaluate(function, env)
@@ -231,7 +247,8 @@ def _fold(ctx: Context, op: str, left: Any, right: Any, span: Span) -> Any:
     if not isinstance(left, plain) or not isinstance(right, plain):
         if op in ("==", "!="):
             return (left == right) == (op == "==")
-        raise ArgumentError("NL0212", f"`{op}` needs numbers", Label(span))
+        what = described(left if not isinstance(left, plain) else right)
+        raise ArgumentError("NL0212", f"`{op}` computes with numbers, and one side is {what}", Label(span))
     if op == "^":
         return _power(left, right, span)
     try:
@@ -247,7 +264,9 @@ def _fold(ctx: Context, op: str, left: Any, right: Any, span: Span) -> Any:
 def _power(left: Any, right: Any, span: Span) -> Any:
     if isinstance(left, int) and isinstance(right, int) and right >= 0:
         if left.bit_length() * right > 4096:
-            raise FormulaSyntaxError("NL0602", "this power is too large", Label(span))
+            raise FormulaSyntaxError(
+                "NL0605", "this power of integers has more than 1000 digits", Label(span), hint="write a real: `2.0 ^ 100`"
+            )
         return left**right
     try:
         found = left**right

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 
-from namedlayers.errors import FormulaSyntaxError, Label, UnknownNameError, near_miss
+from namedlayers.errors import FormulaSyntaxError, Label, Span, UnknownNameError, near_miss
+from namedlayers.program.places import head
 from namedlayers.syntax import parse, tree
 
 
@@ -79,12 +80,14 @@ def _library(module: str) -> Namespace:
             found = _cache.get(module)
             if found is None:
                 text = (resources.files("namedlayers") / "library" / f"{module}.nl").read_text(encoding="utf-8")
-                found = _cache[module] = _load(text, f"{module}.nl", None, ())
+                found = _cache[module] = _load(text, f"{module}.nl", None, (), shipped=True)
     return found
 
 
-def _load(text: str, name: str, folder: Path | None, above: tuple[Path, ...]) -> Namespace:
-    module = parse(text, name)
+def _load(
+    text: str, name: str, folder: Path | None, above: tuple[Path, ...], *, shipped: bool = False
+) -> Namespace:
+    module = parse(text, name, shipped=shipped)
     space = Namespace(name, text, {})
     for item in module.items:
         if isinstance(item, tree.Definition):
@@ -93,8 +96,9 @@ def _load(text: str, name: str, folder: Path | None, above: tuple[Path, ...]) ->
                 raise FormulaSyntaxError(
                     "NL0202",
                     f"`{item.name}` is defined twice",
-                    Label(item.span, "again here"),
-                    Label(earlier.span, "first here"),
+                    Label(head(item), "again here"),
+                    Label(head(earlier), "first here"),
+                    hint="the first one would never be used",
                 )
             space.definitions[item.name] = item
         else:
@@ -114,7 +118,7 @@ def _bring_in(space: Namespace, item: tree.Import, folder: Path | None, above: t
                 "NL0204",
                 f"module `{item.module}` has no definition `{wanted.name}`",
                 Label(wanted.span),
-                hint=near_miss(wanted.name, source.definitions),
+                hint=near_miss(wanted.name, source.definitions) or f"it has {', '.join(sorted(source.definitions))}",
             )
         space.imported[wanted.name] = (definition, source)
 
@@ -125,7 +129,7 @@ def _find_module(item: tree.Import, folder: Path | None, above: tuple[Path, ...]
         if path.is_file():
             if path.resolve() in above:
                 raise FormulaSyntaxError(
-                    "NL0205", f"module `{item.module}` imports itself, directly or through others", Label(item.span)
+                    "NL0205", f"module `{item.module}` imports itself, directly or through others", Label(_module(item))
                 )
             text = path.read_text(encoding="utf-8")
             return _load(text, str(path), path.parent, (*above, path.resolve()))
@@ -134,7 +138,18 @@ def _find_module(item: tree.Import, folder: Path | None, above: tuple[Path, ...]
         raise UnknownNameError(
             "NL0203",
             f"there is no module `{item.module}` beside the file or in the library",
-            Label(item.span),
-            hint=near_miss(item.module, library_modules()),
+            Label(_module(item)),
+            hint=near_miss(item.module, {*library_modules(), *_beside(folder)}),
         )
     return found
+
+
+def _module(item: tree.Import) -> Span:
+    """The module's name in an import."""
+    at = item.span.start + item.span.text.find(item.module)
+    return Span(item.span.source, at, at + len(item.module)) if at >= item.span.start else item.span
+
+
+def _beside(folder: Path | None) -> list[str]:
+    """The names of the formula files in a folder."""
+    return sorted(path.stem for path in folder.glob("*.nl")) if folder is not None else []

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from namedlayers.errors import ArgumentError, AxisError, FormulaError, Label, SizeError, Span
 from namedlayers.program.program import Check, Input, Program, Recipe
 from namedlayers.program.size import SizeExpr, Symbol
+from namedlayers.program.solver import fill_in, filled
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -51,7 +52,7 @@ def _check_rank(given: Input, shape: tuple[int, ...]) -> None:
     raise ArgumentError(
         "NL0581",
         f"`{given.name}` has {wanted}, but the tensor given has {_count(len(shape))}: its shape is {_tuple(shape)}",
-        Label(given.span, f"`{given.name}` has {wanted}"),
+        Label(given.span, "declared here"),
         hint="" if len(shape) < len(given.axes) else "extra axes are matched by name: see `named`",
     )
 
@@ -83,8 +84,9 @@ def _follow(program: Program, recipe: Recipe, shapes: Shapes, sizes: Mapping[str
     whole, over = divmod(found - rest, factor)
     reason = _reason(program, recipe)
     if over and reason is not None:
-        message = reason.message.format_map(_Shown({"left": over, "right": 0, **sizes}))
-        raise error_class(reason.code)(reason.code, message, *reason.labels, labels[0], hint=reason.hint)
+        names = {"left": over, "right": 0, **sizes}
+        places = (*fill_in(reason.labels, names), labels[0])
+        raise error_class(reason.code)(reason.code, filled(reason.message, names), *places, hint=reason.hint)
     if over:
         minus = f" less {_valued(recipe.rest, rest)}" if rest else ""
         raise SizeError(
@@ -107,7 +109,7 @@ def _check_axis(program: Program, given: Input, axis: int, shapes: Shapes, sizes
     found, wanted = shapes[given.name][axis], _evaluate(expected, sizes, Label(given.span))
     if found == wanted:
         return
-    here = Label(given.span, f"axis `{name}` has size {found} here")
+    here = Label(given.places[axis] if given.places else given.span, f"axis `{name}` has size {found} here")
     origin = _origin(program, expected)
     if origin is None:
         shown = _valued(expected, wanted)
@@ -131,9 +133,9 @@ def _check_condition(program: Program, check: Check, sizes: Mapping[str, int]) -
         left, right = check.left.evaluate(sizes), check.right.evaluate(sizes)
     except ZeroDivisionError:
         raise _division(check.labels) from None
-    message = check.message.format_map(_Shown({"left": left, "right": right, **sizes}))
-    labels = (*check.labels, *_sources(program, check, sizes))
-    raise error_class(check.code)(check.code, message, *labels, hint=check.hint)
+    names = {"left": left, "right": right, **sizes}
+    labels = (*fill_in(check.labels, names), *_sources(program, check, sizes))
+    raise error_class(check.code)(check.code, filled(check.message, names), *labels, hint=check.hint)
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
@@ -208,10 +210,3 @@ def _count(axes: int) -> str:
 
 def _tuple(shape: tuple[int, ...]) -> str:
     return f"({', '.join(map(str, shape))})"
-
-
-class _Shown(dict):
-    """What a message may contain; a symbol that is not there is shown as the size that it names."""
-
-    def __missing__(self, key: str) -> str:
-        return f"|{key}|"

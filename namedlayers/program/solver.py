@@ -8,7 +8,7 @@ window equation backwards, a product of unknowns) becomes a check; a symbol that
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from namedlayers.errors import Label, SizeError
@@ -199,10 +199,11 @@ class Solver:
 
 
 def located(labels: tuple[Label, ...], site: Label | None) -> tuple[Label, ...]:
-    """Labels with the user's place in front, where the first of them is in another text."""
-    if site is None or (labels and labels[0].span.source is site.span.source):
+    """Labels with the user's place in front, where the first of them is in another text; what ships stays unseen."""
+    if site is None or site.span.source.shipped:
         return labels
-    return (site, *labels)
+    own = tuple(label for label in labels if not label.span.source.shipped)
+    return own if own and own[0].span.source is site.span.source else (site, *own)
 
 
 def without_floor(size: SizeExpr) -> SizeExpr:
@@ -219,7 +220,21 @@ def without_floor(size: SizeExpr) -> SizeExpr:
 def failure(check: Check, left: SizeExpr | int, right: SizeExpr | int, names: dict[str, object] | None = None) -> SizeError:
     """The error for a check that does not hold; `left` and `right` as far as they are known."""
     shown = {"left": left, "right": right, **(names or {})}
-    return SizeError(check.code, check.message.format_map(_Lenient(shown)), *check.labels, hint=check.hint)
+    return SizeError(check.code, filled(check.message, shown), *fill_in(check.labels, shown), hint=check.hint)
+
+
+def fill_in(labels: tuple[Label, ...], names: Mapping[str, object]) -> list[Label]:
+    """Labels with `{left}`, `{right}` and symbols in their texts filled in."""
+    return [Label(label.span, filled(label.text, names)) for label in labels]
+
+
+def filled(text: str, names: Mapping[str, object]) -> str:
+    """A message with `{left}`, `{right}` and symbols filled in; a symbol that is not known is shown as the size it names.
+
+    >>> filled("{left} is not {key}", {"left": 3})
+    '3 is not |key|'
+    """
+    return text.format_map(_Lenient(names))
 
 
 class _Lenient(dict):

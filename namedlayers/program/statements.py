@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from namedlayers.errors import ArgumentError, Label, SizeError, Span
 from namedlayers.program.apply import not_yet
-from namedlayers.program.context import Context
+from namedlayers.program.context import Context, described
 from namedlayers.program.program import Check
 from namedlayers.program.size import SizeExpr, const
 from namedlayers.program.spec import NeedsStatic
@@ -39,7 +39,8 @@ def _assign(ctx: Context, statement: tree.Assign, env: Environment) -> None:
         count = len(found.values) if isinstance(found, Several) else 1
         raise ArgumentError(
             "NL0213", f"{len(statement.targets)} names are assigned, but there {'is' if count == 1 else 'are'} {count} "
-            f"result{'' if count == 1 else 's'}", Label(statement.value.span), Label(statement.targets[0].span, "names"),
+            f"result{'' if count == 1 else 's'}", Label(statement.value.span),
+            Label(statement.targets[0].span.to(statement.targets[-1].span), "names"),
         )  # fmt: skip
     for target, value in zip(statement.targets, found.values, strict=True):
         _bind(ctx, target, value, statement.value.span, env)
@@ -89,7 +90,7 @@ def _require_one(ctx: Context, statement: tree.Require, condition: tree.Expr, en
         return
     if isinstance(condition, tree.Compare) and _require_sizes(ctx, condition, env, _plain(message), labels):
         return
-    if not ctx.static(condition, env, "what is required"):
+    if not ctx.static(condition, env, "what is required", "tensors are not checked"):
         raise SizeError("NL0420", message, *labels)
 
 
@@ -107,7 +108,8 @@ def _require_sizes(
     for op, left, right, node in zip(condition.ops, exprs, exprs[1:], condition.operands, strict=False):
         if op == "==" and right == 0 and isinstance(node, tree.Binary) and node.op == "%":
             whole, part = ctx.size(node.left, env), ctx.size(node.right, env)
-            check = Check(left, "==", right, "NL0420", f"{message}: {_plain(str(whole))} leaves over {{left}}", labels)
+            shown = f"{message}: {_plain(str(whole))} leaves over {{left}}"
+            check = Check(left, "==", right, "NL0420", shown, labels)
             ctx.solver.divide(whole, part, check)
             continue
         low, relation, high = _RELATIONS[op](left, right)
@@ -158,9 +160,13 @@ def _if(ctx: Context, statement: tree.If, env: Environment) -> Evaluated | None:
 
 
 def _truth(ctx: Context, condition: tree.Expr, env: Environment) -> bool | int | float:
-    found = ctx.static(condition, env, "the condition of an `if`")
+    hint = "`where(condition, then, otherwise)` chooses at each coordinate"
+    found = ctx.static(condition, env, "the condition of an `if`", hint)
     if isinstance(found, (str, tuple, SizeExpr)):
-        raise ArgumentError("NL0230", "a condition is true or false", Label(condition.span), hint="compare it with something")
+        raise ArgumentError(
+            "NL0230", f"a condition is true or false, and this is {described(found)}", Label(condition.span),
+            hint=f"compare it: `{condition.span.text} == …`",
+        )  # fmt: skip
     return bool(found)
 
 
