@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from itertools import zip_longest
 from typing import Any
 
 from funsor.terms import Binary, Funsor, Reduce, Unary
@@ -54,14 +55,15 @@ _RESERVED = frozenset("inf nan pi True False training def return if elif else an
 
 
 class _Printer:
-    """`values` are the printed names of values, `axes` those of their axes by position; `sizes` the axes that have one
-    stated size in the whole text; `symbols` the axes by which sizes are spelt."""
+    """One printing. `values`: what each value is called (`shown`: just these names); `axes`: what its axes are called, by
+    position; `sizes`: the axes that have one stated size in the whole text; `symbols`: by which axes sizes are spelt."""
 
     def __init__(self, program: Program) -> None:
         self.program = program
         self.lines: list[str] = []
         self.used = _axis_names(program)
         self.values: dict[str, str] = {}
+        self.shown: set[str] = set()
         self.axes: dict[str, tuple[str, ...]] = {}
         self.sizes: dict[str, SizeExpr] = {}
         self.symbols: dict[str, str] = {}
@@ -71,11 +73,11 @@ class _Printer:
 
     def text(self) -> str:
         head = self.signature()
-        statements = list(self.program.statements)
-        while statements:
-            statement = statements.pop(0)
-            if statements and _is_eigen(statement, statements[0]):
-                self.eigen(statement, statements.pop(0))
+        statements = iter(zip_longest(self.program.statements, self.program.statements[1:]))
+        for statement, following in statements:
+            if following is not None and _is_eigen(statement, following):
+                self.eigen(statement, following)
+                next(statements)
             else:
                 self.statement(statement)
         results = (self.value(output.value, self.own_axes(output.value)) for output in self.program.outputs)
@@ -87,7 +89,7 @@ class _Printer:
     def signature(self) -> str:
         inputs = self.program.inputs
         for given in inputs:
-            self.values[given.name] = given.name
+            self.call_it(given.name, given.name)
             self.axes[given.name] = tuple(axis for axis, _ in given.axes)
             for axis, size in given.axes:
                 self.sizes.setdefault(axis, size)
@@ -162,8 +164,12 @@ class _Printer:
 
     def define(self, statement: Statement) -> str:
         clashes = statement.name in self.used or statement.name in _RESERVED
-        self.values[statement.name] = self.fresh(statement.name) if clashes else statement.name
-        return self.values[statement.name]
+        return self.call_it(statement.name, self.fresh(statement.name) if clashes else statement.name)
+
+    def call_it(self, value: str, name: str) -> str:
+        self.values[value] = name
+        self.shown.add(name)
+        return name
 
     def own_axes(self, value: str) -> tuple[str, ...]:
         return next(tuple(axis for axis, _ in one.axes) for one in self.program.values if one.name == value)
@@ -210,7 +216,7 @@ class _Printer:
 
     def coordinates(self, axis: str, size: SizeExpr) -> Piece:
         stated = self.stated(axis, size)
-        hidden = stated in self.values.values() or stated in _RESERVED
+        hidden = stated in self.shown or stated in _RESERVED
         return _renamed(Piece(f"index[{stated}]" if hidden else stated), [(stated, axis)])
 
     def size(self, expr: SizeExpr) -> Piece:
