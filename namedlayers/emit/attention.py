@@ -1,9 +1,8 @@
 """Attention: `scaled_dot_product_attention` on (batch, batch, query, feature) tensors.
 
-In: operands with any axes in any layout. Out: a tensor (batch…, query…, value…). What always holds: the kernel sees four
-dimensions and equal batches, as its fast variants need; a row that is masked entirely gives 0; nothing is scaled that
-the formula does not scale.
-"""
+In: operands with any axes in any layout. Out: a tensor (batch…, query…, value…). What always holds: the kernel sees
+four dimensions and equal batches, as its fast variants need; a row that is masked entirely gives 0; nothing is scaled
+that the formula does not scale. """
 
 from __future__ import annotations
 
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
+from namedlayers.emit.attributes import listed, positions
 from namedlayers.emit.elementwise import elementwise
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.numbers import arange
@@ -39,13 +39,13 @@ class _Roles:
 
 @emits("attention")
 def emit_attention(lo: Lowering, node: Node) -> Value:
-    names: tuple[str, ...] = node.attr("roles")  # type: ignore[assignment]
+    names = listed(node, "roles")
     given = dict(zip(names, lo.operands(node), strict=True))
     given |= dict(zip(("query", "key", "value"), lo.alike([given[r] for r in ("query", "key", "value")]), strict=True))
     roles = _roles_of(lo, node, given)
     query, options = _scaled(lo, given["query"], given.get("scale"), names, roles)
     mask = _mask(lo, given, query)
-    causal: tuple[int, ...] = node.attr("causal")  # type: ignore[assignment]
+    causal = positions(node, "causal")
     if causal:
         if mask is None and roles.query == causal[:1] and roles.position == causal[1:]:
             options["is_causal"] = True
@@ -66,7 +66,7 @@ def _out_of_four(lo: Lowering, operands: tuple[Value, ...], options: dict, roles
     batch = roles.batch if len(roles.batch) == 2 else (_ONE, _BATCH)
     plain = len(roles.batch) == 2 and len(roles.query) == len(roles.value) == 1
     found = lo.call(
-        F.scaled_dot_product_attention, operands, (*batch, _QUERY, _VALUE), kind=Kind.REAL, inline=not plain, **options
+        F.scaled_dot_product_attention, operands, (*batch, _QUERY, _VALUE), options, kind=Kind.REAL, inline=not plain
     )
     found = _restored(lo, found, _VALUE, roles.value)
     found = _restored(lo, found, _QUERY, roles.query)
@@ -92,10 +92,11 @@ def _roles_of(lo: Lowering, node: Node, given: dict[str, Value]) -> _Roles:
     query, key, value = (given[name] for name in ("query", "key", "value"))
     masks = [given[name] for name in ("mask", "allow") if name in given]
     result = frozenset(range(node.rank))
-    holders = dict(zip(node.attr("roles"), node.args, strict=True))  # type: ignore[call-overload]
+    holders = dict(zip(listed(node, "roles"), node.args, strict=True))
     logical = {name: frozenset(holders[name].axes) for name in holders}
     others = frozenset().union(*(logical[name] for name in ("key", "value")))
-    spoken = frozenset().union(logical["query"], logical["key"], *(logical[m] for m in ("mask", "allow") if m in logical))
+    masking = (logical[name] for name in ("mask", "allow") if name in logical)
+    spoken = frozenset().union(logical["query"], logical["key"], *masking)
     queries = (logical["query"] & result) - others
     values = (logical["value"] & result) - spoken
     gone = frozenset(range(node.rank, len(node.space)))
@@ -120,7 +121,7 @@ def _in_four(
     lo: Lowering, value: Value, roles: _Roles, rows: tuple[tuple[int, ...], int], columns: tuple[tuple[int, ...], int],
     *, loose: bool = False,
 ) -> Value:  # fmt: skip
-    """(batch, batch, rows, columns). `loose`: dimensions of size 1 will do where the value is the same along an axis."""
+    """(batch, batch, rows, columns). `loose`: where the value is the same along an axis, size 1 will do."""
     groups = [rows, columns]
     batch = roles.batch
     for group, _ in groups:
@@ -136,7 +137,8 @@ def _in_four(
     if len(batch) > 2 and all(a in value.axes for a in batch):
         value = lo.merged(value, batch, _BATCH)
     leading = batch if len(batch) == 2 else (_ONE, *batch) if len(batch) == 1 else (_ONE, _BATCH)
-    return lo.aligned(value, (*leading, rows[1], columns[1])) if loose else _in_front(lo, value, (*leading, rows[1], columns[1]))
+    layout = (*leading, rows[1], columns[1])
+    return lo.aligned(value, layout) if loose else _in_front(lo, value, layout)
 
 
 def _in_front(lo: Lowering, value: Value, layout: tuple[int, ...]) -> Value:

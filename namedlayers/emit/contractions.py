@@ -1,7 +1,8 @@
 """Sums of products: matrix products where there is one, products and sums elsewhere.
 
-In: operands in any layouts, the axes that stay, an order of pairwise steps. Out: a tensor. What always holds: an axis that
-one operand alone has and that does not stay is summed away first; axes are flattened only where a group has several.
+In: operands in any layouts, the axes that stay, an order of pairwise steps. Out: a tensor. What always holds: an axis
+that one operand alone has and that does not stay is summed away first; axes are flattened only where a group has
+several.
 
 Of two operands every axis is one of: batch (in both, stays), contracted (in both, goes), left or right free.
 """
@@ -14,6 +15,7 @@ from collections.abc import Iterable, Sequence
 import torch
 import torch.nn.functional as F
 
+from namedlayers.emit.attributes import listed
 from namedlayers.emit.elementwise import elementwise
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.reductions import total
@@ -29,7 +31,7 @@ def emit_contract(lo: Lowering, node: Node) -> Value:
     values = counted(lo, lo.operands(node))
     result = frozenset(range(node.rank))
     _fill_missing(lo, node, values)
-    path: Sequence[Sequence[int]] = node.attr("path")  # type: ignore[assignment]
+    path = listed(node, "path")
     if len(values) == 1:
         return _sum_away(lo, values[0], result)
     for pair in path:
@@ -170,7 +172,7 @@ def _matrix(
     lo: Lowering, value: Value, batch: tuple[int, ...], first: tuple[tuple[int, ...], int],
     second: tuple[tuple[int, ...], int],
 ) -> Value:  # fmt: skip
-    """(batch…, first, second), each group flattened; read the other way round and transposed where that moves less."""
+    """(batch…, first, second), each group flattened; transposed from (batch…, second, first) if that moves less."""
     (a, left), (b, right) = first, second
     if (*batch, *a, *b) != value.axes and b and a and _before(value.axes, b, a):
         value = lo.merged(lo.merged(lo.permuted(value, (*batch, *b, *a)), b, right), a, left)

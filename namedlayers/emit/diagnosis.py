@@ -1,8 +1,7 @@
 """Why a call failed, in terms of the formula.
 
-In: a program, the arguments of a call, the exception that escaped. Out: a `FormulaError` is raised, or nothing is said. What
-always holds: this runs only after a call has failed; sizes are asked first, then dtypes, then indices.
-"""
+In: a program, the arguments of a call, the exception that escaped. Out: a `FormulaError` is raised, or nothing is
+said. What always holds: this runs only after a call has failed; sizes are asked first, then dtypes, then indices. """
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ UNARY: dict[str, Callable | str] = {
     "asin": torch.asin, "acos": torch.acos, "atan": torch.atan, "sinh": torch.sinh, "cosh": torch.cosh,
     "tanh": torch.tanh, "asinh": torch.asinh, "acosh": torch.acosh, "atanh": torch.atanh, "erf": torch.erf,
     "lgamma": torch.lgamma, "abs": torch.abs, "floor": torch.floor, "ceil": torch.ceil, "round": torch.round,
-    "real": torch.real, "conj": torch.conj, "angle": torch.angle, "isnan": torch.isnan, "isinf": torch.isinf,
+    "real": torch.real, "conj": torch.conj_physical, "angle": torch.angle, "isnan": torch.isnan, "isinf": torch.isinf,
     "isfinite": torch.isfinite, "detach": "detach", "relu": torch.relu, "sigmoid": torch.sigmoid, "silu": F.silu,
     "softplus": F.softplus,
 }  # fmt: skip
@@ -75,7 +75,7 @@ def emit_gelu(lo: Lowering, node: Node) -> Value:
     x = lo.working(lo.tensor(lo.operands(node)[0]))
     approximate = str(node.attr("approximate"))
     options = {} if approximate == "none" else {"approximate": approximate}
-    return lo.call(F.gelu, (x,), x.axes, **options)
+    return lo.call(F.gelu, (x,), x.axes, options)
 
 
 @emits("sign")
@@ -143,7 +143,7 @@ def emit_logaddexp(lo: Lowering, node: Node) -> Value:
     values = [lo.tensor(v, like=_other(values, k)) for k, v in enumerate(values)]
     if node.kind is Kind.COMPLEX:
         top = elementwise(lo, torch.maximum, [_real_part(lo, v) for v in values], kind=Kind.REAL)
-        top = lo.call(torch.nan_to_num, (top,), top.axes, kind=Kind.REAL, nan=0.0, posinf=0.0, neginf=0.0)
+        top = lo.call(torch.nan_to_num, (top,), top.axes, {"posinf": 0.0, "neginf": 0.0}, kind=Kind.REAL)
         parts = [elementwise(lo, operator.sub, [v, top]) for v in values]
         total = elementwise(lo, operator.add, [lo.call(torch.exp, (p,), p.axes) for p in parts])
         return elementwise(lo, operator.add, [lo.call(torch.log, (total,), total.axes), top])
@@ -205,7 +205,7 @@ def cast_kind(lo: Lowering, value: Value, kind: Kind) -> Value:
     if value.kind is kind:
         return value
     if value.literal:
-        return Value(_PYTHON[kind](value.held), (), kind, True, True)  # type: ignore[operator]
+        return Value(_PYTHON[kind](value.held), (), kind, True, True)
     if value.number:
         return lo.number(_MAKE[kind], value, kind=kind) if kind in _MAKE else lo.truth(value)
     if kind is Kind.BOOL:
@@ -238,7 +238,7 @@ def _clamped(lo: Lowering, node: Node, values: list[Value]) -> Value | None:
         return None
     tensor = lo.working(tensor) if node.kind is Kind.REAL else tensor
     bound = "min" if node.op == "maximum" else "max"
-    return lo.call(torch.clamp, (tensor,), tensor.axes, weak=tensor.weak, **{bound: number})
+    return lo.call(torch.clamp, (tensor,), tensor.axes, {bound: number}, weak=tensor.weak)
 
 
 def _counted(lo: Lowering, values: list[Value]) -> list[Value]:
@@ -265,7 +265,9 @@ def _broadcast(lo: Lowering, value: Value, layout: tuple[int, ...]) -> Value:
 
 
 def _real_part(lo: Lowering, value: Value) -> Value:
-    return lo.call(torch.real, (value,), value.axes, kind=Kind.REAL, inline=True) if value.kind is Kind.COMPLEX else value
+    if value.kind is not Kind.COMPLEX:
+        return value
+    return lo.call(torch.real, (value,), value.axes, kind=Kind.REAL, inline=True)
 
 
 def _in_order(axes: tuple[int, ...], liked: tuple[int, ...]) -> bool:

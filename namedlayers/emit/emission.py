@@ -1,8 +1,8 @@
 """Emission: a planned graph becomes an fx graph.
 
-In: one variant's graph and its program. Out: an fx graph of public torch operations whose nodes bear spans, axes and rules
-in their `meta`. What always holds: nodes are emitted in the order of the plan; nothing that no output needs is left.
-"""
+In: one variant's graph and its program. Out: an fx graph of public torch operations whose nodes bear spans, axes and
+rules in their `meta`. What always holds: nodes are emitted in the order of the plan; nothing that no output needs is
+left. """
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def lower(
     floors: Sequence[tuple[SizeExpr, SizeExpr]] = (), optimistic: bool = False,
 ) -> tuple[fx.Graph, tuple[SizeExpr, ...]]:  # fmt: skip
     """The fx graph, and the sizes that it takes not to be 0 (none unless `optimistic`)."""
-    lo = Lowering(graph, program, prologue, names, floors, optimistic)
+    lo = Lowering(program, prologue, names, floors, optimistic)
     live = graph.live()
     lo.wants = _wants(graph, live)
     lo.finals = {span: node.number for node in live for span in node.spans}
@@ -88,15 +88,16 @@ def _as_input(lo: Lowering, value: Value) -> Value:
 
 
 def _wants(graph: Graph, live: Sequence[Node]) -> dict[int, tuple[int, ...]]:
-    """For each node the order of its axes that its users like best: the last user's own, what is consumed at the end."""
+    """For each node the order of its axes that its last user likes best: the user's own, what is consumed at the
+    end."""
     wants: dict[int, tuple[int, ...]] = {}
     for arg in reversed(graph.outputs):
         wants[arg.node.number] = tuple(sorted(range(len(arg.axes)), key=arg.axes.__getitem__))
     for node in reversed(live):
         order = {axis: place for place, axis in enumerate(wants.get(node.number, range(node.rank)))}
         for arg in node.args:
-            liked = sorted(range(len(arg.axes)), key=lambda k, a=arg: (order.get(a.axes[k], len(order)), a.axes[k], k))
-            wants.setdefault(arg.node.number, tuple(liked))
+            liked = sorted((order.get(axis, len(order)), axis, k) for k, axis in enumerate(arg.axes))
+            wants.setdefault(arg.node.number, tuple(k for _, _, k in liked))
     return wants
 
 

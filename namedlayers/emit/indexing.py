@@ -1,9 +1,8 @@
 """Reading by computed coordinates: slices where they are affine, gathers elsewhere.
 
-In: a tensor, and where to read along some of its axes. Out: a tensor in whose layout new axes stand where the old one was.
-What always holds: affine reads of one axis are views, and so are windows that tile; nothing is emitted as `unfold`;
-an index that is not proved to be in range goes to a torch function that checks it.
-"""
+In: a tensor, and where to read along some of its axes. Out: a tensor in whose layout new axes stand where the old one
+was. What always holds: affine reads of one axis are views, and so are windows that tile; nothing is emitted as
+`unfold`; an index that is not proved to be in range goes to a torch function that checks it. """
 
 from __future__ import annotations
 
@@ -12,7 +11,9 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
+from torch import fx
 
+from namedlayers.emit.attributes import listed, position, positions, size_of
 from namedlayers.emit.elementwise import elementwise
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.numbers import arange
@@ -29,8 +30,7 @@ Coefficients = Sequence[tuple[int, SizeExpr]]
 @emits("index")
 def emit_index(lo: Lowering, node: Node) -> Value:
     x = lo.operand(node.args[0])
-    entries: Sequence[tuple[int, Coefficients, SizeExpr]] = node.attr("entries")  # type: ignore[assignment]
-    for number, coefficients, offset in entries:
+    for number, coefficients, offset in listed(node, "entries"):
         if own(number) in x.axes:
             x = _affine(lo, lo.tensor(x), own(number), [(a, size_expr(c)) for a, c in coefficients], size_expr(offset))
     return x
@@ -158,7 +158,7 @@ def _with_dimensions(lo: Lowering, value: Value, layout: tuple[int, ...]) -> Val
 
 @emits("gather")
 def emit_gather(lo: Lowering, node: Node) -> Value:
-    axes: tuple[int, ...] = node.attr("axes")  # type: ignore[assignment]
+    axes = positions(node, "axes")
     x, *rest = lo.operands(node)
     indices = [lo.integer(lo.tensor(v)) for v in rest[: len(axes)]]
     fill = rest[len(axes)] if node.attr("fill") else None
@@ -169,7 +169,7 @@ def emit_gather(lo: Lowering, node: Node) -> Value:
 def emit_take(lo: Lowering, node: Node) -> Value:
     x, index = lo.operands(node)
     fill = Value(0, (), Kind.BOOL if node.kind is Kind.BOOL else Kind.INT, True, True) if node.attr("fill") else None
-    return _gathered(lo, x, [own(int(node.attr("axis")))], [lo.integer(lo.tensor(index))], fill)  # type: ignore
+    return _gathered(lo, x, [own(position(node, "axis"))], [lo.integer(lo.tensor(index))], fill)
 
 
 def _gathered(lo: Lowering, x: Value, labels: list[int], indices: list[Value], fill: Value | None) -> Value:
@@ -187,7 +187,7 @@ def _gathered(lo: Lowering, x: Value, labels: list[int], indices: list[Value], f
     if valid is None:
         return read(lo, x, label, at)
     outside = Value(-1 if fill is None else 0, (), Kind.INT, True, True)  # -1 is refused by whatever reads
-    if fill is not None and not all([lo.assume(size) for size in sizes]):
+    if fill is not None and not lo.assume(*sizes):
         pads = (0, 0) * (len(x.axes) - 1 - x.dim(label)) + (1, 0)  # so that there is something to read
         x = lo.call(F.pad, (x, pads), x.axes, kind=x.kind)
         at = lo.call(operator.add, (at, 1), at.axes, kind=Kind.INT)
@@ -219,30 +219,29 @@ def _in_range(lo: Lowering, indices: Sequence[Value], sizes: Sequence[SizeExpr])
 def emit_put(lo: Lowering, node: Node) -> Value:
     x, index = lo.operands(node)
     x, index = lo.integer(lo.tensor(x)), lo.integer(lo.tensor(index))
-    axis = int(node.attr("axis"))  # type: ignore[call-overload]
-    size = node.space[axis]
+    axis = position(node, "axis")
     gone = tuple(range(node.rank, len(node.space)))
     kept = tuple(a for a in range(node.rank) if a != axis and a in index.axes)
-    valid = _in_range(lo, [index], [size])
-    beyond = Value(lo.size(size), (), Kind.INT, True, True)
+    length = node.space[axis]
+    valid = _in_range(lo, [index], [length])
+    beyond = Value(lo.size(length), (), Kind.INT, True, True)
     index = elementwise(lo, torch.where, [valid, index, beyond], kind=Kind.INT)
     x = lo.filled(x, (*gone, *kept))
     index = lo.filled(index, gone)
-    return _added(lo, x, index, gone, axis, size, beyond_size=size + 1)
+    return _added(lo, x, index, gone, axis, lo.size(length + 1), slice(None, lo.size(length)))
 
 
 def _added(
-    lo: Lowering, x: Value, index: Value, gone: tuple[int, ...], axis: int, size: SizeExpr, *, beyond_size: SizeExpr,
-    first: SizeExpr | None = None,
-) -> Value:  # fmt: skip
-    """The sum of `x` over `gone` by the coordinate that `index` gives, as `axis`, of which `size` from `first` on stay."""
+    lo: Lowering, x: Value, index: Value, gone: tuple[int, ...], axis: int, held: fx.Node | int, part: slice
+) -> Value:
+    """The sum of `x` over `gone` at the coordinate that `index` gives: `part` of an axis of size `held`, as `axis`."""
     shared = tuple(a for a in x.axes if a in index.axes and a not in gone)
     rest = tuple(a for a in x.axes if a not in gone and a not in shared)
     x = lo.merged(lo.permuted(x, (*shared, *gone, *rest)), gone, _FLAT)
     index = lo.merged(lo.permuted(index, (*shared, *gone)), gone, _FLAT)
     dim = len(shared)
     shape = [lo.size(lo.space(a)) for a in (*shared, *rest)]
-    shape.insert(dim, lo.size(beyond_size))
+    shape.insert(dim, held)
     layout = (*shared, axis, *rest)
     base = lo.call("new_zeros", (x, tuple(shape)), layout, kind=x.kind, inline=True)
     if shared:
@@ -252,43 +251,26 @@ def _added(
         found = lo.call("scatter_add", (base, dim, index, x), layout)
     else:
         found = lo.call("index_add", (base, dim, index, x), layout)
-    start = size_expr(0) if first is None else first
-    part = slice(None if start == 0 else lo.size(start), lo.size(start + size))
     return lo.call(operator.getitem, (found, (*(slice(None),) * dim, part)), layout)
 
 
 @emits("fold")
 def emit_fold(lo: Lowering, node: Node) -> Value:
     x = lo.integer(lo.tensor(lo.operand(node.args[0])))
-    result, kernel = int(node.attr("axis")), int(node.attr("kernel"))  # type: ignore[call-overload]
+    result, kernel = position(node, "axis"), position(node, "kernel")
     source = own(node.args[0].axes.index(-1))
-    stride, dilation, padding, size = (node.attr(n) for n in ("stride", "dilation", "padding", "size"))
-    assert all(isinstance(n, SizeExpr) for n in (stride, dilation, padding, size))
+    padding, length = size_of(node, "padding"), size_of(node, "padding") + size_of(node, "size")
     windows, taps = lo.space(source), lo.space(kernel)
-    at = lo.call(torch.arange, (lo.size(windows),), (source,), kind=Kind.INT, weak=True, wish="at", **lo.device())
-    at = _times(lo, at, stride)  # type: ignore[arg-type]
-    tap = _times(lo, arange(lo, kernel), dilation)  # type: ignore[arg-type]
+    at = lo.call(torch.arange, (lo.size(windows),), (source,), lo.device(), kind=Kind.INT, weak=True, wish="at")
+    at = _times(lo, at, size_of(node, "stride"))
+    tap = _times(lo, arange(lo, kernel), size_of(node, "dilation"))
     column = lo.call("unsqueeze", (at, -1), (source, kernel), kind=Kind.INT, inline=True)
     index = lo.call(operator.add, (column, tap), (source, kernel), kind=Kind.INT, wish="at")
     x = lo.filled(x, (source, kernel))
-    reach = windows * stride + taps * dilation
-    length = padding + size  # type: ignore[operator]
+    # Windows may reach beyond the result on either side: what lies there is added too, and cut off.
+    reach = windows * size_of(node, "stride") + taps * size_of(node, "dilation")
     held = lo.inline(torch.sym_max, lo.size(reach), lo.size(length))
-    base_size = reach if (reach - length).nonnegative else held
-    return _folded(lo, x, index, (source, kernel), result, size, padding, base_size)  # type: ignore[arg-type]
-
-
-def _folded(
-    lo: Lowering, x: Value, index: Value, gone: tuple[int, int], axis: int, size: SizeExpr, first: SizeExpr, length: object
-) -> Value:
-    rest = tuple(a for a in x.axes if a not in gone)
-    x = lo.merged(lo.permuted(x, (*gone, *rest)), gone, _FLAT)
-    index = lo.merged(index, gone, _FLAT)
-    shape = (lo.size(length) if isinstance(length, SizeExpr) else length, *(lo.size(lo.space(a)) for a in rest))
-    base = lo.call("new_zeros", (x, shape), (axis, *rest), kind=x.kind, inline=True)
-    found = lo.call("index_add", (base, 0, index, x), (axis, *rest))
-    part = slice(None if first == 0 else lo.size(first), lo.size(first + size))
-    return lo.call(operator.getitem, (found, part), (axis, *rest))
+    return _added(lo, x, index, (source, kernel), result, held, slice(lo.size(padding), lo.size(length)))
 
 
 def _times(lo: Lowering, at: Value, step: SizeExpr) -> Value:

@@ -1,8 +1,7 @@
 """Normalisation.
 
-In: a tensor, eps, weights over exactly the normalised axes. Out: a tensor in the same layout, or with those axes last. What
-always holds: variance is taken in two passes or by torch's kernels, which accumulate in float32.
-"""
+In: a tensor, eps, weights over exactly the normalised axes. Out: a tensor in the same layout, or with those axes last.
+What always holds: variance is taken in two passes or by torch's kernels, which accumulate in float32. """
 
 from __future__ import annotations
 
@@ -11,6 +10,7 @@ import operator
 import torch
 import torch.nn.functional as F
 
+from namedlayers.emit.attributes import listed, positions
 from namedlayers.emit.elementwise import elementwise
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.value import Value
@@ -22,10 +22,10 @@ from namedlayers.program.program import Kind
 def emit_standardize(lo: Lowering, node: Node) -> Value:
     x, eps, affine, axes = _operands(lo, node)
     if eps.number and _last(x, axes) and node.kind is Kind.REAL:
-        order, shape, options = _kernel(lo, x, axes, affine)
-        return lo.call(F.layer_norm, (x, shape), x.axes, **options, eps=eps)
+        shape, options = _kernel(lo, x, axes, affine)
+        return lo.call(F.layer_norm, (x, shape), x.axes, {**options, "eps": eps})
     dims = tuple(sorted(x.dim(a) for a in axes))
-    pair = lo.call(torch.var_mean, (x,), x.axes, dim=dims, correction=0, keepdim=True)
+    pair = lo.call(torch.var_mean, (x,), x.axes, {"dim": dims, "correction": 0, "keepdim": True})
     variance, mean = (lo.call(operator.getitem, (pair, k), x.axes, inline=True) for k in (0, 1))
     centred = lo.call(operator.sub, (x, mean), x.axes, wish="centred")
     raised = lo.call(operator.add, (variance, eps), x.axes, inline=True)
@@ -37,11 +37,11 @@ def emit_standardize(lo: Lowering, node: Node) -> Value:
 def emit_rms_norm(lo: Lowering, node: Node) -> Value:
     x, eps, affine, axes = _operands(lo, node)
     if eps.number and _last(x, axes) and node.kind is Kind.REAL:
-        order, shape, options = _kernel(lo, x, axes, affine)
-        return lo.call(F.rms_norm, (x, shape), x.axes, **options, eps=eps)
+        shape, options = _kernel(lo, x, axes, affine)
+        return lo.call(F.rms_norm, (x, shape), x.axes, {**options, "eps": eps})
     dims = tuple(sorted(x.dim(a) for a in axes))
     square = lo.call(torch.square, (lo.call(torch.abs, (x,), x.axes, kind=Kind.REAL, inline=True),), x.axes)
-    mean = lo.call("mean", (square, dims), x.axes, keepdim=True)
+    mean = lo.call("mean", (square, dims), x.axes, {"keepdim": True})
     raised = lo.call(operator.add, (mean, eps), x.axes, inline=True)
     scale = lo.call(torch.rsqrt, (raised,), x.axes, inline=True)
     return _affine(lo, lo.call(operator.mul, (x, scale), x.axes), affine)
@@ -49,9 +49,9 @@ def emit_rms_norm(lo: Lowering, node: Node) -> Value:
 
 def _operands(lo: Lowering, node: Node) -> tuple[Value, Value, dict[str, Value], tuple[int, ...]]:
     x, eps, *rest = lo.operands(node)
-    axes = tuple(node.attr("axes"))  # type: ignore[arg-type]
+    axes = positions(node, "axes")
     x, *rest = lo.meet([lo.filled(lo.working(lo.tensor(x)), axes), *rest])
-    affine = dict(zip(node.attr("affine"), rest, strict=True))  # type: ignore[call-overload]
+    affine = dict(zip(listed(node, "affine"), rest, strict=True))
     return x, eps, affine, axes
 
 
@@ -61,11 +61,11 @@ def _last(x: Value, axes: tuple[int, ...]) -> bool:
 
 def _kernel(
     lo: Lowering, x: Value, axes: tuple[int, ...], affine: dict[str, Value]
-) -> tuple[tuple[int, ...], tuple, dict[str, Value]]:
+) -> tuple[tuple, dict[str, Value]]:
     """What torch's kernels over the last dimensions take."""
     order = x.axes[len(x.axes) - len(axes) :]
     shape = tuple(lo.size(lo.space(a)) for a in order)
-    return order, shape, {name: lo.permuted(lo.filled(v, axes), order) for name, v in affine.items()}
+    return shape, {name: lo.permuted(lo.filled(v, axes), order) for name, v in affine.items()}
 
 
 def _affine(lo: Lowering, x: Value, affine: dict[str, Value]) -> Value:

@@ -1,9 +1,8 @@
 """Numbers: constants, sizes and options, computed as Python numbers until they meet a tensor.
 
-In: operands that are numbers. Out: a number, or None where Python has no function for it (then a tensor computes it). What
-always holds: literals are folded now, as IEEE arithmetic has it; what a call has to compute works for the symbolic
-integers of `torch.compile` and `torch.export` too.
-"""
+In: operands that are numbers. Out: a number, or None where Python has no function for it (then a tensor computes it).
+What always holds: literals are folded now, as IEEE arithmetic has it; what a call has to compute works for the
+symbolic integers of `torch.compile` and `torch.export` too. """
 
 from __future__ import annotations
 
@@ -13,11 +12,11 @@ from collections.abc import Callable
 
 import torch
 
+from namedlayers.emit.attributes import size_of
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.value import Number, Value
 from namedlayers.program.graph import Node
 from namedlayers.program.program import Kind
-from namedlayers.program.size import SizeExpr
 from namedlayers.program.terms import Const
 
 
@@ -39,9 +38,7 @@ def emit_const(lo: Lowering, node: Node) -> Value:
 
 @emits("size")
 def emit_size(lo: Lowering, node: Node) -> Value:
-    size = node.attr("expr")
-    assert isinstance(size, SizeExpr)
-    return Value(lo.size(size), (), Kind.INT, True, True)
+    return Value(lo.size(size_of(node, "expr")), (), Kind.INT, True, True)
 
 
 @emits("coord")
@@ -51,7 +48,7 @@ def emit_coord(lo: Lowering, node: Node) -> Value:
 
 def arange(lo: Lowering, axis: int) -> Value:
     """The coordinates of an axis of the index space."""
-    return lo.call(torch.arange, (lo.size(lo.space(axis)),), (axis,), kind=Kind.INT, weak=True, wish="at", **lo.device())
+    return lo.call(torch.arange, (lo.size(lo.space(axis)),), (axis,), lo.device(), kind=Kind.INT, weak=True, wish="at")
 
 
 def number_unary(lo: Lowering, op: str, x: Value, kind: Kind) -> Value | None:
@@ -125,8 +122,8 @@ _EXACT: dict[str, Callable] = {
 _FLOATING: dict[str, Callable] = {
     name: getattr(torch, name)
     for name in (
-        "neg exp expm1 log log1p log2 sqrt rsqrt sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh erf lgamma "
-        "abs floor ceil round real conj angle isnan isinf isfinite sigmoid relu sub mul div pow lt le gt ge "
+        "neg exp expm1 log log1p log2 sqrt rsqrt sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh erf "
+        "lgamma abs floor ceil round real conj angle isnan isinf isfinite sigmoid relu sub mul div pow lt le gt ge "
         "eq ne add maximum minimum logaddexp atan2"
     ).split()
 } | {

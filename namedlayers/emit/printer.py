@@ -1,14 +1,14 @@
 """Prints fx graphs as Python: the one printer of everything that runs.
 
-In: fx nodes, with what `Lowering` noted in their `meta`. Out: lines of Python, one an operation, each with a comment that
-says which part of the formula it computes and in which axes. What always holds: text of the user's reaches the output
-only inside comments of one line and string literals; equal graphs print equally.
+In: fx nodes, with what `Lowering` noted in their `meta`. Out: lines of Python, one an operation, each with a comment
+that says which part of the formula it computes and in which axes. What always holds: text of the user's reaches the
+output only inside comments of one line and string literals; equal graphs print equally.
 
 `Printer` is the `CodeGen` of the modules: their `forward` is the prologue and the same body that the function has.
 
-`meta` keys: `prologue` (computed there, not in the body), `inline` (print inside its user if it has only one), `temporary`
-(a tensor that may be large: dropped after its last use), `axes`, `spans`, `rule`, `text` (what the comment says).
-"""
+`meta` keys: `prologue` (computed there, not in the body), `inline` (print inside its user if it has only one),
+`temporary` (a tensor that may be large: dropped after its last use), `axes`, `spans`, `rule`, `text` (what the comment
+says). """
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Printer(CodeGen):
         lines = [*self.prologue.lines(used_sizes(listed)), *body]
         header = f"def forward({', '.join((root_module, *_arguments(listed)))}):"
         source = "\n".join(["", "", header, *(f"    {line}" for line in lines), ""])
-        given = {"src": source, "globals": {**GLOBALS, "fail": self.fail, **extra}}
+        given: dict[str, Any] = {"src": source, "globals": {**GLOBALS, "fail": self.fail, **extra}}
         for missing in dataclasses.fields(PythonCode):  # which fields there are differs between versions of torch
             if missing.name not in given and missing.default is dataclasses.MISSING:
                 given[missing.name] = {} if "map" in missing.name or "counter" in missing.name else None
@@ -75,7 +75,9 @@ def print_function(
 
     `variants` are (condition, why, graph); the last one's condition is not asked.
     """
-    variants, extra, body = list(variants), {}, []
+    variants = list(variants)
+    extra: dict[str, Any] = {}
+    body: list[str] = []
     used: frozenset[str] = frozenset()
     for number, (condition, why, graph) in enumerate(variants):
         lines = body_lines(list(graph.nodes), extra)
@@ -141,7 +143,8 @@ class _Expressions:
         return text, _UNARY if text.startswith("-") else _ATOM
 
     def _node(self, node: fx.Node) -> tuple[str, int]:
-        target, args = node.target, node.args
+        target: Any = node.target
+        args = node.args
         if node.op == "get_attr":
             return f"{self.root}.{target}", _ATOM
         if node.op == "call_module":
@@ -193,6 +196,8 @@ class _Expressions:
 
 def _known(target: Any) -> str | None:
     """`torch.softmax`, `F.linear`: a function of torch by the name under which people know it."""
+    if isinstance(target, torch._ops.OpOverload):
+        return f"torch.ops.{target}"
     name = getattr(target, "__name__", "").removeprefix("_C._nn.")
     for path, module in _HOMES:
         for candidate in (name, name.removeprefix("linalg_"), name.removeprefix("fft_")):

@@ -112,7 +112,8 @@ class Prologue:
                 fault = f"NL0481: axis `{axis}` of `{recipe.input}` is not a multiple of {recipe.factor}"
                 yield Condition(f"{top} % {self._divisor(recipe.factor)}", "==", "0", fault)
             if recipe.rest != 0:
-                yield Condition(name, ">=", "0", f"NL0483: axis `{axis}` of `{recipe.input}` is less than {recipe.rest}")
+                fault = f"NL0483: axis `{axis}` of `{recipe.input}` is less than {recipe.rest}"
+                yield Condition(name, ">=", "0", fault)
 
     def _axis_conditions(self) -> Iterator[Condition]:
         determining = {(number, recipe.axis) for recipe, number in self._recipes()}

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from namedlayers.emit.attributes import position, positions
 from namedlayers.emit.elementwise import cast_kind
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.value import Value
@@ -43,14 +44,14 @@ def emit_extreme(lo: Lowering, node: Node) -> Value:
     return along(lo, torch.amax if node.attr("op") == "max" else torch.amin, lo.tensor(x), gone)
 
 
-def along(lo: Lowering, target: Callable | str, x: Value, gone: Sequence[int], **kwargs: Any) -> Value:
+def along(lo: Lowering, target: Callable | str, x: Value, gone: Sequence[int]) -> Value:
     """`target(x, dims)`, which removes the axes `gone`."""
     left = tuple(a for a in x.axes if a not in gone)
     dims: Any = tuple(sorted(x.dim(a) for a in gone))
     if len(dims) == 1:
         dims = dims[0]
-    args = (x, dims) if left or kwargs or target not in _WHOLE else (x,)
-    return lo.call(target, args, left, weak=x.weak, **kwargs)
+    args = (x, dims) if left or target not in _WHOLE else (x,)
+    return lo.call(target, args, left, weak=x.weak)
 
 
 def total(lo: Lowering, x: Value, gone: Sequence[int]) -> Value:
@@ -76,7 +77,7 @@ def _extreme(target: Callable, neutral: float) -> Callable[[Lowering, Value, Seq
                 limits = lo.inline(torch.iinfo, lo.dtype_of(x))
                 fill = lo.inline(getattr, limits, "max" if neutral > 0 else "min")
             pads = (0, 0) * (len(x.axes) - 1 - x.dim(axis)) + (0, 1)
-            x = lo.call(torch.nn.functional.pad, (x, pads), x.axes, kind=x.kind, weak=x.weak, value=fill)
+            x = lo.call(torch.nn.functional.pad, (x, pads), x.axes, {"value": fill}, kind=x.kind, weak=x.weak)
         return along(lo, target, x, gone)
 
     return reduce
@@ -95,17 +96,12 @@ def logsumexp(lo: Lowering, x: Value, gone: Sequence[int]) -> Value:
     if x.kind is Kind.COMPLEX:
         return _complex_logsumexp(lo, x, gone)
     if bounded_below(lo):
-        return along(lo, torch.logsumexp, x, gone) if len(x.axes) > len(gone) else _over_all(lo, x)
+        return along(lo, torch.logsumexp, x, gone)
     lowest = lo.raw(getattr, (lo.inline(torch.finfo, lo.dtype_of(x)), "min"), {}, "lowest")
-    raised = lo.call(torch.clamp, (x,), x.axes, kind=Kind.REAL, weak=x.weak, min=lowest)
+    raised = lo.call(torch.clamp, (x,), x.axes, {"min": lowest}, kind=Kind.REAL, weak=x.weak)
     found = along(lo, torch.logsumexp, raised, gone)
     dead = lo.call(operator.le, (found, lowest), found.axes, kind=Kind.BOOL, inline=True)
     return lo.call("masked_fill", (found, dead, -math.inf), found.axes, weak=x.weak)
-
-
-def _over_all(lo: Lowering, x: Value) -> Value:
-    dims = tuple(range(len(x.axes)))
-    return lo.call(torch.logsumexp, (x, dims), (), weak=x.weak)
 
 
 def _complex_logsumexp(lo: Lowering, x: Value, gone: Sequence[int]) -> Value:
@@ -113,9 +109,9 @@ def _complex_logsumexp(lo: Lowering, x: Value, gone: Sequence[int]) -> Value:
     real = lo.call(torch.real, (x,), x.axes, kind=Kind.REAL, inline=True)
     for axis in (a for a in gone if not _positive(lo, a)):
         real = _padded_low(lo, real, axis)
-    top = lo.call(torch.amax, (real, dims), x.axes, kind=Kind.REAL, keepdim=True)
+    top = lo.call(torch.amax, (real, dims), x.axes, {"keepdim": True}, kind=Kind.REAL)
     top = lo.call("detach", (top,), x.axes, kind=Kind.REAL, inline=True)
-    top = lo.call(torch.nan_to_num, (top,), x.axes, kind=Kind.REAL, nan=0.0, posinf=0.0, neginf=0.0)
+    top = lo.call(torch.nan_to_num, (top,), x.axes, {"posinf": 0.0, "neginf": 0.0}, kind=Kind.REAL)
     shifted = lo.call(operator.sub, (x, top), x.axes, inline=True)
     powers = lo.call(torch.exp, (shifted,), x.axes)
     found = along(lo, "sum", powers, gone)
@@ -125,7 +121,7 @@ def _complex_logsumexp(lo: Lowering, x: Value, gone: Sequence[int]) -> Value:
 
 def _padded_low(lo: Lowering, x: Value, axis: int) -> Value:
     pads = (0, 0) * (len(x.axes) - 1 - x.dim(axis)) + (0, 1)
-    return lo.call(torch.nn.functional.pad, (x, pads), x.axes, kind=x.kind, weak=x.weak, value=-math.inf)
+    return lo.call(torch.nn.functional.pad, (x, pads), x.axes, {"value": -math.inf}, kind=x.kind, weak=x.weak)
 
 
 REDUCERS: dict[str, Callable[[Lowering, Value, Sequence[int]], Value]] = {
@@ -146,13 +142,17 @@ _WHOLE: tuple = ("sum", torch.any, torch.all)
 # --- softmax ----------------------------------------------------------------------------------------------------------
 
 
+SAFE_SOFTMAX = torch.ops.aten._safe_softmax.default
+"""A row of -inf gives 0, with clean gradients. (As `torch._safe_softmax` the compiler does not know it.)"""
+
+
 @emits("softmax", "log_softmax")
 def emit_softmax(lo: Lowering, node: Node) -> Value:
     (x,) = lo.operands(node)
-    axes = tuple(node.attr("axes"))  # type: ignore[arg-type]
+    axes = positions(node, "axes")
     x = lo.filled(lo.working(lo.tensor(x)), axes)
     log = node.op == "log_softmax"
-    target = torch.log_softmax if log else torch.softmax if bounded_below(lo) else torch._safe_softmax
+    target = torch.log_softmax if log else torch.softmax if bounded_below(lo) else SAFE_SOFTMAX
     if not axes:
         return lo.call(torch.zeros_like if log else torch.ones_like, (x,), x.axes)
     group = tuple(a for a in x.axes if a in axes)
@@ -189,8 +189,9 @@ def emit_statistic(lo: Lowering, node: Node) -> Value:
     if op == "mean":
         return lo.call("mean", (x, dims), left, weak=x.weak)
     if op == "norm":
-        return lo.call(torch.linalg.vector_norm, (x,), left, weak=x.weak, dim=dims)
-    return lo.call(torch.var if op == "var" else torch.std, (x, dims), left, weak=x.weak, correction=node.attr("ddof"))
+        return lo.call(torch.linalg.vector_norm, (x,), left, {"dim": dims}, weak=x.weak)
+    target = torch.var if op == "var" else torch.std
+    return lo.call(target, (x, dims), left, {"correction": node.attr("ddof")}, weak=x.weak)
 
 
 # --- along one axis ---------------------------------------------------------------------------------------------------
@@ -199,11 +200,11 @@ def emit_statistic(lo: Lowering, node: Node) -> Value:
 @emits("cumulative")
 def emit_cumulative(lo: Lowering, node: Node) -> Value:
     (x,) = lo.operands(node)
-    axis, op = int(node.attr("axis")), str(node.attr("op"))  # type: ignore[call-overload]
+    axis, op = position(node, "axis"), str(node.attr("op"))
     x = lo.filled(lo.tensor(x), (axis,))
-    target, pair = _CUMULATIVE[op]
     if op == "logsumexp":
         return _cumulative_logsumexp(lo, lo.working(x), axis)
+    target, pair = _CUMULATIVE[op]
     x = lo.integer(x) if node.kind is not Kind.BOOL or pair else x
     found = lo.call(target, (x, x.dim(axis)), x.axes, kind=x.kind)
     if pair:
@@ -216,25 +217,24 @@ def _cumulative_logsumexp(lo: Lowering, x: Value, axis: int) -> Value:
     if x.kind is Kind.COMPLEX:
         return lo.call(torch.logcumsumexp, (x, x.dim(axis)), x.axes)
     lowest = lo.raw(getattr, (lo.inline(torch.finfo, lo.dtype_of(x)), "min"), {}, "lowest")
-    raised = lo.call(torch.clamp, (x,), x.axes, min=lowest)
+    raised = lo.call(torch.clamp, (x,), x.axes, {"min": lowest})
     found = lo.call(torch.logcumsumexp, (raised, x.dim(axis)), x.axes)
     dead = lo.call(operator.le, (found, lowest), x.axes, kind=Kind.BOOL, inline=True)
     return lo.call("masked_fill", (found, dead, -math.inf), x.axes)
 
 
-_CUMULATIVE: dict[str, tuple[Callable | None, bool]] = {
+_CUMULATIVE: dict[str, tuple[Callable, bool]] = {
     "sum": (torch.cumsum, False),
     "prod": (torch.cumprod, False),
     "max": (torch.cummax, True),
     "min": (torch.cummin, True),
-    "logsumexp": (None, False),
 }
 
 
 @emits("argreduce")
 def emit_argreduce(lo: Lowering, node: Node) -> Value:
     (x,) = lo.operands(node)
-    axis = int(node.attr("axis"))  # type: ignore[call-overload]
+    axis = position(node, "axis")
     x = lo.integer(lo.filled(x, (axis,)))
     left = tuple(a for a in x.axes if a != axis)
     return lo.call(torch.argmax if node.attr("op") == "max" else torch.argmin, (x, x.dim(axis)), left)
@@ -243,25 +243,27 @@ def emit_argreduce(lo: Lowering, node: Node) -> Value:
 @emits("sort", "argsort")
 def emit_sort(lo: Lowering, node: Node) -> Value:
     (x,) = lo.operands(node)
-    axis = int(node.attr("axis"))  # type: ignore[call-overload]
+    axis = position(node, "axis")
     x = lo.filled(x, (axis,))
-    options = {"descending": True} if node.attr("descending") else {}
-    pair = lo.call(torch.sort, (x,), x.axes, kind=x.kind, dim=x.dim(axis), stable=True, **options)
-    return lo.call(operator.getitem, (pair, int(node.op == "argsort")), x.axes, inline=False)
+    options: dict[str, Any] = {"dim": x.dim(axis), "stable": True}
+    if node.attr("descending"):
+        options["descending"] = True
+    pair = lo.call(torch.sort, (x,), x.axes, options, kind=x.kind)
+    return lo.call(operator.getitem, (pair, int(node.op == "argsort")), x.axes)
 
 
 @emits("fft")
 def emit_fft(lo: Lowering, node: Node) -> Value:
     (x,) = lo.operands(node)
-    axis, into = int(node.attr("axis")), int(node.attr("into"))  # type: ignore[call-overload]
-    x = lo.filled(lo.working(lo.tensor(x)), (axis,))
+    axis, into = position(node, "axis"), position(node, "into")
+    x, _ = lo.raised(lo.filled(lo.working(lo.tensor(x)), (axis,)))
     axes = tuple(into if a == axis else a for a in x.axes)
     target, dim = torch.fft.ifft if node.attr("inverse") else torch.fft.fft, x.dim(axis)
     sizes = [lo.space(a) for a in x.axes]
-    if all([lo.assume(size) for size in sizes]):
-        return lo.call(target, (x,), axes, dim=dim)
+    if lo.assume(*sizes):
+        return lo.call(target, (x,), axes, {"dim": dim})
     # torch transforms nothing that is empty: a zero is added where that is so, and is not in the result.
     missing = [lo.inline(torch.sym_max, lo.size(1 - size), 0) for size in sizes]
     x = lo.call(torch.nn.functional.pad, (x, tuple(n for m in reversed(missing) for n in (0, m))), x.axes, kind=x.kind)
-    found = lo.call(target, (x,), axes, dim=dim, inline=True)
+    found = lo.call(target, (x,), axes, {"dim": dim}, inline=True)
     return lo.call(operator.getitem, (found, tuple(slice(None, lo.size(size)) for size in sizes)), axes)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 
+from namedlayers.emit.attributes import position, positions, size_of
 from namedlayers.emit.elementwise import cast_kind
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.value import Value, own
@@ -39,14 +40,14 @@ def emit_expand(lo: Lowering, node: Node) -> Value:
 @emits("merge")
 def emit_merge(lo: Lowering, node: Node) -> Value:
     (x,) = lo.operands(node)
-    group: tuple[int, ...] = node.attr("axes")  # type: ignore[assignment]
-    return lo.merged(lo.filled(x, group), group, int(node.attr("into")))  # type: ignore[call-overload]
+    group = positions(node, "axes")
+    return lo.merged(lo.filled(x, group), group, position(node, "into"))
 
 
 @emits("split")
 def emit_split(lo: Lowering, node: Node) -> Value:
     (x,) = lo.operands(node)
-    axis, into = int(node.attr("axis")), tuple(node.attr("into"))  # type: ignore[call-overload, arg-type]
+    axis, into = position(node, "axis"), positions(node, "into")
     if axis not in x.axes:
         return x
     return lo.unmerged(x, axis, into, inline=False)
@@ -55,18 +56,17 @@ def emit_split(lo: Lowering, node: Node) -> Value:
 @emits("pad")
 def emit_pad(lo: Lowering, node: Node) -> Value:
     x, value = lo.operands(node)
-    result = int(node.attr("axis"))  # type: ignore[call-overload]
+    result = position(node, "axis")
     source = own(node.args[0].axes.index(-1))
     x = lo.filled(x, (source,))
-    before, after = node.attr("before"), node.attr("after")
-    assert isinstance(before, SizeExpr) and isinstance(after, SizeExpr)
+    before, after = size_of(node, "before"), size_of(node, "after")
     if node.attr("mode") != "constant":
         return _reread(lo, x, source, result, before, str(node.attr("mode")))
-    if value.number and not (value.kind is Kind.COMPLEX) and value.kind.value <= x.kind.value:
+    if value.number and value.kind is not Kind.COMPLEX and value.kind.value <= x.kind.value:
         pads = (0, 0) * (len(x.axes) - 1 - x.dim(source)) + (lo.size(before), lo.size(after))
         axes = tuple(result if a == source else a for a in x.axes)
         options = {} if value.literal and value.held == 0 else {"value": value}
-        return lo.call(F.pad, (x, pads), axes, **options)
+        return lo.call(F.pad, (x, pads), axes, options)
     x, value = lo.alike([x, value])
     x = lo.filled(x, value.axes)
     sizes = [lo.size(before) if a == source else lo.size(lo.space(a)) for a in x.axes]
@@ -81,20 +81,20 @@ def emit_pad(lo: Lowering, node: Node) -> Value:
 
 def _reread(lo: Lowering, x: Value, source: int, result: int, before: SizeExpr, mode: str) -> Value:
     """Padding that repeats the tensor's own elements: read again by computed coordinates."""
-    n, size = lo.size(lo.space(source)), lo.space(result)
-    at = lo.call(torch.arange, (lo.size(size),), (result,), kind=Kind.INT, weak=True, wish="at", **lo.device())
+    n, reach = lo.size(lo.space(source)), lo.size(lo.space(result))
+    at = lo.call(torch.arange, (reach,), (result,), lo.device(), kind=Kind.INT, weak=True, wish="at")
     at = _shifted(lo, at, -before)
     if mode == "circular":
         at = lo.call("remainder", (at, n), (result,), kind=Kind.INT)
     elif mode == "replicate":
-        last = lo.size(lo.space(source) - 1)
-        at = lo.call(torch.clamp, (at,), (result,), kind=Kind.INT, min=0, max=last)
+        bounds = {"min": 0, "max": lo.size(lo.space(source) - 1)}
+        at = lo.call(torch.clamp, (at,), (result,), bounds, kind=Kind.INT)
     else:  # reflect: a triangle wave with period 2 n - 2, as many times as it takes
-        last = lo.space(source) - 1
-        period = lo.inline(torch.sym_max, lo.size(last * 2), 1)
-        at = _shifted(lo, lo.call("remainder", (at, period), (result,), kind=Kind.INT), -last)
+        final = lo.space(source) - 1
+        period = lo.inline(torch.sym_max, lo.size(final * 2), 1)
+        at = _shifted(lo, lo.call("remainder", (at, period), (result,), kind=Kind.INT), -final)
         at = lo.call(torch.abs, (at,), (result,), kind=Kind.INT, inline=True)
-        at = lo.call(operator.sub, (lo.size(last), at), (result,), kind=Kind.INT)
+        at = lo.call(operator.sub, (lo.size(final), at), (result,), kind=Kind.INT)
     axes = tuple(result if a == source else a for a in x.axes)
     return lo.call(torch.index_select, (x, x.dim(source), at), axes, kind=x.kind)
 
@@ -105,7 +105,7 @@ def _shifted(lo: Lowering, at: Value, amount: SizeExpr) -> Value:
 
 @emits("concat")
 def emit_concat(lo: Lowering, node: Node) -> Value:
-    result = int(node.attr("axis"))  # type: ignore[call-overload]
+    result = position(node, "axis")
     values = []
     for arg, value in zip(node.args, _promoted(lo, node), strict=True):
         k = arg.axes.index(-1)
@@ -121,7 +121,7 @@ def emit_concat(lo: Lowering, node: Node) -> Value:
 
 @emits("stack")
 def emit_stack(lo: Lowering, node: Node) -> Value:
-    result = int(node.attr("axis"))  # type: ignore[call-overload]
+    result = position(node, "axis")
     values, layout = _same_layout(lo, [lo.tensor(v) for v in _promoted(lo, node)])
     wanted = lo.wanted()
     place = sum(a in layout for a in wanted[: wanted.index(result)])

@@ -1,8 +1,8 @@
 """A value on its way through the emission: what holds it, and which axis each of its dimensions is.
 
-In: made by `Lowering`. Out: read by the emitters. What always holds: `axes` lists each axis once, one a dimension; an axis
-of the node that is not in `axes` is broadcast (the value is the same along it), so that nothing is expanded before
-something needs it.
+In: made by `Lowering`. Out: read by the emitters. What always holds: `axes` lists each axis once, one a dimension; an
+axis of the node that is not in `axes` is broadcast (the value is the same along it), so that nothing is expanded
+before something needs it.
 
 Axes are positions in the index space of the node that is being emitted; an operand's axis that only an attribute speaks
 of (-1 in its `Arg`) is `own(k)`, a negative number.

@@ -1,18 +1,18 @@
 """Convolutions and pools.
 
-In: operands with any axes. Out: a tensor (batch…, channels…, space…). What always holds: the kernels get one batch axis, one
-channel axis and up to three space axes, flattened or made as needed.
-"""
+In: operands with any axes. Out: a tensor (batch…, channels…, space…). What always holds: the kernels get one batch
+axis, one channel axis and up to three space axes, flattened or made as needed. """
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch.nn.functional as F
 
+from namedlayers.emit.attributes import listed
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.value import Value, own
 from namedlayers.program.graph import Node
@@ -20,8 +20,8 @@ from namedlayers.program.size import SizeExpr, SizeLike, size_expr
 
 _BATCH, _CHANNELS, _OUT, _IN = -101, -102, -103, -104
 
-CONVOLUTIONS = (F.conv1d, F.conv2d, F.conv3d)
-POOLS = {
+CONVOLUTIONS: tuple[Callable, ...] = (F.conv1d, F.conv2d, F.conv3d)
+POOLS: dict[str, tuple[Callable, ...]] = {
     "max": (F.max_pool1d, F.max_pool2d, F.max_pool3d),
     "mean": (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d),
 }
@@ -55,9 +55,9 @@ class _Axis:
 
 
 def _space(node: Node) -> list[_Axis]:
-    listed: Sequence[tuple] = node.attr("space")  # type: ignore[assignment]
     return [
-        _Axis(own(source), result, kernel, *(size_expr(n) for n in rest)) for source, result, kernel, *rest in listed
+        _Axis(own(source), result, kernel, *(size_expr(n) for n in rest))
+        for source, result, kernel, *rest in listed(node, "space")
     ]
 
 
@@ -97,7 +97,7 @@ def emit_conv(lo: Lowering, node: Node) -> Value:
         options["groups"] = lo.size(lo.extent(groups))
     lead = (_BATCH,) if batch else ()
     axes = (*lead, _OUT, *(axis.result for axis in space))
-    found = lo.call(CONVOLUTIONS[len(space) - 1], args, axes, **options)
+    found = lo.call(CONVOLUTIONS[len(space) - 1], args, axes, options)
     return _restored(lo, _sliced(lo, found, space), batch, (*groups, *outs))
 
 
@@ -122,7 +122,7 @@ def emit_pool(lo: Lowering, node: Node) -> Value:
         _say(lo, options, "dilation", [axis.dilation for axis in space], 1)
     sizes = _plain([lo.size(k) for k in kernels])
     target = POOLS[str(node.attr("op"))][len(space) - 1]
-    found = lo.call(target, (x, sizes), (*lead, *(axis.result for axis in space)), **options)
+    found = lo.call(target, (x, sizes), (*lead, *(axis.result for axis in space)), options)
     if lead == (_BATCH,):
         return lo.unmerged(found, _BATCH, rest, inline=False)
     return found

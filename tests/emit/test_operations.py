@@ -25,19 +25,31 @@ TABLE: dict[str, tuple[str, dict[str, Any]]] = {
     "coordinates": ("def f(A[i, j]) = A + i * 10 + j / 3", {"A": (2, 3)}),
     "coordinates only": ("def f(A[i, j]) = exp(i / 2) + sin(j)", {"A": (2, 3)}),
     "a literal": ("def f(A[i]) = pi", {"A": (2,)}),
-    "unary": ("def f(A[i]) = tanh(A) + erf(A) + abs(A) + sign(A) + floor(A) + round(3 * A) + lgamma(A + 9)", {"A": (5,)}),
+    "unary": (
+        "def f(A[i]) = tanh(A) + erf(A) + abs(A) + sign(A) + floor(A) + round(3 * A) + lgamma(A + 9)",
+        {"A": (5,)},
+    ),
     "of integers": ("def f(A[i]) = exp(A) + sqrt(A) / 2 + sigmoid(A)", {"A": np.array([0, 1, 2])}),
     "of booleans": ("def f(A[i], B[i]) = A + B - A * 3", {"A": np.array([True, False]), "B": np.array([True, True])}),
     "counting": ("def f(A[i]) = -A + abs(A) - A", {"A": np.array([True, False])}),
     "maximum": ("def f(A[i], B[j]) = maximum(A, 0.5) + minimum(A, B) + maximum(2, B)", {"A": (3,), "B": (2,)}),
     "logic": ("def f(A[i], B[j]) = not (A > 0 and B < 0.5) or A == 1", {"A": (4,), "B": (3,)}),
-    "where": ("def f(A[i], B[j]) = where(A > 0, A, B) + where(B > 0, 1, -1) + where(i < 2, 0.1, 0.3)", {"A": (4,), "B": (3,)}),
+    "where": (
+        "def f(A[i], B[j]) = where(A > 0, A, B) + where(B > 0, 1, -1) + where(i < 2, 0.1, 0.3)",
+        {"A": (4,), "B": (3,)},
+    ),
     "where, a size": ("def f(A[i, j]) = where(|i| > |j|, A, -A) * where(|i| > 2, 3, 4)", {"A": (3, 2)}),
     "a mask": ("def f(A[i, j]) = where(i <= j, A, -inf)", {"A": (3, 4)}),
-    "complex": ("def f(A[i]) = real(A * (1 + 2j)) + imag(conj(A)) + abs(A) + angle(A)", {"A": np.array([1 + 2j, -1j, 0.5])}),
+    "complex": (
+        "def f(A[i]) = real(A * (1 + 2j)) + imag(conj(A)) + abs(A) + angle(A)",
+        {"A": np.array([1 + 2j, -1j, 0.5])},
+    ),
     "complex of real": ("def f(A[i]) = exp(1j * A)", {"A": (4,)}),
     "logaddexp": ("def f(A[i], B[j]) = logaddexp(A, B) + logaddexp(B, 0)", {"A": (2,), "B": (3,)}),
-    "activations": ("def f(A[i]) = relu(A) + silu(A) + gelu(A) + gelu(A; approximate = \"tanh\") + softplus(A)", {"A": (6,)}),
+    "activations": (
+        "def f(A[i]) = relu(A) + silu(A) + gelu(A) + gelu(A; approximate = \"tanh\") + softplus(A)",
+        {"A": (6,)},
+    ),
     "clip": ("def f(A[i]) = clip(A, -0.5, 0.5) + atan2(A, 2)", {"A": (6,)}),
     # --- reductions
     "sums": ("def f(A[i, j, k]) = sum[i, k](A) + prod[i, k](A)", {"A": (2, 3, 4)}),
@@ -50,7 +62,10 @@ TABLE: dict[str, tuple[str, dict[str, Any]]] = {
     "statistics": ("def f(A[i, j]) = mean[j](A) + var[j](A) + std[j](A; ddof = 1) + norm[j](A)", {"A": (2, 5)}),
     "statistics of all": ("def f(A[i, j]) = mean[i, j](A) + norm[i, j](A)", {"A": (2, 5)}),
     "sum of a literal": ("def f(A[i, j]) = sum[i](where(j > 0, 2, 3) + 0 * i)", {"A": (2, 3)}),
-    "sum of the same": ("def f(A[i, j], B[k]) = sum[i](zeros[i, k] + B) + max[i](B + ones[i])", {"A": (2, 3), "B": (2,)}),
+    "sum of the same": (
+        "def f(A[i, j], B[k]) = sum[i](zeros[i, k] + B) + max[i](B + ones[i])",
+        {"A": (2, 3), "B": (2,)},
+    ),
     "cumulative": ("def f(A[i, j]) = cumsum[j](A) + cumprod[i](A) + cummax[j](A) + logcumsumexp[i](A)", {"A": (2, 3)}),
     "argmax": ("def f(A[i, j]) = argmax[j](A) - argmin[j](A)", {"A": (4, 3)}),
     "sorting": ("def f(A[i, j]) = sort[j](A) + argsort[j](A; descending = True)", {"A": (2, 4)}),
@@ -67,10 +82,19 @@ TABLE: dict[str, tuple[str, dict[str, Any]]] = {
     # --- contractions
     "product": ("def f(A[i, j], B[j, k]) = A @[j] B", {"A": (2, 3), "B": (3, 4)}),
     "product, turned": ("def f(A[i, j], B[k, j]) -> [k, i] = A @[j] B", {"A": (2, 3), "B": (4, 3)}),
-    "with data": ("def f(X[b, s, c], W[o, c], v[o]) -> [b, s, o] = X @[c] W + v", {"X": (2, 3, 4), "W": (5, 4), "v": (5,)}),
-    "with data, turned": ("def f(X[b, s, c]; W[c, o], v[o]) -> [b, s, o] = X @[c] W + v", {"X": (2, 3, 4), "W": (4, 5), "v": (5,)}),
+    "with data": (
+        "def f(X[b, s, c], W[o, c], v[o]) -> [b, s, o] = X @[c] W + v",
+        {"X": (2, 3, 4), "W": (5, 4), "v": (5,)},
+    ),
+    "with data, turned": (
+        "def f(X[b, s, c]; W[c, o], v[o]) -> [b, s, o] = X @[c] W + v",
+        {"X": (2, 3, 4), "W": (4, 5), "v": (5,)},
+    ),
     "heads": ("def f(X[b, s, c]; W[h, d, c]) -> [b, h, s, d] = X @[c] W", {"X": (2, 3, 4), "W": (2, 5, 4)}),
-    "out of heads": ("def f(X[b, h, s, d]; W[h, d, c]) -> [b, s, c] = X @[h, d] W", {"X": (2, 3, 4, 5), "W": (3, 5, 6)}),
+    "out of heads": (
+        "def f(X[b, h, s, d]; W[h, d, c]) -> [b, s, c] = X @[h, d] W",
+        {"X": (2, 3, 4, 5), "W": (3, 5, 6)},
+    ),
     "channels amid": ("def f(X[b, c, h, w]; W[o, c]) -> [b, o, h, w] = X @[c] W", {"X": (2, 3, 4, 5), "W": (6, 3)}),
     "batches": ("def f(A[b, i, j], B[b, j, k]) -> [b, i, k] = A @[j] B", {"A": (2, 3, 4), "B": (2, 4, 5)}),
     "batches, turned": ("def f(A[i, b, j], B[j, k, b]) -> [i, k, b] = A @[j] B", {"A": (3, 2, 4), "B": (4, 5, 2)}),
@@ -106,7 +130,10 @@ TABLE: dict[str, tuple[str, dict[str, Any]]] = {
     # --- attention
     "attention": (Q + "softmax[seq](Q @[key] K / sqrt(|key|)) @[seq] V", {"Q": (3, 4), "K": (5, 4), "V": (5, 2)}),
     "attention, unscaled": (Q + "softmax[seq](Q @[key] K) @[seq] V", {"Q": (3, 4), "K": (5, 4), "V": (5, 2)}),
-    "attention, scaled otherwise": (Q + "softmax[seq](Q @[key] K * 0.3) @[seq] V", {"Q": (3, 4), "K": (5, 4), "V": (5, 2)}),
+    "attention, scaled otherwise": (
+        Q + "softmax[seq](Q @[key] K * 0.3) @[seq] V",
+        {"Q": (3, 4), "K": (5, 4), "V": (5, 2)},
+    ),
     "attention, causal": (
         Q + "softmax[seq](where(seq <= query, Q @[key] K / sqrt(|key|), -inf)) @[seq] V",
         {"Q": (3, 4), "K": (5, 4), "V": (5, 2)},
@@ -155,7 +182,8 @@ TABLE: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "conv without channels": ("def f(X[s]; W[k]) = W @[k] unroll[s, k](X)", {"X": (9,), "W": (4,)}),
     "conv2d": (
-        "def f(X[n, c, h, w]; W[o, c, i, j], b[o]) -> [n, o, h, w] = W @[c, i, j] unroll[h, w, i, j](X; padding = 1) + b",
+        "def f(X[n, c, h, w]; W[o, c, i, j], b[o]) -> [n, o, h, w] = W @[c, i, j] unroll[h, w, i, j](X; padding = "
+        "1) + b",
         {"X": (2, 3, 5, 6), "W": (4, 3, 3, 3), "b": (4,)},
     ),
     "conv2d, groups": (
@@ -191,7 +219,10 @@ TABLE: dict[str, tuple[str, dict[str, Any]]] = {
     "tiles": ("def f(X[s, c]) -> [c, s, k] = pool[s, k = 3](X)", {"X": (9, 2)}),
     "tiles, dropped": ("def f(X[s, c]) -> [c, s, k] = pool[s, k = 3](X; remainder = \"drop\")", {"X": (10, 2)}),
     "pad": ("def f(X[a, b]) = pad[b](X; before = 1, after = 2, value = 0.5)", {"X": (2, 3)}),
-    "pad with a tensor": ("def f(X[a, b], v[a]) = pad[b](X; before = 1, after = 2, value = sum[a](v))", {"X": (2, 3), "v": (2,)}),
+    "pad with a tensor": (
+        "def f(X[a, b], v[a]) = pad[b](X; before = 1, after = 2, value = sum[a](v))",
+        {"X": (2, 3), "v": (2,)},
+    ),
     "pad round": ("def f(X[a, b]) = pad[b](X; before = 2, after = 3, mode = \"circular\")", {"X": (2, 3)}),
     "pad mirrored": ("def f(X[a, b]) = pad[b](X; before = 2, after = 2, mode = \"reflect\")", {"X": (2, 3)}),
     "pad replicated": ("def f(X[a, b]) = pad[b](X; before = 2, after = 1, mode = \"replicate\")", {"X": (2, 3)}),
@@ -223,7 +254,10 @@ TABLE: dict[str, tuple[str, dict[str, Any]]] = {
         "def f(X[b, s, d], I[b, s], N[v]) = X @[s] one_hot[v](I) + N",
         {"X": (2, 3, 2), "I": np.array([[0, 3, 0], [1, 1, 9]]), "N": (4,)},
     ),
-    "cross entropy": ("def f(X[b, v], I[b]) = -mean[b](log_softmax[v](X)[v = I])", {"X": (3, 5), "I": np.array([0, 4, 2])}),
+    "cross entropy": (
+        "def f(X[b, v], I[b]) = -mean[b](log_softmax[v](X)[v = I])",
+        {"X": (3, 5), "I": np.array([0, 4, 2])},
+    ),
     # --- transforms and linear algebra
     "fft": ("def f(X[a, t]) -> [a, w] = abs(fft[t -> w](X))", {"X": (2, 5)}),
     "inverse": ("def f(A[b, i, j]) = inv[i, j](A + 5 * eye[i, j])", {"A": (2, 3, 3)}),
