@@ -21,6 +21,7 @@ from torch import fx
 from namedlayers.call.bind import option_spans
 from namedlayers.call.fits import check_option
 from namedlayers.call.forms import as_torch, form, quick_key, read
+from namedlayers.call.packing import Packed, pack, unpack
 from namedlayers.call.specialise import Numerics, Specialisation, Specialisations
 from namedlayers.call.steps import Run, Steps
 from namedlayers.call.tracing import is_traced
@@ -112,6 +113,17 @@ class Function:
         args, kwargs = _as_torch(args, kwargs)
         run = self._steps.run(args, kwargs)
         return replace(run.made, variant=run.made.compiled.select(*run.arguments(args, kwargs).values()))
+
+    def with_options(self, **options: Any) -> Function:
+        """The same definition with these options settled, as `compile(text, **options)` does it.
+
+        >>> import namedlayers as nl
+        >>> pool = nl.compile("def pool1d[seq](X[seq]; k) = max[part](pool[seq, part = k](X))")
+        >>> pool.with_options(k=2)(torch.tensor([1.0, 3.0, 2.0, 0.0]))
+        tensor([3., 2.])
+        """
+        settled = {**self._options, **options}
+        return Function(self._namespace, self._definition, numerics=self._numerics, options=settled)
 
     def reference(self, *args: Any, dtype: Any = np.float64, **kwargs: Any) -> Any:
         """The same call evaluated by definition, slowly, in numpy; reals are computed as `dtype`.
@@ -232,10 +244,11 @@ class Function:
         return self
 
     def __reduce__(self) -> tuple:
-        return _restore, (self._namespace, self.name, self._numerics, self._options)
+        return _restore, (pack(self._namespace), self.name, self._numerics, self._options)
 
 
-def _restore(namespace: Namespace, name: str, numerics: Numerics, options: Mapping[str, Static]) -> Function:
+def _restore(packed: Packed, name: str, numerics: Numerics, options: Mapping[str, Static]) -> Function:
+    namespace = unpack(packed)
     return Function(namespace, namespace.definitions[name], numerics=numerics, options=options)
 
 

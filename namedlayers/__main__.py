@@ -1,0 +1,5 @@
+"""`python -m namedlayers`, the same as the command `namedlayers`."""
+
+from namedlayers.cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,337 @@
+"""The command line: check, show, run, fmt, explain.
+
+In: arguments and files. Out: text, files and an exit status. What always holds: whatever a user gets wrong is reported
+as `FormulaError` does, on stderr, with status 1 (2 for the usage of the command itself, as argparse has it); nothing in
+a formula or in an input file is run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+import sys
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+import namedlayers as nl
+from namedlayers.codes import CODES, Code
+from namedlayers.errors import FormulaError, near_miss
+from namedlayers.files import STDIN, read_source, split_name, write_text
+from namedlayers.inspect.views import VIEWS, specialised
+from namedlayers.syntax import format_module, parse
+from namedlayers.tensor_files import read_tensor, write_tensors
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and returns the exit status."""
+    arguments = _parser().parse_args(argv)
+    try:
+        status: int = arguments.run(arguments)
+        sys.stdout.flush()
+        return status
+    except FormulaError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # Whoever read the output (`| head`) has enough of it; Python must not complain when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+# --- the commands -----------------------------------------------------------------------------------------------------
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """Compiles every definition of every file and reports all that is wrong."""
+    failures = 0
+    for path in arguments.files:
+        try:
+            module = _load(path)
+        except FormulaError as error:
+            failures += _report(error)
+            continue
+        names = list(module)
+        wrong = sum(_fails(module, name) for name in names)
+        if not wrong:
+            print(f"{path}: {_count(len(names), 'definition')}, no errors")
+        failures += wrong
+    if failures:
+        print(_count(failures, "error"), file=sys.stderr)
+    return 1 if failures else 0
+
+
+def show(arguments: argparse.Namespace) -> int:
+    """Prints one view of a definition."""
+    function = _definition(arguments.file).with_options(**_once("--option", arguments.option))
+    sizes = _once("--size", arguments.size)
+    terminal = sys.stdout if arguments.output == STDIN and sys.stdout.isatty() else None
+    text = VIEWS[arguments.view](specialised(function, sizes) if sizes else function, terminal)
+    write_text(arguments.output, text.rstrip("\n") + "\n")
+    return 0
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Calls a definition with tensors from files."""
+    function = _definition(arguments.file)
+    inputs = {name: read_tensor(spec) for name, spec in _once("--input", arguments.input).items()}
+    given = _once("--input and --option", [*inputs.items(), *(arguments.option or ())])
+    with torch.no_grad():
+        results = function(**given)
+    named = _by_name(function, results)
+    if arguments.output is not None:
+        write_tensors(arguments.output, named)
+        return 0
+    for name, tensor in named.items():
+        print(f"{name} {list(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}")
+        print(tensor)
+    return 0
+
+
+def fmt(arguments: argparse.Namespace) -> int:
+    """Rewrites files in the canonical layout, or with --check shows what would change."""
+    failures = 0
+    for path in arguments.files:
+        try:
+            source = read_source(path)
+            formatted = format_module(parse(source.text, source.name))
+        except FormulaError as error:
+            failures += _report(error)
+            continue
+        if arguments.check:
+            difference = _difference(source.text, formatted, path)
+            sys.stdout.write(difference)
+            failures += bool(difference)
+        elif path == STDIN or formatted != source.text:
+            write_text(path, formatted)
+    return 1 if failures else 0
+
+
+def explain(arguments: argparse.Namespace) -> int:
+    """Prints what an error code means; without one, the list of all."""
+    if arguments.code is None:
+        for code in CODES.values():
+            print(f"{code.code}  {code.title}")
+        return 0
+    wanted = arguments.code.upper()
+    if wanted not in CODES:
+        hint = near_miss(wanted, CODES) or "`namedlayers explain` lists all codes"
+        raise FormulaError("NL0617", f"there is no error code `{arguments.code}`", hint=hint)
+    print(_explanation(CODES[wanted]))
+    return 0
+
+
+# --- their arguments --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """What `ArgumentParser.add_argument` takes."""
+
+    flags: tuple[str, ...]
+    settings: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    name: str
+    help: str
+    run: Callable[[argparse.Namespace], int]
+    arguments: tuple[Argument, ...]
+
+
+def _argument(*flags: str, **settings: Any) -> Argument:
+    return Argument(flags, settings)
+
+
+def _pair(what: str, convert: Callable[[str], Any]) -> Callable[[str], tuple[str, Any]]:
+    """Reads `name=value`."""
+
+    def read(text: str) -> tuple[str, Any]:
+        name, equals, value = text.partition("=")
+        if not (name.strip() and equals and value):
+            raise argparse.ArgumentTypeError(f"`{text}` is not of the form {what}")
+        try:
+            return name.strip(), convert(value.strip())
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"`{value}` in `{text}` does not fit {what}") from None
+
+    return read
+
+
+def _size(text: str) -> int:
+    size = int(text)
+    if size < 0:
+        raise ValueError(text)
+    return size
+
+
+def _option(text: str) -> Any:
+    """The value of an option: a number, True, False, a tuple of these in parentheses, or a string.
+
+    >>> [_option(text) for text in ("2", "0.5", "True", "(1, 2)", "same")]
+    [2, 0.5, True, (1, 2), 'same']
+    """
+    if text.startswith("(") and text.endswith(")"):
+        return tuple(_option(item.strip()) for item in text[1:-1].split(",") if item.strip())
+    if text in _CONSTANTS:
+        return _CONSTANTS[text]
+    for number in (int, float, complex):
+        try:
+            return number(text)
+        except ValueError:
+            pass
+    return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"" else text
+
+
+_CONSTANTS: dict[str, bool | None] = {"True": True, "False": False}
+
+_FILES = _argument("files", nargs="+", metavar="FILE", help="formula files; - is standard input")
+_OPTION = _argument(
+    "--option",
+    action="append",
+    type=_pair("name=value", _option),
+    metavar="k=2",
+    help="an option of the definition; may be repeated",
+)
+_FILE = _argument("file", metavar="FILE[:NAME]", help="a formula file, and which of its definitions (the last)")
+
+COMMANDS = (
+    Command("check", "report the errors in formula files", check, (_FILES,)),
+    Command(
+        "show",
+        "show what a definition becomes",
+        show,
+        (
+            _FILE,
+            _argument("--as", dest="view", choices=sorted(VIEWS), default="code", help="which view (code)"),
+            _argument(
+                "--size",
+                action="append",
+                type=_pair("axis=size", _size),
+                metavar="key=64",
+                help="the size of an axis, to see what runs for these sizes; may be repeated",
+            ),
+            _OPTION,
+            _argument("-o", dest="output", default=STDIN, metavar="OUT", help="write to a file"),
+        ),
+    ),
+    Command(
+        "run",
+        "call a definition with tensors from files",
+        run,
+        (
+            _FILE,
+            _argument(
+                "--input",
+                action="append",
+                type=_pair("name=file", str),
+                metavar="Q=q.npy",
+                help="a tensor: .npy, .npz, .pt or .safetensors; file:key where it holds several; may be repeated",
+            ),
+            _OPTION,
+            _argument("-o", dest="output", metavar="OUT", help="write the results: .npy, .npz, .pt or .safetensors"),
+        ),
+    ),
+    Command(
+        "fmt",
+        "rewrite formula files in the canonical layout",
+        fmt,
+        (_FILES, _argument("--check", action="store_true", help="change nothing; show the differences, exit with 1")),
+    ),
+    Command(
+        "explain",
+        "explain an error code",
+        explain,
+        (_argument("code", nargs="?", metavar="CODE", help="such as NL0301; without it, all codes are listed"),),
+    ),
+)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="namedlayers", description="Formulas over named axes, compiled to PyTorch.")
+    parser.add_argument("--version", action="version", version=f"namedlayers {nl.__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        sub = commands.add_parser(command.name, help=command.help, description=command.run.__doc__)
+        for argument in command.arguments:
+            sub.add_argument(*argument.flags, **argument.settings)
+        sub.set_defaults(run=command.run)
+    return parser
+
+
+# --- what they share --------------------------------------------------------------------------------------------------
+
+
+def _load(path: str) -> nl.Namespace:
+    """The definitions of a file; `-` is standard input."""
+    if path != STDIN:
+        return nl.load(path)
+    source = read_source(path)
+    return nl.loads(source.text, source.name)
+
+
+def _definition(spec: str) -> nl.Function:
+    """`FILE` or `FILE:NAME`: the definition of that name, or the last one."""
+    path, name = split_name(spec)
+    module = _load(path)
+    if name is None:
+        if not len(module):
+            raise FormulaError("NL0241", f"`{path}` defines nothing", hint="begin with `def name(…) = …`")
+        *_, name = module
+    return module[name]
+
+
+def _by_name(function: nl.Function, results: Any) -> dict[str, torch.Tensor]:
+    """Results under the names that the formula gives them; a name that comes twice gets its number."""
+    values = results if isinstance(results, tuple) else (results,)
+    named: dict[str, torch.Tensor] = {}
+    for number, (port, value) in enumerate(zip(function.outputs, values, strict=True), start=1):
+        named[f"{port.name}_{number}" if port.name in named else port.name] = value
+    return named
+
+
+def _once(flag: str, pairs: list[tuple[str, Any]] | None) -> dict[str, Any]:
+    """`name=value` pairs by name; a name given twice is an error."""
+    found: dict[str, Any] = {}
+    for name, value in pairs or ():
+        if name in found:
+            raise FormulaError("NL0617", f"{flag} is given twice for `{name}`")
+        found[name] = value
+    return found
+
+
+def _fails(module: nl.Namespace, name: str) -> bool:
+    """Whether a definition is wrong; if so, it is reported."""
+    try:
+        module[name]
+    except FormulaError as error:
+        _report(error)
+        return True
+    return False
+
+
+def _report(error: FormulaError) -> int:
+    print(error, file=sys.stderr)
+    return 1
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _difference(before: str, after: str, path: str) -> str:
+    lines = difflib.unified_diff(
+        before.splitlines(keepends=True), after.splitlines(keepends=True), path, f"{path} (formatted)"
+    )
+    return "".join(line if line.endswith("\n") else f"{line}\n" for line in lines)
+
+
+def _explanation(code: Code) -> str:
+    example = textwrap.indent(code.example.strip("\n"), "    ")
+    parts = (f"{code.code}: {code.title}", textwrap.fill(code.meaning, 100), example, textwrap.fill(code.cure, 100))
+    return "\n\n".join(parts)

@@ -1,0 +1,306 @@
+"""The command line: what it prints and writes, and that whatever is wrong is one readable error with status 1."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import namedlayers as nl
+from namedlayers.cli import main
+from namedlayers.codes import CODES
+
+ATTENTION = """\
+def scores(Q[key], K[seq, key]) -> [seq] = Q @[key] K / sqrt(|key|)
+
+def attention(Q[key], K[seq, key], V[seq, val]; scale = 1) -> [val]:
+    return softmax[seq](scale * scores(Q, K)) @[seq] V
+"""
+TWO = "def two(X[a]) -> [], [a]:\n    return sum[a](X), 2 * X\n"
+WRONG = "def wrong(X[a]) = sum[b](X)\n"
+UNFORMATTED = "def  f( X[a] )=sum[a]( X )   # a comment\n"
+
+
+class Outcome:
+    def __init__(self, status: int, out: str, err: str) -> None:
+        self.status, self.out, self.err = status, out, err
+
+
+class Shell:
+    """Runs commands in a folder of their own that holds the files above and some tensors."""
+
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.folder, self.capsys = folder, capsys
+
+    def __call__(self, *arguments: str) -> Outcome:
+        try:
+            status = main(arguments)
+        except SystemExit as stop:  # argparse's own errors, --help and --version
+            status = int(stop.code or 0)
+        out, err = self.capsys.readouterr()
+        return Outcome(status, out, err)
+
+
+@pytest.fixture
+def shell(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Shell:
+    monkeypatch.chdir(tmp_path)
+    texts = {"attention.nl": ATTENTION, "two.nl": TWO, "wrong.nl": WRONG, "ugly.nl": UNFORMATTED, "broken.nl": "def ("}
+    for name, text in texts.items():
+        Path(name).write_text(text)
+    Path("binary.nl").write_bytes(b"def f(X[a]) =\xff\xfe X")
+    Path("folder.nl").mkdir()
+    random = np.random.default_rng(0)
+    q, k, v = (random.standard_normal(shape).astype(np.float32) for shape in ((3,), (4, 3), (4, 2)))
+    np.save("q.npy", q)
+    np.savez("kv.npz", K=k, V=v)
+    torch.save(torch.from_numpy(k), "k.pt")
+    torch.save({"K": torch.from_numpy(k), "V": torch.from_numpy(v)}, "kv.pt")
+    save_file({"V": torch.from_numpy(v)}, "v.safetensors")
+    return Shell(tmp_path, capsys)
+
+
+# --- check ------------------------------------------------------------------------------------------------------------
+
+
+def test_check_accepts_what_is_right(shell: Shell) -> None:
+    done = shell("check", "attention.nl", "two.nl")
+    assert (done.status, done.err) == (0, "")
+    assert done.out == "attention.nl: 2 definitions, no errors\ntwo.nl: 1 definition, no errors\n"
+
+
+def test_check_reports_every_file_and_every_definition(shell: Shell) -> None:
+    Path("several.nl").write_text("def f(X[a]) = sum[b](X)\n\ndef g(X[a]) = X\n\ndef h(X[a]) = Y\n")
+    done = shell("check", "several.nl", "attention.nl", "broken.nl")
+    assert done.status == 1
+    assert "--> several.nl:1:" in done.err and "--> several.nl:5:" in done.err and "--> broken.nl:1:" in done.err
+    assert done.err.endswith("3 errors\n")
+    assert done.out == "attention.nl: 2 definitions, no errors\n"
+
+
+def test_check_reads_standard_input(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    give(monkeypatch, WRONG)
+    done = shell("check", "-")
+    assert done.status == 1 and "--> <stdin>:1:" in done.err
+
+
+# --- show -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("view", ["program", "graph", "code", "explain"])
+def test_show_prints_each_view_of_the_last_definition(shell: Shell, view: str) -> None:
+    done = shell("show", "attention.nl", "--as", view)
+    assert (done.status, done.err) == (0, "")
+    assert done.out.strip()
+    assert shell("show", "attention.nl:attention", "--as", view).out == done.out
+    assert shell("show", "attention.nl:scores", "--as", view).out != done.out
+
+
+def test_show_prints_what_the_function_has(shell: Shell) -> None:
+    function = nl.load("attention.nl").attention
+    assert shell("show", "attention.nl", "--as", "program").out.rstrip() == str(function.program).rstrip()
+    assert shell("show", "attention.nl").out.rstrip() == function.code.rstrip()
+
+
+def test_show_writes_a_file(shell: Shell) -> None:
+    shown = shell("show", "attention.nl", "--as", "code").out
+    done = shell("show", "attention.nl", "--as", "code", "-o", "code.py")
+    assert (done.status, done.out) == (0, "")
+    assert Path("code.py").read_text() == shown
+    compile(shown, "code.py", "exec")
+
+
+def test_show_takes_options_and_sizes(shell: Shell) -> None:
+    Path("pool.nl").write_text("def halve[seq](X[seq]; k) = max[part](pool[seq, part = k](X))\n")
+    assert shell("show", "pool.nl").err.startswith("NL0501")
+    done = shell("show", "pool.nl", "--option", "k=2", "--size", "seq=8", "--as", "graph")
+    assert (done.status, done.err) == (0, "")
+    assert done.out.splitlines()[0].split() == ["value", "axes", "operation", "operands", "rule", "computes"]
+
+
+# --- run --------------------------------------------------------------------------------------------------------------
+
+INPUTS = {
+    "npz": ("K=kv.npz:K", "V=kv.npz:V"),
+    "pt and safetensors": ("K=k.pt", "V=v.safetensors"),
+    "pt with keys": ("K=kv.pt:K", "V=kv.pt:V"),
+}
+
+
+@pytest.mark.parametrize("files", INPUTS.values(), ids=INPUTS)
+def test_run_reads_each_kind_of_file(shell: Shell, files: tuple[str, str]) -> None:
+    arguments = [argument for file in ("Q=q.npy", *files) for argument in ("--input", file)]
+    done = shell("run", "attention.nl", *arguments, "--option", "scale=2", "-o", "out.npy")
+    assert (done.status, done.out, done.err) == (0, "", "")
+    np.testing.assert_allclose(np.load("out.npy"), attention(scale=2), rtol=1e-5)
+
+
+def test_run_prints_results_without_a_file(shell: Shell) -> None:
+    np.save("x.npy", np.array([1.0, 2.0]))
+    done = shell("run", "two.nl", "--input", "X=x.npy")
+    assert (done.status, done.err) == (0, "")
+    assert "tensor(3., dtype=torch.float64)" in done.out and "tensor([2., 4.], dtype=torch.float64)" in done.out
+
+
+@pytest.mark.parametrize("ending", [".npz", ".pt", ".safetensors"])
+def test_run_writes_several_results(shell: Shell, ending: str) -> None:
+    np.save("x.npy", np.array([1.0, 2.0]))
+    done = shell("run", "two.nl", "--input", "X=x.npy", "-o", f"out{ending}")
+    assert (done.status, done.out, done.err) == (0, "", "")
+    total, doubled = written(Path(f"out{ending}")).values()
+    np.testing.assert_array_equal(total, 3.0)
+    np.testing.assert_array_equal(doubled, [2.0, 4.0])
+
+
+def test_run_does_not_run_what_is_in_files(shell: Shell) -> None:
+    for name in ("evil.npy", "evil.npz", "evil.pt", "evil.safetensors"):
+        Path(name).write_bytes(pickle.dumps(Evil()))
+        done = shell("run", "two.nl", "--input", f"X={name}")
+        assert done.status == 1 and done.err.startswith("NL0614"), name
+    torch.save(Evil(), "evil.pt")
+    np.save("evil.npy", np.array([Evil()], dtype=object), allow_pickle=True)
+    for name in ("evil.npy", "evil.pt"):
+        done = shell("run", "two.nl", "--input", f"X={name}")
+        assert done.status == 1 and done.err.startswith("NL0614"), name
+    assert not Path("executed").exists()
+
+
+# --- fmt --------------------------------------------------------------------------------------------------------------
+
+
+def test_fmt_rewrites_in_place_once(shell: Shell) -> None:
+    assert shell("fmt", "--check", "ugly.nl").status == 1
+    assert Path("ugly.nl").read_text() == UNFORMATTED
+    assert shell("fmt", "ugly.nl").status == 0
+    assert Path("ugly.nl").read_text() == "def f(X[a]) = sum[a](X)  # a comment\n"
+    done = shell("fmt", "--check", "ugly.nl")
+    assert (done.status, done.out) == (0, "")
+
+
+def test_fmt_check_shows_the_difference(shell: Shell) -> None:
+    done = shell("fmt", "--check", "ugly.nl", "attention.nl")
+    assert done.status == 1
+    assert "-def  f( X[a] )" in done.out and "+def f(X[a])" in done.out
+
+
+def test_fmt_of_standard_input_goes_to_standard_output(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    give(monkeypatch, UNFORMATTED)
+    assert shell("fmt", "-").out == "def f(X[a]) = sum[a](X)  # a comment\n"
+
+
+def test_fmt_leaves_broken_files_alone(shell: Shell) -> None:
+    done = shell("fmt", "broken.nl")
+    assert done.status == 1 and done.err.startswith("NL01")
+    assert Path("broken.nl").read_text() == "def ("
+
+
+# --- explain and the rest ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_explain_knows_every_code(shell: Shell, code: str) -> None:
+    done = shell("explain", code.lower())
+    assert (done.status, done.err) == (0, "")
+    assert done.out.startswith(f"{code}: {CODES[code].title}\n")
+
+
+def test_explain_without_a_code_lists_all(shell: Shell) -> None:
+    assert [line.split()[0] for line in shell("explain").out.splitlines()] == list(CODES)
+
+
+def test_version(shell: Shell) -> None:
+    assert shell("--version").out == f"namedlayers {nl.__version__}\n"
+
+
+MISTAKES = {
+    ("check", "nothing.nl"): "NL0611: there is no file `nothing.nl`",
+    ("check", "atention.nl"): "did you mean `attention.nl`?",
+    ("check", "folder.nl"): "NL0612: `folder.nl` cannot be read: it is a folder",
+    ("check", "binary.nl"): "NL0613: `binary.nl` is not UTF-8 text: line 1, byte 13 is 0xff",
+    ("check", "\0.nl"): "NL0612",
+    ("fmt", "nothing.nl"): "NL0611",
+    ("show", "nothing.nl"): "NL0611",
+    ("show", "attention.nl:atention"): "did you mean `attention`?",
+    ("show", "wrong.nl"): "--> wrong.nl:1:",
+    ("show", "two.nl", "-o", "no/folder"): "NL0616",
+    ("show", "two.nl", "--size", "a=2", "--size", "a=3"): "NL0617",
+    ("show", "attention.nl", "--size", "kye=2"): "did you mean `key`?",
+    ("show", "attention.nl", "--size", "key=2"): "NL0617: the size of axis `seq` of `K` is not given",
+    ("show", "attention.nl", "--option", "sclae=2"): "did you mean `scale`?",
+    ("run", "nothing.nl", "--input", "X=q.npy"): "NL0611",
+    ("run", "two.nl", "--input", "X=nothing.npy"): "NL0611",
+    ("run", "two.nl", "--input", "X=folder.nl"): "NL0612",
+    ("run", "two.nl", "--input", "X=two.nl"): "NL0614",
+    ("run", "two.nl", "--input", "X=kv.npz"): "choose one of them: `kv.npz:K`, `kv.npz:V`",
+    ("run", "two.nl", "--input", "X=kv.npz:W"): "NL0615: `kv.npz` holds no tensor called `W`",
+    ("run", "two.nl", "--input", "X=q.npy", "--input", "X=q.npy"): "NL0617",
+    ("run", "two.nl", "--input", "X=q.npy", "-o", "out.npy"): "write `out.npz` instead",
+    ("run", "two.nl", "--input", "X=q.npy", "-o", "out.txt"): "NL0616",
+    ("run", "two.nl", "--input", "X=q.npy", "-o", "no/out.npz"): "NL0616",
+    ("run", "two.nl", "--input", "Y=q.npy"): "NL05",
+    ("run", "two.nl"): "NL05",
+    ("explain", "NL9999"): "NL0617: there is no error code `NL9999`",
+}
+
+
+@pytest.mark.parametrize("arguments", MISTAKES, ids=" ".join)
+def test_mistakes_are_errors_with_status_1(shell: Shell, arguments: tuple[str, ...]) -> None:
+    done = shell(*arguments)
+    assert done.status == 1
+    assert done.err.startswith("NL") and MISTAKES[arguments] in done.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [(), ("shwo",), ("check",), ("show", "two.nl", "--as", "poem"), ("show", "two.nl", "--size", "a=x"),
+     ("run", "two.nl", "--input", "q.npy")],
+)  # fmt: skip
+def test_misuse_of_the_command_shows_its_usage(shell: Shell, arguments: tuple[str, ...]) -> None:
+    done = shell(*arguments)
+    assert done.status == 2 and done.err.startswith("usage: namedlayers")
+
+
+def test_the_command_runs_as_a_program(shell: Shell) -> None:
+    command = [sys.executable, "-m", "namedlayers", "check", "attention.nl", "wrong.nl"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(nl.__file__).parents[1])}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert done.stdout == "attention.nl: 2 definitions, no errors\n"
+    assert "--> wrong.nl:1:" in done.stderr
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+class Evil:
+    """Leaves a file behind if it is ever unpickled as Python would."""
+
+    def __reduce__(self) -> tuple:
+        return Path.touch, (Path("executed"),)
+
+
+def give(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """Makes `text` the standard input."""
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+
+
+def attention(scale: float) -> np.ndarray:
+    q, kv = np.load("q.npy"), np.load("kv.npz")
+    scores = scale * kv["K"] @ q / np.sqrt(3)
+    weights = np.exp(scores) / np.exp(scores).sum()
+    return weights @ kv["V"]
+
+
+def written(path: Path) -> dict[str, np.ndarray]:
+    if path.suffix == ".npz":
+        with np.load(path) as file:
+            return {name: file[name] for name in file.files}
+    read = load_file if path.suffix == ".safetensors" else torch.load
+    return {name: tensor.numpy() for name, tensor in read(path).items()}
