@@ -8,15 +8,12 @@ would write, `compiled` the one that the compiler wrote, called directly; the ot
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Callable
 
 import torch
+from turns import medians
 
 import namedlayers as nl
-
-ROUNDS, CALLS = 101, 300
 
 MIX = """
 def mix(Q[query, key], K[seq, key], V[seq, val]; scale = 2.0, power = 2) -> [query, val]:
@@ -52,22 +49,8 @@ def sides() -> dict[str, Callable[[], object]]:
     }
 
 
-def medians(functions: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """Microseconds a call, for each."""
-    taken: dict[str, list[float]] = {name: [] for name in functions}
-    for function in functions.values():
-        function()
-    for _ in range(ROUNDS):
-        for name, function in functions.items():
-            start = time.perf_counter()
-            for _ in range(CALLS):
-                function()
-            taken[name].append((time.perf_counter() - start) / CALLS * 1e6)
-    return {name: statistics.median(times) for name, times in taken.items()}
-
-
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    found = medians(sides())
-    for name, time_taken in found.items():
-        print(f"{name:22} {time_taken:6.2f} µs   {time_taken - found['plain']:+6.2f} µs over plain")
+    found = medians(sides(), rounds=101, calls=300)
+    for name, seconds in found.items():
+        print(f"{name:22} {seconds * 1e6:6.2f} µs   {(seconds - found['plain']) * 1e6:+6.2f} µs over plain")
