@@ -15,6 +15,7 @@ from types import SimpleNamespace
 from typing import Any, get_args
 
 from namedlayers.call.function import Function
+from namedlayers.call.packing import Packed, pack, unpack
 from namedlayers.call.specialise import Numerics
 from namedlayers.call.tracing import not_traced
 from namedlayers.errors import ArgumentError, FormulaError, FormulaSyntaxError, UnknownNameError, near_miss
@@ -112,7 +113,11 @@ class Namespace:
         return f"<namedlayers definitions {', '.join(self)}>"
 
     def __reduce__(self) -> tuple:
-        return Namespace, (self._definitions,)
+        return _restore, (pack(self._definitions),)
+
+
+def _restore(packed: Packed) -> Namespace:
+    return Namespace(unpack(packed))
 
 
 _numbers = itertools.count(1)

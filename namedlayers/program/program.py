@@ -121,3 +121,9 @@ class Program:
     def values(self) -> tuple[Input | Statement, ...]:
         """All that has a name: the inputs, then the statements."""
         return (*self.inputs, *self.statements)
+
+    def __str__(self) -> str:
+        """The statements, one a line, as text that parses back."""
+        from namedlayers.program.printer import print_program
+
+        return print_program(self)

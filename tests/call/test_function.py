@@ -1,0 +1,273 @@
+"""What a function remembers, what it shows, and that threads, copies and pickles change nothing."""
+
+from __future__ import annotations
+
+import copy
+import os
+import pickle
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import namedlayers as nl
+from namedlayers.call import specialise
+from namedlayers.call.specialise import Specialisations
+from namedlayers.program.spec import Spec
+from tests.call.formulas import FORMULAS, TEXT, softmax_attention
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[Spec]:
+    """The specs of the programs that are made while a test runs."""
+    specs: list[Spec] = []
+    make = Specialisations._make
+
+    def counted(self: Specialisations, spec: Spec) -> Any:
+        specs.append(spec)
+        return make(self, spec)
+
+    monkeypatch.setattr(Specialisations, "_make", counted)
+    return specs
+
+
+# --- what is made, and what is remembered -----------------------------------------------------------------------------
+
+
+def test_sizes_dtypes_and_numbers_compile_nothing(made: list[Spec]) -> None:
+    norm = nl.compile(TEXT, "norm")
+    for size in (1, 2, 5, 64):
+        for dtype in (torch.float64, torch.float32, torch.bfloat16):
+            norm(torch.randn(size, dtype=dtype))
+    assert len(made) == 1
+    norm(torch.randn(3), eps=0.1)
+    assert len(made) == 2  # an option that was left to its default is given now
+    for eps in (0.2, 0.3, 1.5):
+        x = torch.randn(4)
+        torch.testing.assert_close(norm(x, eps=eps), (x - x.mean()) / (x.var(correction=0) + eps).sqrt())
+    assert len(made) == 2
+
+
+def test_static_options_make_programs_and_only_they(made: list[Spec]) -> None:
+    power = nl.compile(TEXT, "power")
+    for n in (0, 1, 3, 1, 3, 0):
+        torch.testing.assert_close(power(torch.full((2,), 2.0), n=n), torch.full((2,), 2.0**n))
+    assert len([spec for spec in made if spec.options]) == 3
+    assert {dict(spec.options)["n"] for spec in made if spec.options} == {0, 1, 3}
+
+
+def test_sizes_that_a_repeat_counts_make_programs() -> None:
+    for rows in (1, 4, 2, 4):
+        x = torch.randn(rows, 3)
+        torch.testing.assert_close(FORMULAS.total(x), x.sum(0))
+        torch.testing.assert_close(FORMULAS.total(nl.named(x, "a b")).align("b"), x.sum(0))
+
+
+def test_one_and_true_are_different_options() -> None:
+    power = nl.compile(TEXT, "power")
+    assert power(torch.full((1,), 2.0), n=1) == 2.0
+    with pytest.raises(nl.FormulaError):
+        power(torch.full((1,), 2.0), n=1.0)
+
+
+def test_one_function_for_changing_dtypes_and_ranks() -> None:
+    attention = nl.compile(TEXT, "attention")
+    for _ in range(2):  # the second time all of them take the straight way
+        for lead in ((), (2,), (3, 2), ()):
+            for dtype in (torch.float32, torch.float64):
+                q, k, v = (torch.randn(*lead, *shape, dtype=dtype) for shape in ((2, 4), (3, 4), (3, 5)))
+                torch.testing.assert_close(attention(q, k, v), softmax_attention(q, k, v))
+
+
+def test_parameters_and_subclasses_are_tensors() -> None:
+    weight = torch.nn.Parameter(torch.ones(3))
+    FORMULAS.double(weight).sum().backward()
+    torch.testing.assert_close(weight.grad, torch.full((3,), 2.0))
+
+
+def test_old_programs_are_forgotten_and_made_again(monkeypatch: pytest.MonkeyPatch, made: list[Spec]) -> None:
+    monkeypatch.setattr(specialise, "MOST", 2)
+    power = nl.compile(TEXT, "power")
+    for n in (1, 2, 3, 4, 1):
+        assert power(torch.full((1,), 2.0), n=n) == 2.0**n
+    assert len(power._specialisations._made) == 2
+
+
+# --- what it shows ----------------------------------------------------------------------------------------------------
+
+
+def test_views() -> None:
+    attention = nl.compile(TEXT, "attention")
+    assert attention.name == "attention"
+    assert attention.source == TEXT
+    assert attention.signature.startswith("def attention(Q[query, key],")
+    assert attention.inputs[:2] == (("Q", ("query", "key")), ("K", ("seq", "key")))
+    assert [port.axes for port in attention.outputs] == [("query", "val")]
+    assert "softmax" in attention.explain() or "attention" in attention.explain()
+    assert "def attention(Q, K, V)" in attention.code
+    assert str(attention.program).startswith("def attention")
+    assert "attention" in repr(attention)
+    assert "return softmax[seq]" in (attention.__doc__ or "")
+    q, k, v = torch.randn(2, 4), torch.randn(3, 4), torch.randn(3, 5)
+    torch.testing.assert_close(attention.graph(q, k, v), attention(q, k, v))
+
+
+def test_views_of_particular_arguments() -> None:
+    with pytest.raises(nl.ArgumentError, match="specialize"):
+        _ = FORMULAS.power.code
+    shown = nl.compile(TEXT, "power").specialize(torch.ones(2), n=2)
+    torch.testing.assert_close(shown.graph(torch.full((2,), 3.0)), torch.full((2,), 9.0))
+    batched = nl.compile(TEXT, "attention").specialize(torch.ones(7, 2, 4), torch.ones(3, 4), torch.ones(3, 5))
+    assert [axis for axis, _ in batched.program.inputs[0].axes] == ["batch", "query", "key"]
+
+
+def test_the_reference_takes_the_same_calls() -> None:
+    q, k, v = torch.randn(2, 4), torch.randn(3, 4), torch.randn(3, 5)
+    expected = softmax_attention(q.double(), k.double(), v.double())
+    torch.testing.assert_close(FORMULAS.attention.reference(q, K=k, V=v), expected)
+    named = FORMULAS.attention.reference(nl.named(q, "query key"), nl.named(k, "seq key"), nl.named(v, "seq val"))
+    torch.testing.assert_close(named.align("query val"), expected)
+    assert FORMULAS.attention.reference(q, k, v, dtype=np.float32).dtype is torch.float32
+    assert FORMULAS.double.reference(torch.ones(2, dtype=torch.bfloat16, requires_grad=True)).tolist() == [2.0, 2.0]
+    total, product = FORMULAS.two.reference(torch.ones(3), torch.ones(3))
+    assert (total.tolist(), product.item()) == ([2.0, 2.0, 2.0], 3.0)
+
+
+# --- compiling and loading --------------------------------------------------------------------------------------------
+
+
+def test_compile_takes_the_last_definition_or_the_named_one() -> None:
+    assert nl.compile(TEXT).name == "norm"
+    assert nl.compile(TEXT, "fuse").name == "fuse"
+
+
+def test_options_may_be_settled() -> None:
+    cube = nl.compile(TEXT, "power", n=3)
+    assert cube(torch.full((1,), 2.0)) == 8.0
+    assert cube.code
+
+
+def test_mistakes_show_when_a_definition_is_compiled() -> None:
+    with pytest.raises(nl.AxisError):
+        nl.compile("def f(X[seq]) = sum[sek](X)")
+    with pytest.raises(nl.FormulaSyntaxError):
+        nl.compile("def f(X[seq]) = (X")
+
+
+def test_namespaces() -> None:
+    space = nl.loads(TEXT, "shared.nl")
+    assert list(space)[:2] == ["attention", "conv"]
+    assert len(space) == len(list(space))
+    assert "fuse" in space
+    assert "fuze" not in space
+    assert space["fuse"] is space.fuse
+    assert "fuse" in dir(space)
+    assert hasattr(space, "fuse")
+    assert not hasattr(space, "fuze")
+    assert repr(nl.loads("def f(x[]) = x")) == "<namedlayers definitions f>"
+
+
+def test_a_definition_is_compiled_when_it_is_first_used() -> None:
+    space = nl.loads("def good(x[]) = x\ndef bad(X[seq]) = sum[sek](X)")
+    assert space.good(1.0) == 1.0
+    with pytest.raises(nl.AxisError):
+        _ = space.bad
+
+
+def test_files(tmp_path: Path) -> None:
+    (tmp_path / "parts.nl").write_text("def double(X[]) -> [] = 2 * X\n")
+    (tmp_path / "whole.nl").write_text("from parts import double\ndef quadruple(X[i]) -> [i] = double(double(X))\n")
+    whole = nl.load(tmp_path / "whole.nl")
+    assert whole.quadruple(torch.ones(1)) == 4.0
+    with pytest.raises(nl.FormulaError, match="NL0611: there is no file"):
+        nl.load(tmp_path / "hole.nl")
+
+
+# --- one object, wherever it goes -------------------------------------------------------------------------------------
+
+
+def test_pickles_hold_texts_and_need_no_files(tmp_path: Path) -> None:
+    (tmp_path / "parts.nl").write_text("def double(X[]) -> [] = 2 * X\n")
+    (tmp_path / "whole.nl").write_text(
+        "import parts\nfrom parts import double\ndef power(X[i]; n) -> [i] = parts.double(double(X)) * n\n"
+    )
+    function = nl.load(tmp_path / "whole.nl").power
+    assert function(torch.ones(1), n=2) == 8.0
+    settled = nl.compile(TEXT, "power", n=3)
+    pickled = pickle.dumps((function, settled, nl.loads(TEXT)))
+    for file in tmp_path.iterdir():
+        file.unlink()
+    again, settled_again, space = pickle.loads(pickled)
+    assert again(torch.ones(1), n=2) == 8.0
+    assert settled_again(torch.full((1,), 2.0)) == 8.0
+    assert space.plus(1.0, 2.0) == 3.0
+    assert b"Definition" not in pickled
+
+
+def test_copies_are_the_function_itself() -> None:
+    attention = FORMULAS.attention
+    assert copy.copy(attention) is attention
+    assert copy.deepcopy({"f": attention})["f"] is attention
+
+
+def test_modules_that_hold_functions_copy_and_save(tmp_path: Path) -> None:
+    class Scale(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.f = FORMULAS.scale
+            self.b = torch.nn.Parameter(torch.tensor(2.0))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.f(x, self.b)
+
+    module = copy.deepcopy(Scale())
+    assert module(torch.ones(1)).item() == 2.0
+
+
+def test_threads_get_one_program_and_the_right_results(made: list[Spec]) -> None:
+    attention = nl.compile(TEXT, "attention")
+    inputs = [tuple(torch.randn(*shape) for shape in ((n, 4), (n + 1, 4), (n + 1, 5))) for n in range(1, 17)]
+
+    def run(tensors: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        q, k, v = tensors
+        if q.shape[0] % 2:
+            return attention(q, k, v)
+        named = attention(nl.named(q, "query key"), nl.named(k, "seq key"), nl.named(v, "seq val"))
+        return named.align("query val")
+
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(run, inputs))
+    for tensors, result in zip(inputs, results, strict=True):
+        torch.testing.assert_close(result, softmax_attention(*tensors))
+    assert len(made) == 1
+
+
+def test_threads_compile_different_definitions() -> None:
+    space = nl.loads(TEXT)
+    with ThreadPoolExecutor(8) as pool:
+        functions = list(pool.map(space.__getitem__, [*space] * 2))
+    for name, function in zip([*space] * 2, functions, strict=True):
+        assert function is space[name]
+
+
+IMPORTS = """
+import sys, torch, funsor
+before = set(sys.modules)
+import namedlayers
+print(sorted(name for name in set(sys.modules) - before if not name.startswith("namedlayers")))
+namedlayers.compile
+print(sorted({"opt_einsum", "rich", "sympy", "torch._dynamo"} & (set(sys.modules) - before)))
+"""
+
+
+def test_importing_the_package_imports_nothing_heavy() -> None:
+    """The errors do without anything; what plans, shows and traces comes when something is planned, shown or traced."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-c", IMPORTS]
+    run = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    assert run.stdout == "[]\n[]\n"
