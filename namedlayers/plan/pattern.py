@@ -83,9 +83,11 @@ def _match(scope: Scope, pattern: Pattern, arg: Arg, bound: Bound) -> Iterator[B
         yield from _match_op(scope, pattern, arg, bound)
     elif isinstance(pattern, Product):
         yield from _match_scaled(scope, pattern, arg, bound)
-        yield from _match_product(scope, pattern, scope.product(arg), bound)
+        for product in scope.products(arg):
+            yield from _match_product(scope, pattern, product, bound)
     else:
-        yield from _match_sum(scope, pattern, scope.sum(arg), bound)
+        for total in scope.sums(arg):
+            yield from _match_sum(scope, pattern, total, bound)
 
 
 def _match_op(scope: Scope, pattern: Op, arg: Arg, bound: Bound) -> Iterator[Bound]:

@@ -47,6 +47,10 @@ def _anywhere(node: Node) -> bool:
     return True
 
 
+def _nowhere(node: Node) -> bool:
+    return False
+
+
 @dataclass(slots=True)
 class Scope:
     """The coordinates around `root`. `uses` says how many nodes and results need a node; `rule` makes the nodes."""
@@ -159,6 +163,14 @@ class Scope:
     def once(self, node: Node) -> bool:
         """Whether one other node alone needs this one."""
         return self.uses(node) <= 1
+
+    def sums(self, arg: Arg) -> tuple[Sum, Sum]:
+        """`arg` as a sum of its own operands, and as one taken apart as far as it goes."""
+        return self.sum(arg, _nowhere), self.sum(arg)
+
+    def products(self, arg: Arg) -> tuple[Product, Product]:
+        """`arg` as a product of its own operands, and as one taken apart as far as it goes."""
+        return self.product(arg, _nowhere), self.product(arg)
 
     # --- adding -------------------------------------------------------------------------------------------------------
 

@@ -301,3 +301,27 @@ def test_the_same_in_other_words(name: str, signature: str, wanted: tuple[str, .
         found = planned_text(text, kinds=INTS)
         assert found.ops == wanted, text
         agree(found, **SIZES)
+
+
+ONE_INPUT = [case for case in CASES if case[1].startswith("X[") and case[2]]
+INNER = [("P + R", "add"), ("P - R", "sub"), ("P * R", "mul"), ("P / R", "div"), ("-P", ""), ("P * 3", "")]
+PRODUCTS = frozenset({"mul", "div", "neg", "add", "sub"})
+
+
+@pytest.mark.parametrize(("inner", "op"), INNER, ids=[inner for inner, _ in INNER])
+@pytest.mark.parametrize(("name", "signature", "wanted", "expression"), ONE_INPUT, ids=[c[3] for c in ONE_INPUT])
+def test_of_an_expression(
+    name: str, signature: str, wanted: tuple[str, ...], expression: str, inner: str, op: str
+) -> None:
+    """Rules see in an expression of an expression what they see in one of an input."""
+    axes = signature[1 : signature.index("]") + 1]
+    given = ", ".join(f"{p}{axes}" for p in "PR" if p in inner) + signature[len(axes) + 1 :]
+    found = planned_text(f"def f({given}):\n    X = {inner}\n    return {expression}\n", kinds=INTS)
+    agree(found, **SIZES)
+    if name.startswith("mean") and op == "mul":
+        assert found.ops in (("contract", "div"), ("contract", "mul"), ("mul", "pool"))
+    elif op:
+        assert found.ops == tuple(sorted((*wanted, op))), found.plan.variants[0].graph.live()
+    elif "linear" not in wanted and not ("tanh" in expression and inner == "-P"):
+        # A constant factor may move, to where it costs less or vanishes.
+        assert set(found.ops) - PRODUCTS == set(wanted) - PRODUCTS, found.plan.variants[0].graph.live()

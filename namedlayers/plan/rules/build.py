@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from namedlayers.plan.view import Product, Scope, constant, size_of
 from namedlayers.program.graph import Arg
 from namedlayers.program.program import Kind
@@ -10,9 +12,9 @@ from namedlayers.program.size import SizeExpr, const
 
 def negative(scope: Scope, x: Arg) -> Arg:
     """-x, where x is itself a negation without the two."""
-    product = scope.product(x)
-    if product.number == -1 and len(product.top) == 1 and not product.bottom:
-        return product.top[0]
+    product, _ = scope.products(x)
+    if product.number != 1:
+        return scope.multiply(replace(product, number=-product.number))
     if x.node.op == "sub":
         first, second = scope.operands(x)
         if first.node.kind == second.node.kind == x.node.kind:
@@ -90,15 +92,33 @@ def count(scope: Scope, axes: tuple[int, ...]) -> SizeExpr:
     return total
 
 
-def divisor(product: Product, without: Arg) -> SizeExpr | None:
-    """The size by which a product divides its factor `without`, if it does nothing else."""
+def averaged(product: Product, part: Arg, count: SizeExpr) -> Product | None:
+    """What is left of a product beside `part / count`, if it divides its factor `part` by so many."""
+    top = list(product.top)
+    top.remove(part)
+    number = product.number
+    if count.value and not isinstance(number, complex) and number * count.value == round(number * count.value):
+        return Product(int(round(number * count.value)), tuple(top), product.bottom)
+    sizes = [(arg, size) for arg in product.bottom if (size := size_of(arg.node)) is not None]
+    for chosen in (sizes, *([pair] for pair in sizes)):
+        total, rest = const(1), list(product.bottom)
+        for arg, size in chosen:
+            total = total * size
+            rest.remove(arg)
+        if total == count:
+            return Product(number, tuple(top), tuple(rest))
+    return None
+
+
+def divisor(product: Product, part: Arg) -> SizeExpr | None:
+    """The size by which a product divides its factor `part`, if it does nothing else."""
     total = const(1)
     for arg in product.bottom:
         size = size_of(arg.node)
         if size is None:
             return None
         total = total * size
-    if product.top != (without,):
+    if product.top != (part,):
         return None
     number = product.number
     if number == 1:

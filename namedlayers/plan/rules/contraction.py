@@ -7,25 +7,32 @@ another becomes part of it, so that the order of all of them is planned together
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from namedlayers.plan.rule import Match, Outcome, Rule
 from namedlayers.plan.view import Product, Scope
 from namedlayers.program.graph import Arg, Node
 
 
-def _products(scope: Scope):  # type: ignore[no-untyped-def]
-    """Which products below a sum are taken apart: those needed here alone, and outer products, dear to keep."""
+def _taken_apart(scope: Scope) -> Callable[[Node], bool]:
+    """Which products below a sum are taken apart: outer products, which are dear to keep, and multiples by scalars.
+
+    A product along axes that one factor has anyway stays: it costs no more than that factor.
+    """
 
     def through(node: Node) -> bool:
-        return scope.once(node) or node.rank > max((a.node.rank for a in node.args), default=0)
+        ranks = [arg.node.rank for arg in node.args]
+        return node.rank > max(ranks) or (min(ranks) == 0 or node.op == "neg") and scope.once(node)
 
     return through
 
 
 def _sum_of_product(scope: Scope, node: Node) -> Outcome:
     (body,) = node.args
-    if body.node.op not in ("mul", "div", "neg"):
+    through = _taken_apart(scope)
+    if body.node.op not in ("mul", "div", "neg") or not (scope.once(body.node) or through(body.node)):
         return None
-    product = scope.product(body, _products(scope))
+    product = scope.product(body, through)
     if not any(part.node.rank for part in product.top):
         return None
     return Match(product, product.nodes)
@@ -88,6 +95,8 @@ def _sum_of_two(scope: Scope, node: Node) -> Outcome:
     """sum(a * b), nothing taken apart further"""
     (body,) = node.args
     if body.node.op != "mul" or not all(a.node.rank for a in body.node.args):
+        return None
+    if not (scope.once(body.node) or _taken_apart(scope)(body.node)):
         return None
     return Match(scope.operands(body), (body.node,))
 

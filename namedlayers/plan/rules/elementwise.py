@@ -11,13 +11,12 @@ from typing import Any
 from namedlayers.plan.pattern import Num, Op, Pattern, Product, Sum, Var, match
 from namedlayers.plan.rule import Match, Outcome, Rule
 from namedlayers.plan.rules.build import negative
-from namedlayers.plan.view import Scope
+from namedlayers.plan.view import Scope, is_number
 from namedlayers.program.graph import Arg, Node
 from namedlayers.program.program import Kind
 
 X = Var("x")
 EXP_X = Op("exp", (X,))
-EXP_MINUS_X = Op("exp", (Product(-1, (X,)),))
 CUBE_X: tuple[tuple[Pattern, ...], ...] = ((Op("pow", (X, Num(3))),), (X, X, X), (Op("pow", (X, Num(2))), X))
 SQUARE_X: tuple[tuple[Pattern, ...], ...] = ((Op("pow", (X, Num(2))),), (X, X))
 
@@ -31,14 +30,14 @@ RELU_BY_CHOICE: tuple[Pattern, ...] = (
     Op("where", (Op("le", (X, Num(0))), Num(0), X)),
     Product(1, (Op("gt", (X, Num(0))), X)),
 )
-SIGMOID_OF_MINUS: tuple[Pattern, ...] = (Product(1, (), (Sum(1, (EXP_X,)),)),)
-SIGMOID: tuple[Pattern, ...] = (Product(1, (EXP_X,), (Sum(1, (EXP_X,)),)),)
-SILU: tuple[Pattern, ...] = (Product(1, (Op("sigmoid", (X,)), X)), Product(1, (X,), (Sum(1, (EXP_MINUS_X,)),)))
+ONE_PLUS_EXP = Sum(1, (EXP_X,))
+SIGMOID: tuple[Pattern, ...] = (Product(1, (EXP_X,), (ONE_PLUS_EXP,)),)
+SILU: tuple[Pattern, ...] = (Product(1, (Op("sigmoid", (X,)), X)),)
 GELU: tuple[Pattern, ...] = (Product(0.5, (Sum(1, (Op("erf", (Product(1 / sqrt(2), (X,)),)),)), X)),)
 GELU_TANH: tuple[Pattern, ...] = tuple(
     Product(0.5, (Sum(1, (Op("tanh", (inner,)),)), X))
     for inner in (
-        *(Product(sqrt(2 / pi), (Sum(0, (Product(0.044715, cube), X)),)) for cube in CUBE_X),
+        *(Product(sqrt(2 / pi), (Sum(0, (X, Product(0.044715, cube))),)) for cube in CUBE_X),
         *(Product(sqrt(2 / pi), (Sum(1, (Product(0.044715, square),)), X)) for square in SQUARE_X),
     )
 )
@@ -68,21 +67,26 @@ def _rule(
     return Rule(name, numerics, roots, find, build)
 
 
-def _sigmoid_of_minus(scope: Scope, node: Node) -> Outcome:
-    bound = match(scope, SIGMOID_OF_MINUS[0], scope.whole()) if node.kind == Kind.REAL else None
-    return Match(bound["x"]) if bound and bound["x"].node.kind == Kind.REAL else None
+def _over_one_plus_exp(scope: Scope, node: Node) -> Outcome:
+    """y / (1 + exp(x)), which is y * sigmoid(-x)"""
+    y, divisor = node.args
+    bound = match(scope, ONE_PLUS_EXP, divisor) if node.kind == Kind.REAL else None
+    return Match((y, bound["x"]), (divisor.node,)) if bound and bound["x"].node.kind == Kind.REAL else None
 
 
-def _build_sigmoid_of_minus(scope: Scope, node: Node, x: Arg) -> Arg:
-    return scope.build("sigmoid", (negative(scope, x),), range(node.rank), kind=Kind.REAL)
+def _build_sigmoid(scope: Scope, node: Node, found: tuple[Arg, Arg]) -> Arg:
+    y, x = found
+    argument = negative(scope, x)
+    factor = scope.build("sigmoid", (argument,), sorted(argument.axes), kind=Kind.REAL)
+    return factor if is_number(y, 1) else scope.apply("mul", y, factor)
 
 
 RULES = (
     _rule("relu", "exact", ("maximum",), RELU),
     _rule("relu", "algebraic", ("where", "mul"), RELU_BY_CHOICE),
-    Rule("sigmoid", "algebraic", ("div", "pow"), _sigmoid_of_minus, _build_sigmoid_of_minus),
     _rule("sigmoid", "algebraic", ("div", "mul"), SIGMOID),
-    _rule("silu", "algebraic", ("mul", "div"), SILU),
+    Rule("sigmoid", "algebraic", ("div",), _over_one_plus_exp, _build_sigmoid),
+    _rule("silu", "algebraic", ("mul",), SILU),
     _rule("gelu", "algebraic", ("mul", "div"), GELU, approximate="none"),
     _rule("gelu", "algebraic", ("mul", "div"), GELU_TANH, approximate="tanh"),
     _rule("softplus", "exact", ("logaddexp",), SOFTPLUS[:1]),

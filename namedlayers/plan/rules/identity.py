@@ -38,6 +38,30 @@ def _double(scope: Scope, node: Node) -> Outcome:
     return Match(scope.operands(inner)[0], (inner.node,)) if inner.node.op == node.op else None
 
 
+def _inverse_factor(scope: Scope, node: Node) -> Outcome:
+    """x * (1 / y)"""
+    for x, inverse in (node.args, node.args[::-1]):
+        if inverse.node.op == "div" and is_number(inverse.node.args[0], 1) and scope.once(inverse.node):
+            return Match((x, scope.operands(inverse)[1]), (inverse.node,))
+    return None
+
+
+def _build_quotient(scope: Scope, node: Node, found: tuple[Arg, Arg]) -> Arg:
+    return scope.build("div", found, range(node.rank), kind=node.kind)
+
+
+def _minus_one(scope: Scope, node: Node) -> Outcome:
+    """-1 * x, x / -1"""
+    first, second = node.args
+    if is_number(second, -1):
+        return Match(first)
+    return Match(second) if node.op == "mul" and is_number(first, -1) else None
+
+
+def _build_negative(scope: Scope, node: Node, x: Arg) -> Arg:
+    return scope.build("neg", (x,), range(node.rank), kind=node.kind)
+
+
 def _negated_summand(scope: Scope, node: Node) -> Outcome:
     """x + (-y), x - (-y)"""
     first, second = node.args
@@ -162,6 +186,8 @@ RULES = (
     Rule("known size", "exact", tuple(_OF_SIZES), _known_size, _build_size),
     Rule("neutral operand", "algebraic", tuple(_NEUTRAL), _neutral, _itself),
     Rule("double negation", "exact", ("neg",), _double, _itself),
+    Rule("factor -1", "exact", ("mul", "div"), _minus_one, _build_negative),
+    Rule("factor 1 / y", "exact", ("mul",), _inverse_factor, _build_quotient),
     Rule("negated summand", "exact", ("add", "sub"), _negated_summand, _build_negated_summand),
     Rule("constant factors", "algebraic", ("mul", "div"), _constant_factors, _build_product),
     Rule("nothing to reduce", "exact", _REDUCTIONS, _nothing_reduced, _itself),

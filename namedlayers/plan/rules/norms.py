@@ -12,8 +12,12 @@ from namedlayers.program.program import Kind
 Found = tuple[Arg, Arg, tuple[int, ...], Product]
 
 
-def _radicands(scope: Scope, product: Product) -> list[tuple[Arg, Arg, Product]]:
-    """`(root, what it is the root of, the other factors)` for every factor 1 / sqrt(v)."""
+def _radicands(scope: Scope) -> list[tuple[Arg, Arg, Product]]:
+    """`(root, what it is the root of, the other factors)` for every factor 1 / sqrt(v) of the scope's root."""
+    return [found for product in scope.products(scope.whole()) for found in _radicands_of(scope, product)]
+
+
+def _radicands_of(scope: Scope, product: Product) -> list[tuple[Arg, Arg, Product]]:
     found = []
     for k, part in enumerate(product.bottom):
         inner = square_root(scope, part)
@@ -47,7 +51,7 @@ def _real(number: object) -> bool:
 def _standardize(scope: Scope, node: Node) -> Outcome:
     """(x - mean(x)) / sqrt(var(x) + eps), times anything"""
     near = None
-    for root, radicand, rest in _radicands(scope, scope.product(scope.whole())):
+    for root, radicand, rest in _radicands(scope):
         for v, eps in _with_eps(scope, radicand):
             variance = statistic(scope, v, "std" if v is root else "var")
             if variance is None:
@@ -58,14 +62,14 @@ def _standardize(scope: Scope, node: Node) -> Outcome:
                 axes = _centred_axes(scope, d, variance)
                 if axes is not None and len(d.axes) == len(set(d.axes)):
                     left = Product(rest.number, rest.top[:k] + rest.top[k + 1 :], rest.bottom)
-                    return Match((scope.sum(d).terms, eps, axes, left), (d.node, root.node))
+                    return Match((centred(scope, d, axes), eps, axes, left), (d.node, root.node))
     return near
 
 
 def _centred_axes(scope: Scope, d: Arg, variance: tuple[Arg, tuple[int, ...]]) -> tuple[int, ...] | None:
     """The axes over which `d` is the variance's operand less its mean."""
     inner, consumed = variance
-    for sign, x in scope.sum(d).terms:
+    for sign, x in (term for total in scope.sums(d) for term in total.terms):
         if sign > 0 and x.node is inner.node:
             names = dict(zip(inner.axes, x.axes, strict=True))
             axes = tuple(names[c] for c in consumed if c in names)
@@ -74,11 +78,8 @@ def _centred_axes(scope: Scope, d: Arg, variance: tuple[Arg, tuple[int, ...]]) -
     return None
 
 
-def _build_standardize(
-    scope: Scope, node: Node, found: tuple[tuple[tuple[int, Arg], ...], Arg, tuple[int, ...], Product]
-) -> Arg:
-    terms, eps, axes, rest = found
-    x = next(term for sign, term in terms if sign > 0)
+def _build_standardize(scope: Scope, node: Node, found: Found) -> Arg:
+    x, eps, axes, rest = found
     return _normalised(scope, node, "standardize", x, eps, axes, rest)
 
 
@@ -91,20 +92,32 @@ def _normalised(scope: Scope, node: Node, op: str, x: Arg, eps: Arg, axes: tuple
 
 def _rms_norm(scope: Scope, node: Node) -> Outcome:
     """x / sqrt(mean(x^2) + eps), times anything"""
-    for root, radicand, rest in _radicands(scope, scope.product(scope.whole())):
+    for root, radicand, _ in _radicands(scope):
         for v, eps in _with_eps(scope, radicand):
-            found = _mean_square(scope, v)
-            if found is None:
-                continue
-            inner, consumed = found
-            for k, x in enumerate(rest.top):
-                if x.node is not inner.node or x.node.kind != Kind.REAL:
-                    continue
-                names = dict(zip(inner.axes, x.axes, strict=True))
-                if all(names[c] == c for c in inner.axes if c not in consumed):
-                    axes = tuple(sorted(names[c] for c in consumed))
-                    left = Product(rest.number, rest.top[:k] + rest.top[k + 1 :], rest.bottom)
-                    return Match((x, eps, axes, left), (root.node,))
+            squares = _mean_square(scope, v)
+            found = _normalises(scope, root, *squares) if squares is not None else None
+            if found is not None:
+                x, axes, rest = found
+                return Match((x, eps, axes, rest), (root.node,))
+    return None
+
+
+def _normalises(
+    scope: Scope, root: Arg, inner: Arg, consumed: tuple[int, ...]
+) -> tuple[Arg, tuple[int, ...], Product] | None:
+    """`(x, axes, the other factors)` if the scope's root is x over `root`, x being `inner` at other coordinates."""
+    product = scope.product(scope.whole(), lambda n: n is not inner.node and n is not root.node)
+    top = [a for a in product.top if a != root]
+    bottom = [a for a in product.bottom if a != root]
+    if len(top) + len(bottom) + 1 != len(product.top) + len(product.bottom):
+        return None
+    for x in top:
+        if x.node is inner.node and x.node.kind == Kind.REAL:
+            names = dict(zip(inner.axes, x.axes, strict=True))
+            if all(names[c] == c for c in inner.axes if c not in consumed):
+                top.remove(x)
+                axes = tuple(sorted(names[c] for c in consumed))
+                return x, axes, Product(product.number, tuple(top), tuple(bottom))
     return None
 
 

@@ -27,7 +27,7 @@ def _logsumexp(scope: Scope, node: Node) -> Outcome:
 
 def _unshifted_logsumexp(scope: Scope, node: Node) -> Outcome:
     """logsumexp(x - m) + m"""
-    total = scope.sum(scope.whole())
+    total, _ = scope.sums(scope.whole())
     for sign, term in total.terms:
         found = reduced(scope, term, "logsumexp")
         if found is None or sign < 0 or len(total.terms) != 2 or total.number != 0 or found[0].node.op != "sub":
@@ -46,7 +46,7 @@ def _build_logsumexp(scope: Scope, node: Node, found: Found) -> Arg:
 
 def _log_softmax(scope: Scope, node: Node) -> Outcome:
     """x - logsumexp(x)"""
-    total = scope.sum(scope.whole(), lambda n: n.op == "neg")
+    total, _ = scope.sums(scope.whole())
     if len(total.terms) != 2 or total.number != 0:
         return None
     for (sign, x), (other, normaliser) in (total.terms, total.terms[::-1]):
@@ -104,10 +104,9 @@ def _shifted(scope: Scope, node: Node) -> Outcome:
     arg = node.args[0]
     if arg.node.op not in ("sub", "add"):
         return None
-    total = scope.sum(arg)
     axes = node.attr("axes")
     assert isinstance(axes, tuple)
-    for sign, term in total.terms:
+    for total, (sign, term) in ((total, term) for total in scope.sums(arg) for term in total.terms):
         inner = scope.operands(term)[0] if term.node.op == "detach" else term
         found = reduced(scope, inner, "max")
         rest = tuple(t for t in total.terms if t != (sign, term))

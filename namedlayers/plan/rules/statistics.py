@@ -6,6 +6,7 @@ from typing import Any
 
 from namedlayers.plan.rule import Match, Near, Outcome, Rule
 from namedlayers.plan.rules.build import (
+    averaged,
     count,
     divisor,
     reduced,
@@ -15,7 +16,7 @@ from namedlayers.plan.rules.build import (
     statistic,
     sum_of_squares,
 )  # fmt: skip
-from namedlayers.plan.view import Scope
+from namedlayers.plan.view import Product, Scope
 from namedlayers.program.graph import Arg, Node
 from namedlayers.program.program import Kind
 
@@ -24,38 +25,50 @@ _FLOATING = (Kind.REAL, Kind.COMPLEX)
 
 def centred(scope: Scope, d: Arg, consumed: tuple[int, ...]) -> Arg | None:
     """x if `d` is x - mean(x), the mean taken over `consumed`."""
-    total = scope.sum(d)
-    if len(total.terms) != 2 or total.number != 0:
-        return None
-    for (sign, x), (other, average) in (total.terms, total.terms[::-1]):
-        found = statistic(scope, average, "mean")
-        if found is not None and sign > 0 > other:
-            names = renaming(found[0], x, found[1])
-            if names is not None and set(names.values()) == set(consumed):
-                return x
+    for total in scope.sums(d):
+        if len(total.terms) != 2 or total.number != 0:
+            continue
+        for (sign, x), (other, average) in (total.terms, total.terms[::-1]):
+            found = statistic(scope, average, "mean")
+            if found is not None and sign > 0 > other:
+                names = renaming(found[0], x, found[1])
+                if names is not None and set(names.values()) == set(consumed):
+                    return x
     return None
+
+
+def _multiple(node: Node) -> bool:
+    """A scalar, or something times a scalar."""
+    return node.op == "neg" or not min((arg.node.rank for arg in node.args), default=0)
 
 
 def _mean(scope: Scope, node: Node) -> Outcome:
     """sum(x) / size"""
-    product = scope.product(scope.whole(), lambda n: not n.rank)
+    product = scope.product(scope.whole(), _multiple)
     for part in product.top:
         found = reduced(scope, part, "sum")
         if found is None or found[0].node.kind not in _FLOATING:
             continue
+        values = count(scope, found[1])
+        rest = averaged(product, part, values)
+        if rest is not None:
+            return Match((found[0], found[1], part, rest), (part.node,))
         size = divisor(product, part)
-        if size is None:
-            continue
-        if size == count(scope, found[1]):
-            return Match((found[0], found[1], "mean", 0), (part.node,))
-        if square_of(scope, found[0]) is None:
-            return Near(f"the sum is divided by {size}, not by the {count(scope, found[1])} values that it has")
+        if size is not None and square_of(scope, found[0]) is None:
+            return Near(f"the sum is divided by {size}, not by the {values} values that it has")
     return None
+
+
+def _build_mean(scope: Scope, node: Node, found: tuple[Arg, tuple[int, ...], Arg, Product]) -> Arg:
+    x, consumed, total, rest = found
+    attrs = {"op": "mean", "ddof": 0}
+    mean = scope.build("statistic", (x,), sorted(total.axes), consumed, kind=x.node.kind, attrs=attrs)
+    return scope.multiply(Product(rest.number, (mean, *rest.top), rest.bottom))
 
 
 def _var(scope: Scope, node: Node) -> Outcome:
     """sum((x - mean(x))^2) / (size - ddof)"""
-    product = scope.product(scope.whole(), lambda n: not n.rank)
+    product = scope.product(scope.whole(), _multiple)
     for part in product.top:
         found = sum_of_squares(scope, part)
         size = divisor(product, part) if found is not None else None
@@ -111,7 +124,7 @@ def _build(scope: Scope, node: Node, found: tuple[Arg, tuple[int, ...], str, Any
 
 RULES = (
     Rule("variance", "exact", ("div", "mul"), _var, _build),
-    Rule("mean", "exact", ("div", "mul"), _mean, _build),
+    Rule("mean", "exact", ("div", "mul"), _mean, _build_mean),
     Rule("variance", "exact", ("statistic",), _var_of_mean, _build),
     Rule("standard deviation", "exact", ("sqrt", "pow"), _std, _build),
     Rule("norm", "exact", ("sqrt", "pow"), _norm, _build),
