@@ -106,7 +106,7 @@ def _shifted(scope: Scope, node: Node) -> Outcome:
         return None
     axes = node.attr("axes")
     assert isinstance(axes, tuple)
-    for total, (sign, term) in ((total, term) for total in scope.sums(arg) for term in total.terms):
+    for total, (sign, term) in ((s, term) for s in scope.sums(arg) for term in s.terms):
         inner = scope.operands(term)[0] if term.node.op == "detach" else term
         found = reduced(scope, inner, "max")
         rest = tuple(t for t in total.terms if t != (sign, term))
