@@ -204,7 +204,8 @@ def _check_given(
     tensors = {key: tensor(array, torch.float64).requires_grad_(key in gradients) for key, array in arrays.items()}
     found = compiled.of(tensors)
     outputs = [found[k].tensor if isinstance(found[k], NamedTensor) else found[k] for k in cotangents]
-    weights = [torch.as_tensor(cotangent) for cotangent in cotangents.values()]
+    orders = [found[k].axes if isinstance(found[k], NamedTensor) else None for k in cotangents]
+    weights = [torch.tensor(_ordered(one, axes)) for one, axes in zip(cotangents.values(), orders, strict=True)]
     computed = torch.autograd.grad(outputs, [tensors[key] for key in gradients], weights)
     for key, got in zip(gradients, computed, strict=True):
         _same(got.numpy(), np.asarray(gradients[key]), rtol, atol, f"the gradient of {key}")
