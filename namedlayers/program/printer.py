@@ -55,8 +55,11 @@ _RESERVED = frozenset("inf nan pi True False training def return if elif else an
 
 
 class _Printer:
-    """One printing. `values`: what each value is called (`shown`: just these names); `axes`: what its axes are called, by
-    position; `sizes`: the axes that have one stated size in the whole text; `symbols`: by which axes sizes are spelt."""
+    """One printing.
+
+    `values`: what each value is called (`shown`: just these names). `axes`: what its axes are called, by position.
+    `sizes`: the axes that have one stated size in the whole text.
+    """
 
     def __init__(self, program: Program) -> None:
         self.program = program
@@ -66,7 +69,6 @@ class _Printer:
         self.shown: set[str] = set()
         self.axes: dict[str, tuple[str, ...]] = {}
         self.sizes: dict[str, SizeExpr] = {}
-        self.symbols: dict[str, str] = {}
         self.parameters: list[str] = []
         self.taken = {*self.used, *_RESERVED, *(i.name for i in program.inputs), *(s.name for s in program.statements)}
         self.aliases: dict[tuple[str, SizeExpr], str] = {}
@@ -117,17 +119,12 @@ class _Printer:
         return ", ".join(listed)
 
     def name_symbols(self) -> None:
-        """An input's axis of that name speaks for a symbol, else a parameter of the definition."""
+        """A symbol is the size of the input's axis of that name, else of a parameter of the definition."""
+        used = _symbols(self.program)
         for name in self.program.symbols:
-            if name in self.sizes:
-                self.symbols[name] = name
-            elif name in _symbols(self.program):
-                axis = name if self.used.get(name, {symbol(name)}) == {symbol(name)} else self.fresh(name)
-                self.symbols[name] = axis
-                self.sizes[axis] = symbol(name)
-                self.parameters.append(axis)
-        for axis in self.parameters:
-            self.sizes[axis] = symbol(axis)
+            if name not in self.sizes and name in used:
+                self.sizes[name] = symbol(name)
+                self.parameters.append(name)
 
     def require(self, check: Check) -> None:
         """A condition that the equations above do not imply."""
@@ -220,7 +217,7 @@ class _Printer:
         return _renamed(Piece(f"index[{stated}]" if hidden else stated), [(stated, axis)])
 
     def size(self, expr: SizeExpr) -> Piece:
-        return spelling.size(expr, self.symbols.__getitem__)
+        return spelling.size(expr)
 
     def primitive(self, term: Primitive) -> Printed:
         return FORMS[term.op](self, dict(term.attrs), term.operands, {a: size_expr(s) for a, s in term.axes})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import cmath
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from namedlayers.program.size import SizeExpr
@@ -93,9 +93,9 @@ def literal(value: bool | int | float | complex) -> Piece:
     return Piece(repr(value)) if isinstance(value, bool) else _signed(value, "")
 
 
-def size(expr: SizeExpr, name: Callable[[str], str]) -> Piece:
-    """A size, each symbol's axis named by `name`."""
-    text = expr.render(lambda symbol: f"|{name(symbol)}|")
+def size(expr: SizeExpr) -> Piece:
+    """A size; a symbol is the size of the axis of that name."""
+    text = str(expr)
     if len(expr.terms) > 1:
         return Piece(text, SUM)
     if expr.terms and (expr.terms[0][1] < 0 or len(expr.terms[0][0]) > 1 or expr.terms[0][1] > 1 and expr.terms[0][0]):

@@ -268,7 +268,7 @@ def test_literals_keep_their_bits(value: Any) -> None:
 @pytest.mark.parametrize(
     ("piece", "text"),
     [
-        (spelling.size(symbol("a") - symbol("b") + 1, str.upper), "|A| - |B| + 1"),
+        (spelling.size(symbol("a") - symbol("b") + 1), "|a| - |b| + 1"),
         (spelling.binary("mul", spelling.Piece("a + b", spelling.SUM), spelling.Piece("c")), "(a + b) * c"),
         (spelling.binary("sub", spelling.Piece("a"), spelling.Piece("b - c", spelling.SUM)), "a - (b - c)"),
         (spelling.binary("pow", spelling.unary("neg", spelling.Piece("a")), spelling.literal(-1)), "(-a) ^ -1"),
