@@ -22,7 +22,6 @@ from namedlayers.program.graph import Arg, Graph, Node
 Numerics = Literal["default", "strict", "fast"]
 
 MOST_VARIANTS = 4
-MOST_PASSES = 6
 
 _ALLOWED: dict[Numerics, frozenset[str]] = {
     "strict": frozenset({"exact"}),
@@ -57,17 +56,13 @@ class _Rewritten:
 
 
 def _rewritten(graph: Graph, numerics: Numerics, admit) -> _Rewritten:  # type: ignore[no-untyped-def]
-    """Each phase until nothing changes."""
+    """The graph after all phases."""
     target = Graph()
     rewriter = Rewriter(target, admit)
     outputs: Sequence[Arg] = graph.outputs
     for phase in PHASES:
         rules = [rule for rule in phase if rule.numerics in _ALLOWED[numerics]]
-        for _ in range(MOST_PASSES):
-            before = outputs
-            outputs = rewriter.rewrite(before, rules)
-            if [a.node for a in outputs] == [a.node for a in before]:
-                break
+        outputs = rewriter.rewrite(outputs, rules)
     return _Rewritten(target, tuple(outputs), _settled(rewriter.events))
 
 

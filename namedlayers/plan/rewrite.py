@@ -18,7 +18,10 @@ from namedlayers.plan.view import Scope
 from namedlayers.program.graph import Arg, Graph, Node
 
 MOST_STEPS = 16
-"""How often one node may be replaced in a row; rules that undo each other would be a mistake in the rules."""
+"""How often one node may be replaced in a row, should rules ever undo each other."""
+
+MOST_PASSES = 6
+"""How often a graph is gone through with the same rules; two or three times is what it takes."""
 
 
 @dataclass(slots=True)
@@ -31,19 +34,34 @@ class Rewriter:
     _seen: set[tuple[str, str, tuple[Span, ...]]] = field(default_factory=set)
     _admitted: set[int] = field(default_factory=set)
 
-    def rewrite(self, outputs: Sequence[Arg], rules: Iterable[Rule]) -> list[Arg]:
-        """The best forms of `outputs` under `rules`."""
+    def rewrite(self, outputs: Sequence[Arg], rules: Iterable[Rule]) -> Sequence[Arg]:
+        """The best forms of `outputs` under `rules`, which are applied until nothing changes."""
         by_root: dict[str, list[Rule]] = {}
         for rule in rules:
             for root in rule.roots:
                 by_root.setdefault(root, []).append(rule)
+        settled: dict[int, tuple[int, ...]] = {}
+        for _ in range(MOST_PASSES):
+            before = outputs
+            outputs = self._once_through(before, by_root, settled)
+            if [a.node for a in outputs] == [a.node for a in before]:
+                break
+        return outputs
+
+    def _once_through(
+        self, outputs: Sequence[Arg], by_root: dict[str, list[Rule]], settled: dict[int, tuple[int, ...]]
+    ) -> list[Arg]:
+        """`settled`: nodes for which no rule applied, with how often their operands were used then."""
         live = live_nodes(outputs)
         old_uses = use_counts(live, outputs)
         best: dict[int, Node] = {}
         new_uses: dict[int, int] = {}
         for node in live:
-            rebuilt = self._rebuilt(node, best)
-            replaced = self._improved(rebuilt, by_root, new_uses)
+            replaced = self._rebuilt(node, best)
+            uses = tuple([new_uses.get(arg.node.number, 1) for arg in replaced.args])
+            if settled.get(replaced.number) != uses:
+                replaced = self._improved(replaced, by_root, new_uses)
+                settled[replaced.number] = tuple([new_uses.get(arg.node.number, 1) for arg in replaced.args])
             best[node.number] = replaced
             new_uses[replaced.number] = new_uses.get(replaced.number, 0) + old_uses[node.number]
         return [Arg(best[arg.node.number], arg.axes) for arg in outputs]
@@ -67,13 +85,13 @@ class Rewriter:
         for _ in range(MOST_STEPS):
             step = self._step(node, by_root.get(root_key(node), ()), uses)
             if step is None:
-                return node
+                break
             node = step
-        raise AssertionError(f"rules undo each other at {node}")
+        return node
 
     def _step(self, node: Node, rules: Sequence[Rule], uses: dict[int, int]) -> Node | None:
+        scope = Scope(self.target, node, lambda n: uses.get(n.number, 1))
         for rule in rules:
-            scope = Scope(self.target, node, lambda n: uses.get(n.number, 1))
             outcome = rule.match(scope, node)
             if isinstance(outcome, Near):
                 self._note(rule, outcome.spans or node.spans, outcome.reason)

@@ -8,7 +8,7 @@ there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from namedlayers.errors import Span
@@ -164,13 +164,27 @@ class Scope:
         """Whether one other node alone needs this one."""
         return self.uses(node) <= 1
 
-    def sums(self, arg: Arg) -> tuple[Sum, Sum]:
-        """`arg` as a sum of its own operands, and as one taken apart as far as it goes."""
-        return self.sum(arg, _nowhere), self.sum(arg)
+    def own_sum(self, arg: Arg) -> Sum:
+        """`arg` as a sum of its own operands."""
+        return self.sum(arg, _nowhere)
 
-    def products(self, arg: Arg) -> tuple[Product, Product]:
-        """`arg` as a product of its own operands, and as one taken apart as far as it goes."""
-        return self.product(arg, _nowhere), self.product(arg)
+    def own_product(self, arg: Arg) -> Product:
+        """`arg` as a product of its own operands."""
+        return self.product(arg, _nowhere)
+
+    def sums(self, arg: Arg) -> Iterator[Sum]:
+        """`arg` as a sum of its own operands, then taken apart as far as it goes."""
+        own = self.own_sum(arg)
+        yield own
+        if any(term.node.op in _SUMS for _, term in own.terms):
+            yield self.sum(arg)
+
+    def products(self, arg: Arg) -> Iterator[Product]:
+        """`arg` as a product of its own operands, then taken apart as far as it goes."""
+        own = self.own_product(arg)
+        yield own
+        if any(factor.node.op in _PRODUCTS for factor in (*own.top, *own.bottom)):
+            yield self.product(arg)
 
     # --- adding -------------------------------------------------------------------------------------------------------
 

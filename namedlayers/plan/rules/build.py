@@ -12,7 +12,7 @@ from namedlayers.program.size import SizeExpr, const
 
 def negative(scope: Scope, x: Arg) -> Arg:
     """-x, where x is itself a negation without the two."""
-    product, _ = scope.products(x)
+    product = scope.own_product(x)
     if product.number != 1:
         return scope.multiply(replace(product, number=-product.number))
     if x.node.op == "sub":

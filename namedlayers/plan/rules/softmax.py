@@ -27,7 +27,7 @@ def _logsumexp(scope: Scope, node: Node) -> Outcome:
 
 def _unshifted_logsumexp(scope: Scope, node: Node) -> Outcome:
     """logsumexp(x - m) + m"""
-    total, _ = scope.sums(scope.whole())
+    total = scope.own_sum(scope.whole())
     for sign, term in total.terms:
         found = reduced(scope, term, "logsumexp")
         if found is None or sign < 0 or len(total.terms) != 2 or total.number != 0 or found[0].node.op != "sub":
@@ -46,7 +46,7 @@ def _build_logsumexp(scope: Scope, node: Node, found: Found) -> Arg:
 
 def _log_softmax(scope: Scope, node: Node) -> Outcome:
     """x - logsumexp(x)"""
-    total, _ = scope.sums(scope.whole())
+    total = scope.own_sum(scope.whole())
     if len(total.terms) != 2 or total.number != 0:
         return None
     for (sign, x), (other, normaliser) in (total.terms, total.terms[::-1]):
