@@ -1,8 +1,9 @@
 """One helper that runs a formula every way there is and compares the results with expected ones.
 
 In: a text, arguments, expected values. Out: nothing, or an AssertionError. The reference interpreter runs the text by
-definition in float64; the compiled function runs it in torch, in float64 and in float32, from bare tensors or from named ones; its
-gradients are compared with given ones, or along a random direction with finite differences of the reference.
+definition in float64; the compiled function runs it in torch, in float64 and in float32, from bare tensors or from
+named ones; its gradients are compared with given ones, or along a random direction with finite differences of the
+reference.
 """
 
 from __future__ import annotations
@@ -182,7 +183,9 @@ def _program(
             program = elaborate(space, definition, Spec(given, fixed, scalars, tuple(sorted(sizes.items()))))
             return program, {key: options[key] for key in numbers}
         except NeedsStatic as needs:
-            known = {axis: size for key, names in axes.items() for axis, size in zip(names, arrays[key].shape)}
+            known = {
+                axis: size for key, names in axes.items() for axis, size in zip(names, arrays[key].shape, strict=True)
+            }
             assert needs.options & numbers or needs.axes - sizes.keys(), needs
             numbers -= needs.options
             sizes |= {axis: known[axis] for axis in needs.axes}
@@ -225,7 +228,10 @@ def _check_directions(compiled: Compiled, evaluated: Evaluated, arrays: Mapping[
     # Where a result is infinite, no slope is asked for.
     weights = {k: np.where(torch.isfinite(outputs[k]), rng.standard_normal(outputs[k].shape), 0.0) for k in kept}
     parts = {k: outputs[k].real + outputs[k].imag if outputs[k].is_complex() else outputs[k] for k in kept}
-    total = sum((torch.where(torch.tensor(weights[k]) == 0, 0.0, part) * torch.tensor(weights[k])).sum() for k, part in parts.items())
+    total = sum(
+        (torch.where(torch.tensor(weights[k]) == 0, 0.0, part) * torch.tensor(weights[k])).sum()
+        for k, part in parts.items()
+    )
     if not total.requires_grad:
         return
     got = torch.autograd.grad(total, [tensors[key] for key in free], allow_unused=True)

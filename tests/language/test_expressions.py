@@ -24,12 +24,16 @@ CASES = {
     # --- operators, aligned by name
     "plus": case("def f(A[i, j], B[j]) = A + B", lambda A, B: A + B, A=(2, 3), B=(3,)),
     "minus": case("def f(A[i, j], B[i]) = A - B", lambda A, B: A - B[:, None], A=(2, 3), B=(2,)),
-    "times, by name whatever the order": case("def f(A[i, j], B[j, i]) = A * B", lambda A, B: A * B.T, A=(2, 3), B=(3, 2)),
+    "times, by name whatever the order": case(
+        "def f(A[i, j], B[j, i]) = A * B", lambda A, B: A * B.T, A=(2, 3), B=(3, 2)
+    ),
     "times, outer": case("def f(A[i], B[j]) = A * B", lambda A, B: np.multiply.outer(A, B), A=(2,), B=(3,)),
     "true division": case("def f(A[i], B[i]) = A / B", lambda A, B: A / B, A=[1, 2, 3], B=[2, 2, 2]),
     "division by zero": Case(
-        "def f(A[i], B[i]) = A / B", lambda A, B: np.array([np.inf, -np.inf, np.nan]),
-        {"A": [1.0, -1.0, 0.0], "B": [0.0, 0.0, 0.0]}, settings={"gradients": False},
+        "def f(A[i], B[i]) = A / B",
+        lambda A, B: np.array([np.inf, -np.inf, np.nan]),
+        {"A": [1.0, -1.0, 0.0], "B": [0.0, 0.0, 0.0]},
+        settings={"gradients": False},
     ),
     "power": case("def f(A[i]) = A ^ 3", lambda A: A**3, A=(4,)),
     "power, Python's": case("def f(A[i]) = A ** 2", lambda A: A**2, A=(4,)),
@@ -48,7 +52,9 @@ CASES = {
     "minus sign": case("def f(A[i]) = -A", lambda A: -A, A=(3,)),
     "plus sign": case("def f(A[i]) = +A", lambda A: A, A=(3,)),
     "precedence": case("def f(A[i], B[i]) = A + B * A - B / A", lambda A, B: A + B * A - B / A, A=POSITIVE, B=(4,)),
-    "left-associative": case("def f(A[i], B[i]) = A - B - A / B / 2", lambda A, B: A - B - A / B / 2, A=(4,), B=POSITIVE),
+    "left-associative": case(
+        "def f(A[i], B[i]) = A - B - A / B / 2", lambda A, B: A - B - A / B / 2, A=(4,), B=POSITIVE
+    ),
     # --- comparisons
     "less": case("def f(A[i], B[i]) = A < B", lambda A, B: A < B, A=[1, 2, 3], B=[2, 2, 2]),
     "at most": case("def f(A[i], B[i]) = A <= B", lambda A, B: A <= B, A=[1, 2, 3], B=[2, 2, 2]),
@@ -78,7 +84,9 @@ CASES = {
     "an imaginary literal": case("def f(A[i]) = A + 1j", lambda A: A + 1j, A=(3,)),
     # --- contraction
     "contraction": case("def f(A[i, j], B[j, k]) = A @[j] B", lambda A, B: A @ B, A=(2, 3), B=(3, 4)),
-    "contraction, as the paper writes it": case("def f(A[i, j], B[j, k]) = A ⊙[j] B", lambda A, B: A @ B, A=(2, 3), B=(3, 4)),
+    "contraction, as the paper writes it": case(
+        "def f(A[i, j], B[j, k]) = A ⊙[j] B", lambda A, B: A @ B, A=(2, 3), B=(3, 4)
+    ),
     "contraction over two axes": case(
         "def f(A[i, j, k], B[k, j]) = A @[j, k] B", lambda A, B: np.einsum("ijk,kj->i", A, B), A=(2, 3, 4), B=(4, 3)
     ),
@@ -87,8 +95,11 @@ CASES = {
         "def f(A[h, i, j], B[h, j]) = A @[j] B", lambda A, B: np.einsum("hij,hj->hi", A, B), A=(2, 3, 4), B=(2, 4)
     ),
     "contraction is left-associative, with the precedence of *": case(
-        "def f(A[i, j], B[j, k], C[k]) -> [i] = 2 * A @[j] B @[k] C + 1", lambda A, B, C: 2 * A @ B @ C + 1,
-        A=(2, 3), B=(3, 4), C=(4,),
+        "def f(A[i, j], B[j, k], C[k]) -> [i] = 2 * A @[j] B @[k] C + 1",
+        lambda A, B, C: 2 * A @ B @ C + 1,
+        A=(2, 3),
+        B=(3, 4),
+        C=(4,),
     ),
     "contraction to a scalar": case("def f(A[i], B[i]) = A @[i] B", lambda A, B: A @ B, A=(3,), B=(3,)),
     "contraction of integers": case("def f(A[i], B[i]) = A @[i] B", lambda A, B: A @ B, A=[1, 2], B=[3, 4]),
@@ -98,29 +109,30 @@ CASES = {
     "contraction of complex numbers does not conjugate": case(
         "def f(A[i], B[i]) = A @[i] B", lambda A, B: (A * B).sum(), A=COMPLEX, B=COMPLEX[::-1]
     ),
-    "contraction of a function of an axis": case(
-        "def f(A[i, j]) = A @[j] j", lambda A: A @ np.arange(3), A=(2, 3)
-    ),
+    "contraction of a function of an axis": case("def f(A[i, j]) = A @[j] j", lambda A: A @ np.arange(3), A=(2, 3)),
     # --- functions
-    "exp, log, sqrt": case("def f(A[i]) = exp(-A) + log(A) + sqrt(A)", lambda A: np.exp(-A) + np.log(A) + np.sqrt(A), A=POSITIVE),
+    "exp, log, sqrt": case(
+        "def f(A[i]) = exp(-A) + log(A) + sqrt(A)", lambda A: np.exp(-A) + np.log(A) + np.sqrt(A), A=POSITIVE
+    ),
     "rsqrt, reciprocal": case("def f(A[i]) = rsqrt(A)", lambda A: 1 / np.sqrt(A), A=POSITIVE),
     "sigmoid": case("def f(A[i]) = sigmoid(A)", sigmoid, A=REALS),
-    "sigmoid far out": Case(
-        "def f(A[i]) = sigmoid(A)", lambda A: np.array([0.0, 1.0]), {"A": [-1000.0, 1000.0]}
-    ),
+    "sigmoid far out": Case("def f(A[i]) = sigmoid(A)", lambda A: np.array([0.0, 1.0]), {"A": [-1000.0, 1000.0]}),
     "tanh": case("def f(A[i]) = tanh(A)", np.tanh, A=REALS),
     "relu": case("def f(A[i]) = relu(A)", lambda A: np.maximum(A, 0), A=REALS),
     "relu of an integer": case("def f(A[i]) = relu(A)", lambda A: np.maximum(A, 0), A=[-1, 2]),
     "gelu": case("def f(A[i]) = gelu(A)", lambda A: A * (1 + erf(A / np.sqrt(2))) / 2, A=REALS),
     "gelu by tanh": case(
         'def f(A[i]) = gelu(A; approximate = "tanh")',
-        lambda A: 0.5 * A * (1 + np.tanh(np.sqrt(2 / np.pi) * (A + 0.044715 * A**3))), A=REALS,
+        lambda A: 0.5 * A * (1 + np.tanh(np.sqrt(2 / np.pi) * (A + 0.044715 * A**3))),
+        A=REALS,
     ),
     "silu": case("def f(A[i]) = silu(A)", lambda A: A * sigmoid(A), A=REALS),
     "softplus": case("def f(A[i]) = softplus(A)", lambda A: np.log1p(np.exp(A)), A=REALS),
     "softplus far out": case("def f(A[i]) = softplus(A)", lambda A: np.array([0.0, 1000.0]), A=[-1000.0, 1000.0]),
     "erf": case("def f(A[i]) = erf(A)", erf, A=REALS),
-    "sin, cos, tan": case("def f(A[i]) = sin(A) * cos(A) + tan(A)", lambda A: np.sin(A) * np.cos(A) + np.tan(A), A=REALS),
+    "sin, cos, tan": case(
+        "def f(A[i]) = sin(A) * cos(A) + tan(A)", lambda A: np.sin(A) * np.cos(A) + np.tan(A), A=REALS
+    ),
     "abs": case("def f(A[i]) = abs(A)", np.abs, A=REALS),
     "abs of a complex": case("def f(A[i]) = abs(A)", np.abs, A=COMPLEX),
     "sign": Case("def f(A[i]) = sign(A)", np.sign, {"A": REALS}),
@@ -136,15 +148,22 @@ CASES = {
     "isinf": case("def f(A[i]) = isinf(A)", np.isinf, A=[1.0, np.nan, -np.inf]),
     "isfinite": case("def f(A[i]) = isfinite(A)", np.isfinite, A=[1.0, np.nan, np.inf]),
     "exp of an integer is real": case("def f(A[i]) = exp(A)", lambda A: np.exp(A), A=[0, 1]),
-    "a function of an expression": case("def f(A[i], B[j]) = exp(A - B)", lambda A, B: np.exp(A[:, None] - B), A=(2,), B=(3,)),
+    "a function of an expression": case(
+        "def f(A[i], B[j]) = exp(A - B)", lambda A, B: np.exp(A[:, None] - B), A=(2,), B=(3,)
+    ),
     # --- choices
     "where": case(
-        "def f(C[i], A[i, j], B[j]) -> [i, j] = where(C, A, B)", lambda C, A, B: np.where(C[:, None], A, B),
-        C=LOGICAL, A=(3, 2), B=(2,),
+        "def f(C[i], A[i, j], B[j]) -> [i, j] = where(C, A, B)",
+        lambda C, A, B: np.where(C[:, None], A, B),
+        C=LOGICAL,
+        A=(3, 2),
+        B=(2,),
     ),
     "where of literals": case("def f(C[i]) = where(C, 0, -inf)", lambda C: np.where(C, 0.0, -np.inf), C=LOGICAL),
     "where of integers": case("def f(C[i]) = where(C, 1, 2)", lambda C: np.where(C, 1, 2), C=LOGICAL),
-    "where with a comparison": case("def f(A[i]) = where(A > 0, A, 0.1 * A)", lambda A: np.where(A > 0, A, 0.1 * A), A=REALS),
+    "where with a comparison": case(
+        "def f(A[i]) = where(A > 0, A, 0.1 * A)", lambda A: np.where(A > 0, A, 0.1 * A), A=REALS
+    ),
     "where guards its branch": case(
         "def f(A[i]) = where(A > 0, log(where(A > 0, A, 1)), 0)", lambda A: np.array([0.0, np.log(2)]), A=[-1.0, 2.0]
     ),
@@ -152,8 +171,11 @@ CASES = {
     "maximum": case("def f(A[i]) = maximum(A, 0.5)", lambda A: np.maximum(A, 0.5), A=(4,)),
     "clip": case("def f(A[i]) = clip(A, -1, 1.5)", lambda A: np.clip(A, -1, 1.5), A=REALS),
     "clip by tensors": case(
-        "def f(A[i], L[i], H[i]) = clip(A, L, H)", lambda A, L, H: np.clip(A, L, H),
-        A=REALS, L=np.full(6, -1.0), H=np.full(6, 2.0),
+        "def f(A[i], L[i], H[i]) = clip(A, L, H)",
+        lambda A, L, H: np.clip(A, L, H),
+        A=REALS,
+        L=np.full(6, -1.0),
+        H=np.full(6, 2.0),
     ),
     # --- constants
     "inf": case("def f(A[i]) = A + inf", lambda A: np.full(3, np.inf), A=[1.0, 2.0, 3.0]),
@@ -162,10 +184,15 @@ CASES = {
     "True and False": case("def f(A[i]) = (A > 1 or True) and not False", lambda A: np.array([True, True]), A=[1, 2]),
     "exponents": case("def f(A[i]) = 1e-3 * A + 1_000 + .5", lambda A: 1e-3 * A + 1000.5, A=(3,)),
     "the resolution of the element type": Case(
-        "def f(A[i]) = A + finfo_eps(A)", lambda A: A + np.finfo(np.float64).eps, {"A": (3,)}, settings={"rtol": 0, "atol": 0}
+        "def f(A[i]) = A + finfo_eps(A)",
+        lambda A: A + np.finfo(np.float64).eps,
+        {"A": (3,)},
+        settings={"rtol": 0, "atol": 0},
     ),
     "the resolution alone": Case(
-        "def f(A[i]) = finfo_eps(A)", lambda A: np.float64(np.finfo(np.float64).eps), {"A": (3,)},
+        "def f(A[i]) = finfo_eps(A)",
+        lambda A: np.float64(np.finfo(np.float64).eps),
+        {"A": (3,)},
         settings={"rtol": 1e-15, "atol": 0},
     ),
     # --- sizes and coordinates
@@ -180,11 +207,13 @@ CASES = {
     "coordinates are integers": case("def f(A[i]) = i // 2", lambda A: np.arange(5) // 2, A=(5,)),
     "coordinates in a function": case(
         "def f(A[i, j]) = A * sin(i / 10 ^ (2 * j / |j|))",
-        lambda A: A * np.sin(np.arange(4)[:, None] / 10 ** (2 * np.arange(3) / 3)), A=(4, 3),
+        lambda A: A * np.sin(np.arange(4)[:, None] / 10 ** (2 * np.arange(3) / 3)),
+        A=(4, 3),
     ),
     "a causal mask": case(
         "def f(S[seq, seq']) = S + where(seq <= seq', 0, -inf)",
-        lambda S: S + np.where(np.arange(4)[:, None] <= np.arange(4), 0, -np.inf), S=(4, 4),
+        lambda S: S + np.where(np.arange(4)[:, None] <= np.arange(4), 0, -np.inf),
+        S=(4, 4),
     ),
     "the size of one value": case(
         "def f(A[i]):\n  B = A[i = 1:4]\n  return B * size[i](B) + size[i](A)", lambda A: A[1:4] * 3 + 6, A=(6,)
@@ -194,7 +223,9 @@ CASES = {
     "a comment": case("# before\ndef f(A[i]) = A # after\n# end", lambda A: A, A=(2,)),
     "lines join inside brackets": case("def f(A[i],\n  B[i]) = (A\n + # why\n B)", lambda A, B: A + B, A=(2,), B=(2,)),
     "an indented text": case("\n    def f(A[i]):\n        B = A + 1\n        return B\n    ", lambda A: A + 1, A=(2,)),
-    "two definitions on their lines": case("def g(A[i]) = A + 1\n\ndef f(A[i]) = 2 * g(A)", lambda A: 2 * (A + 1), A=(2,)),
+    "two definitions on their lines": case(
+        "def g(A[i]) = A + 1\n\ndef f(A[i]) = 2 * g(A)", lambda A: 2 * (A + 1), A=(2,)
+    ),
     "parentheses": case("def f(A[i]) = ((A) + (1)) * 2", lambda A: (A + 1) * 2, A=(2,)),
     "sizes 0": case("def f(A[i, j]) = A * 2 + j", lambda A: A * 2, A=np.zeros((2, 0))),
     "sizes 1": case("def f(A[i, j], B[j]) = A @[j] B + i", lambda A, B: A @ B, A=(1, 1), B=(1,)),

@@ -31,7 +31,9 @@ REDUCTIONS = {
     "sum over none": case("def f(A[i]) = sum[](A)", lambda A: A, A=(3,)),
     "sum of integers": case("def f(A[i]) = sum[i](A)", lambda A: A.sum(), A=[1, 2, 3]),
     "sum of booleans counts": case("def f(A[i, j]) = sum[j](A > 1)", lambda A: np.array([1, 2]), A=[[1, 2], [2, 3]]),
-    "sum of an expression": case("def f(A[i], B[j]) = sum[i](A * B + B)", lambda A, B: (A[:, None] * B + B).sum(0), A=(2,), B=(3,)),
+    "sum of an expression": case(
+        "def f(A[i], B[j]) = sum[i](A * B + B)", lambda A, B: (A[:, None] * B + B).sum(0), A=(2,), B=(3,)
+    ),
     "sum of nothing": case("def f(A[i, j]) = sum[j](A)", constant([0.0, 0.0]), A=np.zeros((2, 0))),
     "sum of coordinates": case("def f(A[i, j]) = A + sum[j](j)", lambda A: A + 3, A=(2, 3)),
     "sum of a constant over an axis": case("def f(A[i, j]) -> [i] = sum[j](A * 0 + 1)", constant([3.0, 3.0]), A=(2, 3)),
@@ -59,7 +61,9 @@ REDUCTIONS = {
     "norm of complex numbers": case("def f(A[i, j]) = norm[j](A)", lambda A: np.linalg.norm(A, axis=1), A=COMPLEX),
     "logsumexp": case("def f(A[i, j]) = logsumexp[j](A)", lambda A: lse(A, 1), A=(2, 3)),
     "logsumexp over two": case("def f(A[i, j, k]) = logsumexp[i, k](A)", lambda A: lse(A, (0, 2)), A=(2, 3, 4)),
-    "logsumexp far out": case("def f(A[i]) = logsumexp[i](A)", lambda A: 1000 + np.log(2) + 0 * A[0], A=[1000.0, 1000.0]),
+    "logsumexp far out": case(
+        "def f(A[i]) = logsumexp[i](A)", lambda A: 1000 + np.log(2) + 0 * A[0], A=[1000.0, 1000.0]
+    ),
     "logsumexp of -inf": case("def f(A[i, j]) = logsumexp[j](A)", constant([-inf, 1.0]), A=[[-inf, -inf], [-inf, 1.0]]),
     "logsumexp of nothing": case("def f(A[i, j]) = logsumexp[j](A)", constant([-inf, -inf]), A=np.zeros((2, 0))),
     "logsumexp of +inf": Case(
@@ -68,7 +72,9 @@ REDUCTIONS = {
     "any": case("def f(A[i, j]) = any[j](A > 2)", lambda A: (A > 2).any(1), A=TIES),
     "all": case("def f(A[i, j]) = all[i, j](A > 2)", lambda A: (A > 2).all(), A=TIES),
     "any and all of nothing": case(
-        "def f(A[i]) -> [], []:\n  return any[i](A), all[i](A)", lambda A: (np.array(False), np.array(True)), A=np.zeros(0, bool)
+        "def f(A[i]) -> [], []:\n  return any[i](A), all[i](A)",
+        lambda A: (np.array(False), np.array(True)),
+        A=np.zeros(0, bool),
     ),
     # --- one axis, integers, ties to the first
     "argmax": case("def f(A[i, j]) = argmax[j](A)", lambda A: A.argmax(1), A=TIES),
@@ -82,11 +88,11 @@ REDUCTIONS = {
     "argsort descending, ties to the first": case(
         "def f(A[i, j]) = argsort[j](A; descending = True)", lambda A: np.argsort(-A, 1, kind="stable"), A=TIES
     ),
-    "topk": case(
-        "def f[k](A[i, j]) -> [i, j] = topk[j, k = 2](A)[k -> j]", constant([[0, 2], [1, 2], [0, 1]]), A=TIES
-    ),
+    "topk": case("def f[k](A[i, j]) -> [i, j] = topk[j, k = 2](A)[k -> j]", constant([[0, 2], [1, 2], [0, 1]]), A=TIES),
     "topk names its axis": case(
-        "def f(A[i, j]) -> [i, best] = topk[j, best = 3](A)", lambda A: np.argsort(-A, 1, kind="stable")[:, :3], A=(3, 5)
+        "def f(A[i, j]) -> [i, best] = topk[j, best = 3](A)",
+        lambda A: np.argsort(-A, 1, kind="stable")[:, :3],
+        A=(3, 5),
     ),
     "the largest values": case(
         "def f(A[i, j]) -> [i, best] = A[j = topk[j, best = 2](A)]", lambda A: -np.sort(-A, 1)[:, :2], A=(3, 5)
@@ -100,11 +106,13 @@ REDUCTIONS = {
     "log_softmax far out": case("def f(A[i]) = log_softmax[i](A)", constant([0.0, -2000.0]), A=[1000.0, -1000.0]),
     "standardize": case(
         "def f(A[i, j]) = standardize[j](A)",
-        lambda A: (A - A.mean(1, keepdims=True)) / np.sqrt(A.var(1, keepdims=True) + 1e-5), A=(2, 4),
+        lambda A: (A - A.mean(1, keepdims=True)) / np.sqrt(A.var(1, keepdims=True) + 1e-5),
+        A=(2, 4),
     ),
     "standardize over two with eps": case(
         "def f(A[i, j, k]) = standardize[i, j](A; eps = 0.1)",
-        lambda A: (A - A.mean((0, 1))) / np.sqrt(A.var((0, 1)) + 0.1), A=(2, 3, 4),
+        lambda A: (A - A.mean((0, 1))) / np.sqrt(A.var((0, 1)) + 0.1),
+        A=(2, 3, 4),
     ),
     "standardize with the eps of the element type": Case(
         "def f(A[i]) = standardize[i](A; eps = finfo_eps(A))", lambda A: (A - A.mean()) / A.std(), {"A": (5,)}
@@ -117,7 +125,9 @@ REDUCTIONS = {
     "cummin": case("def f(A[i, j]) = cummin[j](A)", lambda A: np.minimum.accumulate(A, 1), A=(3, 4)),
     "logcumsumexp": case("def f(A[i, j]) = logcumsumexp[j](A)", lambda A: np.log(np.exp(A).cumsum(1)), A=(3, 4)),
     "logcumsumexp from -inf": Case(
-        "def f(A[i]) = logcumsumexp[i](A)", constant([-inf, 0.0, np.log(2)]), {"A": [-inf, 0.0, 0.0]},
+        "def f(A[i]) = logcumsumexp[i](A)",
+        constant([-inf, 0.0, np.log(2)]),
+        {"A": [-inf, 0.0, 0.0]},
         settings={"gradients": False},
     ),
     "flip": case("def f(A[i, j]) = flip[j](A)", lambda A: A[:, ::-1], A=(2, 3)),
@@ -126,7 +136,9 @@ REDUCTIONS = {
     "roll back": case("def f(A[i, j]) = roll[i](A; shift = -2)", lambda A: np.roll(A, -2, 0), A=(3, 2)),
     "roll far": case("def f(A[i]) = roll[i](A; shift = 7)", lambda A: np.roll(A, 7), A=(3,)),
     "fft": case("def f(x[time]) -> [freq] = fft[time -> freq](x)", np.fft.fft, x=(6,)),
-    "fft, lifted": case("def f(x[time, c]) -> [freq, c] = fft[time -> freq](x)", lambda x: np.fft.fft(x, axis=0), x=(5, 2)),
+    "fft, lifted": case(
+        "def f(x[time, c]) -> [freq, c] = fft[time -> freq](x)", lambda x: np.fft.fft(x, axis=0), x=(5, 2)
+    ),
     "ifft of fft": case(
         "def f(x[time]) -> [time] = real(ifft[freq -> time](fft[time -> freq](x)))", lambda x: x, x=(6,)
     ),

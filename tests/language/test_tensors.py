@@ -25,30 +25,44 @@ CONSTANTS = {
     "ones of a size given": case("def f(A[i]) -> [i, k] = A * ones[k = 2]", lambda A: np.stack([A, A], 1), A=(3,)),
     "zeros over none": case("def f(A[i]) = A + zeros[]", lambda A: A, A=(3,)),
     "a sum over ones is a size": case("def f(A[i, j]) = A * sum[j](ones[j])", lambda A: A * 3, A=(2, 3)),
-    "ones bring an axis": case("def f(A[i], B[j]) -> [i, j] = A * ones[j]", lambda A, B: np.stack([A] * 3, 1), A=(2,), B=(3,)),
+    "ones bring an axis": case(
+        "def f(A[i], B[j]) -> [i, j] = A * ones[j]", lambda A, B: np.stack([A] * 3, 1), A=(2,), B=(3,)
+    ),
     "eye": case("def f(A[i, j]) -> [i, j] = A + eye[i, j]", lambda A: A + np.eye(3), A=(3, 3)),
     "eye need not be square": case("def f(A[i, j]) -> [i, j] = eye[i, j]", lambda A: np.eye(2, 4), A=(2, 4)),
     "eye contracts to a rename": case("def f(A[i, c]) -> [j, c] = eye[i, j = 3] @[i] A", lambda A: A, A=(3, 2)),
-    "one_hot": case("def f(I[s], E[vocab]) -> [s, vocab] = one_hot[vocab](I)", lambda I, E: np.eye(5)[I], I=[0, 4, 1], E=(5,)),
-    "one_hot of a size given": case("def f(I[s]) -> [s, v] = one_hot[v = 4](I)", lambda I: np.eye(4)[I], I=[0, 3, 1]),
+    "one_hot": case(
+        "def f(I[s], E[vocab]) -> [s, vocab] = one_hot[vocab](I)", lambda ids, E: np.eye(5)[ids], I=[0, 4, 1], E=(5,)
+    ),
+    "one_hot of a size given": case(
+        "def f(I[s]) -> [s, v] = one_hot[v = 4](I)", lambda ids: np.eye(4)[ids], I=[0, 3, 1]
+    ),
     "one_hot contracted is an embedding": case(
-        "def f(E[vocab, d], I[b, s]) -> [b, s, d] = E @[vocab] one_hot[vocab](I)", lambda E, I: E[I], E=(5, 3), I=IDS
+        "def f(E[vocab, d], I[b, s]) -> [b, s, d] = E @[vocab] one_hot[vocab](I)",
+        lambda E, ids: E[ids],
+        E=(5, 3),
+        I=IDS,
     ),
     "one_hot contracted over its data adds up": case(
         "def f(X[s, d], I[s], E[vocab]) -> [vocab, d] = X @[s] one_hot[vocab](I) + 0 * E",
-        lambda X, I, E: np.eye(5)[I].T @ X, X=(4, 2), I=[0, 3, 0, 4], E=(5,),
+        lambda X, ids, E: np.eye(5)[ids].T @ X,
+        X=(4, 2),
+        I=[0, 3, 0, 4],
+        E=(5,),
     ),
     "one_hot counts": case(
-        "def f(I[s], E[vocab]) -> [vocab] = sum[s](one_hot[vocab](I)) + 0 * E", lambda I, E: np.bincount(I, minlength=5) * 1.0,
-        I=[0, 3, 0, 4], E=(5,),
+        "def f(I[s], E[vocab]) -> [vocab] = sum[s](one_hot[vocab](I)) + 0 * E",
+        lambda ids, E: np.bincount(ids, minlength=5) * 1.0,
+        I=[0, 3, 0, 4],
+        E=(5,),
     ),
     "cross entropy by one_hot": case(
         "def f(X[b, c], I[b]) = -mean[b](one_hot[c](I) @[c] log_softmax[c](X))",
-        lambda X, I: -np.mean([np.log(np.exp(x) / np.exp(x).sum())[i] for x, i in zip(X, I, strict=True)]), X=(3, 4), I=[0, 3, 1],
+        lambda X, ids: -np.mean([np.log(np.exp(x) / np.exp(x).sum())[i] for x, i in zip(X, ids, strict=True)]),
+        X=(3, 4),
+        I=[0, 3, 1],
     ),
-    "a triangle from coordinates": case(
-        "def f(A[i, j]) = A * (i >= j)", lambda A: np.tril(A), A=(3, 3)
-    ),
+    "a triangle from coordinates": case("def f(A[i, j]) = A * (i >= j)", lambda A: np.tril(A), A=(3, 3)),
 }
 
 
@@ -62,7 +76,9 @@ ALGEBRA = {
     "inv has rows and columns in place": case("def f(A[i, j]) -> [i, j] = inv[j, i](A)", np.linalg.inv, A=SQUARE),
     "inv, lifted": case("def f(A[b, i, j]) -> [b, i, j] = inv[i, j](A)", np.linalg.inv, A=SEVERAL),
     "inv, lifted over an axis in the middle": case(
-        "def f(A[i, b, j]) -> [b, i, j] = inv[i, j](A)", lambda A: np.linalg.inv(A.transpose(1, 0, 2)), A=SEVERAL.transpose(1, 0, 2)
+        "def f(A[i, b, j]) -> [b, i, j] = inv[i, j](A)",
+        lambda A: np.linalg.inv(A.transpose(1, 0, 2)),
+        A=SEVERAL.transpose(1, 0, 2),
     ),
     "solve": case("def f(A[i, j], b[i]) -> [j] = solve[i, j](A, b)", np.linalg.solve, A=SQUARE, b=(3,)),
     "solve for several": case(
@@ -70,7 +86,9 @@ ALGEBRA = {
     ),
     "solve, both lifted": case(
         "def f(A[b, i, j], B[b, i]) -> [b, j] = solve[i, j](A, B)",
-        lambda A, B: np.linalg.solve(A, B[..., None])[..., 0], A=SEVERAL, B=(2, 3),
+        lambda A, B: np.linalg.solve(A, B[..., None])[..., 0],
+        A=SEVERAL,
+        B=(2, 3),
     ),
     "solve, the matrix transposed by name": case(
         "def f(A[i, j], b[j]) -> [i] = solve[j, i](A, b)", lambda A, b: np.linalg.solve(A.T, b), A=SQUARE, b=(3,)
@@ -83,11 +101,14 @@ ALGEBRA = {
     "trace": case("def f(A[i, j]) = trace[i, j](A)", np.trace, A=SQUARE),
     "trace, lifted": case("def f(A[b, i, j]) = trace[i, j](A)", lambda A: np.einsum("bii->b", A), A=SEVERAL),
     "eigenvalues": case(
-        "def f(B[i, k]) -> [e]:\n  l, U = eigh[i, j -> e](B @[k] B[i -> j])\n  return l", lambda B: np.linalg.eigvalsh(B @ B.T), B=SQUARE
+        "def f(B[i, k]) -> [e]:\n  l, U = eigh[i, j -> e](B @[k] B[i -> j])\n  return l",
+        lambda B: np.linalg.eigvalsh(B @ B.T),
+        B=SQUARE,
     ),
     "eigenvectors restore the matrix": case(
         "def f(B[i, k]) -> [i, j]:\n  l, U = eigh[i, j -> e](B @[k] B[i -> j])\n  return (U * l) @[e] U[i -> j]",
-        lambda B: B @ B.T, B=SQUARE,
+        lambda B: B @ B.T,
+        B=SQUARE,
     ),
     "eigh of a Hermitian matrix": Case(
         "def f(A[i, j]) -> [e]:\n  l, U = eigh[i, j -> e](A)\n  return l", np.linalg.eigvalsh, {"A": HERMITIAN}
@@ -97,15 +118,20 @@ ALGEBRA = {
     ),
     "inv_sqrt, lifted": case(
         "def f(B[b, i, k]) -> [b, i, j] = inv_sqrt[i, j](B @[k] B[i -> j])",
-        lambda B: np.stack([inverse_root(one @ one.T) for one in B]), B=SEVERAL,
+        lambda B: np.stack([inverse_root(one @ one.T) for one in B]),
+        B=SEVERAL,
     ),
     "inv of an integer matrix is real": Case(
-        "def f(A[i, j]) -> [i, j] = inv[i, j](A)", lambda A: np.array([[0.5, 0.0], [0.0, 0.25]]), {"A": [[2, 0], [0, 4]]}
+        "def f(A[i, j]) -> [i, j] = inv[i, j](A)",
+        lambda A: np.array([[0.5, 0.0], [0.0, 0.25]]),
+        {"A": [[2, 0], [0, 4]]},
     ),
     "inv of a complex matrix": case("def f(A[i, j]) -> [i, j] = inv[i, j](A)", np.linalg.inv, A=HERMITIAN),
     "least squares": case(
         "def f(X[n, d], y[n]) -> [d] = solve[d', d](X[d -> d'] @[n] X, X[d -> d'] @[n] y)",
-        lambda X, y: np.linalg.lstsq(X, y, rcond=None)[0], X=(7, 3), y=(7,),
+        lambda X, y: np.linalg.lstsq(X, y, rcond=None)[0],
+        X=(7, 3),
+        y=(7,),
     ),
 }
 

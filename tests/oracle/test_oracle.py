@@ -24,7 +24,8 @@ CASES: dict[str, Any] = json.loads((HERE / "data" / "cases.json").read_text())
 
 @dataclass(frozen=True)
 class Formula:
-    """The definition that a case is compared with. `named`: called with named tensors, lifted over the axes it omits."""
+    """The definition that a case is compared with. `named`: called with named tensors, lifted over the axes
+    that it omits."""
 
     definition: str
     options: dict[str, Any] = field(default_factory=dict)
@@ -139,7 +140,8 @@ def test_a_formula_reproduces_the_original(name: str) -> None:
     gradients = {key[5:]: array for key, array in arrays.items() if key.startswith("grad_") and key[5:] in inputs}
     cotangents = {
         k: _as_formula(arrays[f"cot_{result}"], case["axes"][result], one.named)
-        for k, result in enumerate(results) if f"cot_{result}" in arrays
+        for k, result in enumerate(results)
+        if f"cot_{result}" in arrays
     }
     assert set(gradients) == {key[5:] for key in arrays if key.startswith("grad_")}, "every gradient is compared"
     check(
