@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from torch import fx
 
 from namedlayers.emit.attributes import listed, positions
 from namedlayers.emit.elementwise import elementwise
@@ -77,9 +78,8 @@ def _out_of_four(lo: Lowering, operands: tuple[Value, ...], options: dict, roles
     elif len(roles.batch) > 2:
         found = lo.call("squeeze", (found, 0), found.axes[1:], kind=Kind.REAL, inline=True)
         found = _restored(lo, found, _BATCH, roles.batch)
-    held = found.held
-    held.meta.pop("inline", None)  # type: ignore[union-attr]
-    held.meta["axes"] = tuple(lo.axis_name(a) for a in found.axes)  # type: ignore[union-attr]
+    assert isinstance(found.held, fx.Node)
+    found.held.meta.pop("inline", None)
     return found
 
 

@@ -114,8 +114,7 @@ def _linear(lo: Lowering, x: Value, w: Value, rows: tuple[int, ...], bias: Value
     else:
         w = lo.permuted(w, (_INNER, _COLUMNS))
         found = lo.call(torch.matmul, (x, w), axes, inline=split)
-    found = lo.split(found, _COLUMNS, columns, sizes, inline=False)
-    return _labelled(lo, found)
+    return lo.split(found, _COLUMNS, columns, sizes, inline=False)
 
 
 def _batched(
@@ -128,7 +127,7 @@ def _batched(
     split = len(rows) != 1 or len(columns) != 1
     found = lo.call(torch.matmul, (left, right), (*batch, _ROWS, _COLUMNS), inline=split)
     found = lo.split(found, _COLUMNS, columns, sizes[1], inline=len(rows) != 1)
-    return _labelled(lo, lo.split(found, _ROWS, rows, sizes[0], inline=False))
+    return lo.split(found, _ROWS, rows, sizes[0], inline=False)
 
 
 def _vector(lo: Lowering, left: Value, right: Value, rows: tuple[int, ...], columns: tuple[int, ...]) -> Value:
@@ -139,9 +138,9 @@ def _vector(lo: Lowering, left: Value, right: Value, rows: tuple[int, ...], colu
     right = lo.merged(lo.permuted(right, inner), inner, _INNER)
     if rows and len(rows) == 1 and not _trailing(left, frozenset(inner)):
         flat = lo.merged(_last(lo, left, rows), inner, _INNER)
-        return _labelled(lo, lo.call(torch.matmul, (right, flat), rows))
+        return lo.call(torch.matmul, (right, flat), rows)
     flat = lo.merged(_last(lo, left, inner), inner, _INNER)
-    return _labelled(lo, lo.call(torch.matmul, (flat, right), flat.axes[:-1]))
+    return lo.call(torch.matmul, (flat, right), flat.axes[:-1])
 
 
 def _around(
@@ -162,7 +161,7 @@ def _around(
     split = len(columns) != 1 or len(after) != 1
     found = lo.call(torch.matmul, (w, x), (*before, _COLUMNS, _ROWS), inline=split)
     found = lo.split(found, _ROWS, after, sizes[1], inline=len(columns) != 1)
-    return _labelled(lo, lo.split(found, _COLUMNS, columns, sizes[0], inline=False))
+    return lo.split(found, _COLUMNS, columns, sizes[0], inline=False)
 
 
 # --- layouts ----------------------------------------------------------------------------------------------------------
@@ -226,12 +225,6 @@ def _before(axes: tuple[int, ...], first: tuple[int, ...], second: tuple[int, ..
 
 def _is_view(value: Value) -> bool:
     return value.held.target != "flatten" if not value.literal else False  # type: ignore[union-attr]
-
-
-def _labelled(lo: Lowering, value: Value) -> Value:
-    """The value with the names of its axes noted anew, now that they are the index space's."""
-    value.held.meta["axes"] = tuple(lo.axis_name(a) for a in value.axes)  # type: ignore[union-attr]
-    return value
 
 
 def _sum_away(lo: Lowering, value: Value, keep: Iterable[int]) -> Value:

@@ -62,6 +62,7 @@ def _emit(lo: Lowering, node: Node) -> None:
     name = lo.statement_name(node)
     if name and not value.number:
         held.name = lo.names.fresh(name)
+    held.meta["axes"] = tuple(lo.axis_name(axis) for axis in value.axes)
     held.meta["text"] = node.spans[0].text if node.spans else ""
 
 

@@ -84,7 +84,7 @@ def _strided(
         to_end = stop == size and start.nonnegative
         stride = None if abs(step) == 1 else abs(step)
         part = slice(None if start == 0 else lo.size(start), None if to_end else lo.size(stop), stride)
-        x = lo.call(operator.getitem, (x, (*(slice(None),) * dim, part)), x.axes, kind=x.kind)
+        x = lo.call(operator.getitem, (x, (*(slice(None),) * dim, part) if dim else part), x.axes, kind=x.kind)
     if step < 0:
         x = lo.call("flip", (x, dim), x.axes, kind=x.kind)
     return lo.renamed(x, {label: into})
@@ -251,7 +251,7 @@ def _added(
         found = lo.call("scatter_add", (base, dim, index, x), layout)
     else:
         found = lo.call("index_add", (base, dim, index, x), layout)
-    return lo.call(operator.getitem, (found, (*(slice(None),) * dim, part)), layout)
+    return lo.call(operator.getitem, (found, (*(slice(None),) * dim, part) if dim else part), layout)
 
 
 @emits("fold")

@@ -17,6 +17,8 @@ from namedlayers.emit.value import Value
 from namedlayers.program.graph import Node
 from namedlayers.program.program import Kind
 
+_BATCH = -101
+
 
 @emits("standardize")
 def emit_standardize(lo: Lowering, node: Node) -> Value:
@@ -24,6 +26,9 @@ def emit_standardize(lo: Lowering, node: Node) -> Value:
     if eps.number and _last(x, axes) and node.kind is Kind.REAL:
         shape, options = _kernel(lo, x, axes, affine)
         return lo.call(F.layer_norm, (x, shape), x.axes, {**options, "eps": eps})
+    rest = [a for a in x.axes if a not in axes]
+    if eps.number and len(rest) == 1 and node.kind is Kind.REAL and x.dim(rest[0]) in (1, len(x.axes) - 1):
+        return _affine(lo, _by_channel(lo, x, rest[0], eps), affine)
     dims = tuple(sorted(x.dim(a) for a in axes))
     pair = lo.call(torch.var_mean, (x,), x.axes, {"dim": dims, "correction": 0, "keepdim": True})
     variance, mean = (lo.call(operator.getitem, (pair, k), x.axes, inline=True) for k in (0, 1))
@@ -66,6 +71,17 @@ def _kernel(
     order = x.axes[len(x.axes) - len(axes) :]
     shape = tuple(lo.size(lo.space(a)) for a in order)
     return shape, {name: lo.permuted(lo.filled(v, axes), order) for name, v in affine.items()}
+
+
+def _by_channel(lo: Lowering, x: Value, channel: int, eps: Value) -> Value:
+    """Over all axes but one, which is the second one or the last: batch normalisation by the statistics of the batch."""
+    settings = (None, None, None, None, True, 0.0, eps, True)
+    if x.dim(channel) == 1:
+        return lo.call(torch.batch_norm, (x, *settings), x.axes)
+    group = x.axes[:-1]
+    flat = lo.merged(x, group, _BATCH)
+    found = lo.call(torch.batch_norm, (flat, *settings), flat.axes, inline=True)
+    return lo.split(found, _BATCH, group, [lo.size(lo.space(a)) for a in group], inline=False)
 
 
 def _affine(lo: Lowering, x: Value, affine: dict[str, Value]) -> Value:

@@ -11,13 +11,12 @@ of (-1 in its `Arg`) is `own(k)`, a negative number.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Union
 
 from torch import fx
 
 from namedlayers.program.program import Kind
 
-Number = Union[bool, int, float, complex]
+Number = bool | int | float | complex
 
 
 @dataclass(frozen=True, slots=True)

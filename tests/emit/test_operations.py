@@ -78,6 +78,11 @@ TABLE: dict[str, tuple[str, dict[str, Any]]] = {
     "standardize two": (
         "def f(A[b, i, j], g[j, i]) = standardize[i, j](A; eps = 0.1) * g", {"A": (2, 3, 4), "g": (4, 3)},
     ),
+    "standardize all but one": (
+        "def f(A[b, c, h], g[c], z[c]) = standardize[b, h](A; eps = 0.1) * g + z", {"A": (3, 2, 4), "g": (2,), "z": (2,)},
+    ),
+    "standardize all but the last": ("def f(A[b, h, c], g[c]) = standardize[b, h](A) * g", {"A": (3, 2, 4), "g": (4,)}),
+    "standardize one in the middle": ("def f(A[b, h, c]) = standardize[h](A)", {"A": (3, 5, 4)}),
     "root mean square": ("def f(A[i, j], g[j]) = A / sqrt(mean[j](A ^ 2) + 1e-6) * g", {"A": (3, 4), "g": (4,)}),
     # --- contractions
     "product": ("def f(A[i, j], B[j, k]) = A @[j] B", {"A": (2, 3), "B": (3, 4)}),
