@@ -176,9 +176,9 @@ def _named(
             found.append((arg.name, arg))
             continue
         if used >= len(positions):
-            count = f"{len(positions)} argument{'s' if len(positions) > 1 else ''}" if positions else "no arguments"
+            count = f"{len(positions) or 'no'} positional argument{'' if len(positions) == 1 else 's'}"
             raise ArgumentError(
-                "NL0228", f"`{callee.name}` takes {count} {where} without a name, and this is one more", Label(arg.span),
+                "NL0228", f"`{callee.name}` takes {count} {where}, and this is one more", Label(arg.span),
                 hint=f"{where} stand{'s' if len(positions) == 1 else ''} {', '.join(positions)}" if positions else "",
             )  # fmt: skip
         found.append((positions[used], arg))
@@ -423,7 +423,7 @@ def _bind_scalar(
 
 def _lacks(
     ctx: Context, definition: tree.Definition, parameter: tree.Parameter, axis: str, node: tree.Axis, value: Value, span: Span
-) -> AxisError:
+) -> FormulaError:
     shown = ctx.display.get(axis, axis)
     if axis in ctx.places and any(p.name == node.name for p in axis_parameters(definition)):
         # The call names the axis itself.
@@ -470,9 +470,10 @@ def bind_options(
                 )  # fmt: skip
             found = ctx.evaluate(parameter.default, inner)
         if isinstance(found, Value) and found.axes:
+            own = not definition.span.source.shipped
             raise ArgumentError(
                 "NL0220", f"option `{parameter.name}` is a number", Label(found.span, f"this {ctx.axes_of(found)}"),
-                hint=f"declare it as an input to pass a tensor: `{parameter.name}[…]`",
+                hint=f"to take a tensor, declare it as an input: `{parameter.name}[…]`" if own else "",
             )  # fmt: skip
         inner.values[parameter.name] = found
 
@@ -484,13 +485,13 @@ def check_clashes(ctx: Context, bound: list[Bound], inner: Environment, definiti
         for axis in one.extras:
             if axis in named:
                 shown = ctx.display.get(axis, axis)
-                named = next(name for name, axes in inner.axes.items() if axis in _star(axes))
+                name = next(name for name, axes in inner.axes.items() if axis in _star(axes))
                 raise AxisError(
                     "NL0306",
                     f"`{definition.name}` would be lifted over axis `{shown}` of `{one.parameter.name}`, but its signature "
                     f"uses that name for another axis",
                     Label(one.value.span, f"this {ctx.axes_of(one.value)}"),
-                    *also(axis_in_signature(definition, named), "the name is taken here"),
+                    *also(axis_in_signature(definition, name), "the name is taken here"),
                     hint=f"rename it: {renamed(one.value, shown, shown + chr(39))}",
                 )
 

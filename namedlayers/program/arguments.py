@@ -142,8 +142,15 @@ def static_option(ctx: Context, value: Any, name: str) -> Any:
     return ctx.known(value, value.span, f"`{name}`")
 
 
-def per_axis(value: Any, count: int) -> list[Any]:
-    """An option along `count` axes: a tuple of that length item by item, anything else for each."""
-    if isinstance(value, tuple) and len(value) == count:
-        return list(value)
-    return [value] * count
+def per_axis(ctx: Context, given: Any, name: str, count: int) -> list[Any]:
+    """An option along `count` axes: a tuple item by item, anything else for each."""
+    value = static_option(ctx, given, name)
+    if not isinstance(value, tuple):
+        return [value] * count
+    if len(value) != count:
+        items, axes = ("1 item" if len(value) == 1 else f"{len(value)} items"), ("1 axis" if count == 1 else f"{count} axes")
+        raise ArgumentError(
+            "NL0232", f"`{name}` has {items} for {axes}", Label(given.span),
+            hint="give one number for all axes, or a tuple with one for each",
+        )  # fmt: skip
+    return list(value)

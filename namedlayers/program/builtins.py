@@ -168,7 +168,7 @@ def _pad(ctx: Context, callee: Callee, call: tree.Call, env: Environment) -> Eva
     fill = ctx.value(options["value"], options["value"].span)
     if fill.axes:
         raise ArgumentError("NL0220", "`value` is a number", Label(fill.span, f"this {ctx.axes_of(fill)}"))
-    amounts = [per_axis(static_option(ctx, options[name], name), len(axes)) for name in ("before", "after")]
+    amounts = [per_axis(ctx, options[name], name, len(axes)) for name in ("before", "after")]
     for axis, before, after in zip(axes, *amounts, strict=True):
         before_size = ctx.size_value(before, options["before"].span, "`before`")
         after_size = ctx.size_value(after, options["after"].span, "`after`")
@@ -211,7 +211,7 @@ def _fold(ctx: Context, callee: Callee, call: tree.Call, env: Environment) -> Ev
     if len(axes) % 2:
         raise wrong_count(callee, call, len(axes), "an even number of")
     count = len(axes) // 2
-    each = {name: per_axis(static_option(ctx, one, name), count) for name, one in options.items()}
+    each = {name: per_axis(ctx, one, name, count) for name, one in options.items()}
     for k, (axis, kernel) in enumerate(zip(axes[:count], axes[count:], strict=True)):
         sizes = {name: ctx.size_value(each[name][k], options[name].span, f"`{name}`") for name in each}
         value = _fold_one(ctx, value, axis, kernel, sizes, call)
@@ -288,7 +288,12 @@ def _sized_axes(ctx: Context, call: tree.Call, env: Environment) -> dict[str, Si
         for axis in ctx.axis(node, env) if node.star else (ctx.introduce(node, env),):
             if axis in axes:
                 raise AxisError("NL0303", f"`{node.name}` is named twice", Label(node.span))
-            axes[axis] = ctx.size_of(tree.Axis(node.span, node.name), env) if not node.star else env.sizes[axis]
+            if node.star:
+                axes[axis] = env.sizes[axis]
+            elif node.size is not None and axis not in env.declared:
+                axes[axis] = ctx.size(node.size, env)  # this value's own, whatever others of that name have
+            else:
+                axes[axis] = ctx.size_of(tree.Axis(node.span, node.name), env)
     return axes
 
 

@@ -19,6 +19,7 @@ from namedlayers.program.builtins import BUILTINS
 from namedlayers.program.context import Context, described, missing_axis
 from namedlayers.program.foreign import FOREIGN
 from namedlayers.program.indexing import index
+from namedlayers.program.namespace import library_modules
 from namedlayers.program.size import SizeExpr, const, size_expr
 from namedlayers.program.values import Callee, Environment, Evaluated, Static, Value
 from namedlayers.syntax import tree
@@ -95,17 +96,19 @@ def find_callee(name: str, env: Environment, span: Span) -> Callee | None:
 
 
 def _import(name: str) -> str:
-    return f"begin the text with `import {name}`" if name.isidentifier() else ""
+    return f"begin the text with `import {name}`" if name in library_modules() else ""
 
 
 def _attribute(ctx: Context, expr: tree.Attribute, env: Environment) -> Evaluated:
     base = expr.base
     space = env.namespace.modules.get(base.name) if isinstance(base, tree.Name) else None
     if space is None:
+        hint = near_miss(base.span.text, env.namespace.modules) or _import(base.span.text)
+        if not hint and find_callee(expr.name, env, expr.span):
+            hint = f"write `{expr.name}` alone: definitions stand before what they are applied to, `{expr.name}(…)`"
         raise UnknownNameError(
-            "NL0203", f"`{base.span.text}` is not a module that this text imports", Label(base.span),
-            hint=near_miss(base.span.text, env.namespace.modules) or _import(base.span.text),
-        )  # fmt: skip
+            "NL0203", f"`{base.span.text}` is not a module that this text imports", Label(base.span), hint=hint
+        )
     definition = space.definitions.get(expr.name)
     if definition is None:
         raise UnknownNameError(

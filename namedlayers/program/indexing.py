@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from namedlayers.errors import ArgumentError, AxisError, Label, SizeError, Span, near_miss
 from namedlayers.program import values as v
-from namedlayers.program.context import Context, hint_of, missing_axis
+from namedlayers.program.context import Context, hint_of, missing_axis, spelled
 from namedlayers.program.program import Check, Kind
 from namedlayers.program.size import SizeExpr, const, size_expr
 from namedlayers.program.stars import unzip
@@ -44,7 +44,7 @@ def index(ctx: Context, base: Value, expr: tree.Index, env: Environment) -> Valu
     fill = _fill(ctx, expr, env)
     plain = [one for entry in expr.entries for one in _expand(ctx, entry, env)]
     if not plain:
-        raise AxisError("NL0310", "nothing stands between the brackets", Label(expr.span))
+        raise AxisError("NL0310", "nothing stands between the brackets", Label(expr.span), hint="leave them away")
     base = ctx.let(base, hint_of(base.draft))
     state = _Steps(ctx, expr, base, _sources(ctx, base, plain))
     computed = [one for one in plain if one.value is not None]
@@ -73,8 +73,8 @@ def _expand(ctx: Context, entry: tree.Entry, env: Environment) -> list[Plain]:
     """The entry once for each axis of its star, if it has one outside a group."""
     if entry.target is None and entry.value is None:
         raise AxisError(
-            "NL0310", "this says nothing about the axis", Label(entry.span),
-            hint=f"rename it (`{entry.span.text} -> …`) or index it (`{entry.span.text} = …`)",
+            "NL0310", f"`{entry.span.text}` alone says nothing about the axis", Label(entry.span),
+            hint=f"rename it (`{entry.span.text} -> …`) or index it (`{entry.span.text} = …`); a value's axes are not written",
         )  # fmt: skip
     found = []
     starred = isinstance(entry.source, tree.Axis) and entry.source.star
@@ -109,14 +109,18 @@ def _sources(ctx: Context, base: Value, plain: list[Plain]) -> dict[str, Plain]:
             if node.name not in one.env.axes:
                 shown = {ctx.display.get(a, a) for a in base.axes}
                 raise AxisError(
-                    "NL0301", f"the value has no axis `{node.name}`", Label(node.span),
+                    "NL0301", f"{spelled(base)} has no axis `{node.name}`", Label(node.span),
                     Label(base.span, f"this {ctx.axes_of(base)}"), hint=near_miss(node.name, shown),
                 )  # fmt: skip
             (axis,) = ctx.axis(node, one.env)
             if axis not in base.axes:
-                raise missing_axis(ctx, "this indexes", axis, base, node.span)
+                what = "this renames" if one.targets is not None else "this indexes"
+                raise missing_axis(ctx, what, axis, base, node.span)
             if axis in found:
-                raise AxisError("NL0303", f"`{node.name}` is named twice", Label(node.span))
+                raise AxisError(
+                    "NL0303", f"`{node.name}` is indexed twice", Label(node.span), Label(found[axis].span, "first here"),
+                    hint="all entries apply at once; one after the other is `X[…][…]`",
+                )  # fmt: skip
             found[axis] = one
             if node.size is not None:
                 ctx.same_size(axis, base.axes[axis], ctx.size(node.size, one.env), base.span, node.span)
@@ -158,7 +162,7 @@ class _Steps:
 
     def _single(self, one: Plain) -> tuple[tree.Axis, ...]:
         if len(one.sources) != 1 or one.targets is not None:
-            raise AxisError("NL0310", "an index is for one axis", Label(one.span))
+            raise AxisError("NL0310", "an index is for one axis, not for a group", Label(one.span))
         return one.sources
 
     def _affine(self, axis: str, one: Plain) -> Affine | None:
@@ -168,6 +172,13 @@ class _Steps:
             return self._slice(axis, one, one.value)
         assert one.value is not None
         found = affine(ctx, one.value, one.env, axis)
+        if isinstance(found, Affine) and found.coefficients.get(axis) == 0:
+            raise SizeError(
+                "NL0408", f"the index does not move along `{self._shown(one)}`: its step is 0", Label(one.span),
+                hint="a stride is at least 1",
+            )  # fmt: skip
+        if isinstance(found, Affine):
+            found = Affine({name: c for name, c in found.coefficients.items() if c != 0}, found.offset)
         if isinstance(found, Affine) and not found.coefficients:
             offset = ctx.solver.normal(found.offset)
             if offset.value is not None and offset.value < 0:
@@ -186,13 +197,16 @@ class _Steps:
         stop = ends[1] if value.stop is None else self._from_end(ctx.size(value.stop, one.env), size)
         length = (stop - start + (step - 1)) // step if step > 0 else (start - stop - step - 1) // (-step)
         name = self._shown(one)
-        labels = (Label(one.span),)
-        hint = "slices must lie within the axis"
-        limits = ((size, stop), (start, const(0))) if step > 0 else ((size - 1, start), (stop, const(-1)))
-        for left, right in (*limits, (length, const(0))):
-            ctx.solver.require(
-                Check(left, ">=", right, "NL0406", f"the slice does not fit axis `{name}`: {{left}} < {{right}}", labels, hint)
-            )
+        slice_ = f"the slice along `{name}`"
+        past = f"{slice_} ends at {{right}}, but the axis has size {{left}}"
+        early = f"{slice_} begins at {{left}}, before the axis does"
+        limits: tuple[tuple[SizeExpr, SizeExpr, str], ...] = ((size, stop, past), (start, const(0), early))
+        if step < 0:
+            past = f"{slice_} begins at {{right}}, past the last coordinate {{left}}"
+            early = f"{slice_} ends at {{left}}, before the axis does"
+            limits = ((size - 1, start, past), (stop, const(-1), early))
+        for left, right, message in (*limits, (length, const(0), f"{slice_} ends before it begins")):
+            ctx.solver.require(Check(left, ">=", right, "NL0406", message, (Label(one.span),)))
         return Affine({axis: const(step)}, start, length)
 
     @staticmethod
@@ -245,31 +259,29 @@ class _Steps:
         ctx = self.ctx
         if keep_size or not c.nonnegative:
             return size
-        if c == 0:
-            raise SizeError("NL0408", "the index does not move along its axis", Label(one.span))
         length = (size - 1 - last) // c + 1
-        ctx.solver.require(
-            Check(
-                length, ">=", const(0), "NL0409", f"the window is longer than axis `{self._shown(one)}`: it has no place",
-                (Label(one.span), Label(self.base.span, f"the axis has size {ctx.solver.normal(size)}")),
-            )
-        )  # fmt: skip
+        reach = ctx.solver.normal(last + 1)
+        message = f"the window of {reach} elements is longer than axis `{self._shown(one)}`{self._long(size)}"
+        ctx.solver.require(Check(length, ">=", const(0), "NL0409", message, (Label(one.span),)))
         return length
+
+    def _long(self, size: SizeExpr) -> str:
+        """A size for a message where it is known; a call's report says itself how long each axis is."""
+        known = self.ctx.solver.normal(size).value
+        return "" if known is None else f" of size {known}"
 
     def _in_range(self, axis: str, low: SizeExpr, last: SizeExpr, size: SizeExpr, one: Plain, *, solved: bool) -> None:
         ctx, name = self.ctx, self._shown(one)
-        labels = (Label(one.span), Label(self.base.span, f"`{name}` has size {ctx.solver.normal(size)}"))
-        hint = "`; fill = 0` says what is read outside"
-        ctx.solver.require(
-            Check(low, ">=", const(0), "NL0410", f"the index along `{name}` reaches {{left}}, before the start", labels, hint)
-        )
+        labels = (Label(one.span),)
+        before = f"the index along `{name}` reaches {{left}}, before the first coordinate"
+        past = f"the index along `{name}` reaches {{right}}, past the last coordinate {{left}}"
+        hint = f"`[{one.span.text}; fill = 0]` reads 0 there"
+        if isinstance(one.value, (tree.Number, tree.Unary)):  # a selection, which may count from the end
+            before = past = f"axis `{name}`{self._long(size)} has no coordinate {one.value.span.text}"
+            hint = ""
+        ctx.solver.require(Check(low, ">=", const(0), "NL0410", before, labels, hint))
         if not solved:
-            ctx.solver.require(
-                Check(
-                    size - 1, ">=", last, "NL0410",
-                    f"the index along `{name}` reaches {{right}}, past the last coordinate {{left}}", labels, hint,
-                )
-            )  # fmt: skip
+            ctx.solver.require(Check(size - 1, ">=", last, "NL0410", past, labels, hint))
 
     def _affine_step(self, entries: list[tuple[str, Affine, Plain]], new: dict[str, SizeExpr]) -> None:
         ctx = self.ctx
@@ -393,18 +405,18 @@ class _Steps:
         known_product = const(1)
         for size in sizes:
             known_product = known_product * (size if size is not None else 1)
-        shown = self._shown(one) if len(one.sources) == 1 else "the merged axis"
-        labels = (Label(one.span), Label(self.base.span, f"it has size {ctx.solver.normal(whole)}"))
+        shown = f"axis `{self._shown(one)}`" if len(one.sources) == 1 else "the merged axis"
+        labels = (Label(one.span),)
         missing = [k for k, size in enumerate(sizes) if size is None]
         if len(missing) > 1:
             raise SizeError(
-                "NL0411", f"nothing says how `{shown}` divides between {ctx.shown(names[k] for k in missing)}",
+                "NL0411", f"nothing says how {shown} divides between {ctx.shown(names[k] for k in missing)}",
                 Label(one.span), hint=f"give one a size: `{one.targets[missing[0]].name} = 8`",
             )  # fmt: skip
         if missing:
             check = Check(
                 whole % known_product if known_product != 0 else whole, "==", const(0), "NL0412",
-                f"axis `{shown}` does not divide into {known_product} parts: {{left}} left over", labels,
+                f"{shown}{self._long(whole)} does not divide by {known_product}: {{left}} left over", labels,
             )  # fmt: skip
             if known_product == 0:
                 raise SizeError("NL0405", "an axis is divided by zero", Label(one.span))
@@ -412,7 +424,7 @@ class _Steps:
         else:
             ctx.solver.require(
                 Check(
-                    whole, "==", known_product, "NL0413", f"axis `{shown}` has size {{left}}, its parts make {{right}}", labels
+                    whole, "==", known_product, "NL0413", f"{shown} has size {{left}}, but its parts make {{right}}", labels
                 )
             )
         parts = []
@@ -423,7 +435,8 @@ class _Steps:
             self.final[part] = name
             parts.append((part, ctx.solver.normal(found)))
         if len({name for name, _ in parts}) < len(parts):
-            raise AxisError("NL0303", "an axis is named twice", Label(one.span))
+            twice = next(node for k, node in enumerate(one.targets) if node.name in {n.name for n in one.targets[:k]})
+            raise AxisError("NL0303", f"`{twice.name}` is named twice", Label(twice.span))
         axes: dict[str, SizeExpr] = {}
         for axis, size in value.axes.items():
             axes |= dict(parts) if axis == source else {axis: size}
@@ -451,9 +464,12 @@ class _Steps:
         for axis, size in value.axes.items():
             name = final.get(axis, axis)
             if name in axes:
+                place = self.ctx.places.get(name, self.span)
+                own = place.source is self.span.source and self.span.start <= place.start < self.span.end
                 raise AxisError(
-                    "NL0304", f"the result would have axis {self.ctx.shown([name])} twice", Label(self.span),
-                    Label(self.base.span, f"this {self.ctx.axes_of(self.base)}"),
+                    "NL0304", f"the result would have axis {self.ctx.shown([name])} twice",
+                    Label(place if own else self.span), Label(self.base.span, f"this {self.ctx.axes_of(self.base)}"),
+                    hint="choose a name that is free",
                 )  # fmt: skip
             axes[name] = size
         virtual = frozenset(final.get(a, a) for a in value.virtual)
@@ -549,4 +565,4 @@ def _sum(left: Affine, right: Affine) -> Affine:
     total = dict(left.coefficients)
     for name, c in right.coefficients.items():
         total[name] = total[name] + c if name in total else c
-    return Affine({name: c for name, c in total.items() if c != 0}, left.offset + right.offset)
+    return Affine(total, left.offset + right.offset)

@@ -143,7 +143,8 @@ class Solver:
             if name in self.given:  # the axis has a size of its own at the call, so this equation is also a check
                 self.checks.append(check)
             elif not value.nonnegative:
-                self.checks.append(Check(value, ">=", const(0), check.code, check.message, check.labels, check.hint))
+                negative = f"axis `{name}` would have the negative size {{left}}"
+                self.checks.append(Check(value, ">=", const(0), check.code, negative, _bare(check.labels), check.hint))
             waiting, self.pending = self.pending, []
             for one in waiting:
                 self.require(one)
@@ -196,6 +197,11 @@ class Solver:
             origin,
             hint=f"give it where the axis is introduced, for example `{name} = 3`, or state it: `|{name}| = …`",
         )
+
+
+def _bare(labels: tuple[Label, ...]) -> tuple[Label, ...]:
+    """The places alone: what their labels say is of another condition."""
+    return tuple(Label(label.span) for label in labels)
 
 
 def located(labels: tuple[Label, ...], site: Label | None) -> tuple[Label, ...]:
