@@ -19,7 +19,6 @@ from namedlayers.call.packing import Packed, pack, unpack
 from namedlayers.call.specialise import Numerics
 from namedlayers.call.tracing import not_traced
 from namedlayers.errors import ArgumentError, FormulaError, FormulaSyntaxError, UnknownNameError, near_miss
-from namedlayers.files import cannot_open, read_source
 from namedlayers.program.namespace import Namespace as Definitions
 from namedlayers.program.namespace import library_modules, load_file, load_library, load_text
 
@@ -70,11 +69,7 @@ def load(path_or_module: str | Path) -> Namespace:
             hint = near_miss(name, library_modules()) or "a file is given with its ending: `lenet.nl`"
             raise UnknownNameError("NL0203", f"there is no module `{name}` in the library", hint=hint)
         return Namespace(found)
-    read_source(path_or_module)  # says what is wrong with the file, if anything is
-    try:
-        return Namespace(load_file(path_or_module))
-    except OSError as error:
-        raise cannot_open(path_or_module, error) from None
+    return Namespace(load_file(path_or_module))
 
 
 class Namespace:

@@ -21,7 +21,7 @@ import torch
 import namedlayers as nl
 from namedlayers.codes import CODES, Code
 from namedlayers.errors import FormulaError, near_miss
-from namedlayers.files import STDIN, read_source, split_name, write_text
+from namedlayers.files import STDIN, read_source, read_stdin, split_name, write_text
 from namedlayers.inspect.views import VIEWS, specialised
 from namedlayers.syntax import format_module, parse
 from namedlayers.tensor_files import read_tensor, write_tensors
@@ -77,11 +77,10 @@ def show(arguments: argparse.Namespace) -> int:
 
 def run(arguments: argparse.Namespace) -> int:
     """Calls a definition with tensors from files."""
-    function = _definition(arguments.file)
+    function = _definition(arguments.file).with_options(**_once("--option", arguments.option))
     inputs = {name: read_tensor(spec) for name, spec in _once("--input", arguments.input).items()}
-    given = _once("--input and --option", [*inputs.items(), *(arguments.option or ())])
     with torch.no_grad():
-        results = function(**given)
+        results = function(**inputs)
     named = _by_name(function, results)
     if arguments.output is not None:
         write_tensors(arguments.output, named)
@@ -97,7 +96,7 @@ def fmt(arguments: argparse.Namespace) -> int:
     failures = 0
     for path in arguments.files:
         try:
-            source = read_source(path)
+            source = read_stdin() if path == STDIN else read_source(path)
             formatted = format_module(parse(source.text, source.name))
         except FormulaError as error:
             failures += _report(error)
@@ -271,7 +270,7 @@ def _load(path: str) -> nl.Namespace:
     """The definitions of a file; `-` is standard input."""
     if path != STDIN:
         return nl.load(path)
-    source = read_source(path)
+    source = read_stdin()
     return nl.loads(source.text, source.name)
 
 

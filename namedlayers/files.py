@@ -8,42 +8,31 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import BinaryIO
 
-from namedlayers.errors import FormulaError, Source, near_miss
+from namedlayers.errors import FormulaError, Label, Source, near_miss
 
 STDIN = "-"
 LARGEST_TEXT = 4 * 1024 * 1024
 
 
-def read_source(path: str | Path) -> Source:
-    """The text of a formula file; `-` is standard input.
+def read_source(path: str | Path, *labels: Label) -> Source:
+    """The text of a formula file; `labels` are the places that asked for it.
 
     >>> read_source("no-such-file.nl")
     Traceback (most recent call last):
     namedlayers.errors.FormulaError: NL0611: there is no file `no-such-file.nl`
     """
-    name = str(path)
-    if name == STDIN:
-        raw, name = sys.stdin.buffer.read(LARGEST_TEXT + 1), "<stdin>"
-    else:
-        try:
-            with open(path, "rb") as file:
-                raw = file.read(LARGEST_TEXT + 1)
-        except (OSError, ValueError) as error:
-            raise cannot_open(path, error) from None
-    if len(raw) > LARGEST_TEXT:
-        raise FormulaError("NL0612", f"`{name}` is longer than {LARGEST_TEXT // 1024**2} MiB, so it is not a formula")
     try:
-        # A byte order mark, as some editors write it, is no part of the text.
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise FormulaError(
-            "NL0613",
-            f"`{name}` is not UTF-8 text: line {line}, byte {error.start} is 0x{raw[error.start]:02x}",
-            hint="a formula file is plain text; save it as UTF-8",
-        ) from None
-    return Source(text.replace("\r\n", "\n").replace("\r", "\n"), name)
+        with open(path, "rb") as file:
+            return _decoded(file, str(path), labels)
+    except (OSError, ValueError) as error:
+        raise cannot_open(path, error, *labels) from None
+
+
+def read_stdin() -> Source:
+    """The text that is given on standard input."""
+    return _decoded(sys.stdin.buffer, "<stdin>", ())
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -67,17 +56,33 @@ def split_name(spec: str) -> tuple[str, str | None]:
     return (path, name) if colon and path and name and not _exists(spec) else (spec, None)
 
 
-def cannot_open(path: str | Path, error: OSError | ValueError) -> FormulaError:
+def cannot_open(path: str | Path, error: OSError | ValueError, *labels: Label) -> FormulaError:
     """What to tell the user when opening `path` failed with `error`."""
     if isinstance(error, FileNotFoundError):
-        return FormulaError("NL0611", f"there is no file `{path}`", hint=_similar_file(Path(path)))
+        return FormulaError("NL0611", f"there is no file `{path}`", *labels, hint=_similar_file(Path(path)))
     reason = "it is a folder" if isinstance(error, IsADirectoryError) else _reason(error)
-    return FormulaError("NL0612", f"`{path}` cannot be read: {reason}")
+    return FormulaError("NL0612", f"`{path}` cannot be read: {reason}", *labels)
 
 
 def cannot_write(path: str | Path, error: Exception) -> FormulaError:
     """What to tell the user when writing `path` failed with `error`."""
     return FormulaError("NL0616", f"`{path}` cannot be written: {_reason(error)}")
+
+
+def _decoded(file: BinaryIO, name: str, labels: tuple[Label, ...]) -> Source:
+    raw = file.read(LARGEST_TEXT + 1)
+    if len(raw) > LARGEST_TEXT:
+        message = f"`{name}` is longer than {LARGEST_TEXT // 1024**2} MiB, so it is not a formula"
+        raise FormulaError("NL0612", message, *labels)
+    try:
+        # A byte order mark, as some editors write it, is no part of the text.
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        message = f"`{name}` is not UTF-8 text: line {line}, byte {error.start} is 0x{raw[error.start]:02x}"
+        hint = "a formula file is plain text; save it as UTF-8"
+        raise FormulaError("NL0613", message, *labels, hint=hint) from None
+    return Source(text.replace("\r\n", "\n").replace("\r", "\n"), name)
 
 
 def _reason(error: Exception) -> str:

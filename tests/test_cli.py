@@ -7,6 +7,7 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -274,6 +275,23 @@ def test_the_command_runs_as_a_program(shell: Shell) -> None:
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert done.stdout == "attention.nl: 2 definitions, no errors\n"
     assert "--> wrong.nl:1:" in done.stderr
+
+
+def test_what_a_file_imports_is_read_as_safely(shell: Shell) -> None:
+    Path("imports.nl").write_text("from binary import f\n\ndef g(X) = f(X)\n")
+    done = shell("check", "imports.nl")
+    assert done.status == 1 and done.err.startswith("NL0613: `binary.nl` is not UTF-8 text")
+    assert "--> imports.nl:1:6" in done.err
+
+
+def test_a_pipe_is_read_once(shell: Shell) -> None:
+    pipe = Path("pipe.nl")
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=(ATTENTION,))
+    writer.start()
+    done = shell("check", "pipe.nl")
+    writer.join()
+    assert (done.status, done.out) == (0, "pipe.nl: 2 definitions, no errors\n")
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------

@@ -206,8 +206,11 @@ class Function:
     def _default_specialisation(self) -> Specialisation:
         hint = f"give examples of the arguments: `{self.name}.specialize(…)`"
         if not self._settled():
-            names = listed(one.name for one in self._signature.options if one.default is None)
-            raise ArgumentError("NL0501", f"the program depends on {names}", Label(self._signature.span), hint=hint)
+            missing = [one.name for one in self._signature.options if one.default is None]
+            message = f"the program depends on {listed(missing)}"
+            settle = ", ".join(f"{name}=…" for name in missing if name not in self._options)
+            also = f", or settle the options: `{self.name}.with_options({settle})`"
+            raise ArgumentError("NL0501", message, Label(self._signature.span), hint=hint + also)
         if self._default is None:
             spec = default_spec(self._namespace, self._definition, tuple(sorted(self._options.items())))
             try:

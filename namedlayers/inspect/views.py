@@ -84,4 +84,8 @@ def _example(name: str, axes: Mapping[str, int | None], dtype: torch.dtype, size
             hint = f"give it too: `--size {axis}=…`"
             raise FormulaError("NL0617", f"the size of axis `{axis}` of `{name}` is not given", hint=hint)
         shape.append(size)
-    return torch.empty(shape, dtype=dtype, device="meta")
+    try:
+        return torch.empty(shape, dtype=dtype, device="meta")
+    except (RuntimeError, TypeError):  # torch counts elements in 64 bits
+        given = ", ".join(f"{axis} = {size}" for axis, size in zip(axes, shape, strict=True))
+        raise FormulaError("NL0617", f"`{name}` would be too large for torch: {given}") from None

@@ -13,6 +13,7 @@ from importlib import resources
 from pathlib import Path
 
 from namedlayers.errors import FormulaSyntaxError, Label, Span, UnknownNameError, near_miss
+from namedlayers.files import read_source
 from namedlayers.program.places import head
 from namedlayers.syntax import parse, tree
 
@@ -47,9 +48,9 @@ def load_text(text: str, name: str = "<formula>", folder: Path | None = None) ->
 
 
 def load_file(path: str | Path) -> Namespace:
-    """The namespace of a file. Raises OSError and UnicodeDecodeError as reading does."""
-    path = Path(path)
-    return _load(path.read_text(encoding="utf-8"), str(path), path.parent, (path.resolve(),))
+    """The namespace of a file."""
+    source, path = read_source(path), Path(path)
+    return _load(source.text, source.name, path.parent, (path.resolve(),))
 
 
 def load_library(module: str) -> Namespace | None:
@@ -131,8 +132,8 @@ def _find_module(item: tree.Import, folder: Path | None, above: tuple[Path, ...]
                 raise FormulaSyntaxError(
                     "NL0205", f"module `{item.module}` imports itself, directly or through others", Label(_module(item))
                 )
-            text = path.read_text(encoding="utf-8")
-            return _load(text, str(path), path.parent, (*above, path.resolve()))
+            source = read_source(path, Label(_module(item)))
+            return _load(source.text, source.name, path.parent, (*above, path.resolve()))
     found = load_library(item.module)
     if found is None:
         raise UnknownNameError(
