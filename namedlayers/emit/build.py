@@ -59,7 +59,7 @@ class Compiled:
 
     def diagnose(self, args: tuple, error: Exception) -> None:
         """Raises the FormulaError that says why a call failed with an exception of torch's, if it is the formula's."""
-        diagnose(self.program, args, error)
+        diagnose(self.program, args, self.variants[-1].graph, error)
 
 
 def build(program: Program, plan: Plan) -> Compiled:
@@ -119,7 +119,7 @@ def _module(graph: fx.Graph, program: Program, prologue: Prologue) -> fx.GraphMo
 def _failing(program: Program) -> Callable[..., NoReturn]:
     def fail(*args: Any) -> NoReturn:
         """Finds the fault in the sizes again, and raises it with its place in the text."""
-        diagnose(program, args, None)
+        diagnose(program, args)
         raise AssertionError("the checks of a call and their diagnosis disagree")
 
     return fail

@@ -74,7 +74,7 @@ def _kernel(
 
 
 def _by_channel(lo: Lowering, x: Value, channel: int, eps: Value) -> Value:
-    """Over all axes but one, which is the second one or the last: batch normalisation by the statistics of the batch."""
+    """Over all axes but one, the second one or the last: batch normalisation by the statistics of the batch."""
     settings = (None, None, None, None, True, 0.0, eps, True)
     if x.dim(channel) == 1:
         return lo.call(torch.batch_norm, (x, *settings), x.axes)
