@@ -172,7 +172,7 @@ class Function:
     @property
     def outputs(self) -> tuple[Port, ...]:
         """The results, each with its axes in the order of torch tensors, for inputs without further axes."""
-        if self._signature.outputs is None or self._settled():
+        if self._signature.outputs is None or not self._unsettled():
             return tuple(Port(one.value, one.axes) for one in self._default_specialisation().program.outputs)
         return tuple(Port("result", axes) for axes in self._signature.outputs)
 
@@ -205,10 +205,10 @@ class Function:
 
     def _default_specialisation(self) -> Specialisation:
         hint = f"give examples of the arguments: `{self.name}.specialize(…)`"
-        if not self._settled():
-            missing = [one.name for one in self._signature.options if one.default is None]
+        if self._unsettled():
+            missing = self._unsettled()
             message = f"the program depends on {listed(missing)}"
-            settle = ", ".join(f"{name}=…" for name in missing if name not in self._options)
+            settle = ", ".join(f"{name}=…" for name in missing)
             also = f", or settle the options: `{self.name}.with_options({settle})`"
             raise ArgumentError("NL0501", message, Label(self._signature.span), hint=hint + also)
         if self._default is None:
@@ -231,12 +231,12 @@ class Function:
                 label = Label(self._signature.span)
                 raise ArgumentError("NL0503", f"`{self.name}` has no option `{name}`", label, hint=hint)
             check_option(name, known[name], read(form(value)))
-        if self._settled():
+        if not self._unsettled():
             default_spec(self._namespace, self._definition, tuple(sorted(self._options.items())))
 
-    def _settled(self) -> bool:
-        """Whether all options have a value without a call."""
-        return all(one.default is not None or one.name in self._options for one in self._signature.options)
+    def _unsettled(self) -> list[str]:
+        """The options that have no value without a call."""
+        return [one.name for one in self._signature.options if one.default is None and one.name not in self._options]
 
     # --- one object, wherever it goes ---------------------------------------------------------------------------------
 

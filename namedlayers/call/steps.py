@@ -101,8 +101,9 @@ class Steps:
             statics = step(args, kwargs)
         form = call_form(args, kwargs)
         _, step = self._known.get((form, statics)) or self._make(form, statics)
-        self._quick[key, statics] = step
-        bounded(self._quick, MOST_FORMS)
+        with self._lock:
+            self._quick[key, statics] = step
+            bounded(self._quick, MOST_FORMS)
         return step if isinstance(step, Run) else self.run_quickly(key, args, kwargs)
 
     def run_traced(self, args: Args, kwargs: Keywords) -> Run:

@@ -58,7 +58,6 @@ def size_of(binding: Binding, axis: str) -> Fetch | None:
     for one in binding.inputs:
         if axis in one.axes:
             tensor, position = _tensor(one), one.axes.index(axis)
-            # `index` makes torch.compile take the size for a constant, and guard it.
             return lambda args, kwargs: operator.index(tensor(args, kwargs).shape[position])
     return None
 
@@ -66,8 +65,11 @@ def size_of(binding: Binding, axis: str) -> Fetch | None:
 def value_of(place: Place, kind: Kind) -> Fetch:
     """What reads an option's number, as a value that compiling may rely on."""
     argument = _argument(place)
+    # Both make torch.compile take the number for a constant, and guard it.
     if kind is Kind.INT:
         return lambda args, kwargs: operator.index(argument(args, kwargs))
+    if kind is Kind.REAL:
+        return lambda args, kwargs: float.fromhex(argument(args, kwargs).hex())
     return argument
 
 

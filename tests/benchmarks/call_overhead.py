@@ -51,6 +51,6 @@ def sides() -> dict[str, Callable[[], object]]:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    found = medians(sides(), rounds=101, calls=300)
+    found = medians(sides(), rounds=2000, calls=10)
     for name, seconds in found.items():
         print(f"{name:22} {seconds * 1e6:6.2f} µs   {(seconds - found['plain']) * 1e6:+6.2f} µs over plain")

@@ -36,6 +36,15 @@ def mode(X[]) -> []:
     else:
         return 2 * X
 
+def gate(X[a]; p = 0.5, flag = False) -> [a]:
+    if p > 0.25:
+        Y = X * p
+    else:
+        Y = -X
+    if flag:
+        return Y + 1
+    return Y
+
 def matmul(X[a, b], Y[b, c]) -> [a, c] = X @[b] Y
 
 def power(X[a]; n) -> [a]:

@@ -46,7 +46,9 @@ def test_matched_by_name_and_not_by_place() -> None:
 def test_lifted_over_all_other_axes() -> None:
     """The batch of Q and K, the heads of Q and V: each result coordinate is one call of the formula."""
     q, k, v = torch.randn(2, 6, 3, 4), torch.randn(6, 5, 4), torch.randn(2, 5, 7)
-    result = f.attention(nl.named(q, "heads batch query key"), nl.named(k, "batch seq key"), nl.named(v, "heads seq val"))
+    result = f.attention(
+        nl.named(q, "heads batch query key"), nl.named(k, "batch seq key"), nl.named(v, "heads seq val")
+    )
     assert set(result.axes) == {"heads", "batch", "query", "val"}
     for head in range(2):
         for item in range(6):

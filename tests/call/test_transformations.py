@@ -1,4 +1,4 @@
-"""Functions under torch's transformations: compiled cold and warm without a graph break, mapped, differentiated, exported.
+"""Functions under torch's transformations: compiled without a graph break, mapped, differentiated, exported.
 
 `backend="eager"` makes torch.compile trace, guard and check as ever, and only leaves out the generation of kernels.
 """
@@ -73,6 +73,14 @@ def test_compiled_for_other_sizes_and_numbers() -> None:
     for size, by, n in ((2, 2.0, 1), (3, 2.5, 1), (4, 3.5, 2), (5, 3.5, 3), (2, 2.0, 1)):
         x = torch.randn(size)
         torch.testing.assert_close(call(x, by, n), (x * by) ** n)
+
+
+def test_compiled_for_other_static_numbers() -> None:
+    space = nl.loads(TEXT)
+    call = compiled(lambda x, p, flag: space.gate(x, p=p, flag=flag))
+    for p, flag in ((0.5, False), (0.7, False), (0.1, True), (0.2, True), (0.9, False)):
+        x = torch.randn(2)
+        torch.testing.assert_close(call(x, p, flag), (x * p if p > 0.25 else -x) + flag)
 
 
 def test_compiled_with_gradients() -> None:
