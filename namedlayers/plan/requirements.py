@@ -78,11 +78,13 @@ def _at_least(size: SizeLike, least: SizeLike) -> Guard:
 
 
 def _convolution(node: Node) -> Iterator[Guard]:
-    """No axis of the weights is empty, and at least one window fits."""
+    """No axis of the weights is empty, at least one window fits, and padding adds."""
     space = node.attr("space")
     assert isinstance(space, tuple)
-    for _, position, *_ in space:
+    for _, position, _, _, _, before, after in space:
         yield _at_least(node.space[position], 1)
+        yield _at_least(before, 0)
+        yield _at_least(after, 0)
     for position in sorted(node.args[1].axes):
         yield _at_least(node.space[position], 1)
 

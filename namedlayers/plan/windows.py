@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from namedlayers.plan.view import Number, Scope, constant
+from namedlayers.plan.view import Number, Scope, constant, size_of
 from namedlayers.program.graph import Arg, Node
 from namedlayers.program.size import SizeExpr, const, size_expr
 
@@ -148,7 +148,68 @@ def _through_pad(scope: Scope, node: Node, axes: tuple[Affine, ...], padding: di
     return inner, {at[p]: pad for p, pad in (padding | {position: Padding(before, after, value)}).items()}
 
 
-_STEPS = {"index": _through_index, "split": _through_split, "pad": _through_pad}
+def _through_gather(scope: Scope, node: Node, axes: tuple[Affine, ...], padding: dict[int, Padding]) -> _State | None:
+    """Reading at a computed index, with a value for what is out of range: a pad, where the index is affine.
+
+    How far it reaches beyond the ends is a size, of which a guard has to say that it is not negative.
+    """
+    spoken = node.attr("axes")
+    assert isinstance(spoken, tuple)
+    value = constant(node.args[-1].node)
+    if len(spoken) != 1 or not node.attr("fill") or value is None or len(node.args) != 3:
+        return None
+    index = node.args[1]
+    affine = _affine(scope, index)
+    if affine is None or any(not c.nonnegative for _, c in affine.terms) or any(p in padding for p in index.axes):
+        return None
+    (own,) = spoken
+    reach = affine.offset
+    for position, c in affine.terms:
+        reach = reach + c * (node.sizes[position] - 1)
+    pad = Padding(-affine.offset, reach - node.args[0].node.sizes[own] + 1, value)
+    inner: list[Affine] = []
+    at: dict[int, int] = {}
+    for number, position in enumerate(node.args[0].axes):
+        if number == own:
+            inner.append(_combined([(axes[p], c) for p, c in affine.terms], _ZERO))
+        else:
+            inner.append(axes[position])
+            at[position] = number
+    if any(p not in at for p in padding):
+        return None
+    return tuple(inner), {at[p]: one for p, one in padding.items()} | {own: pad}
+
+
+def _affine(scope: Scope, index: Arg) -> Affine | None:
+    """An index as an affine function of the coordinates, in the positions of the node that it indexes for."""
+    total = scope.sum(index)
+    if not isinstance(total.number, int):
+        return None
+    offset = const(total.number)
+    terms: dict[int, SizeExpr] = {}
+    for sign, term in total.terms:
+        product = scope.product(term)
+        factor = const(sign)
+        coordinate: int | None = None
+        for part in product.top:
+            size = size_of(part.node)
+            if size is not None:
+                factor = factor * size
+            elif part.node.op == "coord" and coordinate is None:
+                coordinate = part.axes[0]
+            else:
+                return None
+        if product.bottom or not isinstance(product.number, int):
+            return None
+        factor = factor * product.number
+        if coordinate is None:
+            offset = offset + factor
+        else:
+            terms[coordinate] = terms.get(coordinate, _ZERO) + factor
+    return Affine(tuple(sorted(terms.items(), key=lambda t: t[0])), offset)
+
+
+_STEPS = {"index": _through_index, "split": _through_split, "pad": _through_pad, "gather": _through_gather}
 
 
 def _view(

@@ -303,6 +303,18 @@ def _index(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -
     return args[0][tuple(where)]
 
 
+def _gather(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
+    assert node.attr("fill")
+    (own,) = node.attr("axes")  # type: ignore[misc]
+    x, index, value = args
+    result = np.full(space, value, dtype=x.dtype)
+    for at in product(*map(range, space)):
+        k = index[tuple(at[p] for p in node.args[1].axes)]
+        if 0 <= k < x.shape[own]:
+            result[at] = x[tuple(k if p < 0 else at[p] for p in node.args[0].axes)]
+    return result
+
+
 def _pad(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
     position = node.attr("axis")
     assert isinstance(position, int)
@@ -337,7 +349,7 @@ def _split(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -
 _SPECIAL: dict[str, Callable[..., Any]] = {
     "gelu": _gelu, "softmax": _axiswise(_softmax), "standardize": _standardize, "rms_norm": _standardize, "conv": _conv,
     "log_softmax": _axiswise(lambda x, axes: x - np.expand_dims(_logsumexp(x, axes), axes)),
-    "pool": _pool, "take": _take, "put": _put, "index": _index, "pad": _pad, "merge": _merge, "split": _split,
+    "pool": _pool, "take": _take, "put": _put, "index": _index, "gather": _gather, "pad": _pad, "merge": _merge, "split": _split,
     "finfo": lambda node, args, space, sizes: np.finfo(args[0].dtype).eps,
     "cast": lambda node, args, space, sizes: args[0],
 }  # fmt: skip

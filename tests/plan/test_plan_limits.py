@@ -27,7 +27,6 @@ NEAR = [
     ("X[c, x]; W[o, c, k, y]", "sum[c, k](W * X[x = y + k])", "convolution", "differs by the", "conv"),
     ("X[c, x]; W[o, c]", "max[k](W @[c] unroll[x, k = 3](X))", "convolution", "has to be summed", "conv"),
     ("X[c, x]", "mean[k](unroll[x, k = 3](X; dilation = 2))", "mean pool", "no dilation", "pool"),
-    ("X[c, x]", "max[c, k](unroll[x, k = 3](X))", "max pool", "axes that are not windows", "pool"),
     ("X[i, j]", "sum[j](X) / |i|", "mean", "divided by |i|", "statistic"),
     ("X[i, j]", "(X - mean[j](X)) / sqrt(var[j](X; ddof = 1) + 1e-5)", "standardize", "ddof 1", "standardize"),
     ("X[b, c]; g[c]", "standardize[b](X) * g", "norm with weight and bias", "lies along c", None),
@@ -100,6 +99,18 @@ def test_strict_takes_nothing_apart() -> None:
         agree(planned(signature, chain, numerics=numerics))
         events = planned("A[i, j], B[j, k]", "sum[j](3 * A * B) + 0", numerics=numerics).plan.events
         assert ({event.numerics for event in events} <= {"exact"}) == (numerics == "strict")
+
+
+def test_distances_become_a_product_only_when_asked() -> None:
+    signature, expression = "X[i, d], Y[j, d]", "sum[d]((X - Y) ^ 2)"
+    assert "contract" not in planned(signature, expression).ops
+    fast = planned(signature, expression, numerics="fast")
+    assert "contract" in fast.ops and "sub" in fast.ops
+    assert "squared distances (conditioned)" in explain(fast.plan)
+    agree(fast)
+    same = planned("X[i, d], Y[i, d]", expression, numerics="fast")
+    assert "contract" not in same.ops
+    agree(same)
 
 
 INFINITE = np.array([[-np.inf, -np.inf, -np.inf], [0.0, -np.inf, 1.0]])

@@ -184,6 +184,7 @@ SPELLINGS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
             "softmax[s](Q @[key] K + where(s > t, -inf, 0)) @[s] V",
             "softmax[s](Q @[key] K + where(not s > t, 0, -inf)) @[s] V",
             "sum[s](exp(Q @[key] K) / sum[s](exp(Q @[key] K)) * V)",
+            "exp(Q @[key] K) @[s] V / sum[s](exp(Q @[key] K))",
         ),
     ),
     "masked attention": (
@@ -193,7 +194,14 @@ SPELLINGS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
             "softmax[s](Q @[key] K / sqrt(|key|) + M) @[s] V",
             "softmax[s](M + where(s <= t, 0, -inf) + Q @[key] K / 8) @[s] V",
             "softmax[s](where(t >= s, M + Q @[key] K, -inf)) @[s] V",
+            "softmax[s]((where(s <= t, 0, -inf) + Q @[key] K) / sqrt(|key|) + M) @[s] V",
+            "softmax[s](where(s <= t, Q @[key] K, -inf) / 8 + M) @[s] V",
         ),
+    ),
+    "attention with a scaled mask": (
+        MASKED,
+        ("attention", "div"),
+        ("softmax[s]((M + Q @[key] K) / sqrt(|key|)) @[s] V",),
     ),
     "attention with projections": (
         "X[t, d], Y[s, d]; A[key, d], B[key, d], C[val, d]",
@@ -218,6 +226,8 @@ SPELLINGS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
             "W @[c, k] X[x = x + k] + b",
             "sum[c, k](W * unroll[x, k](X)) + b",
             "sum[c](sum[k](unroll[x, k](X) * W)) + b",
+            "W @[c, k] X[x = x + k - 1; fill = 0] + b",
+            "W @[c, k] X[x = 2 * x - 3 + 2 * k; fill = 0] + b",
             "b + W @[c, k] unroll[x, k](X; stride = 2)",
             "W @[c, k] unroll[x, k](X; dilation = 2) + b",
             "W @[c, k] unroll[x, k](X; padding = 1, stride = 2, dilation = 2) + b",
@@ -265,6 +275,8 @@ SPELLINGS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
             "sum[k](pool[x, k = 2](X)) / 2",
         ),
     ),
+    "max pool and more": ("X[c, x]", ("extreme", "pool"), ("max[c, k](unroll[x, k = 3](X))",)),
+    "mean pool and more": ("X[c, x]", ("pool", "statistic"), ("mean[c, k](pool[x, k = 2](X))",)),
     "sum pool": ("X[c, x]", ("mul", "pool"), ("sum[k](pool[x, k = 2](X))",)),
     "gather": (
         "I[t]; E[v = 3, e]",
@@ -319,7 +331,7 @@ def test_of_an_expression(
     found = planned_text(f"def f({given}):\n    X = {inner}\n    return {expression}\n", kinds=INTS)
     agree(found, **SIZES)
     if name.startswith("mean") and op == "mul":
-        assert found.ops in (("contract", "div"), ("contract", "mul"), ("mul", "pool"))
+        assert found.ops in (("contract", "div"), ("contract", "mul"), ("mul", "pool"), ("mul", "pool", "statistic"))
     elif op:
         assert found.ops == tuple(sorted((*wanted, op))), found.plan.variants[0].graph.live()
     elif "linear" not in wanted and not ("tanh" in expression and inner == "-P"):

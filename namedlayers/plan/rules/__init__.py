@@ -12,6 +12,7 @@ from namedlayers.plan.rules import (
     attention,
     contraction,
     convolution,
+    distances,
     elementwise,
     gather,
     identity,
@@ -25,6 +26,7 @@ from namedlayers.plan.rules import (
 RECOGNISING: tuple[Rule, ...] = (
     *identity.RULES,
     *gather.RULES,
+    *distances.RULES,
     *contraction.FORMING,
     *convolution.RULES,
     *statistics.RULES,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from math import inf
 
 from namedlayers.plan.rule import Match, Near, Outcome, Rule
-from namedlayers.plan.view import Product, Scope, is_number
+from namedlayers.plan.view import Product, Scope, constant, is_number
 from namedlayers.program.graph import Arg, Node
 from namedlayers.program.program import Kind
 
@@ -94,15 +94,20 @@ def _scores(scope: Scope, logits: Arg) -> Scores | Near | None:
     """The scores with their masks; None where no contraction of two is in sight."""
     if logits.node.op == "where":
         return _chosen(scope, logits)
+    outer = _scale_of_a_sum(scope, logits)
+    if outer is not None:
+        scale, inner_sum = outer
+        inner = _scores(scope, inner_sum)
+        return _rescaled(scope, inner, scale) if isinstance(inner, Scores) else inner
     total = scope.sum(logits)
     found: Scores | None = None
     masks: list[tuple[int, Arg]] = []
     allows: list[Arg] = []
     for sign, term in total.terms:
         inner = None if found is not None else _scaled(scope, sign, term)
-        if inner is None and found is None and term.node.op == "where" and sign > 0:
-            chosen = _chosen(scope, term)
-            inner = chosen if isinstance(chosen, Scores) else None
+        if inner is None and found is None and term.node.op in ("where", "mul", "div") and sign > 0:
+            nested = _scores(scope, term) if term != logits else None
+            inner = nested if isinstance(nested, Scores) else None
         if inner is not None:
             found = inner
         else:
@@ -124,6 +129,45 @@ def _scores(scope: Scope, logits: Arg) -> Scores | Near | None:
         masks.append((1, scope.number(total.number)))
     nodes = (*found.nodes, *total.nodes)
     return replace(found, masks=(*found.masks, *masks), allows=(*found.allows, *allows), nodes=nodes)
+
+
+def _scale_of_a_sum(scope: Scope, logits: Arg) -> tuple[Product, Arg] | None:
+    """(scores + masks) / sqrt(n): the scale and the sum."""
+    product = scope.product(logits, lambda n: n.op != "neg")
+    sums = [a for a in product.top if a.node.op in ("add", "sub", "where") and a.node.rank]
+    rest = tuple(a for a in product.top if a not in sums)
+    if len(sums) != 1 or not product.nodes or any(a.node.rank for a in (*rest, *product.bottom)):
+        return None
+    return Product(product.number, rest, product.bottom), sums[0]
+
+
+def _rescaled(scope: Scope, scores: Scores, scale: Product) -> Scores | None:
+    """Each summand scaled by itself. A condition that chooses -inf stays one only under a positive scale."""
+    if scores.allows and not _positive(scale):
+        return None
+    inner = scores.scale
+    both = Product(inner.number * scale.number, (*inner.top, *scale.top), (*inner.bottom, *scale.bottom))
+    masks = tuple(
+        (sign, scope.multiply(Product(scale.number, (mask, *scale.top), scale.bottom))) for sign, mask in scores.masks
+    )
+    return replace(scores, scale=both, masks=masks)
+
+
+def _positive(scale: Product) -> bool:
+    """Whether a scale is made of positive numbers, sizes and their roots."""
+    number = scale.number
+    return (
+        not isinstance(number, complex)
+        and number > 0
+        and all(_positive_node(a.node) for a in (*scale.top, *scale.bottom))
+    )
+
+
+def _positive_node(node: Node) -> bool:
+    value = constant(node)
+    if value is not None:
+        return not isinstance(value, complex) and value > 0
+    return node.op == "size" or node.op in ("sqrt", "rsqrt", "pow") and _positive_node(node.args[0].node)
 
 
 def _scaled(scope: Scope, sign: int, term: Arg) -> Scores | None:

@@ -10,12 +10,13 @@ from math import inf
 from typing import Any
 
 from namedlayers.plan.rule import Match, Near, Outcome, Rule
+from namedlayers.plan.rules.build import count
 from namedlayers.plan.rules.convolution import MOST_SPACE_AXES, plain
 from namedlayers.plan.view import Scope
 from namedlayers.plan.windows import WindowAxis, Windows, windows
 from namedlayers.program.graph import Arg, Node
 from namedlayers.program.program import Kind
-from namedlayers.program.size import SizeExpr, const
+from namedlayers.program.size import SizeExpr
 
 PADDED_WITH = {"max": -inf, "mean": 0.0}
 
@@ -47,7 +48,6 @@ after."""
 
 def _check(scope: Scope, view: Windows, op: str, consumed: frozenset[int]) -> Space | str:
     space = []
-    kernels: set[int] = set()
     for axis in view.space:
         roles = axis.roles(consumed)
         if roles is None:
@@ -62,11 +62,8 @@ def _check(scope: Scope, view: Windows, op: str, consumed: frozenset[int]) -> Sp
             return f"the kernel for means has no dilation, as along {name}"
         if not _kernel_pads(axis, size, op):
             return f"the padding along {name} is not one that the kernel does"
-        kernels.add(kernel)
         before = plain(axis.padding.before) if axis.padding else 0
         space.append((axis.own, position, plain(size), plain(stride), plain(dilation), before, before))
-    if kernels != consumed:
-        return "axes that are not windows are reduced over with them"
     if len(space) > MOST_SPACE_AXES:
         return f"kernels have at most {MOST_SPACE_AXES} space axes"
     return tuple(space)
@@ -76,7 +73,7 @@ def _kernel_pads(axis: WindowAxis, size: SizeExpr, op: str) -> bool:
     padding = axis.padding
     if padding is None:
         return True
-    fits = (size - padding.before * 2).nonnegative
+    fits = (size - padding.before * 2).nonnegative and padding.before.nonnegative
     return padding.value == PADDED_WITH[op] and padding.before == padding.after and fits
 
 
@@ -107,14 +104,21 @@ def _merged(view: Windows, op: str, space: Space) -> tuple[Arg, Space, str] | No
 
 
 def _build(scope: Scope, node: Node, found: tuple[Arg, Space, str]) -> Arg:
+    """Axes that are no windows but reduced over with them are reduced afterwards, when there is less left."""
     source, space, op = found
-    return scope.build("pool", (source,), range(node.rank), kind=node.kind, attrs={"op": op, "space": space})
+    gone = [c for c in source.axes if c >= node.rank]
+    result = (*range(node.rank), *gone)
+    pooled = scope.build("pool", (source,), result, kind=node.kind, attrs={"op": op, "space": space})
+    if not gone:
+        return pooled
+    if op == "max":
+        return scope.reduce("max", pooled, gone)
+    attrs = {"op": "mean", "ddof": 0}
+    return scope.build("statistic", (pooled,), range(node.rank), gone, kind=node.kind, attrs=attrs)
 
 
 def _build_sum(scope: Scope, node: Node, found: tuple[Arg, Space, str]) -> Arg:
-    total = const(1)
-    for _, _, size, *_ in found[1]:
-        total = total * size
+    total = count(scope, tuple(range(node.rank, len(node.space))))
     return scope.apply("mul", _build(scope, node, found), scope.size(total))
 
 

@@ -91,6 +91,29 @@ def _normalised_exp(scope: Scope, node: Node) -> Outcome:
     return Match((x, tuple(names.values())), (top.node, product.bottom[0].node))
 
 
+def _divided_later(scope: Scope, node: Node) -> Outcome:
+    """sum(exp(x) * y) / sum(exp(x)), which is sum(softmax(x) * y)"""
+    weighted, total = node.args
+    found = reduced(scope, total, "sum")
+    if found is None or weighted.node.op != "contract" or not scope.once(weighted.node):
+        return None
+    gone = scope.consumed(weighted)
+    for e, *others in (scope.operands(weighted), scope.operands(weighted)[::-1]):
+        names = renaming(found[0], e, found[1]) if e.node.op == "exp" and len(others) == 1 else None
+        (x,) = scope.operands(e) if e.node.op == "exp" else (e,)
+        if names is not None and set(names.values()) == set(gone) and x.node.kind == Kind.REAL:
+            return Match((x, others[0], gone), (weighted.node, total.node))
+    return None
+
+
+def _build_divided_later(scope: Scope, node: Node, found: tuple[Arg, Arg, tuple[int, ...]]) -> Arg:
+    x, y, gone = found
+    result = tuple(sorted(x.axes))
+    axes = tuple(result.index(c) for c in sorted(gone))
+    weights = scope.build("softmax", (x,), result, kind=Kind.REAL, attrs={"axes": axes})
+    return scope.build("contract", (weights, y), range(node.rank), gone, kind=node.kind, attrs={"path": ()})
+
+
 def _build(op: str):  # type: ignore[no-untyped-def]
     def build(scope: Scope, node: Node, found: Found) -> Arg:
         x, axes = found
@@ -149,6 +172,7 @@ RULES = (
     Rule("log_softmax", "algebraic", ("log",), _log_of_softmax, _build("log_softmax")),
     Rule("softmax", "exact", ("exp",), _exp_of_log_softmax, _build("softmax")),
     Rule("softmax", "algebraic", ("div", "mul"), _normalised_exp, _build("softmax")),
+    Rule("softmax divided later", "algebraic", ("div",), _divided_later, _build_divided_later),
     Rule("softmax without its shift", "algebraic", ("softmax", "log_softmax"), _shifted, _build_shifted),
 )
 LEFT_OVER = (Rule("exponential below its maximum", "exact", ("exp",), _below_maximum, _build_below_maximum),)
