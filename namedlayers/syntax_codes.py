@@ -6,7 +6,7 @@ shown.
 
 from __future__ import annotations
 
-from namedlayers.code_table import Code, table
+from namedlayers.code_table import Code, table, told
 
 SYNTAX = table(
     Code(
@@ -305,11 +305,11 @@ SYNTAX = table(
     ),
 )
 
-READING = table(
+READING = told(
     Code(
         "NL0601",
         "a text that is too long",
-        "At most a million characters are read as one text.",
+        "At most 500,000 characters are read as one text.",
         "a text of 10 MB",
         "Divide it into files that import one another.",
     ),

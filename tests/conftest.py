@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.golden import check
+pytest.register_assert_rewrite("tests.golden")
+
+from tests.golden import check  # noqa: E402
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,7 +1,7 @@
 """Golden files: inputs beside the exact text that they must give.
 
-A golden file holds an input, a line `==== expected`, and the expected text. `pytest --update-golden` writes what the code
-gives now into every file that is checked; look at the difference before committing it.
+A golden file holds an input, a line `==== expected`, and the expected text. `pytest --update-golden` writes what the
+code gives now into every file that is checked; look at the difference before committing it.
 
     @pytest.mark.parametrize("path", golden_files(HERE / "golden"), ids=stem)
     def test_reports(path, golden):

@@ -14,9 +14,10 @@ from namedlayers.errors import FormulaSyntaxError, Label, Span, near_miss
 from namedlayers.syntax.lexing import CLOSED_BY, Scan, is_layout, span_of
 from namedlayers.syntax.mistakes import MISTAKES
 from namedlayers.syntax.spot import Spot
-from namedlayers.syntax.words import expected, shown
+from namedlayers.syntax.words import VALUES, expected, shown
 
-_BEGINNINGS = "def layer import from return require repeat scan param state if elif else".split()
+_OUTSIDE = ("def", "layer", "import", "from")
+_INSIDE = ("return", "require", "repeat", "scan", "param", "state", "elif")
 _SIGNS = {"LPAR": ")", "LSQB": "]"}
 
 
@@ -44,7 +45,8 @@ def diagnose(scanned: Scan, at: int, accepted: set[str]) -> FormulaSyntaxError:
 
 def _words(spot: Spot) -> dict[str, str]:
     """What the messages of mistakes may mention."""
-    near = near_miss(str(spot.first), _BEGINNINGS) if len(spot.first) > 2 else ""
+    beginnings = _OUTSIDE if spot.outermost else _INSIDE
+    near = near_miss(str(spot.first), beginnings) if spot.second in VALUES and len(spot.first) > 2 else ""
     return {
         "token": shown(spot.token),
         "before": shown(spot.before),

@@ -219,8 +219,10 @@ def _repeat_head(node: tree.Repeat) -> Document:
 
 
 def _scan_head(node: tree.Scan) -> Document:
-    carries: Document = (" with ", _commas(map(document, node.carries))) if node.carries else ()
-    return ("scan ", document(node.axis), " reversed" if node.backwards else "", carries, ":")
+    size: Document = () if node.axis.size is None else (" = ", standing_alone(node.axis.size))
+    starts = ((carry.name, " = ", standing_alone(carry.start)) for carry in node.carries)
+    carries: Document = (" with ", _commas(starts)) if node.carries else ()
+    return (f"scan {node.axis.name}", size, " reversed" if node.backwards else "", carries, ":")
 
 
 def _assign(node: tree.Assign) -> Document:

@@ -29,6 +29,8 @@ class Scan:
     source: Source
     tokens: list[Token] = field(default_factory=list)
     comments: list[tuple[int, int, str]] = field(default_factory=list)
+    lines: tuple[int, int] = (1, 0)
+    """The line reached by the comments so far, and where it begins."""
     open: list[Token] = field(default_factory=list)
     error: FormulaSyntaxError | None = None
 
@@ -130,8 +132,11 @@ def _keep_comments(result: Scan, start: int, end: int) -> None:
     text = result.source.text
     at = text.find("#", start, end)
     if at >= 0:
-        span = Span(result.source, at, end)
-        result.comments.append((span.line, span.column, text[at:end].rstrip()))
+        line, begin = result.lines
+        line += text.count("\n", begin, at)
+        begin = max(begin, text.rfind("\n", begin, at) + 1)
+        result.lines = (line, begin)
+        result.comments.append((line, at - begin + 1, text[at:end].rstrip()))
 
 
 def _indentation(token: Token, source: Source, indents: list[str]) -> Iterator[Token]:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from namedlayers.errors import FormulaSyntaxError, Label, Source, Span
 from namedlayers.syntax.tree import Module, Node
 
-LONGEST_TEXT = 1_000_000
+LONGEST_TEXT = 500_000
 """Characters in one text."""
 
 DEEPEST = 200

@@ -168,6 +168,12 @@ LINES: tuple[Mistake, ...] = (
 
 SIGNS: tuple[Mistake, ...] = (
     Mistake(
+        "NL0121",
+        lambda s: s.kind() == "COMMA" and s.has_value and not s.brackets,
+        "one value stands here, and no comma after it",
+        "several values are the results of a block: `return a, b`; a tuple stands in parentheses",
+    ),
+    Mistake(
         "NL0114",
         lambda s: s.kind(-1) == "CONTRACT",
         "a contraction says over which axes it goes",
@@ -288,6 +294,12 @@ HEADS: tuple[Mistake, ...] = (
         lambda s: _in_signature(s) and "NAME" in s.accepted and s.kind() in ("NUMBER", "STRING", "LPAR", "LSQB"),
         "an input is a name, with its axes in brackets",
         _HEADS,
+    ),
+    Mistake(
+        "NL0112",
+        lambda s: _lacks_colon(s) and s.first.type in _DEFINITIONS,
+        "`:` is missing",
+        "`:` and a block follow, or `= value` on the same line",
     ),
     Mistake("NL0112", _lacks_colon, "`:` is missing", "the line before a block ends in `:`"),
     Mistake(

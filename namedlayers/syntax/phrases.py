@@ -22,7 +22,7 @@ _BINARY = {"or": _OR, "and": _AND, "+": _SUM, "-": _SUM, "*": _PRODUCT, "/": _PR
 
 @dataclass(frozen=True, slots=True)
 class _Phrase:
-    """A document, how tightly it holds together, and whether it may be broken before its operators."""
+    """A document, how tightly it holds together, and whether it has breaks that no bracket of its own surrounds."""
 
     document: Document
     strength: int = _POSTFIX
@@ -30,7 +30,7 @@ class _Phrase:
 
 
 def document(node: tree.Node) -> Document:
-    """The document of an expression, an axis, an entry, an argument, a parameter or a carry."""
+    """The document of an expression, an axis, an entry, an argument, a parameter or a result."""
     return _Writer(node).of(node)
 
 
@@ -138,7 +138,7 @@ def _tuple(writer: _Writer, node: tree.Tuple) -> _Phrase:
 
 def _unary(writer: _Writer, node: tree.Unary) -> _Phrase:
     if node.op == "not":
-        return _Phrase(("not ", writer.of(node.operand, _NOT)), _NOT)
+        return _Phrase(("not ", writer.of(node.operand, _NOT)), _NOT, chain=True)
     return _Phrase((node.op, writer.of(node.operand, _SIGN)), _SIGN)
 
 
@@ -192,10 +192,6 @@ def _parameter(writer: _Writer, node: tree.Parameter) -> _Phrase:
     return _Phrase((node.name, axes, default))
 
 
-def _carry(writer: _Writer, node: tree.Carry) -> _Phrase:
-    return _Phrase((node.name, " = ", writer.of(node.start)))
-
-
 def _result(writer: _Writer, node: tree.Result) -> _Phrase:
     return _Phrase(bracketed("[", writer.all(node.axes), "]"))
 
@@ -219,6 +215,5 @@ _PHRASES: dict[type, Callable[[_Writer, Any], _Phrase]] = {
     tree.Index: _index,
     tree.Call: _call,
     tree.Parameter: _parameter,
-    tree.Carry: _carry,
     tree.Result: _result,
 }

@@ -27,7 +27,7 @@ _SETS: tuple[tuple[Set[str], str, Set[str]], ...] = (
     (NAMES | HARD, "an axis", {"STAR"}),
     (NAMES | {"RETURN", "IF", "BAR"}, "a statement", {"ELIF", "ELSE", "_DEDENT", "DEF"}),
     (VALUES, "a value", {"NOT", "RPAR"}),
-    (OPERATORS, "an operator", {"LPAR", "LSQB", "DOT"}),
+    (frozenset({"OR"}), "an operator", OPERATORS | {"LPAR", "LSQB", "DOT"}),
     (NAMES, "a name", {"STAR"}),
 )
 
