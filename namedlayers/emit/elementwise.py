@@ -126,6 +126,8 @@ def emit_binary(lo: Lowering, node: Node) -> Value:
             return clamped
     if node.op in ARITHMETIC:
         values = _counted(lo, values)
+    if node.kind is Kind.COMPLEX and all(v.number or v.kind is not Kind.COMPLEX for v in values):
+        values = [v if v.number else cast_kind(lo, v, Kind.COMPLEX) for v in values]  # there is no half precision
     if node.op in COMPARISONS:
         top = max((v.kind for v in values), key=lambda kind: kind.value)
         values = lo.meet(values, top)

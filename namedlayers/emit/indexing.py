@@ -17,6 +17,7 @@ from namedlayers.emit.attributes import listed, position, positions, size_of
 from namedlayers.emit.elementwise import elementwise
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.numbers import arange
+from namedlayers.emit.sizes import never_negative
 from namedlayers.emit.value import Value, own
 from namedlayers.program.graph import Node
 from namedlayers.program.program import Kind
@@ -81,7 +82,7 @@ def _strided(
     dim = x.dim(label)
     whole = start == 0 and stop == size
     if abs(step) != 1 or not whole:
-        to_end = stop == size and start.nonnegative
+        to_end = start.nonnegative and never_negative(stop - size)
         stride = None if abs(step) == 1 else abs(step)
         part = slice(None if start == 0 else lo.size(start), None if to_end else lo.size(stop), stride)
         x = lo.call(operator.getitem, (x, (*(slice(None),) * dim, part) if dim else part), x.axes, kind=x.kind)

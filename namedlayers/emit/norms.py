@@ -1,6 +1,6 @@
 """Normalisation.
 
-In: a tensor, eps, weights over exactly the normalised axes. Out: a tensor in the same layout, or with those axes last.
+In: a tensor, eps, weights over exactly the normalised axes or the one other. Out: a tensor in the same layout, or with those axes last.
 What always holds: variance is taken in two passes or by torch's kernels, which accumulate in float32. """
 
 from __future__ import annotations
@@ -23,12 +23,15 @@ _BATCH = -101
 @emits("standardize")
 def emit_standardize(lo: Lowering, node: Node) -> Value:
     x, eps, affine, axes = _operands(lo, node)
-    if eps.number and _last(x, axes) and node.kind is Kind.REAL:
+    within = all(set(v.axes) <= set(axes) for v in affine.values())
+    if eps.number and _last(x, axes) and within and node.kind is Kind.REAL:
         shape, options = _kernel(lo, x, axes, affine)
         return lo.call(F.layer_norm, (x, shape), x.axes, {**options, "eps": eps})
     rest = [a for a in x.axes if a not in axes]
     if eps.number and len(rest) == 1 and node.kind is Kind.REAL and x.dim(rest[0]) in (1, len(x.axes) - 1):
-        return _affine(lo, _by_channel(lo, x, rest[0], eps), affine)
+        if within:
+            return _affine(lo, _by_channel(lo, x, rest[0], eps, {}), affine)
+        return _by_channel(lo, x, rest[0], eps, affine)
     dims = tuple(sorted(x.dim(a) for a in axes))
     pair = lo.call(torch.var_mean, (x,), x.axes, {"dim": dims, "correction": 0, "keepdim": True})
     variance, mean = (lo.call(operator.getitem, (pair, k), x.axes, inline=True) for k in (0, 1))
@@ -73,9 +76,13 @@ def _kernel(
     return shape, {name: lo.permuted(lo.filled(v, axes), order) for name, v in affine.items()}
 
 
-def _by_channel(lo: Lowering, x: Value, channel: int, eps: Value) -> Value:
-    """Over all axes but one, the second one or the last: batch normalisation by the statistics of the batch."""
-    settings = (None, None, None, None, True, 0.0, eps, True)
+def _by_channel(lo: Lowering, x: Value, channel: int, eps: Value, affine: dict[str, Value]) -> Value:
+    """Over all axes but one, the second one or the last: batch normalisation by the statistics of the batch.
+
+    `affine` lies along that one.
+    """
+    along = {name: lo.permuted(lo.filled(v, (channel,)), (channel,)) for name, v in affine.items()}
+    settings = (along.get("weight"), along.get("bias"), None, None, True, 0.0, eps, True)
     if x.dim(channel) == 1:
         return lo.call(torch.batch_norm, (x, *settings), x.axes)
     group = x.axes[:-1]

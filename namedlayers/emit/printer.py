@@ -99,7 +99,7 @@ def used_sizes(nodes: Iterable[fx.Node]) -> frozenset[str]:
 
 def body_lines(nodes: list[fx.Node], extra: dict[str, Any], root: str = "self") -> list[str]:
     """The statements of a body. Functions that `GLOBALS` does not reach are added to `extra`."""
-    printed = _Expressions(extra, root)
+    printed = _Expressions(extra, root, frozenset(node.name for node in nodes))
     steps: list[tuple[fx.Node, str]] = []
     for node in nodes:
         if node.op == "placeholder" or "prologue" in node.meta or printed.inlines(node):
@@ -113,9 +113,12 @@ def body_lines(nodes: list[fx.Node], extra: dict[str, Any], root: str = "self") 
 
 
 class _Expressions:
-    def __init__(self, extra: dict[str, Any], root: str) -> None:
+    """`extra`: functions by the names under which they are printed; `taken`: names of values."""
+
+    def __init__(self, extra: dict[str, Any], root: str, taken: frozenset[str]) -> None:
         self.extra = extra
         self.root = root
+        self.taken = taken
 
     def inlines(self, node: fx.Node) -> bool:
         return bool(node.meta.get("inline")) and len(node.users) == 1
@@ -188,7 +191,7 @@ class _Expressions:
         if known is not None:
             return known
         name = getattr(target, "__name__", "function")
-        while self.extra.get(name, target) is not target or name in GLOBALS:
+        while self.extra.get(name, target) is not target or name in GLOBALS or name in self.taken:
             name += "_"
         self.extra[name] = target
         return name

@@ -16,7 +16,7 @@ from namedlayers.emit.calls import Calls
 from namedlayers.emit.names import Names
 from namedlayers.emit.prologue import Prologue
 from namedlayers.program.program import Program
-from namedlayers.program.size import SizeExpr, SizeLike, Symbol, size_expr
+from namedlayers.program.size import Floor, SizeExpr, SizeLike, Symbol, const, size_expr
 
 
 class Sizes(Calls):
@@ -52,7 +52,7 @@ class Sizes(Calls):
 
     def at_least_one(self, size: SizeExpr) -> bool:
         """Whether a size is provably not 0 where this variant runs."""
-        if (size - 1).nonnegative:
+        if never_negative(size - 1):
             return True
         return any((size - 1 - left + right).nonnegative for left, right in self.floors)
 
@@ -117,3 +117,22 @@ class Sizes(Calls):
                     made.meta["prologue"] = True
                 node.name = name
             self._sizes[SizeExpr({(Symbol(recipe.symbol),): 1})] = node
+
+
+def never_negative(size: SizeExpr) -> bool:
+    """Whether a size is provably >= 0, its floors bounded by what is divided: n - d < d * (n // d) <= n.
+
+    >>> from namedlayers.program.size import symbol
+    >>> b = symbol("b")
+    >>> never_negative(2 * ((b + 1) // 2) - b), never_negative(2 * (b // 2) - b)
+    (True, False)
+    """
+    bound = const(0)
+    for monomial, c in size.terms:
+        floor = monomial[0] if len(monomial) == 1 else None
+        divisor = floor.denominator.value if isinstance(floor, Floor) else None
+        if isinstance(floor, Floor) and divisor is not None and divisor > 0 and c % divisor == 0:
+            bound += (floor.numerator - (divisor - 1 if c > 0 else 0)) * (c // divisor)
+        else:
+            bound += SizeExpr({monomial: c})
+    return bound.nonnegative
