@@ -1,7 +1,8 @@
 """Normalisation.
 
-In: a tensor, eps, weights over exactly the normalised axes or the one other. Out: a tensor in the same layout, or with those axes last.
-What always holds: variance is taken in two passes or by torch's kernels, which accumulate in float32. """
+In: a tensor, eps, weights over exactly the normalised axes or the one other. Out: a tensor in the same layout, or with
+those axes last. What always holds: variance is taken in two passes or by torch's kernels, which accumulate in float32.
+"""
 
 from __future__ import annotations
 

@@ -207,7 +207,8 @@ def _standardize(node: Node, args: list[np.ndarray], space: list[int], sizes: Si
     else:
         y = x / np.sqrt((x**2).mean(axis=axes, keepdims=True) + eps)
     for role, parameter, arg in zip(affine, parameters, node.args[2:], strict=True):  # type: ignore[call-overload]
-        assert set(arg.axes) == set(axes)  # type: ignore[call-overload]
+        others = set(range(node.rank)) - set(axes)  # type: ignore[call-overload]
+        assert set(arg.axes) == set(axes) or set(arg.axes) == others and len(others) == 1  # type: ignore[call-overload]
         y = y * parameter if role == "weight" else y + parameter
     return y
 
@@ -349,7 +350,8 @@ def _split(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -
 _SPECIAL: dict[str, Callable[..., Any]] = {
     "gelu": _gelu, "softmax": _axiswise(_softmax), "standardize": _standardize, "rms_norm": _standardize, "conv": _conv,
     "log_softmax": _axiswise(lambda x, axes: x - np.expand_dims(_logsumexp(x, axes), axes)),
-    "pool": _pool, "take": _take, "put": _put, "index": _index, "gather": _gather, "pad": _pad, "merge": _merge, "split": _split,
+    "pool": _pool, "take": _take, "put": _put, "index": _index, "pad": _pad,
+    "gather": _gather, "merge": _merge, "split": _split,
     "finfo": lambda node, args, space, sizes: np.finfo(args[0].dtype).eps,
     "cast": lambda node, args, space, sizes: args[0],
 }  # fmt: skip

@@ -29,7 +29,7 @@ NEAR = [
     ("X[c, x]", "mean[k](unroll[x, k = 3](X; dilation = 2))", "mean pool", "no dilation", "pool"),
     ("X[i, j]", "sum[j](X) / |i|", "mean", "divided by |i|", "statistic"),
     ("X[i, j]", "(X - mean[j](X)) / sqrt(var[j](X; ddof = 1) + 1e-5)", "standardize", "ddof 1", "standardize"),
-    ("X[b, c]; g[c]", "standardize[b](X) * g", "norm with weight and bias", "lies along c", None),
+    ("X[b, c, d]; g[c]", "standardize[b](X) * g", "norm with weight and bias", "lies along c", None),
     (ATTENTION, "softmax[t](Q @[key] K) @[s] V", "attention", "not those that the values are summed", "attention"),
     (ATTENTION, WEIGHTS_TWICE, "attention", "used elsewhere", "attention"),
     (ATTENTION, "softmax[s](tanh(Q @[key] K) + 1) @[s] V", "attention", "another operation than", "attention"),
@@ -106,7 +106,7 @@ def test_distances_become_a_product_only_when_asked() -> None:
     assert "contract" not in planned(signature, expression).ops
     fast = planned(signature, expression, numerics="fast")
     assert "contract" in fast.ops and "sub" in fast.ops
-    assert "squared distances (conditioned)" in explain(fast.plan)
+    assert "squared distances, each in error by up to 2 eps (|x| + |y|)^2 (conditioned)" in explain(fast.plan)
     agree(fast)
     same = planned("X[i, d], Y[i, d]", expression, numerics="fast")
     assert "contract" not in same.ops

@@ -140,6 +140,11 @@ SPELLINGS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
             "g * (X - mean[j, k](X)) / sqrt(var[j, k](X) + 1e-5) + b",
         ),
     ),
+    "batch norm": (
+        "X[b, c, x]; g[c], d[c]",
+        ("standardize",),
+        ("standardize[b, x](X) * g + d", "d + (X - mean[b, x](X)) * g / sqrt(1e-3 + var[b, x](X))"),
+    ),
     "rms norm": (
         "X[i, j]; g[j]",
         ("rms_norm",),

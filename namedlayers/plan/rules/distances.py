@@ -12,6 +12,8 @@ from namedlayers.plan.view import Scope
 from namedlayers.program.graph import Arg, Node
 from namedlayers.program.program import Kind
 
+NAME = "squared distances, each in error by up to 2 eps (|x| + |y|)^2"
+
 
 def _distances(scope: Scope, node: Node) -> Outcome:
     """sum((x - y)^2), where x and y have an axis each that the other lacks and that stays"""
@@ -37,4 +39,4 @@ def _build(scope: Scope, node: Node, found: tuple[Arg, Arg, tuple[int, ...]]) ->
     return scope.apply("maximum", difference, scope.number(0))
 
 
-RULES = (Rule("squared distances", "conditioned", ("reduce sum", "contract"), _distances, _build),)
+RULES = (Rule(NAME, "conditioned", ("reduce sum", "contract"), _distances, _build),)

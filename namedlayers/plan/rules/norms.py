@@ -152,11 +152,18 @@ def _affine(scope: Scope, node: Node) -> Outcome:
         if role in affine or "bias" in affine:
             continue
         normalised = {core.axes[p] for p in axes}
-        if set(parameter.axes) == normalised and parameter.node.kind == Kind.REAL:
+        channel = set(core.axes) - normalised
+        if affine:
+            along = [set(scope.operands(core)[2].axes)]
+        else:
+            along = [normalised] + [channel] * (op == "standardize" and len(channel) == 1)
+        if parameter.node.kind == Kind.REAL and set(parameter.axes) in along:
             return Match((core, parameter, role), (core.node,))
         if parameter.node.rank and set(parameter.axes) < set(core.axes):
-            return Near(f"the {role} lies along {_names(scope, parameter.axes)}, "
-                        f"the kernel wants it along {_names(scope, tuple(normalised))}")  # fmt: skip
+            return Near(
+                f"the {role} lies along {_names(scope, parameter.axes)}, "
+                f"the kernel wants it along {_names(scope, tuple(normalised))} or along one axis that stays"
+            )
     return None
 
 
