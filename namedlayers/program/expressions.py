@@ -12,7 +12,16 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from namedlayers.errors import ArgumentError, AxisError, FormulaSyntaxError, Label, SizeError, Span, UnknownNameError, near_miss
+from namedlayers.errors import (
+    ArgumentError,
+    AxisError,
+    FormulaSyntaxError,
+    Label,
+    SizeError,
+    Span,
+    UnknownNameError,
+    near_miss,
+)
 from namedlayers.program import values as v
 from namedlayers.program.apply import apply_definition
 from namedlayers.program.builtins import BUILTINS
@@ -20,6 +29,7 @@ from namedlayers.program.context import Context, described, missing_axis
 from namedlayers.program.foreign import FOREIGN
 from namedlayers.program.indexing import index
 from namedlayers.program.namespace import library_modules
+from namedlayers.program.program import Kind
 from namedlayers.program.size import SizeExpr, const, size_expr
 from namedlayers.program.values import Callee, Environment, Evaluated, Static, Value
 from namedlayers.syntax import tree
@@ -161,7 +171,15 @@ def _operate(
         found = _fold(ctx, op, left.value, right.value, span)
         if found is not None:
             return Static(found, span)
-    return ctx.binary(OPERATIONS[op], ctx.value(left, left_span), ctx.value(right, right_span), span)
+    base, other = ctx.value(left, left_span), ctx.value(right, right_span)
+    if op == "^" and base.kind in (Kind.BOOL, Kind.INT) and _is_negative_integer(right):
+        other = v.constant(float(right.value), right_span)  # type: ignore[union-attr]
+    return ctx.binary(OPERATIONS[op], base, other, span)
+
+
+def _is_negative_integer(found: Evaluated) -> bool:
+    """`n ^ -1` is 1 / n, as in Python: a real."""
+    return isinstance(found, Static) and isinstance(found.value, int) and found.value < 0
 
 
 def _compare(ctx: Context, expr: tree.Compare, env: Environment) -> Evaluated:
@@ -268,7 +286,10 @@ def _power(left: Any, right: Any, span: Span) -> Any:
     if isinstance(left, int) and isinstance(right, int) and right >= 0:
         if left.bit_length() * right > 4096:
             raise FormulaSyntaxError(
-                "NL0605", "this power of integers has more than 1000 digits", Label(span), hint="write a real: `2.0 ^ 100`"
+                "NL0605",
+                "this power of integers has more than 1000 digits",
+                Label(span),
+                hint="write a real: `2.0 ^ 100`",
             )
         return left**right
     try:

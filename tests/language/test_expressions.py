@@ -42,6 +42,9 @@ CASES = {
     "power is right-associative": case("def f(A[i]) = A ^ 2 ^ 3", lambda A: A**8, A=POSITIVE),
     "power of an integer": case("def f(A[i]) = A ^ 2", lambda A: A**2, A=[-2, 0, 3]),
     "a root": case("def f(A[i]) = A ^ 0.5", lambda A: np.sqrt(A), A=POSITIVE),
+    "an integer to a negative power is real": case(
+        "def f(A[i]) = A ^ -1 + A ^ -2", lambda A: 1 / A + 1 / A**2, A=[1, 2]
+    ),
     "remainder has the divisor's sign": case("def f(A[i]) = A % 3", lambda A: A % 3, A=[-4, -3, 2, 5]),
     "remainder by a negative": case("def f(A[i]) = A % -3", lambda A: A % -3, A=[-4, -3, 2, 5]),
     "remainder of reals": case("def f(A[i]) = A % 0.7", lambda A: A % 0.7, A=REALS),
@@ -73,6 +76,19 @@ CASES = {
     ),
     "not binds looser than a comparison": case("def f(A[i]) = not A < 2", lambda A: ~(A < 2), A=[1, 2, 3]),
     "a boolean counts as 0 or 1": case("def f(A[i]) = (A > 1) + (A > 2)", lambda A: np.array([0, 1, 2]), A=[1, 2, 3]),
+    "a boolean and a boolean": case("def f(A[i], B[i]) = A + B", lambda A, B: A * 1 + B, A=LOGICAL, B=LOGICAL),
+    "a boolean less a boolean": case("def f(A[i], B[i]) = A - B", lambda A, B: A * 1 - B, A=LOGICAL, B=~LOGICAL),
+    "a boolean times a boolean": case(
+        "def f(A[i], B[i]) = A * B", lambda A, B: A * 1 * B, A=LOGICAL, B=[True, True, False]
+    ),
+    "a boolean over a boolean": case("def f(A[i]) = A / (A + 1)", lambda A: A / 2, A=LOGICAL),
+    "a power of a boolean": case("def f(A[i]) = A ^ 2 + A // 2 + A % 2", lambda A: 2 * A, A=LOGICAL),
+    "abs of a boolean": case("def f(A[i]) = abs(A)", lambda A: A * 1, A=LOGICAL),
+    "the greater boolean is one": case("def f(A[i]) = maximum(A, not A)", lambda A: A | ~A, A=LOGICAL),
+    "numbers as conditions": case(
+        "def f(A[i], B[i]) = A and not B", lambda A, B: (A != 0) & (B == 0), A=[0, 2, 3], B=[1.0, 0, 3]
+    ),
+    "a number chooses": case("def f(A[i]) = where(A, 1.5, 2.5)", lambda A: np.where(A, 1.5, 2.5), A=[0, 1, 2]),
     "a boolean times a real": case("def f(A[i]) = (A > 0) * A", lambda A: (A > 0) * A, A=REALS),
     "minus a boolean": case("def f(A[i]) = -(A > 1)", lambda A: np.array([0, -1]), A=[1, 2]),
     # --- kinds
@@ -81,6 +97,14 @@ CASES = {
     "an integer and a real literal": case("def f(A[i]) = A + 0.5", lambda A: A + 0.5, A=[1, 2]),
     "a real and an integer literal": case("def f(A[i]) = A + 1", lambda A: A + 1, A=(2,)),
     "a real and a complex": case("def f(A[i], B[i]) = A * B", lambda A, B: A * B, A=(3,), B=COMPLEX),
+    "a complex number compared": case("def f(A[i]) = A == 1 + 2j", lambda A: A == 1 + 2j, A=COMPLEX),
+    "an integer too large for 64 bits is real": case(
+        "def f(A[i]) = A * 10000000000000000000000", lambda A: A * 1e22, A=(2,)
+    ),
+    "a result that is a literal": case("def f(X[i]) -> [] = 3", lambda X: np.array(3), X=(3,)),
+    "a result of coordinates": case(
+        "def f(X[i, j]) -> [i, j] = i * j", lambda X: np.multiply.outer(np.arange(2), np.arange(3)), X=(2, 3)
+    ),
     "an imaginary literal": case("def f(A[i]) = A + 1j", lambda A: A + 1j, A=(3,)),
     # --- contraction
     "contraction": case("def f(A[i, j], B[j, k]) = A @[j] B", lambda A, B: A @ B, A=(2, 3), B=(3, 4)),
@@ -220,6 +244,9 @@ CASES = {
     ),
     "the size of several axes": case("def f(A[i, j]) = A * size[i, j](A)", lambda A: A * 6, A=(2, 3)),
     # --- layout of the text
+    "lines that end as on Windows": case("def f(X[i]):\r\n  Y = X + 1\r\n  return Y\r\n", lambda X: X + 1, X=(3,)),
+    "tabs": case("def f(X[i]):\n\tY = X + 1\n\treturn Y", lambda X: X + 1, X=(3,)),
+    "blank lines": case("\n\n  \ndef f(X[i]):\n\n  Y = X + 1\n\n  # c\n\n  return Y\n\n", lambda X: X + 1, X=(3,)),
     "a comment": case("# before\ndef f(A[i]) = A # after\n# end", lambda A: A, A=(2,)),
     "lines join inside brackets": case("def f(A[i],\n  B[i]) = (A\n + # why\n B)", lambda A, B: A + B, A=(2,), B=(2,)),
     "an indented text": case("\n    def f(A[i]):\n        B = A + 1\n        return B\n    ", lambda A: A + 1, A=(2,)),

@@ -188,6 +188,24 @@ INDICES = {
         B=(6,),
         X=(3, 4),
     ),
+    "a transposition": case("def f(X[i, j]) -> [i, j] = X[i = j, j = i]", lambda X: X.T, X=(3, 3)),
+    "a skew": case(
+        "def f(X[i, j]) -> [i, j] = X[i = i + j]",
+        lambda X: np.array([[X[i + j, j] for j in range(3)] for i in range(3)]),
+        X=(5, 3),
+    ),
+    "from the other end": case("def f(X[i]) = X[i = 5 - i]", lambda X: X[::-1], X=(6,)),
+    "a Toeplitz matrix": case(
+        "def f(X[t], W[k]) -> [t, k] = X[t = t - k; fill = 0] * W",
+        lambda X, W: np.array([[X[t - k] if t >= k else 0 for k in range(3)] for t in range(5)]) * W,
+        X=(5,),
+        W=(3,),
+    ),
+    "a shift of two axes": case(
+        "def f(X[h, w]) = X[h = h - 1, w = w + 1; fill = 0]",
+        lambda X: np.pad(X, ((1, 0), (0, 1)))[:-1, 1:],
+        X=(3, 4),
+    ),
     "another axis's coordinates": case(
         "def f(E[pos, c], X[seq, c]) -> [seq, c] = X + E[pos = seq]", lambda E, X: X + E[:4], E=(6, 3), X=(4, 3)
     ),
@@ -301,6 +319,7 @@ ERRORS = {
     "two new axes without a size": ("def f(X[a]) -> [a, k] = X[a = a + k]", {"X": (6,)}, "k"),
     "a shift out of range": ("def f(X[t]) = X[t = t - 1]", {"X": (6,)}, "t"),
     "an index that is real": ("def f(X[a]) -> [b] = X[a = 0.5 * b]", {"X": (6,)}, "integer"),
+    "an index that leaves the axis": ("def f(X[a]) = X[a = 5 - a]", {"X": (5,)}, "a"),
     "a gather out of range": ("def f(X[a], I[k]) -> [k] = X[a = I]", {"X": (3,), "I": [0, 3]}, "a"),
     "a gather before the start": ("def f(X[a], I[k]) -> [k] = X[a = I]", {"X": (3,), "I": [0, -1]}, "a"),
     "an index that is rounded, not an integer": (

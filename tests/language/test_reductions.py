@@ -69,6 +69,32 @@ REDUCTIONS = {
     "logsumexp of +inf": Case(
         "def f(A[i]) = logsumexp[i](A)", constant(inf), {"A": [inf, 1.0]}, settings={"gradients": False}
     ),
+    "max of nothing": Case("def f(X[i, j]) = max[j](X)", constant([-inf, -inf]), {"X": np.zeros((2, 0))}),
+    "min of nothing": Case("def f(X[i, j]) = min[j](X)", constant([inf, inf]), {"X": np.zeros((2, 0))}),
+    "mean of nothing": Case("def f(X[i, j]) = mean[j](X)", constant([np.nan, np.nan]), {"X": np.zeros((2, 0))}),
+    "softmax of nothing": Case("def f(X[i, j]) = softmax[j](X)", lambda X: X, {"X": np.zeros((2, 0))}),
+    "max and min of booleans": case(
+        "def f(A[i]) -> [], []:\n  return max[i](A), min[i](A)", lambda A: (A.max(), A.min()), A=[True, False, True]
+    ),
+    "mean, prod and var of booleans": case(
+        "def f(A[i]) -> [], [], []:\n  return mean[i](A), prod[i](A), var[i](A)",
+        lambda A: (A.mean(), np.array(0), A.var()),
+        A=[True, False, True],
+    ),
+    "std of constants has gradient 0": Case(
+        "def f(X[i, j]) = std[j](X)",
+        constant([0.0, 0.0]),
+        {"X": np.ones((2, 3))},
+        settings={"gradients": {"X": np.zeros((2, 3))}, "cotangents": {0: np.ones(2)}},
+    ),
+    "norm of zeros has gradient 0": Case(
+        "def f(X[i, j]) = norm[j](X)",
+        constant([0.0, 0.0]),
+        {"X": np.zeros((2, 3))},
+        settings={"gradients": {"X": np.zeros((2, 3))}, "cotangents": {0: np.ones(2)}},
+    ),
+    "softmax of integers": case("def f(A[i]) = softmax[i](A)", lambda A: softmax(A, 0), A=[1, 2]),
+    "logsumexp of integers": case("def f(A[i]) = logsumexp[i](A)", lambda A: lse(A, 0), A=[1, 2]),
     "any": case("def f(A[i, j]) = any[j](A > 2)", lambda A: (A > 2).any(1), A=TIES),
     "all": case("def f(A[i, j]) = all[i, j](A > 2)", lambda A: (A > 2).all(), A=TIES),
     "any and all of nothing": case(
