@@ -48,7 +48,7 @@ OPERATIONS: dict[str, OperationSpec] = {
         ("axes", "affine"),
         "operands X, eps[, weight][, bias]: (X - mean) / sqrt(var + eps) over `axes` jointly (ddof 0), then * "
         "weight, + bias as the tuple `affine` says (some of `weight`, `bias`, in this order); both have exactly "
-        "`axes`, or both the one axis that is not among `axes` (a channel)",
+        "`axes`, or both the one axis that is not among `axes` (a channel; it is not empty, the guards say so)",
     ),
     "rms_norm": OperationSpec(("axes", "affine"), "operands X, eps[, weight]: X / sqrt(mean(X^2) + eps) over `axes`"),
     "conv": OperationSpec(

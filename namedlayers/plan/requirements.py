@@ -115,9 +115,18 @@ def _statistic(node: Node) -> Iterator[Guard]:
         yield _at_least(total, ddof + 1)
 
 
+def _standardize(node: Node) -> Iterator[Guard]:
+    """Where the weights lie along a channel, there is one."""
+    axes = node.attr("axes")
+    assert isinstance(axes, tuple)
+    for position in sorted({p for arg in node.args[2:] for p in arg.axes} - set(axes)):
+        yield _at_least(node.space[position], 1)
+
+
 _NEEDS: dict[str, Callable[[Node], Iterator[Guard]]] = {
     "conv": _convolution,
     "pool": _pool,
     "extreme": _extreme,
     "statistic": _statistic,
+    "standardize": _standardize,
 }
