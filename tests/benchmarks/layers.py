@@ -34,7 +34,8 @@ def lenet(
     V1[hidden, layer], c1[hidden], V2[class, hidden], c2[class],
 ) -> [class]:
     H = max[ph, pw](pool[height, width, ph = 2, pw = 2](relu(conv(X; W1, b1))))
-    H = max[ph, pw](pool[height, width, ph = 2, pw = 2](relu(conv(H[chans' -> chans]; W2[chans' -> chans][chans'' -> chans'], b2[chans'' -> chans']))))
+    H = relu(conv(H[chans' -> chans]; W2[chans' -> chans, chans'' -> chans'], b2[chans'' -> chans']))
+    H = max[ph, pw](pool[height, width, ph = 2, pw = 2](H))
     H = H[(height, width, chans') -> layer]
     H = relu(V1 @[layer] H + c1)
     return softmax[class](V2 @[hidden] H + c2)

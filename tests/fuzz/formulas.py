@@ -1,7 +1,7 @@
 """Random formulas that are well formed, with inputs that fit them.
 
-A formula grows from inputs by steps; each step takes values that exist and makes one more, and knows its axes and their
-sizes, so that what it writes is legal (two values of one axis name that meet have one size, slices fit, and so on).
+A formula grows from inputs by steps; each step takes values that exist and makes one more, and knows its axes and
+their sizes, so that what it writes is legal (two values that meet along an axis have one size, slices fit, and so on).
 Hypothesis shrinks towards few steps, few inputs and small sizes, so a failure is reported as the smallest formula found.
 """
 
@@ -21,7 +21,7 @@ Draw = Callable[[Any], Any]
 
 @dataclass(frozen=True, slots=True)
 class Operand:
-    """A value of the formula: how it is written, its axes with sizes, and whether it is smooth enough to exponentiate."""
+    """A value of the formula: how it is written, and its axes with their sizes."""
 
     text: str
     axes: dict[str, int]
@@ -29,7 +29,7 @@ class Operand:
 
 @dataclass(frozen=True, slots=True)
 class Formula:
-    """A text, the inputs in order with their arrays, and the lines by themselves."""
+    """A text, and the inputs in order with their arrays."""
 
     text: str
     inputs: dict[str, np.ndarray]
@@ -88,8 +88,8 @@ def _unary(b: _Builder) -> None:
     x = b.pick()
     form = b.draw(
         st.sampled_from(
-            ["tanh({})", "sigmoid({})", "-{}", "exp(tanh({}))", "relu({})", "sqrt(abs({}) + 1)", "abs({})", "gelu({})", "silu({})",
-             "softplus({})", "sin({})", "0.5 * {} + 1", "{} ^ 2", "log(abs({}) + 0.5)", "where({} > 0.1, {} * 2, 0.25)",
+            ["tanh({})", "sigmoid({})", "-{}", "exp(tanh({}))", "relu({})", "sqrt(abs({}) + 1)", "abs({})", "gelu({})",
+             "silu({})", "softplus({})", "sin({})", "0.5 * {} + 1", "{} ^ 2", "log(abs({}) + 0.5)", "where({} > 0.1, {} * 2, 0.25)",
              "clip({}, -1, 1.5)", "1 / ({} ^ 2 + 1)", "erf({})", "{} / 3", "minimum({}, 0.3)"]
         )
     )  # fmt: skip
@@ -104,7 +104,8 @@ def _binary(b: _Builder) -> None:
     x, y = b.pick(), b.draw(st.sampled_from(b.values))
     if not _agree(x, y):
         return _unary(b)
-    op = b.draw(st.sampled_from(["{} + {}", "{} * {}", "{} - {}", "maximum({}, {})", "{} / (abs({}) + 1)", "logaddexp({}, {})"]))
+    forms = ["{} + {}", "{} * {}", "{} - {}", "maximum({}, {})", "{} / (abs({}) + 1)", "logaddexp({}, {})"]
+    op = b.draw(st.sampled_from(forms))
     b.bind(op.format(x.text, y.text), {**x.axes, **y.axes})
 
 
@@ -134,9 +135,8 @@ def _along(b: _Builder) -> None:
     if not x.axes:
         return _unary(b)
     axis = b.axis(x)
-    op = b.draw(
-        st.sampled_from(["softmax", "log_softmax", "standardize", "cumsum", "flip", "roll", "sort", "logcumsumexp", "cummax"])
-    )
+    names = "softmax log_softmax standardize cumsum flip roll sort logcumsumexp cummax".split()
+    op = b.draw(st.sampled_from(names))
     b.bind(f"{op}[{axis}]({x.text})", x.axes)
 
 
@@ -179,11 +179,8 @@ def _slice(b: _Builder) -> None:
     size = x.axes[axis]
     start = b.draw(st.integers(0, size - 1))
     step = b.draw(st.sampled_from([1, 2]))
-    text, new = b.draw(
-        st.sampled_from(
-            [(f"{start}:{size}:{step}", -(-(size - start) // step)), (f"{start}:{start + 1}", 1), ("::2", -(-size // 2)), ("-1", None)]
-        )
-    )
+    stepped = (f"{start}:{size}:{step}", -(-(size - start) // step))
+    text, new = b.draw(st.sampled_from([stepped, (f"{start}:{start + 1}", 1), ("::2", -(-size // 2)), ("-1", None)]))
     axes = {name: (new if name == axis else s) for name, s in x.axes.items() if name != axis or new is not None}
     b.bind(f"{x.text}[{axis} = {text}]", axes)
 
@@ -210,13 +207,11 @@ def _mask(b: _Builder) -> None:
     if len(x.axes) < 2:
         return _unary(b)
     first, second = b.draw(st.permutations(sorted(x.axes)))[:2]
-    rows, columns = x.axes[first], x.axes[second]
     # The coordinates of computed axes have the computed sizes, so they are written by value.
     mask = f"cumsum[{first}](0 * {x.text} + 1) >= cumsum[{second}](0 * {x.text} + 1)"
     fill = b.draw(st.sampled_from(["0", "-inf"]))
     text = f"where({mask}, {x.text}, {fill})"
     b.bind(f"softmax[{second}]({text})" if fill == "-inf" else text, x.axes)
-    assert rows >= 0 and columns >= 0
 
 
 def _join(b: _Builder) -> None:
@@ -224,8 +219,9 @@ def _join(b: _Builder) -> None:
     if not x.axes:
         return _unary(b)
     axis = b.axis(x)
-    form, scale = b.draw(st.sampled_from([("concat[{}]({}, 2 * {})", 2), ("pad[{}]({}; before = 1, value = 0.5)", None)]))
-    size = x.axes[axis] * scale if scale else x.axes[axis] + 1
+    size = x.axes[axis]
+    forms = [("concat[{}]({}, 2 * {})", 2 * size), ("pad[{}]({}; before = 1, value = 0.5)", size + 1)]
+    form, size = b.draw(st.sampled_from(forms))
     text = form.replace("{}", axis, 1).replace("{}", x.text)
     b.bind(text, {**x.axes, axis: size})
 

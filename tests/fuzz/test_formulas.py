@@ -77,7 +77,8 @@ def test_gradients_of_random_formulas(count: int) -> None:
         weights = random.normal(size=tuple(result.shape))
         directions = [random.normal(size=array.shape) for array in formula.inputs.values()]
         gradients = torch.autograd.grad((result * torch.tensor(weights)).sum(), tensors, allow_unused=True)
-        slope = sum(float((g * torch.tensor(d)).sum()) for g, d in zip(gradients, directions, strict=True) if g is not None)
+        along = zip(gradients, directions, strict=True)
+        slope = sum(float((g * torch.tensor(d)).sum()) for g, d in along if g is not None)
 
         def at(step: float) -> float:
             moved = {
