@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from namedlayers.plan import plan
+from namedlayers.plan.operations import OPERATIONS
 from namedlayers.plan.plan import Guard, Plan
 from namedlayers.plan.planner import Numerics
 from namedlayers.program.elaborate import default_spec, elaborate
@@ -21,6 +22,7 @@ from namedlayers.program.graph import Graph
 from namedlayers.program.namespace import load_text
 from namedlayers.program.numbering import number
 from namedlayers.program.program import Kind, Program
+from namedlayers.program.verify import verify_graph
 from namedlayers.syntax import format_expr, parse, tree
 from tests.plan.evaluate import evaluate
 
@@ -64,6 +66,8 @@ def planned_text(text: str, *, numerics: Numerics = "default", kinds: Mapping[st
     before = [repr(node) for node in graph.nodes]
     found = plan(graph, numerics=numerics)
     assert [repr(node) for node in graph.nodes] == before, "planning leaves the graph alone"
+    for variant in found.variants:
+        verify_graph(variant.graph, program.checks, OPERATIONS)
     return Planned(program, graph, found)
 
 
