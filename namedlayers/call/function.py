@@ -19,11 +19,12 @@ import torch
 from torch import fx
 
 from namedlayers.call.bind import option_spans
+from namedlayers.call.blame import OF_TORCH, blame
 from namedlayers.call.fits import check_option
 from namedlayers.call.forms import as_torch, form, quick_key, read
 from namedlayers.call.packing import Packed, pack, unpack
 from namedlayers.call.specialise import Numerics, Specialisation, Specialisations
-from namedlayers.call.steps import Run, Steps
+from namedlayers.call.steps import Steps
 from namedlayers.call.tracing import is_traced
 from namedlayers.call.words import listed
 from namedlayers.errors import ArgumentError, Label, SizeError, near_miss
@@ -92,8 +93,8 @@ class Function:
             if function is not None:
                 try:
                     return function(*args)
-                except (RuntimeError, IndexError) as error:
-                    self._blame(self._steps.run(args, kwargs), args, kwargs, error)
+                except OF_TORCH as error:
+                    blame(self._signature, self._steps.run(args, kwargs), args, kwargs, error)
                     raise
         quick = quick_key(args, kwargs)
         if quick is not None:
@@ -103,8 +104,8 @@ class Function:
             run = self._steps.run(args, kwargs)
         try:
             return run(args, kwargs)
-        except (RuntimeError, IndexError) as error:
-            self._blame(run, args, kwargs, error)
+        except OF_TORCH as error:
+            blame(self._signature, run, args, kwargs, error)
             raise
 
     def specialize(self, *args: Any, **kwargs: Any) -> Specialisation:
@@ -142,12 +143,6 @@ class Function:
         result = results[0] if len(results) == 1 else results
         return result if run.finish is None else run.finish(result)
 
-    def _blame(self, run: Run, args: Sequence[Any], kwargs: Mapping[str, Any], error: Exception) -> None:
-        """Raises a FormulaError if the arguments are to blame for what torch reports in its own words."""
-        given = run.arguments(args, kwargs)
-        _check_devices(run.made.program, given, error)
-        run.made.compiled.diagnose(tuple(given.values()), error)
-
     # --- looking ------------------------------------------------------------------------------------------------------
 
     @property
@@ -171,10 +166,15 @@ class Function:
 
     @property
     def outputs(self) -> tuple[Port, ...]:
-        """The results, each with its axes in the order of torch tensors, for inputs without further axes."""
-        if self._signature.outputs is None or not self._unsettled():
-            return tuple(Port(one.value, one.axes) for one in self._default_specialisation().program.outputs)
-        return tuple(Port("result", axes) for axes in self._signature.outputs)
+        """The results, each with its axes in the order of torch tensors, for inputs without further axes. A result is
+        called as in the `return`, or `result` where an expression stands there."""
+        stated = self._signature.outputs
+        if stated is None:
+            stated = tuple(one.axes for one in self._default_specialisation().program.outputs)
+        returned = next((s.values for s in self._definition.body if isinstance(s, tree.Return)), ())
+        names = [one.name if isinstance(one, tree.Name) else "result" for one in returned]
+        named = names if len(names) == len(stated) else ["result"] * len(stated)
+        return tuple(Port(name, axes) for name, axes in zip(named, stated, strict=True))
 
     @property
     def program(self) -> Program:
@@ -264,17 +264,3 @@ def _as_numpy(value: Any) -> Any:
         return value
     value = value.detach().cpu().resolve_conj().resolve_neg()
     return (value.float() if value.dtype is torch.bfloat16 else value).numpy()
-
-
-def _check_devices(program: Program, given: Mapping[str, Any], error: Exception) -> None:
-    tensors = [one for one in program.inputs if isinstance(given[one.name], torch.Tensor) and given[one.name].ndim]
-    for one in tensors[1:]:
-        first, here = given[tensors[0].name].device, given[one.name].device
-        if here != first:
-            raise ArgumentError(
-                "NL0519",
-                f"`{tensors[0].name}` is on {first} and `{one.name}` on {here}",
-                Label(one.span, f"on {here}"),
-                Label(tensors[0].span, f"on {first}"),
-                hint="move them to one device: `.to(device)`",
-            ) from error

@@ -158,7 +158,8 @@ class Steps:
     def _ask(self, binding: Binding, statics: Statics, needs: NeedsStatic) -> Ask:
         known = {(sort, name) for sort, name, _ in statics}
         wanted = known | {("option", name) for name in needs.options} | {("axis", name) for name in needs.axes}
-        assert wanted != known, f"{needs} was answered already"
+        if wanted == known:
+            raise SizeError("NL0426", "the program depends on a size that no argument has", Label(self._signature.span))
         return Ask(tuple((sort, name, self._question(binding, sort, name)) for sort, name in sorted(wanted)))
 
     def _question(self, binding: Binding, sort: str, name: str) -> Fetch:

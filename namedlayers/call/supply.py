@@ -146,7 +146,9 @@ def _number(one: BoundInput, meets: torch.dtype | None, like: Fetch | None) -> F
     def number(args: Sequence[Any], kwargs: Mapping[str, Any]) -> torch.Tensor:
         device = None if like is None else like(args, kwargs).device
         dtype = _EXACT.get(kind) or _of_precision(kind, meets or torch.get_default_dtype())
-        return torch.full((), argument(args, kwargs), dtype=dtype, device=device)
+        # By way of float64, because float32 refuses a number that it rounds to infinity.
+        wide = torch.float64 if kind is Kind.REAL else dtype
+        return torch.full((), argument(args, kwargs), dtype=wide, device=device).to(dtype)
 
     return number
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import namedlayers as nl
-from namedlayers.call.function import _check_devices
+from namedlayers.call.blame import check_devices
 from tests.call.formulas import FORMULAS, softmax_attention
 
 Q, K, V, M = (torch.randn(*shape, dtype=torch.float64) for shape in ((2, 4), (3, 4), (3, 5), (2, 3)))
@@ -32,6 +32,7 @@ SAME: list[tuple[str, Callable[[], Any], Any]] = [
     ("an option by name", lambda: f.scale(torch.ones(3), by=3.0), torch.full((3,), 3.0)),
     ("an option as a numpy number", lambda: f.scale(torch.ones(3), by=np.int64(3)), torch.full((3,), 3.0)),
     ("only numbers", lambda: f.plus(2.0, 3.0), torch.tensor(5.0)),
+    ("a number that float32 cannot hold", lambda: f.scale(torch.ones(1), 1e300), torch.tensor([float("inf")])),
     ("numpy", lambda: f.attention(Q.numpy(), K.numpy(), V.numpy()), ATTENTION),
     ("numpy and torch", lambda: f.attention(Q, K.numpy(), V), ATTENTION),
     ("numpy with other strides", lambda: f.double(np.arange(4.0)[::-1]), torch.tensor([6.0, 4.0, 2.0, 0.0]).double()),
@@ -112,8 +113,8 @@ def test_tensors_on_two_devices() -> None:
     program = f.two.specialize(torch.ones(3), torch.ones(3)).program
     given = {"X": torch.ones(3), "Y": torch.ones(3, device="meta")}
     with pytest.raises(nl.ArgumentError, match="NL0519: `X` is on cpu and `Y` on meta"):
-        _check_devices(program, given, RuntimeError())
-    _check_devices(program, {"X": torch.ones(3), "Y": torch.ones(3)}, RuntimeError())
+        check_devices(program, given, RuntimeError())
+    check_devices(program, {"X": torch.ones(3), "Y": torch.ones(3)}, RuntimeError())
 
 
 PROMOTED: list[tuple[torch.dtype, torch.dtype, torch.dtype]] = [

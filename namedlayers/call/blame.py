@@ -1,0 +1,56 @@
+"""What a call's arguments have to do with an exception of torch's.
+
+In: a signature, the arguments of a call, the exception. Out: a FormulaError is raised, or nothing is said. What always
+holds: this runs only after a call has failed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from namedlayers.call.bind import option_spans
+from namedlayers.call.steps import Args, Keywords, Run
+from namedlayers.errors import ArgumentError, Label
+from namedlayers.program.program import Program
+from namedlayers.program.signature import Signature
+
+OF_TORCH = (RuntimeError, IndexError, OverflowError)
+"""What torch raises that may have a reason in the arguments."""
+
+
+def blame(sign: Signature, run: Run, args: Args, kwargs: Keywords, error: Exception) -> None:
+    """Raises a FormulaError if the arguments are to blame for what torch reports in its own words."""
+    _check_integers(sign, args, kwargs, error)
+    given = run.arguments(args, kwargs)
+    check_devices(run.made.program, given, error)
+    run.made.compiled.diagnose(tuple(given.values()), error)
+
+
+def check_devices(program: Program, given: Keywords, error: Exception) -> None:
+    """Raises an ArgumentError if the inputs of a program lie on different devices; those without axes may."""
+    tensors = [one for one in program.inputs if isinstance(given[one.name], torch.Tensor) and given[one.name].ndim]
+    for one in tensors[1:]:
+        first, here = given[tensors[0].name].device, given[one.name].device
+        if here != first:
+            raise ArgumentError(
+                "NL0519",
+                f"`{tensors[0].name}` is on {first} and `{one.name}` on {here}",
+                Label(one.span, f"on {here}"),
+                Label(tensors[0].span, f"on {first}"),
+                hint="move them to one device: `.to(device)`",
+            ) from error
+
+
+def _check_integers(sign: Signature, args: Args, kwargs: Keywords, error: Exception) -> None:
+    given: list[tuple[str, Any]] = [*zip((one.name for one in sign.inputs), args, strict=False), *kwargs.items()]
+    spans = {one.name: one.span for one in sign.inputs} | option_spans(sign)
+    for name, value in given:
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            raise ArgumentError(
+                "NL0526",
+                f"`{name}` is an integer that does not fit into 64 bits",
+                Label(spans[name]),
+                hint=f"as a real number it does: `{name}=float(…)`",
+            ) from error
