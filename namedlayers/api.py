@@ -73,24 +73,25 @@ def load(path_or_module: str | Path) -> Namespace:
 
 
 class Namespace:
-    """Definitions by name, as attributes or in brackets; iterating gives their names in the order of the text."""
+    """Definitions by name, in brackets or (unless the name begins with `_`) as attributes; iterating gives their names in
+    the order of the text."""
 
     def __init__(self, definitions: Definitions) -> None:
         self._definitions = definitions
         self._lock = threading.RLock()
-        self._compiled = SimpleNamespace()
+        self._functions = SimpleNamespace()
         self._key = f"{definitions.name}-{next(_numbers)}"
         _all[self._key] = self
 
     def __getitem__(self, name: str) -> Function:
         if name not in self._definitions.definitions:
             raise _no_such_name(self._definitions, name)
-        return getattr(self._compiled, _compiled(self._key, name))
+        return getattr(self._functions, _compiled(self._key, name))
 
     def __getattr__(self, name: str) -> Function:
-        if name.startswith("_"):  # what copying and pickling ask before there is anything
+        if name.startswith("_"):  # what Python asks of any object
             raise AttributeError(name)
-        return getattr(self._compiled, _compiled(self._key, name))
+        return getattr(self._functions, _compiled(self._key, name))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._definitions.definitions)
@@ -121,14 +122,14 @@ _all: weakref.WeakValueDictionary[str, Namespace] = weakref.WeakValueDictionary(
 
 @not_traced
 def _compiled(key: str, name: str) -> str:
-    """Compiles a definition of a namespace, so that it is an attribute of `_compiled`, and returns its name."""
+    """Compiles a definition of a namespace, so that it is an attribute of `_functions`, and returns its name."""
     space = _all[key]
     with space._lock:
-        if not hasattr(space._compiled, name):
+        if not hasattr(space._functions, name):
             if name not in space._definitions.definitions:
                 error = _no_such_name(space._definitions, name)
                 raise NoSuchDefinition(error.code, error.message, hint=error.hint)
-            setattr(space._compiled, name, _function(space._definitions, name, "default", {}))
+            setattr(space._functions, name, _function(space._definitions, name, "default", {}))
     return name
 
 
