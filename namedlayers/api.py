@@ -73,8 +73,10 @@ def load(path_or_module: str | Path) -> Namespace:
 
 
 class Namespace:
-    """Definitions by name, in brackets or (unless the name begins with `_`) as attributes; iterating gives their names in
-    the order of the text."""
+    """Definitions by name, in brackets or (unless the name begins with `_`) as attributes.
+
+    Iterating gives the names in the order of the text.
+    """
 
     def __init__(self, definitions: Definitions) -> None:
         self._definitions = definitions
