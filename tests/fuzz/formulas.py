@@ -2,7 +2,7 @@
 
 A formula grows from inputs by steps; each step takes values that exist and makes one more, and knows its axes and
 their sizes, so that what it writes is legal (two values that meet along an axis have one size, slices fit, and so on).
-Hypothesis shrinks towards few steps, few inputs and small sizes, so a failure is reported as the smallest formula found.
+Hypothesis shrinks towards few steps, few inputs and small sizes, so a failure is reported as the smallest found.
 """
 
 from __future__ import annotations
@@ -89,8 +89,8 @@ def _unary(b: _Builder) -> None:
     form = b.draw(
         st.sampled_from(
             ["tanh({})", "sigmoid({})", "-{}", "exp(tanh({}))", "relu({})", "sqrt(abs({}) + 1)", "abs({})", "gelu({})",
-             "silu({})", "softplus({})", "sin({})", "0.5 * {} + 1", "{} ^ 2", "log(abs({}) + 0.5)", "where({} > 0.1, {} * 2, 0.25)",
-             "clip({}, -1, 1.5)", "1 / ({} ^ 2 + 1)", "erf({})", "{} / 3", "minimum({}, 0.3)"]
+             "silu({})", "softplus({})", "sin({})", "0.5 * {} + 1", "{} ^ 2", "log(abs({}) + 0.5)",
+             "where({} > 0.1, {} * 2, 0.25)", "clip({}, -1, 1.5)", "1 / ({} ^ 2 + 1)", "erf({})", "{} / 3", "minimum({}, 0.3)"]
         )
     )  # fmt: skip
     b.bind(form.replace("{}", x.text), x.axes)
