@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from namedlayers.code_table import Code, table
+from namedlayers.code_table import Code, told
 
 _ATTENTION = "`def attention(Q[key], K[seq, key], V[seq, val]) -> [val] = …`"
 
-ARGUMENTS = table(
+ARGUMENTS = told(
     Code(
         "NL0501",
         "an argument that is missing",
@@ -178,6 +178,13 @@ ARGUMENTS = table(
         "Leave `semiring` out.",
     ),
     Code(
+        "NL0526",
+        "an integer that is too large",
+        "Integers have 64 bits.",
+        "`scale(x, by=2**70)` with `def scale(X[seq]; by = 1) = X * by`",
+        "Give a real number: `float(2**70)`.",
+    ),
+    Code(
         "NL0525",
         "numerics that there are none of",
         "`default` may reorder sums and products, `strict` may not, `fast` may also lose digits.",
@@ -186,7 +193,7 @@ ARGUMENTS = table(
     ),
 )
 
-ENTRANCES = table(
+ENTRANCES = told(
     Code(
         "NL0241",
         "a text without definitions",

@@ -6,62 +6,18 @@ NL04 sizes, NL05 arguments of a call, NL06 limits and files. A code is never reu
 
 from __future__ import annotations
 
+from namedlayers.axis_codes import AXES
 from namedlayers.call_codes import ARGUMENTS, ENTRANCES
 from namedlayers.code_table import Code
-from namedlayers.code_table import table as _table
+from namedlayers.code_table import told as _told
+from namedlayers.name_codes import NAMES
+from namedlayers.size_codes import EXTENT, SIZES, SIZES_AT_CALL
 from namedlayers.syntax_codes import READING, SYNTAX
 
 __all__ = ["CODES", "Code"]
 
-# One table a range; whoever raises a code lists it here.
-NAMES = _table()
-AXES = _table()
-SIZES = _table()
-SIZES_AT_CALL = _table(
-    Code(
-        "NL0481",
-        "a size that does not divide",
-        "A tensor's axis must be a multiple of another size, because the formula splits it or tiles it.",
-        "a call of `def f(X[layer]) = X[layer -> (heads = 8, key)]` with a tensor of size 12",
-        "Give a tensor whose axis is a multiple, or change the factor.",
-    ),
-    Code(
-        "NL0482",
-        "a size divided by 0",
-        "A size is found by dividing by another one, which is 0 for the tensors given.",
-        "a call of `def f(X[(a, b)], Y[a]) = …` with an empty tensor for `Y`",
-        "Give tensors whose axes are not empty.",
-    ),
-    Code(
-        "NL0483",
-        "an axis that is too short",
-        "A size is what is left of an axis when others are taken away, and less than nothing is left.",
-        "a call with a window longer than its axis",
-        "Give a longer tensor.",
-    ),
-    Code(
-        "NL0484",
-        "an axis that has not the size it must have",
-        "The signature fixes the size, or the sizes of other axes do.",
-        "a call of `def f(X[chans = 3]) = …` with a tensor whose axis has size 4",
-        "Give a tensor of that size, or change the signature.",
-    ),
-    Code(
-        "NL0485",
-        "two inputs disagree about the size of an axis",
-        "Axes of one name in the inputs have one size. The message shows both inputs and both sizes.",
-        "a call of `def f(Q[key], K[key]) = …` with tensors of 3 and of 4 elements",
-        "Check the order of the axes of both tensors; if the axes are different ones, give them different names.",
-    ),
-    Code(
-        "NL0486",
-        "an empty axis that needs an element",
-        "The largest of no elements has no coordinate, and an empty axis cannot be padded with its own elements.",
-        "a call of `def f(X[seq]) = argmax[seq](X)` with an empty tensor",
-        "Give a tensor that is not empty along this axis.",
-    ),
-)
-ARGUMENTS_AT_CALL = _table(
+# Whoever raises a code lists it in the table of its range.
+ARGUMENTS_AT_CALL = _told(
     Code(
         "NL0581",
         "a tensor with the wrong number of axes",
@@ -112,7 +68,7 @@ ARGUMENTS_AT_CALL = _table(
         "Write a real number: `1e22`.",
     ),
 )
-LIMITS = _table(
+LIMITS = _told(
     Code(
         "NL0611",
         "a file that is not there",
@@ -168,5 +124,5 @@ LIMITS = _table(
 
 CODES: dict[str, Code] = {
     **SYNTAX, **NAMES, **AXES, **SIZES, **SIZES_AT_CALL, **ENTRANCES, **ARGUMENTS, **ARGUMENTS_AT_CALL, **READING,
-    **LIMITS,
+    **EXTENT, **LIMITS,
 }  # fmt: skip

@@ -85,7 +85,7 @@ def _follow(program: Program, recipe: Recipe, shapes: Shapes, sizes: Mapping[str
     reason = _reason(program, recipe)
     if over and reason is not None:
         names = {"left": over, "right": 0, **sizes}
-        places = (*fill_in(reason.labels, names), labels[0])
+        places = (*fill_in(reason.labels, names), labels[0], *_sources(program, reason, sizes))
         raise error_class(reason.code)(reason.code, filled(reason.message, names), *places, hint=reason.hint)
     if over:
         minus = f" less {_valued(recipe.rest, rest)}" if rest else ""
@@ -154,9 +154,8 @@ def _sources(program: Program, check: Check, sizes: Mapping[str, int]) -> list[L
     found: dict[Span, dict[str, None]] = {}
     for recipe in program.recipes:
         place = _place(program, recipe)
-        if recipe.symbol in check.left.symbols | check.right.symbols and place not in {
-            one.span for one in check.labels
-        }:
+        concerns = recipe.symbol in (check.left.symbols | check.right.symbols) & sizes.keys()
+        if concerns and place not in {one.span for one in check.labels}:
             name, _ = _input(program, recipe.input).axes[recipe.axis]
             size = recipe.factor.evaluate(sizes) * sizes[recipe.symbol] + recipe.rest.evaluate(sizes)
             found.setdefault(place, {})[f"axis `{name}` has size {size}"] = None
