@@ -195,7 +195,8 @@ def _bind_axes(
     if not parameters:
         if call.entries:
             raise AxisError(
-                "NL0316", f"`{callee.name}` takes no axes", Label(brackets(call)), *also(head(definition), "its definition"),
+                "NL0316", f"`{callee.name}` takes no axes",
+                Label(brackets(call)), *also(head(definition), "its definition"),
                 hint=f"it is applied at each coordinate: `{callee.name}(…)`",
             )  # fmt: skip
         return
@@ -238,7 +239,9 @@ def _shares(
     rest = len(flat) - (len(parameters) - stars)
     if stars == 1 and rest == 0 and flat:
         star = next(p for p in parameters if p.star)
-        inferred = _inferred(ctx, env, definition, star, args, {item.name for item in flat if isinstance(item, tree.Axis)})
+        inferred = _inferred(
+            ctx, env, definition, star, args, {item.name for item in flat if isinstance(item, tree.Axis)}
+        )
         return [list(inferred) if p.star else [flat.pop(0)] for p in parameters]
     if rest < 0 or (rest and not stars) or (stars and rest % stars):
         raise _count(callee, call, len(flat), parameters, definition)
@@ -261,7 +264,12 @@ def _spread(ctx: Context, env: Environment, items: tuple[tree.Axis, ...] | list[
 
 
 def _inferred(
-    ctx: Context, env: Environment, definition: tree.Definition, star: tree.Axis, args: dict[str, Evaluated], named: set[str]
+    ctx: Context,
+    env: Environment,
+    definition: tree.Definition,
+    star: tree.Axis,
+    args: dict[str, Evaluated],
+    named: set[str],
 ) -> list[str]:
     """The axes of a star that the call leaves out: those of its first input that the signature does not name."""
     for parameter in inputs_of(definition):
@@ -286,7 +294,12 @@ def _count(
 
 
 def bind_inputs(
-    ctx: Context, definition: tree.Definition, args: dict[str, Evaluated], inner: Environment, env: Environment | None, span: Span
+    ctx: Context,
+    definition: tree.Definition,
+    args: dict[str, Evaluated],
+    inner: Environment,
+    env: Environment | None,
+    span: Span,
 ) -> list[Bound]:
     """Bind each input to its argument or default: the axes that it must have, their sizes.
 
@@ -422,7 +435,13 @@ def _bind_scalar(
 
 
 def _lacks(
-    ctx: Context, definition: tree.Definition, parameter: tree.Parameter, axis: str, node: tree.Axis, value: Value, span: Span
+    ctx: Context,
+    definition: tree.Definition,
+    parameter: tree.Parameter,
+    axis: str,
+    node: tree.Axis,
+    value: Value,
+    span: Span,
 ) -> FormulaError:
     shown = ctx.display.get(axis, axis)
     if axis in ctx.places and any(p.name == node.name for p in axis_parameters(definition)):
@@ -488,8 +507,8 @@ def check_clashes(ctx: Context, bound: list[Bound], inner: Environment, definiti
                 name = next(name for name, axes in inner.axes.items() if axis in _star(axes))
                 raise AxisError(
                     "NL0306",
-                    f"`{definition.name}` would be lifted over axis `{shown}` of `{one.parameter.name}`, but its signature "
-                    f"uses that name for another axis",
+                    f"`{definition.name}` would be lifted over axis `{shown}` of `{one.parameter.name}`, but its "
+                    f"signature uses that name for another axis",
                     Label(one.value.span, f"this {ctx.axes_of(one.value)}"),
                     *also(axis_in_signature(definition, name), "the name is taken here"),
                     hint=f"rename it: {renamed(one.value, shown, shown + chr(39))}",
@@ -524,9 +543,11 @@ def _check_result(
         strange = [axis for axis in value.axes if axis not in named and axis not in extras]
         if strange:
             raise AxisError(
-                "NL0307", f"the result of `{definition.name}` has {ctx.shown(strange)}, which its signature does not name",
+                "NL0307",
+                f"the result of `{definition.name}` has {ctx.shown(strange)}, which its signature does not name",
                 Label(value.span, f"this {ctx.axes_of(value)}"), *also(head(definition), "this signature"),
-                hint=f"make it an axis parameter, or state it: `-> [{', '.join(ctx.display.get(a, a) for a in value.axes)}]`",
+                hint=f"make it an axis parameter, or state it: "
+                f"`-> [{', '.join(ctx.display.get(a, a) for a in value.axes)}]`",
             )  # fmt: skip
         return value
     stated = [axis for node in definition.results[k].axes for axis in _star(inner.axes[node.name])]
@@ -535,7 +556,9 @@ def _check_result(
         raise AxisError(
             "NL0308", f"the result of `{definition.name}` lacks {ctx.shown(lacking)}",
             Label(value.span, f"this {ctx.axes_of(value)}"), *also(definition.results[k].span, "stated here"),
-            hint=near_miss(ctx.display.get(lacking[0], lacking[0]), [ctx.display.get(a, a) for a in value.axes if a not in stated]),
+            hint=near_miss(
+                ctx.display.get(lacking[0], lacking[0]), [ctx.display.get(a, a) for a in value.axes if a not in stated]
+            ),
         )  # fmt: skip
     strange = [axis for axis in value.axes if axis not in stated and axis not in extras]
     if strange:

@@ -47,9 +47,14 @@ def bracket_items(call: tree.Call) -> list[Bracket]:
 
 
 def existing_axes(
-    ctx: Context, callee: Callee, call: tree.Call, env: Environment, count: int | None = None, value: Value | None = None
+    ctx: Context,
+    callee: Callee,
+    call: tree.Call,
+    env: Environment,
+    count: int | None = None,
+    value: Value | None = None,
 ) -> list[str]:
-    """The axes between the brackets, all of which exist; `count` of them if it is given. Errors may suggest the value's."""
+    """The axes between the brackets, all of which exist; `count` of them if given. Errors may suggest the value's."""
     if call.entries is None:
         raise missing_brackets(ctx, callee, call, value)
     axes: list[str] = []
@@ -70,7 +75,10 @@ def flat(call: tree.Call) -> list[tree.Axis]:
         if isinstance(item, tree.Group):
             listed = ", ".join(node.name for node in item.items)
             raise AxisError(
-                "NL0314", "axes are named one by one here, without parentheses", Label(item.span), hint=f"write `{listed}`"
+                "NL0314",
+                "axes are named one by one here, without parentheses",
+                Label(item.span),
+                hint=f"write `{listed}`",
             )
         found.append(item)
     return found
@@ -99,7 +107,9 @@ def take(
     if len(tensors) != data and not (data == -1 and tensors):
         wanted = "one or more values" if data == -1 else f"{data} {'value' if data == 1 else 'values'}"
         hint = f"`{usage}`" if (usage := USAGE.get(callee.name)) else ""
-        raise ArgumentError("NL0223", f"`{callee.name}` takes {wanted}, not {len(tensors)}", Label(call.span), hint=hint)
+        raise ArgumentError(
+            "NL0223", f"`{callee.name}` takes {wanted}, not {len(tensors)}", Label(call.span), hint=hint
+        )
     known = dict(options or {})
     positional = list(known)
     given: dict[str, Any] = {}
@@ -109,7 +119,8 @@ def take(
         if name not in known:
             raise ArgumentError(
                 "NL0219", f"`{callee.name}` has no option `{arg.name or arg.value.span.text}`", Label(arg.span),
-                hint=near_miss(arg.name or "", known) or (f"its options are {', '.join(known)}" if known else "it has none"),
+                hint=near_miss(arg.name or "", known)
+                or (f"its options are {', '.join(known)}" if known else "it has none"),
             )  # fmt: skip
         if name in given:
             earlier = given[name].span
@@ -148,7 +159,10 @@ def per_axis(ctx: Context, given: Any, name: str, count: int) -> list[Any]:
     if not isinstance(value, tuple):
         return [value] * count
     if len(value) != count:
-        items, axes = ("1 item" if len(value) == 1 else f"{len(value)} items"), ("1 axis" if count == 1 else f"{count} axes")
+        items, axes = (
+            ("1 item" if len(value) == 1 else f"{len(value)} items"),
+            ("1 axis" if count == 1 else f"{count} axes"),
+        )
         raise ArgumentError(
             "NL0232", f"`{name}` has {items} for {axes}", Label(given.span),
             hint="give one number for all axes, or a tuple with one for each",

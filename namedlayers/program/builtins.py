@@ -8,16 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
-from namedlayers.errors import ArgumentError, AxisError, Label, SizeError
+from namedlayers.errors import ArgumentError, AxisError, Label
 from namedlayers.program import values as v
 from namedlayers.program.arguments import (
-    REQUIRED,
     existing_axes,
     flat,
     per_axis,
-    size_option,
     static_option,
     take,
     wrong_count,
@@ -73,7 +70,9 @@ def _where(ctx: Context, callee: Callee, call: tree.Call, env: Environment) -> E
 # --- along axes -------------------------------------------------------------------------------------------------------
 
 
-def _along(ctx: Context, callee: Callee, call: tree.Call, env: Environment, value: Value, count: int | None = None) -> list[str]:
+def _along(
+    ctx: Context, callee: Callee, call: tree.Call, env: Environment, value: Value, count: int | None = None
+) -> list[str]:
     """The axes in the brackets, all of which the value must have."""
     axes = existing_axes(ctx, callee, call, env, count, value)
     for axis in axes:
@@ -148,7 +147,10 @@ def _free(ctx: Context, axis: str, value: Value, node: tree.Axis, but: str | Non
     """A new axis must not be one that the value has already."""
     if axis in value.axes and axis != but:
         raise AxisError(
-            "NL0304", f"the value has axis `{node.name}` already", Label(node.span), Label(value.span, f"this {ctx.axes_of(value)}")
+            "NL0304",
+            f"the value has axis `{node.name}` already",
+            Label(node.span),
+            Label(value.span, f"this {ctx.axes_of(value)}"),
         )
 
 
@@ -200,7 +202,7 @@ def _pad_one(
             ctx.solver.require(Check(size, ">=", const(1), "NL0416", message, labels))
     attrs = {"axis": axis, "before": before, "after": after, "mode": mode}
     kind = max(value.kind, fill.kind, key=lambda kind: kind.value) if mode == "constant" else value.kind
-    axes = value.axes | {axis: size + before + after}
+    axes = {**value.axes, axis: size + before + after}
     return ctx.primitive("pad", (value, fill), axes, call.span, attrs, kind=kind, hint="padded")
 
 
@@ -226,7 +228,9 @@ def _fold_one(
     stride, dilation, padding = given["stride"], given["dilation"], given["padding"]
     labels = (Label(call.span),)
     for name in ("stride", "dilation"):
-        ctx.solver.require(Check(given[name], ">=", const(1), "NL0417", f"`{name}` is at least 1, not {{left}}", labels))
+        ctx.solver.require(
+            Check(given[name], ">=", const(1), "NL0417", f"`{name}` is at least 1, not {{left}}", labels)
+        )
     size = (windows - 1) * stride + dilation * (width - 1) + 1 - 2 * padding + given["output_padding"]
     ctx.solver.require(Check(size, ">=", const(0), "NL0417", "the result would have the negative size {left}", labels))
     axes = {a: (size if a == axis else s) for a, s in value.axes.items() if a != kernel}
@@ -266,7 +270,9 @@ def _constant(ctx: Context, callee: Callee, call: tree.Call, env: Environment) -
     """`zeros[i, j]`, `ones[i]`: a number over virtual axes, made real only where an operation needs them."""
     take(ctx, callee, call, env, 0)
     if call.entries is None:
-        raise AxisError("NL0315", f"`{callee.name}` needs its axes", Label(call.span), hint=f"`{callee.name}[]` is a scalar")
+        raise AxisError(
+            "NL0315", f"`{callee.name}` needs its axes", Label(call.span), hint=f"`{callee.name}[]` is a scalar"
+        )
     return v.constant(0.0 if callee.name == "zeros" else 1.0, call.span, _sized_axes(ctx, call, env))
 
 
@@ -279,7 +285,7 @@ def _expand(ctx: Context, callee: Callee, call: tree.Call, env: Environment) -> 
     for node in flat(call):
         for axis in ctx.axis(node, env):
             _free(ctx, axis, value, node)
-    return replace(value, axes=value.axes | axes, virtual=value.virtual | frozenset(axes), span=call.span)
+    return replace(value, axes={**value.axes, **axes}, virtual=value.virtual | frozenset(axes), span=call.span)
 
 
 def _sized_axes(ctx: Context, call: tree.Call, env: Environment) -> dict[str, SizeExpr]:
@@ -325,7 +331,8 @@ def _pair(ctx: Context, callee: Callee, call: tree.Call, env: Environment, value
     ctx.solver.require(
         Check(
             value.axes[row], "==", value.axes[column], "NL0418",
-            f"the matrix of {ctx.shown([row, column])} is not square: it is {{left}} by {{right}}", (Label(brackets(call)),),
+            f"the matrix of {ctx.shown([row, column])} is not square: it is {{left}} by {{right}}",
+            (Label(brackets(call)),),
         )
     )  # fmt: skip
     return row, column
@@ -374,9 +381,17 @@ def _eigh(ctx: Context, callee: Callee, call: tree.Call, env: Environment) -> Ev
     kind = max(value.kind, Kind.REAL, key=lambda kind: kind.value)
     return v.Several(
         (
-            ctx.primitive("eigenvalues", (value,), rest | {into: size}, call.span, attrs, kind=Kind.REAL, hint="eigenvalues"),
             ctx.primitive(
-                "eigenvectors", (value,), rest | {row: size, into: size}, call.span, attrs, kind=kind, hint="eigenvectors"
+                "eigenvalues", (value,), rest | {into: size}, call.span, attrs, kind=Kind.REAL, hint="eigenvalues"
+            ),
+            ctx.primitive(
+                "eigenvectors",
+                (value,),
+                rest | {row: size, into: size},
+                call.span,
+                attrs,
+                kind=kind,
+                hint="eigenvectors",
             ),
         ),
         call.span,

@@ -11,14 +11,23 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from namedlayers.errors import ArgumentError, AxisError, FormulaError, FormulaSyntaxError, Label, SizeError, Span, near_miss
+from namedlayers.errors import (
+    ArgumentError,
+    AxisError,
+    FormulaError,
+    FormulaSyntaxError,
+    Label,
+    SizeError,
+    Span,
+    near_miss,
+)
 from namedlayers.program import values as v
 from namedlayers.program.kinds import orders, result_kind
 from namedlayers.program.program import Check, Kind
 from namedlayers.program.size import SizeExpr, const
 from namedlayers.program.solver import Solver
 from namedlayers.program.spec import NeedsStatic
-from namedlayers.program.values import AxisSizes, Callee, Draft, Environment, Evaluated, Several, Static, Value
+from namedlayers.program.values import AxisSizes, Draft, Environment, Evaluated, Several, Static, Value
 from namedlayers.syntax import tree
 
 DEEPEST_TERM = 40
@@ -195,11 +204,16 @@ class Context:
         self._check_order(op, operands, span)
         real = {a for o in operands for a in o.real_axes}
         mentioned = _names_in(attrs)
-        virtual = frozenset(a for a in axes if a not in real and any(a in o.virtual for o in operands) and a not in mentioned)
+        virtual = frozenset(
+            a for a in axes if a not in real and any(a in o.virtual for o in operands) and a not in mentioned
+        )
         drafts = tuple(self.operand(o) for o in operands)
         own = {a: s for a, s in axes.items() if a not in virtual}
         kind = kind or result_kind(op, [o.kind for o in operands])
-        return self.let(Value(v.primitive(op, attrs or {}, drafts, own), dict(axes), kind, span, virtual), hint or _HINTS.get(op, op))
+        return self.let(
+            Value(v.primitive(op, attrs or {}, drafts, own), dict(axes), kind, span, virtual),
+            hint or _HINTS.get(op, op),
+        )
 
     def _cut(self, value: Value) -> Value:
         return self.let(value, hint_of(value.draft)) if value.draft.depth > DEEPEST_TERM else value
@@ -208,7 +222,9 @@ class Context:
         if orders(op):
             for value in operands:
                 if value.kind is Kind.COMPLEX:
-                    raise ArgumentError("NL0211", "complex numbers have no order", Label(span), Label(value.span, "complex"))
+                    raise ArgumentError(
+                        "NL0211", "complex numbers have no order", Label(span), Label(value.span, "complex")
+                    )
 
     # --- axes in an environment ---------------------------------------------------------------------------------------
 
@@ -280,7 +296,9 @@ class Context:
                 )  # fmt: skip
             if axis not in env.sizes:
                 place = self.places.get(axis, node.span)
-                env.sizes[axis] = self.solver.fresh(self.display.get(axis, node.name), Label(place, "its size is needed"))
+                env.sizes[axis] = self.solver.fresh(
+                    self.display.get(axis, node.name), Label(place, "its size is needed")
+                )
                 env.declared.add(axis)
             product = product * env.sizes[axis]
         return self.solver.normal(product)

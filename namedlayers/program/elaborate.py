@@ -65,9 +65,16 @@ def elaborate(namespace: Namespace, definition: tree.Definition, spec: Spec) -> 
 
 
 def default_spec(namespace: Namespace, definition: tree.Definition, options: tuple = ()) -> Spec:
-    """What a plain call gives: all inputs that must be given, with exactly their axes; reals, or integers where they index.
+    """What a plain call gives; see `default_program`."""
+    return default_program(namespace, definition, options)[0]
 
-    A star stands for one axis of its own name.
+
+def default_program(
+    namespace: Namespace, definition: tree.Definition, options: tuple = ()
+) -> tuple[Spec, Program | None]:
+    """What a plain call gives: all inputs that it must give, with exactly their axes; reals, or integers to index with.
+
+    A star stands for one axis of its own name. And the program of it; None where it needs sizes that only a call knows.
     """
     given = {
         parameter.name: Given(Kind.REAL, tuple(node.name for node in declared_axes(parameter)))
@@ -84,7 +91,7 @@ def default_spec(namespace: Namespace, definition: tree.Definition, options: tup
         scalars = tuple((name, kind) for name, kind in numbers.items() if kind is not None)
         spec = Spec(tuple(given.items()), tuple(fixed.items()), scalars)
         try:
-            _Elaboration(namespace, definition, spec).program()
+            program = _Elaboration(namespace, definition, spec).program()
         except WantsInteger as wanted:
             name = _not_integer(given, wanted)
             if name is None:
@@ -92,11 +99,11 @@ def default_spec(namespace: Namespace, definition: tree.Definition, options: tup
             given[name] = replace(given[name], kind=Kind.INT)
         except NeedsStatic as needs:
             if not needs.options:
-                return spec  # sizes that only a call knows
+                return spec, None
             for name in needs.options:
                 fixed[name] = literal_default(definition, name)
         else:
-            return spec
+            return spec, program
 
 
 def literal_default(definition: tree.Definition, name: str) -> bool | int | float | str | None:
@@ -115,7 +122,10 @@ def check_definition(namespace: Namespace, definition: tree.Definition) -> None:
         if parameter.name in listed[:k]:
             first = (*definition.data, *definition.parameters)[listed.index(parameter.name)]
             raise ArgumentError(
-                "NL0224", f"`{parameter.name}` is declared twice", Label(parameter.span), Label(first.span, "first here")
+                "NL0224",
+                f"`{parameter.name}` is declared twice",
+                Label(parameter.span),
+                Label(first.span, "first here"),
             )
     body = mentioned(definition.body) | mentioned(definition.data) | mentioned(definition.parameters)
     body |= mentioned(definition.results or ())
@@ -230,7 +240,7 @@ class _Elaboration:
         ctx, env = self.ctx, self.env
         parameters = (*self.definition.data, *self.definition.parameters)
         ctx.names |= {parameter.name for parameter in parameters}
-        names = [node for node in axis_parameters(self.definition)]
+        names = list(axis_parameters(self.definition))
         names += [node for p in inputs_of(self.definition) for node in declared_axes(p)]
         names += [node for result in self.definition.results or () for node in result.axes]
         for node in names:
@@ -304,7 +314,14 @@ class _Elaboration:
             self.env.sizes[axis] = const(size)
             return
         self.ctx.solver.require(
-            Check(known, "==", const(size), "NL0421", f"axis `{axis}` has size {{left}}, not {{right}}", (Label(self.definition.span),))
+            Check(
+                known,
+                "==",
+                const(size),
+                "NL0421",
+                f"axis `{axis}` has size {{left}}, not {{right}}",
+                (Label(self.definition.span),),
+            )
         )
 
     def _static_option(self, name: str, value: object) -> Evaluated:

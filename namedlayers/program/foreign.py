@@ -20,7 +20,9 @@ FOREIGN: dict[str, str] = {
     **dict.fromkeys(("cat", "concatenate"), "it is called `concat`: `concat[axis](A, B)`"),
     **dict.fromkeys(("len", "shape"), "the size of an axis is written `|axis|`"),
     **dict.fromkeys(("arange", "iota"), "the coordinates of an axis are `index[axis]`, or its name"),
-    **dict.fromkeys(("layer_norm", "normalize"), "`standardize[axis](X)` subtracts the mean and divides by the deviation"),
+    **dict.fromkeys(
+        ("layer_norm", "normalize"), "`standardize[axis](X)` subtracts the mean and divides by the deviation"
+    ),
     **dict.fromkeys(("conv1d", "conv2d", "conv3d"), "a convolution is `W @[chans, kernel] unroll[seq, kernel](X)`"),
     **dict.fromkeys(("max_pool1d", "max_pool2d", "maxpool"), "write `max[kernel](pool[seq, kernel = 2](X))`"),
     **dict.fromkeys(("avg_pool1d", "avg_pool2d", "avgpool"), "write `mean[kernel](pool[seq, kernel = 2](X))`"),

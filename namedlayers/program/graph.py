@@ -34,7 +34,7 @@ class Node:
 
     `op` is `input`, `const`, `size`, `coord`, a unary, binary or (`reduce`, with attribute `op`) reduction name of
     `terms`, a primitive's name, or an operation that a rule of `plan/` introduced.
-    `space` are the sizes of the index space, `rank` how many of them are the result's. `weak`: no real input takes part,
+    `space` are the sizes of the index space, `rank` how many of them the result's. `weak`: no real input takes part,
     so it takes the precision that it meets. `names` are for people, one for each position of the index space.
     """
 

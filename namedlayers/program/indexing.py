@@ -74,7 +74,8 @@ def _expand(ctx: Context, entry: tree.Entry, env: Environment) -> list[Plain]:
     if entry.target is None and entry.value is None:
         raise AxisError(
             "NL0310", f"`{entry.span.text}` alone says nothing about the axis", Label(entry.span),
-            hint=f"rename it (`{entry.span.text} -> …`) or index it (`{entry.span.text} = …`); a value's axes are not written",
+            hint=f"rename it (`{entry.span.text} -> …`) or index it (`{entry.span.text} = …`); "
+            "a value's axes are not written",
         )  # fmt: skip
     found = []
     starred = isinstance(entry.source, tree.Axis) and entry.source.star
@@ -118,7 +119,8 @@ def _sources(ctx: Context, base: Value, plain: list[Plain]) -> dict[str, Plain]:
                 raise missing_axis(ctx, what, axis, base, node.span)
             if axis in found:
                 raise AxisError(
-                    "NL0303", f"`{node.name}` is indexed twice", Label(node.span), Label(found[axis].span, "first here"),
+                    "NL0303", f"`{node.name}` is indexed twice",
+                    Label(node.span), Label(found[axis].span, "first here"),
                     hint="all entries apply at once; one after the other is `X[…][…]`",
                 )  # fmt: skip
             found[axis] = one
@@ -231,7 +233,8 @@ class _Steps:
             shown = ctx.shown(unknown)
             raise SizeError(
                 "NL0407", f"nothing says how the index divides between {shown}", Label(one.span),
-                hint=f"give one a size where it is introduced, for example `{ctx.display.get(unknown[-1], unknown[-1])} = 3`",
+                hint=f"give one a size where it is introduced, for example "
+                f"`{ctx.display.get(unknown[-1], unknown[-1])} = 3`",
             )  # fmt: skip
         last, low = found.offset, found.offset
         for name, c in found.coefficients.items():
@@ -249,7 +252,9 @@ class _Steps:
             else:
                 low = low + c * (sizes[name] - 1)
         if not keep_size:
-            self._in_range(axis, low, last, size, one, solved=bool(unknown) and found.coefficients[unknown[0]].nonnegative)
+            self._in_range(
+                axis, low, last, size, one, solved=bool(unknown) and found.coefficients[unknown[0]].nonnegative
+            )
         for name, new_size in sizes.items():
             if name != axis and name not in self.base.axes:
                 ctx.record(name, new_size, one.env)
@@ -288,7 +293,7 @@ class _Steps:
         indexed = {axis for axis, _, _ in entries}
         value = ctx.materialise(self.value, [*indexed, *new])
         axes = {a: s for a, s in value.axes.items() if a not in indexed}
-        for axis, found, one in entries:
+        for _, found, _ in entries:
             for name in found.coefficients:
                 axes.setdefault(name, new[name])
         attrs = tuple(
@@ -342,7 +347,7 @@ class _Steps:
         indexed = [axis for axis, _ in gathers]
         value = ctx.materialise(self.value, [*indexed])
         axes = {a: s for a, s in value.axes.items() if a not in indexed}
-        for axis, found in gathers:
+        for _, found in gathers:
             for name, size in found.axes.items():
                 if name in axes:
                     ctx.same_size(name, axes[name], size, value.span, found.span)
@@ -398,7 +403,9 @@ class _Steps:
         sizes: list[SizeExpr | None] = []
         # A part that keeps the name of what is split is a new axis: it has not the old one's size.
         own = {node.name for node in one.sources}
-        names = [ctx.axis(target, env)[0] if target.name in own else ctx.introduce(target, env) for target in one.targets]
+        names = [
+            ctx.axis(target, env)[0] if target.name in own else ctx.introduce(target, env) for target in one.targets
+        ]
         for name, target in zip(names, one.targets, strict=True):
             known = env.sizes.get(name) if name not in env.clashing and target.name not in own else None
             sizes.append(ctx.size(target.size, env) if target.size is not None else known)
@@ -424,7 +431,12 @@ class _Steps:
         else:
             ctx.solver.require(
                 Check(
-                    whole, "==", known_product, "NL0413", f"{shown} has size {{left}}, but its parts make {{right}}", labels
+                    whole,
+                    "==",
+                    known_product,
+                    "NL0413",
+                    f"{shown} has size {{left}}, but its parts make {{right}}",
+                    labels,
                 )
             )
         parts = []

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 
 from namedlayers.program.program import Kind
 
-_SAME = frozenset("conj detach max min maximum minimum where expand index gather merge split pad concat stack sort".split())
+_SAME = frozenset(
+    "conj detach max min maximum minimum where expand index gather merge split pad concat stack sort".split()
+)
 _BOOL = frozenset("lt le gt ge eq ne and or not any all isnan isinf isfinite".split())
 _INT = frozenset("argreduce argsort".split())
 _AT_LEAST_INT = frozenset(

@@ -1,7 +1,7 @@
 """Where errors point: the piece of the text that a person should look at.
 
-In: nodes of the tree. Out: spans, and labels for second places. What always holds: a span is as narrow as what is wrong;
-the text of a definition that ships with the package is not shown, because its user did not write it.
+In: nodes of the tree. Out: spans, and labels for second places. What always holds: a span is as narrow as what is
+wrong; the text of a definition that ships with the package is not shown, because its user did not write it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ def head(definition: tree.Definition) -> Span:
     span = definition.span
     if definition.results:
         return Span(span.source, span.start, definition.results[-1].span.end)
-    before = max([span.start, *(node.span.end for node in (*definition.axes, *definition.data, *definition.parameters))])
+    before = max(
+        [span.start, *(node.span.end for node in (*definition.axes, *definition.data, *definition.parameters))]
+    )
     closed = span.source.text.find(")", before, span.end)
     return Span(span.source, span.start, closed + 1 if closed >= 0 else span.end)
 

@@ -37,7 +37,7 @@ AxesOf = tuple[tuple[str, SizeExpr], ...]
 class Input:
     """A tensor, or (`role` option) a number that is given at the call; `axes` in the order in which it carries them.
 
-    `lifted` counts the leading axes that the signature does not name. `places` says where it names each axis, for errors.
+    `lifted` counts the leading axes that the signature does not name. `places` says where it names them, for errors.
     """
 
     name: str

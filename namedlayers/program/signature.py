@@ -1,7 +1,7 @@
 """What callers see of a definition: its inputs with their axes, its options, its results.
 
-In: a definition. Out: a `Signature`, and names for the axes of bare tensors. What always holds: nothing is guessed; where
-leading axes could be meant in more than one way, it is an error that names the inputs.
+In: a definition. Out: a `Signature`, and names for the axes of bare tensors. What always holds: nothing is guessed;
+where leading axes could be meant in more than one way, it is an error that names the inputs.
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ def signature(definition: tree.Definition) -> Signature:
         role: Literal["data", "parameter"] = "data" if parameter in definition.data else "parameter"
         inputs.append(SignatureInput(parameter.name, axes, star, role, parameter.default is None, parameter.span))
     options = tuple(
-        SignatureOption(p.name, None if p.default is None else p.default.span.text, p.span) for p in options_of(definition)
+        SignatureOption(p.name, None if p.default is None else p.default.span.text, p.span)
+        for p in options_of(definition)
     )
     outputs = None if definition.results is None else tuple(
         tuple(("*" if node.star else "") + node.name for node in result.axes) for result in definition.results
@@ -111,7 +112,9 @@ def name_axes(sign: Signature, ndims: Mapping[str, int]) -> dict[str, tuple[str,
         axes = stars.setdefault(one.star, _fresh(one.star, count, taken))
         if len(axes) != count:
             raise ArgumentError(
-                "NL0508", f"`*{one.star}` is {len(axes)} axes of another input but {count} of `{one.name}`", Label(one.span)
+                "NL0508",
+                f"`*{one.star}` is {len(axes)} axes of another input but {count} of `{one.name}`",
+                Label(one.span),
             )
         named[one.name] = tuple(n for axis in one.axes for n in (axes if axis == f"*{one.star}" else (axis,)))
     return named
@@ -125,9 +128,10 @@ def _common_lead(sign: Signature, extra: Mapping[str, int]) -> int:
         other = next(one for one in lifted if extra[one.name] != extra[first.name])
         raise ArgumentError(
             "NL0507",
-            f"`{first.name}` has {_axes(extra[first.name])} more than the signature names, `{other.name}` {extra[other.name]}: "
-            "which belong together?",
-            Label(first.span, f"{_axes(extra[first.name])} more"), Label(other.span, f"{_axes(extra[other.name])} more"),
+            f"`{first.name}` has {_axes(extra[first.name])} more than the signature names, "
+            f"`{other.name}` {extra[other.name]}: which belong together?",
+            Label(first.span, f"{_axes(extra[first.name])} more"),
+            Label(other.span, f"{_axes(extra[other.name])} more"),
             hint='say which axes there are: `nl.named(tensor, "batch …")`',
         )  # fmt: skip
     return counts.pop() if counts else 0
@@ -135,7 +139,7 @@ def _common_lead(sign: Signature, extra: Mapping[str, int]) -> int:
 
 def _rank_error(one: SignatureInput, given: int, plain: int) -> ArgumentError:
     kind = "at least " if one.role == "data" or one.star else ""
-    hint = "only data (before the `;`) may have leading axes of their own; for a parameter, name them: `nl.named(tensor, …)`"
+    hint = "only data (before the `;`) may have further leading axes; for a parameter, name them: `nl.named(tensor, …)`"
     return ArgumentError(
         "NL0506", f"`{one.name}` needs {kind}{_axes(plain)} [{', '.join(one.axes)}], but has {given}", Label(one.span),
         hint=hint if given > plain else "",

@@ -182,7 +182,7 @@ class SizeExpr:
         return f"SizeExpr({self})"
 
 
-SizeLike = Union[SizeExpr, int]
+SizeLike = SizeExpr | int
 
 
 def const(value: int) -> SizeExpr:
@@ -331,7 +331,7 @@ def _wrap(expr: SizeExpr) -> str:
 def _render(expr: SizeExpr, name: Callable[[Symbol], str]) -> str:
     if not expr.terms:
         return "0"
-    pieces = []
+    pieces: list[str] = []
     for monomial, c in expr.terms:
         factors = [_render_atom(atom, name) for atom in monomial]
         if abs(c) != 1 or not factors:
@@ -346,5 +346,5 @@ def _render_atom(atom: Atom, name: Callable[[Symbol], str]) -> str:
         return name(atom)
     parts = [_render(e, name) for e in (atom.numerator, atom.denominator)]
     wrapped = [f"({p})" if len(e.terms) > 1 or (e.terms and e.terms[0][1] < 0) or "*" in p else p
-               for p, e in zip(parts, (atom.numerator, atom.denominator))]
+               for p, e in zip(parts, (atom.numerator, atom.denominator), strict=True)]
     return f"({wrapped[0]} // {wrapped[1]})"

@@ -223,7 +223,9 @@ def without_floor(size: SizeExpr) -> SizeExpr:
     return size if divisor is None or divisor < 1 else without_floor(floor.numerator + rest * divisor)
 
 
-def failure(check: Check, left: SizeExpr | int, right: SizeExpr | int, names: dict[str, object] | None = None) -> SizeError:
+def failure(
+    check: Check, left: SizeExpr | int, right: SizeExpr | int, names: dict[str, object] | None = None
+) -> SizeError:
     """The error for a check that does not hold; `left` and `right` as far as they are known."""
     shown = {"left": left, "right": right, **(names or {})}
     return SizeError(check.code, filled(check.message, shown), *fill_in(check.labels, shown), hint=check.hint)
@@ -235,7 +237,7 @@ def fill_in(labels: tuple[Label, ...], names: Mapping[str, object]) -> list[Labe
 
 
 def filled(text: str, names: Mapping[str, object]) -> str:
-    """A message with `{left}`, `{right}` and symbols filled in; a symbol that is not known is shown as the size it names.
+    """A message with `{left}`, `{right}` and symbols filled in; an unknown symbol is shown as the size it names.
 
     >>> filled("{left} is not {key}", {"left": 3})
     '3 is not |key|'

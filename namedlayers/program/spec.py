@@ -23,8 +23,8 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """`given` inputs (others take their defaults), `options` with static values, `scalars`: options whose number is only
-    known at the call, `sizes` of axes that are fixed for this program."""
+    """`given` inputs (others take their defaults), `options` with static values, `scalars`: options whose number is
+    only known at the call, `sizes` of axes that are fixed for this program."""
 
     given: tuple[tuple[str, Given], ...] = ()
     options: tuple[tuple[str, Static], ...] = ()

@@ -49,7 +49,8 @@ def _assign(ctx: Context, statement: tree.Assign, env: Environment) -> None:
 def _bind(ctx: Context, target: tree.Name, found: Evaluated, span: Span, env: Environment) -> None:
     if isinstance(found, Several):
         raise ArgumentError(
-            "NL0213", f"this gives {len(found.values)} results; one name takes one", Label(span), Label(target.span, "one name"),
+            "NL0213", f"this gives {len(found.values)} results; one name takes one",
+            Label(span), Label(target.span, "one name"),
             hint=f"`{target.name}, … = …`",
         )  # fmt: skip
     env.undefined.pop(target.name, None)
@@ -71,7 +72,12 @@ def _equation(ctx: Context, statement: tree.Equation, env: Environment) -> None:
     names = ", ".join(node.name for node in statement.size.axes)
     ctx.solver.require(
         Check(
-            product, "==", size, "NL0419", f"|{names}| is {{left}}, but the equation says {{right}}", (Label(statement.span),)
+            product,
+            "==",
+            size,
+            "NL0419",
+            f"|{names}| is {{left}}, but the equation says {{right}}",
+            (Label(statement.span),),
         )
     )
 
@@ -97,14 +103,16 @@ def _require_one(ctx: Context, statement: tree.Require, condition: tree.Expr, en
 def _require_sizes(
     ctx: Context, condition: tree.Compare, env: Environment, message: str, labels: tuple[Label, ...]
 ) -> bool:
-    """Conditions on sizes are equations for the solver, or checks of the call. False: the condition is of another kind."""
+    """Conditions on sizes are equations for the solver, or checks of the call. False: it is no condition on sizes."""
     found = [ctx.evaluate(operand, env) for operand in condition.operands]
     sizes = [one.value for one in found if isinstance(one, Static)]
     if len(sizes) < len(found) or not any(isinstance(size, SizeExpr) for size in sizes):
         return False
     if any(isinstance(size, bool) or not isinstance(size, (int, SizeExpr)) for size in sizes):
         return False
-    exprs = [ctx.size_value(one, operand.span, "a size") for one, operand in zip(sizes, condition.operands, strict=True)]
+    exprs = [
+        ctx.size_value(one, operand.span, "a size") for one, operand in zip(sizes, condition.operands, strict=True)
+    ]
     for op, left, right, node in zip(condition.ops, exprs, exprs[1:], condition.operands, strict=False):
         if op == "==" and right == 0 and isinstance(node, tree.Binary) and node.op == "%":
             whole, part = ctx.size(node.left, env), ctx.size(node.right, env)

@@ -14,7 +14,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple, Union
+from typing import Any, NamedTuple
 
 from funsor import ops
 from funsor.domains import Array, Bint, Real, find_domain
@@ -82,7 +82,7 @@ class Coord(Funsor):
 
 
 class Ref(NamedTuple):
-    """An operand of a primitive: an earlier value under local axis names, as plain data (funsor does not look inside)."""
+    """An operand of a primitive: an earlier value under local axis names, plain data (funsor does not look inside)."""
 
     name: str
     axes: Axes
@@ -105,7 +105,7 @@ class SizeRef(NamedTuple):
     size: Size
 
 
-Operand = Union[Ref, Literal, SizeRef]
+Operand = Ref | Literal | SizeRef
 
 
 class Primitive(Funsor):
@@ -177,7 +177,7 @@ def _make_unary(name: str) -> ops.UnaryOp:
     return ops.UnaryOp.make(op, module_name=__name__)
 
 
-def _make_binary(name: str, kind: type = ops.BinaryOp) -> ops.BinaryOp:
+def _make_binary(name: str, kind: Any = ops.BinaryOp) -> ops.BinaryOp:
     def op(x: object, y: object) -> object:
         raise TypeError(f"{name} is a symbol, not a function: terms are evaluated by the reference interpreter")
 
@@ -186,8 +186,8 @@ def _make_binary(name: str, kind: type = ops.BinaryOp) -> ops.BinaryOp:
 
 
 UNARY_NAMES = (
-    "neg not exp expm1 log log1p log2 sqrt rsqrt sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh erf lgamma "
-    "abs sign floor ceil round real imag conj angle isnan isinf isfinite detach"
+    "neg not exp expm1 log log1p log2 sqrt rsqrt sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh erf "
+    "lgamma abs sign floor ceil round real imag conj angle isnan isinf isfinite detach"
 ).split()
 """Elementwise operations of one operand. `round` goes to the even neighbour."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Union
+from typing import Any
 
 from namedlayers.errors import Span
 from namedlayers.program import terms
@@ -77,7 +77,7 @@ class Several:
     span: Span
 
 
-Evaluated = Union[Value, Static, Callee, Several]
+Evaluated = Value | Static | Callee | Several
 
 
 def leaf(name: str, axes: AxisSizes) -> Draft:
@@ -169,9 +169,9 @@ def build(draft: Draft, normal: Any) -> Any:
 class Environment:
     """The names that a definition's body sees. `axes` maps a name to the axis it stands for (a tuple: a star).
 
-    `sizes` holds the one size of each axis (by axis), `clashing` those that turned out to have several, `declared` those
-    that the signature names: these have one size in the whole definition. `undefined` are names that only one branch of
-    an `if` assigned, with the reason in words.
+    `sizes` holds the one size of each axis (by axis), `clashing` those that turned out to have several, `declared`
+    those that the signature names: these have one size in the whole definition. `undefined` are names that only one
+    branch of an `if` assigned, with the reason in words.
     """
 
     namespace: Any
