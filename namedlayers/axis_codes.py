@@ -10,8 +10,8 @@ AXES = table(
     Code(
         "NL0301",
         "an axis that the value lacks",
-        "A reduction, a contraction, a rename or an index names an axis that the value does not have; of a contraction, both "
-        "sides must have it. The second place shown is the value, with the axes that it has.",
+        "A reduction, a contraction, a rename or an index names an axis that the value does not have; of a "
+        "contraction, both sides must have it. The second place shown is the value, with the axes that it has.",
         "def f(Q[query, key], K[seq, dim]) = Q @[key] K",
         "Name an axis that the value has, or rename one: `K[dim -> key]`.",
     ),
@@ -46,9 +46,9 @@ AXES = table(
     Code(
         "NL0306",
         "lifting over a name that the signature uses",
-        "A definition is applied once for every coordinate of the axes that its signature does not give an input. Such an "
-        "extra axis may not bear a name that the signature uses elsewhere: whether both are meant to be one axis would be a "
-        "guess.",
+        "A definition is applied once for every coordinate of the axes that its signature does not give an input. Such "
+        "an extra axis may not bear a name that the signature uses elsewhere: whether both are meant to be one axis "
+        "would be a guess.",
         _ATTENTION + "def self_attention(X[seq, key]) -> [seq, key] = attention(X, X, X[key -> val])[val -> key]",
         "Rename the extra axis: `attention(X[seq -> seq'], …)`.",
     ),
@@ -76,8 +76,8 @@ AXES = table(
     Code(
         "NL0310",
         "brackets that do nothing",
-        "After a value, each entry between brackets renames an axis or indexes it. The axes that a value has are not written "
-        "where it is used.",
+        "After a value, each entry between brackets renames an axis or indexes it. The axes that a value has are not "
+        "written where it is used.",
         "def f(X[seq]) = 2 * X[seq]",
         "Leave the brackets away, or say what to do: `X[seq -> seq']`, `X[seq = 0]`.",
     ),
@@ -113,7 +113,8 @@ AXES = table(
     Code(
         "NL0316",
         "a different number of axes",
-        "An operation or definition takes as many axes as its signature has axis parameters, and elementwise ones take none.",
+        "An operation or definition takes as many axes as its signature has axis parameters, and elementwise ones take "
+        "none.",
         "def f(X[h, w]) = argmax[h, w](X)",
         "Name as many as the message says; several axes are made one by a merge: `X[(h, w) -> pixel]`.",
     ),

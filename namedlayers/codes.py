@@ -108,8 +108,8 @@ LIMITS = _told(
     Code(
         "NL0616",
         "a file that cannot be written",
-        "The folder is not there or may not be written to, the ending is of no known kind, or that kind cannot hold the "
-        "results: .npy holds one tensor, and numpy has no bfloat16.",
+        "The folder is not there or may not be written to, the ending is of no known kind, or that kind cannot hold "
+        "the results: .npy holds one tensor, and numpy has no bfloat16.",
         "`namedlayers run f.nl --input X=x.npy -o out.npy` where f has two results",
         "Write .npz for several results, .pt for any kind of number.",
     ),

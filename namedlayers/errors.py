@@ -133,7 +133,8 @@ def near_miss(name: str, candidates: Iterable[str]) -> str:
     others = sorted(set(candidates) - {name})
     close = difflib.get_close_matches(name, others, n=1, cutoff=0.6)
     if not close:
-        close = [one for one in others if min(len(one), len(name)) >= 3 and (one.startswith(name) or name.startswith(one))]
+        begins = (one for one in others if one.startswith(name) or name.startswith(one))
+        close = [one for one in begins if min(len(one), len(name)) >= 3]
     return f"did you mean `{close[0]}`?" if close else ""
 
 

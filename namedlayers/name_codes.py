@@ -8,8 +8,8 @@ NAMES = table(
     Code(
         "NL0201",
         "a name that is not defined",
-        "A value is looked up among the inputs, the options and what was assigned on lines before; where none of them has "
-        "the name, it means the coordinates of an axis, a constant or a definition. Nothing here is called so.",
+        "A value is looked up among the inputs, the options and what was assigned on lines before; where none of them "
+        "has the name, it means the coordinates of an axis, a constant or a definition. Nothing here is called so.",
         "def attention(Q[key], K[seq, key]) -> [seq]:\n    scores = Q @[key] K\n    return softmax[seq](score)",
         "Correct the name, declare an input, or assign the value on a line before.",
     ),
@@ -23,8 +23,8 @@ NAMES = table(
     Code(
         "NL0203",
         "a module that is not there",
-        "An import looks for `name.nl` beside the file and then in the library. Before a dot stands a module that the text "
-        "imports; values have no attributes and no methods.",
+        "An import looks for `name.nl` beside the file and then in the library. Before a dot stands a module that the "
+        "text imports; values have no attributes and no methods.",
         "from preludes import softmax\n\ndef f(X[seq]) = softmax[seq](X)",
         "Correct the name; before using `norm.layer_norm`, write `import norm`.",
     ),
@@ -53,7 +53,8 @@ NAMES = table(
     Code(
         "NL0207",
         "a name that only one branch assigns",
-        "After an `if`, only names that every branch assigns are defined, so that no option decides which names there are.",
+        "After an `if`, only names that every branch assigns are defined, so that no option decides which names there "
+        "are.",
         "def f(X[seq]; bias = True) -> [seq]:\n    if bias:\n        Y = X + 1\n    return Y",
         "Assign the name in the other branch too, or before the `if`.",
     ),
@@ -67,9 +68,12 @@ NAMES = table(
     Code(
         "NL0210",
         "what this version does not compile",
-        "The text is a formula, but it has layers, `param`, `state` or `scan`, which this version reads and does not run.",
-        "layer Linear[input -> output](X[input]) -> [output]:\n    param W[output, input] ~ zeros\n    return W @[input] X",
-        "Write a `def` that takes its parameters after the `;`: `def linear(X[input]; W[output, input]) -> [output] = …`.",
+        "The text is a formula, but it has layers, `param`, `state` or `scan`, which this version reads and does not "
+        "run.",
+        "layer Linear[input -> output](X[input]) -> [output]:\n    param W[output, input] ~ zeros\n    return W "
+        "@[input] X",
+        "Write a `def` that takes its parameters after the `;`: `def linear(X[input]; W[output, input]) -> [output] = "
+        "…`.",
     ),
     Code(
         "NL0211",
@@ -102,8 +106,8 @@ NAMES = table(
     Code(
         "NL0215",
         "what must be known before the tensors are",
-        "Sizes, counts, slices and the conditions of `if` and `require` decide which program there is. They may depend on "
-        "options and sizes, and not on the elements of tensors.",
+        "Sizes, counts, slices and the conditions of `if` and `require` decide which program there is. They may depend "
+        "on options and sizes, and not on the elements of tensors.",
         "def f(X[seq]):\n    if sum[seq](X) > 0:\n        return X\n    return -X",
         "Choose elementwise with `where(condition, then, otherwise)`; make a number an option: `def f(X[seq]; n)`.",
     ),

@@ -8,16 +8,16 @@ SIZES = table(
     Code(
         "NL0401",
         "a size that nothing determines",
-        "Sizes are solved from the shapes of inputs, from sizes that are given, and from equations. None of them says how "
-        "long this axis is.",
+        "Sizes are solved from the shapes of inputs, from sizes that are given, and from equations. None of them says "
+        "how long this axis is.",
         "def f(X[seq]) -> [seq, kernel] = unroll[seq, kernel](X)",
         "Give the size where the axis is introduced (`kernel = 3`), or state it: `|kernel| = …`.",
     ),
     Code(
         "NL0402",
         "sizes that disagree where values meet",
-        "Two values have an axis of the same name, and there it has two sizes. The message shows both values, and where "
-        "their sizes come from. Nothing is broadcast, an axis of size 1 neither.",
+        "Two values have an axis of the same name, and there it has two sizes. The message shows both values, and "
+        "where their sizes come from. Nothing is broadcast, an axis of size 1 neither.",
         "def f(X[seq]) = X + X[seq = 1:]",
         "Make them equally long (a slice, a padding), or give one axis another name.",
     ),
@@ -54,12 +54,14 @@ SIZES = table(
         "two new axes in one index",
         "An index that makes two axes does not say how long each of them is.",
         "def f(X[seq]) -> [out, kernel] = X[seq = out + kernel]",
-        "Give one a size before (`|kernel| = 3`), or use the indexed axis's own name for the other: `X[seq = seq + kernel]`.",
+        "Give one a size before (`|kernel| = 3`), or use the indexed axis's own name for the other: `X[seq = seq + "
+        "kernel]`.",
     ),
     Code(
         "NL0408",
         "an index that does not move",
-        "The axis's own name is multiplied by 0, so that nothing says how long the new axis is. A stride is at least 1.",
+        "The axis's own name is multiplied by 0, so that nothing says how long the new axis is. A stride is at least "
+        "1.",
         "def f(X[seq]) = max[kernel](unroll[seq, kernel = 2](X; stride = 0))",
         "Write another stride; for one element, `X[seq = 1]`.",
     ),
@@ -214,7 +216,7 @@ EXTENT = table(
     Code(
         "NL0604",
         "a formula that makes too many statements",
-        "Blocks that repeat and definitions that use others are written out; at most 50000 statements are made.",
+        "Blocks that repeat and definitions that use others are written out; at most 20000 statements are made.",
         "a block that repeats 1000 times in a block that repeats 1000 times",
         "Compute over an axis instead of repeating a block.",
         told=True,
@@ -222,7 +224,8 @@ EXTENT = table(
     Code(
         "NL0605",
         "a number that is too large",
-        "A size is below 2 ^ 62; a power of integers has at most some 1000 digits, and what is computed with is a 64-bit float.",
+        "A size is below 2 ^ 62; a power of integers has at most some 1000 digits, and what is computed with is a "
+        "64-bit float.",
         "def f(X) = X * 10 ^ 10000",
         "Write a real number: `1e300`.",
     ),
