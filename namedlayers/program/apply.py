@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from namedlayers.errors import ArgumentError, AxisError, FormulaError, FormulaSyntaxError, Label, Span, near_miss
 from namedlayers.program.arguments import Bracket, along_stars, bracket_items, missing_brackets
-from namedlayers.program.context import Context, missing_axis, renamed
+from namedlayers.program.context import CALL, Context, missing_axis, renamed
 from namedlayers.program.places import also, axis_in_signature, brackets, head, results
 from namedlayers.program.program import Check
 from namedlayers.program.size import SizeExpr
@@ -27,6 +27,7 @@ def apply_definition(ctx: Context, callee: Callee, call: tree.Call, env: Environ
     definition = callee.definition
     assert definition is not None
     _may_be_called(ctx, callee, call, definition)
+    ctx.step(call.span, CALL)
     args = _arguments(ctx, callee, call, env, definition)
     inner = Environment(callee.namespace, definition)
     inner.values["training"] = env.values.get("training", Static(False, call.span))

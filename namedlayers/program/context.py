@@ -33,7 +33,12 @@ from namedlayers.syntax import tree
 DEEPEST_TERM = 40
 """Terms that are nested deeper are cut by a let: whatever walks them may recurse."""
 
-MOST_STATEMENTS = 50_000
+MOST_STATEMENTS = 20_000
+
+MOST_STEPS = 1_000_000
+"""Expressions that are evaluated for one program, where a call counts for `CALL` of them."""
+
+CALL = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,21 +65,42 @@ class Context:
     display: dict[str, str] = field(default_factory=dict)
     within: tuple[str, ...] = ()
     calling: tuple[tree.Definition, ...] = ()
+    numbers: dict[tuple[str, str, int], int] = field(default_factory=dict)
+    steps: int = 0
     places: dict[str, Span] = field(default_factory=dict)
     """Where the user's text named an axis last: in the brackets of a call, or where a size was given."""
 
     # --- names --------------------------------------------------------------------------------------------------------
 
     def new_name(self, hint: str) -> str:
-        name = _unique(hint, self.names | self.axes if hint in self.names else self.names)
+        name = self._unique(hint, self.names, self.axes) if hint in self.names else hint
         self.names.add(name)
         return name
 
     def new_axis(self, hint: str) -> str:
-        axis = _unique(hint, self.axes)
+        axis = self._unique(hint, self.axes)
         self.axes.add(axis)
         self.display[axis] = hint
         return axis
+
+    def _unique(self, hint: str, *taken: set[str]) -> str:
+        """`hint`, or `hint_2`, `hint_3`, … if that is taken; the search goes on where the last one ended."""
+        if not any(hint in names for names in taken):
+            return hint
+        stem, primes = re.fullmatch(r"(.*?)(?:_\d+)?('*)", hint, re.DOTALL).groups()  # type: ignore[union-attr]
+        number = self.numbers.get((stem, primes, len(taken)), 1) + 1
+        while any(f"{stem}_{number}{primes}" in names for names in taken):
+            number += 1
+        self.numbers[stem, primes, len(taken)] = number
+        return f"{stem}_{number}{primes}"
+
+    def step(self, span: Span, cost: int = 1) -> None:
+        """Count what is evaluated. Raises FormulaSyntaxError when it is too much: blocks and definitions multiply."""
+        self.steps += cost
+        if self.steps > MOST_STEPS:
+            raise FormulaSyntaxError(
+                "NL0604", "the formula is too large once its blocks and definitions are written out", Label(span)
+            )
 
     def shown(self, axes: Iterable[str]) -> str:
         """Axes as messages name them: `` `key` and `seq` ``."""
@@ -442,16 +468,6 @@ def renamed(value: Value, axis: str, name: str) -> str:
     simple = re.fullmatch(r"[\w']+", text) is not None
     base = text if simple else f"({text})" if len(text) <= 40 and "\n" not in text else "(…)"
     return f"`{base}[{axis} -> {name}]`"
-
-
-def _unique(hint: str, taken: set[str]) -> str:
-    if hint not in taken:
-        return hint
-    stem, primes = re.fullmatch(r"(.*?)(?:_\d+)?('*)", hint, re.DOTALL).groups()  # type: ignore[union-attr]
-    number = 2
-    while f"{stem}_{number}{primes}" in taken:
-        number += 1
-    return f"{stem}_{number}{primes}"
 
 
 def _names_in(attrs: Any) -> set[str]:

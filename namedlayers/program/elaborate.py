@@ -196,6 +196,7 @@ class _Elaboration:
         self.dimensions: list[Dimension] = []
 
     def _evaluate(self, expr: tree.Expr, env: Environment) -> Evaluated:
+        self.ctx.step(expr.span)
         return evaluate(self.ctx, expr, env)
 
     def _run(self, body: tuple[tree.Statement, ...], env: Environment) -> Evaluated | None:
