@@ -28,7 +28,7 @@ from namedlayers.call.steps import Steps
 from namedlayers.call.tracing import is_traced
 from namedlayers.call.words import listed
 from namedlayers.errors import ArgumentError, Label, SizeError, near_miss
-from namedlayers.program.elaborate import check_definition, default_spec
+from namedlayers.program.elaborate import check_definition
 from namedlayers.program.namespace import Namespace
 from namedlayers.program.program import Program
 from namedlayers.program.signature import signature
@@ -68,8 +68,8 @@ class Function:
         self._numerics: Numerics = numerics
         check_definition(namespace, definition)
         self._signature = signature(definition)
+        self._specialisations = Specialisations(namespace, definition, self._options, numerics)
         self._check_options()
-        self._specialisations = Specialisations(namespace, definition, numerics)
         self._steps = Steps(self._signature, self._options, self._specialisations)
         self._straight = self._steps.straight
         self._default: Specialisation | None = None
@@ -212,9 +212,8 @@ class Function:
             also = f", or settle the options: `{self.name}.with_options({settle})`"
             raise ArgumentError("NL0501", message, Label(self._signature.span), hint=hint + also)
         if self._default is None:
-            spec = default_spec(self._namespace, self._definition, tuple(sorted(self._options.items())))
             try:
-                self._default = self._specialisations.get(spec)
+                self._default = self._specialisations.get(self._specialisations.default())
             except NeedsStatic as needs:
                 names = ", ".join(f"|{name}|" for name in sorted(needs.axes))
                 message = f"the program depends on {names}, which only a call says"
@@ -232,7 +231,7 @@ class Function:
                 raise ArgumentError("NL0503", f"`{self.name}` has no option `{name}`", label, hint=hint)
             check_option(name, known[name], read(form(value)))
         if not self._unsettled():
-            default_spec(self._namespace, self._definition, tuple(sorted(self._options.items())))
+            self._specialisations.default()
 
     def _unsettled(self) -> list[str]:
         """The options that have no value without a call."""

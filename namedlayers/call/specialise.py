@@ -7,14 +7,16 @@ whichever thread asks first; there is a bound on how many are kept.
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from torch import fx
 
+from namedlayers.program.elaborate import default_program, elaborate
 from namedlayers.program.namespace import Namespace
 from namedlayers.program.program import Program
-from namedlayers.program.spec import Spec
+from namedlayers.program.spec import Spec, Static
 from namedlayers.syntax import tree
 
 if TYPE_CHECKING:
@@ -54,18 +56,33 @@ class Specialisation:
 
 
 class Specialisations:
-    """Those of one definition."""
+    """Those of one definition, of whose options some may be settled."""
 
-    def __init__(self, namespace: Namespace, definition: tree.Definition, numerics: Numerics) -> None:
+    def __init__(
+        self, namespace: Namespace, definition: tree.Definition, options: Mapping[str, Static], numerics: Numerics
+    ) -> None:
         self.namespace = namespace
         self.definition = definition
+        self.options = dict(options)
         self.numerics = numerics
-        self._made: dict[tuple[Spec, str], Specialisation] = {}
+        self._made: dict[Key, Specialisation] = {}
+        self._checked: dict[Key, Program] = {}
+        self._default: Spec | None = None
         self._lock = threading.RLock()
+
+    def default(self) -> Spec:
+        """What a plain call gives, found by making its program. Raises FormulaError for what is wrong with it."""
+        if self._default is None:
+            settled = tuple(sorted(self.options.items()))
+            spec, program = default_program(self.namespace, self.definition, settled)
+            if program is not None:
+                self._checked[_key(spec)] = program
+            self._default = spec
+        return self._default
 
     def get(self, spec: Spec) -> Specialisation:
         """The specialisation for a spec. Raises FormulaError and NeedsStatic as `elaborate` does."""
-        key = (spec, repr(spec.options))  # 1 equals True and 1.0, but they may mean other programs
+        key = _key(spec)
         with self._lock:
             found = self._made.get(key)
             if found is None:
@@ -77,12 +94,20 @@ class Specialisations:
         # Imported here, so that loading and checking formulas needs none of it.
         from namedlayers.emit.build import build
         from namedlayers.plan.planner import plan
-        from namedlayers.program.elaborate import elaborate
         from namedlayers.program.numbering import number
 
-        program = elaborate(self.namespace, self.definition, spec)
+        # Most functions are called as they were checked.
+        program = self._checked.get(_key(spec)) or elaborate(self.namespace, self.definition, spec)
         planned = plan(number(program), numerics=self.numerics)
         return Specialisation(program, planned, build(program, planned))
+
+
+Key = tuple[Spec, str]
+
+
+def _key(spec: Spec) -> Key:
+    """1 equals True and 1.0, but as options they may mean other programs."""
+    return spec, repr(spec.options)
 
 
 K = TypeVar("K")
