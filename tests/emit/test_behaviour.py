@@ -21,8 +21,8 @@ from tests.emit.test_operations import TABLE, arrays_of, finite
 
 SOME = (
     "attention", "attention, causal", "attention over images", "conv1d, strided", "conv2d, groups", "softmax over two",
-    "standardize", "embedding of two", "filled", "index-add", "coordinates", "windows", "tiles", "logsumexp", "max pool",
-    "with data", "many groups", "pad round", "cross entropy", "where", "fold",
+    "standardize", "embedding of two", "filled", "index-add", "coordinates", "windows", "tiles", "logsumexp",
+    "max pool", "with data", "many groups", "pad round", "cross entropy", "where", "fold",
 )  # fmt: skip
 """Of the table of operations, one of each sort, for what takes long."""
 
@@ -208,7 +208,9 @@ def test_tracebacks_show_the_line() -> None:
 
 
 def test_comments_say_what_a_line_computes() -> None:
-    made = compiled("def f(A[i, j], B[j]):\n    C = exp(A)\n    return C @[j] B", {"A": np.zeros((2, 3)), "B": np.zeros(3)})
+    made = compiled(
+        "def f(A[i, j], B[j]):\n    C = exp(A)\n    return C @[j] B", {"A": np.zeros((2, 3)), "B": np.zeros(3)}
+    )
     assert made.code.startswith("def f(A, B):  # A[i, j], B[j] -> [i]\n")
     assert "C = torch.exp(A)  # exp(A)  [i, j]\n" in made.code
 
@@ -222,7 +224,9 @@ def test_text_cannot_leave_its_comment() -> None:
 
 @pytest.mark.parametrize("axis", ("seq'", "torch", "class_", "sum", "α", "日", "F", "fail", "self", "inf"))
 def test_any_axis_name(axis: str) -> None:
-    made = compiled(f"def f(A[{axis}], B[{axis}, b]) = sum[{axis}](A * B) + |{axis}|", {"A": np.ones(3), "B": np.ones((3, 2))})
+    made = compiled(
+        f"def f(A[{axis}], B[{axis}, b]) = sum[{axis}](A * B) + |{axis}|", {"A": np.ones(3), "B": np.ones((3, 2))}
+    )
     assert torch.equal(made.function(torch.ones(3), torch.ones(3, 2)), torch.full((2,), 6.0))
     assert made.code.isascii() or axis in made.code
 

@@ -47,7 +47,7 @@ TABLE: dict[str, tuple[str, dict[str, Any]]] = {
     "complex of real": ("def f(A[i]) = exp(1j * A)", {"A": (4,)}),
     "logaddexp": ("def f(A[i], B[j]) = logaddexp(A, B) + logaddexp(B, 0)", {"A": (2,), "B": (3,)}),
     "activations": (
-        "def f(A[i]) = relu(A) + silu(A) + gelu(A) + gelu(A; approximate = \"tanh\") + softplus(A)",
+        'def f(A[i]) = relu(A) + silu(A) + gelu(A) + gelu(A; approximate = "tanh") + softplus(A)',
         {"A": (6,)},
     ),
     "clip": ("def f(A[i]) = clip(A, -0.5, 0.5) + atan2(A, 2)", {"A": (6,)}),
@@ -76,10 +76,12 @@ TABLE: dict[str, tuple[str, dict[str, Any]]] = {
     "standardize": ("def f(A[i, j], g[j], b[j]) = standardize[j](A) * g + b", {"A": (3, 4), "g": (4,), "b": (4,)}),
     "standardize first": ("def f(A[i, j], g[i]) = standardize[i](A) * g", {"A": (3, 4), "g": (3,)}),
     "standardize two": (
-        "def f(A[b, i, j], g[j, i]) = standardize[i, j](A; eps = 0.1) * g", {"A": (2, 3, 4), "g": (4, 3)},
+        "def f(A[b, i, j], g[j, i]) = standardize[i, j](A; eps = 0.1) * g",
+        {"A": (2, 3, 4), "g": (4, 3)},
     ),
     "standardize all but one": (
-        "def f(A[b, c, h], g[c], z[c]) = standardize[b, h](A; eps = 0.1) * g + z", {"A": (3, 2, 4), "g": (2,), "z": (2,)},
+        "def f(A[b, c, h], g[c], z[c]) = standardize[b, h](A; eps = 0.1) * g + z",
+        {"A": (3, 2, 4), "g": (2,), "z": (2,)},
     ),
     "standardize all but the last": ("def f(A[b, h, c], g[c]) = standardize[b, h](A) * g", {"A": (3, 2, 4), "g": (4,)}),
     "standardize one in the middle": ("def f(A[b, h, c]) = standardize[h](A)", {"A": (3, 5, 4)}),
@@ -104,7 +106,8 @@ TABLE: dict[str, tuple[str, dict[str, Any]]] = {
     "batches": ("def f(A[b, i, j], B[b, j, k]) -> [b, i, k] = A @[j] B", {"A": (2, 3, 4), "B": (2, 4, 5)}),
     "batches, turned": ("def f(A[i, b, j], B[j, k, b]) -> [i, k, b] = A @[j] B", {"A": (3, 2, 4), "B": (4, 5, 2)}),
     "batches of heads": (
-        "def f(A[b, i, h, j], B[b, j, h, k]) -> [b, i, h, k] = A @[j] B", {"A": (2, 3, 4, 5), "B": (2, 5, 4, 3)},
+        "def f(A[b, i, h, j], B[b, j, h, k]) -> [b, i, h, k] = A @[j] B",
+        {"A": (2, 3, 4, 5), "B": (2, 5, 4, 3)},
     ),
     "many groups": (
         "def f(A[b, i, c, j, m], B[j, b, k, m, l, c]) -> [k, i, c, l, b] = A @[j, m] B",
@@ -118,7 +121,8 @@ TABLE: dict[str, tuple[str, dict[str, Any]]] = {
     "vector of batches": ("def f(A[b, j], B[b, j, k]) = A @[j] B", {"A": (2, 3), "B": (2, 3, 4)}),
     "three": ("def f(A[i, j], B[j, k], C[k, l]) = A @[j] B @[k] C", {"A": (2, 3), "B": (3, 4), "C": (4, 5)}),
     "bilinear": (
-        "def f(X[i, a], Y[j, b]; W[a, b, o]) = sum[a, b](X * Y * W)", {"X": (2, 3), "Y": (4, 5), "W": (3, 5, 2)},
+        "def f(X[i, a], Y[j, b]; W[a, b, o]) = sum[a, b](X * Y * W)",
+        {"X": (2, 3), "Y": (4, 5), "W": (3, 5, 2)},
     ),
     "in one alone": ("def f(A[i, j, m], B[j, k, n]) = sum[j, m, n](A * B)", {"A": (2, 3, 4), "B": (3, 4, 2)}),
     "sum of an outer": ("def f(A[i, m], B[k, n]) = sum[m, n](A * B)", {"A": (2, 3), "B": (3, 4)}),
@@ -126,7 +130,8 @@ TABLE: dict[str, tuple[str, dict[str, Any]]] = {
     "diagonal": ("def f(A[i, i']) = sum[i](A[i' = i])", {"A": (3, 3)}),
     "of integers and reals": ("def f(A[i, j], B[j, k]) = A @[j] B", {"A": np.arange(6).reshape(2, 3), "B": (3, 4)}),
     "integer product": (
-        "def f(A[i, j], B[j, k]) = A @[j] B", {"A": np.arange(6).reshape(2, 3), "B": np.arange(12).reshape(3, 4)},
+        "def f(A[i, j], B[j, k]) = A @[j] B",
+        {"A": np.arange(6).reshape(2, 3), "B": np.arange(12).reshape(3, 4)},
     ),
     "boolean product": ("def f(A[i, j], B[j]) = (A > 0) @[j] (B > 0)", {"A": (2, 5), "B": (5,)}),
     "complex product": ("def f(A[i], B[i, j]) = A @[i] B", {"A": np.array([1j, 2]), "B": np.array([[1, 2j], [3, 4]])}),
@@ -178,7 +183,7 @@ TABLE: dict[str, tuple[str, dict[str, Any]]] = {
         {"X": (2, 3, 9), "W": (4, 3, 3)},
     ),
     "conv1d, same": (
-        "def f(X[n, c, s]; W[o, c, k]) -> [n, o, s] = W @[c, k] unroll[s, k](X; padding = \"same\")",
+        'def f(X[n, c, s]; W[o, c, k]) -> [n, o, s] = W @[c, k] unroll[s, k](X; padding = "same")',
         {"X": (2, 3, 9), "W": (4, 3, 4)},
     ),
     "conv1d, uneven": (
@@ -208,7 +213,8 @@ TABLE: dict[str, tuple[str, dict[str, Any]]] = {
     "mean pool": ("def f(X[n, h, w]) = mean[i, j](pool[h, w, i = 2, j = 3](X))", {"X": (2, 4, 6)}),
     "mean pool of images": ("def f(X[a, b, c, h]) = mean[i](unroll[h, i = 3](X; padding = 1))", {"X": (2, 2, 2, 6)}),
     "fold": (
-        "def f(X[c, s, k]) = fold[s, k](X; stride = 2, padding = 1)", {"X": (2, 4, 3)},
+        "def f(X[c, s, k]) = fold[s, k](X; stride = 2, padding = 1)",
+        {"X": (2, 4, 3)},
     ),
     # --- shapes
     "merge": ("def f(X[a, b, c]) -> [m, b] = X[(a, c) -> m]", {"X": (2, 3, 4)}),
@@ -222,15 +228,15 @@ TABLE: dict[str, tuple[str, dict[str, Any]]] = {
     "shifted diagonal": ("def f(A[i, j]) -> [i] = A[i = i, j = 2 * i]", {"A": (3, 6)}),
     "windows": ("def f(X[c, s]) -> [c, s, k] = unroll[s, k = 3](X; stride = 2)", {"X": (2, 9)}),
     "tiles": ("def f(X[s, c]) -> [c, s, k] = pool[s, k = 3](X)", {"X": (9, 2)}),
-    "tiles, dropped": ("def f(X[s, c]) -> [c, s, k] = pool[s, k = 3](X; remainder = \"drop\")", {"X": (10, 2)}),
+    "tiles, dropped": ('def f(X[s, c]) -> [c, s, k] = pool[s, k = 3](X; remainder = "drop")', {"X": (10, 2)}),
     "pad": ("def f(X[a, b]) = pad[b](X; before = 1, after = 2, value = 0.5)", {"X": (2, 3)}),
     "pad with a tensor": (
         "def f(X[a, b], v[a]) = pad[b](X; before = 1, after = 2, value = sum[a](v))",
         {"X": (2, 3), "v": (2,)},
     ),
-    "pad round": ("def f(X[a, b]) = pad[b](X; before = 2, after = 3, mode = \"circular\")", {"X": (2, 3)}),
-    "pad mirrored": ("def f(X[a, b]) = pad[b](X; before = 2, after = 2, mode = \"reflect\")", {"X": (2, 3)}),
-    "pad replicated": ("def f(X[a, b]) = pad[b](X; before = 2, after = 1, mode = \"replicate\")", {"X": (2, 3)}),
+    "pad round": ('def f(X[a, b]) = pad[b](X; before = 2, after = 3, mode = "circular")', {"X": (2, 3)}),
+    "pad mirrored": ('def f(X[a, b]) = pad[b](X; before = 2, after = 2, mode = "reflect")', {"X": (2, 3)}),
+    "pad replicated": ('def f(X[a, b]) = pad[b](X; before = 2, after = 1, mode = "replicate")', {"X": (2, 3)}),
     "concat": ("def f(X[a, b], Y[c, a]) = concat[b](X, Y[c -> b], zeros[b = 3])", {"X": (2, 3), "Y": (4, 2)}),
     "concat of kinds": ("def f(X[a, b], Y[b]) = concat[b](X, Y > 0)", {"X": (2, 3), "Y": (3,)}),
     "stack": ("def f(X[a, b], Y[b]) -> [a, s, b] = stack[s](X, Y, 1)", {"X": (2, 3), "Y": (3,)}),
@@ -243,7 +249,8 @@ TABLE: dict[str, tuple[str, dict[str, Any]]] = {
     "one row": ("def f(E[v, d], I[]) = E[v = I]", {"E": (5, 3), "I": np.array(2)}),
     "along": ("def f(X[b, v], I[b]) = X[v = I]", {"X": (3, 5), "I": np.array([0, 4, 2])}),
     "along, several": (
-        "def f(X[b, v, e], I[b, t]) -> [b, t, e] = X[v = I]", {"X": (2, 5, 3), "I": np.array([[0, 4, 2], [2, 1, 3]])},
+        "def f(X[b, v, e], I[b, t]) -> [b, t, e] = X[v = I]",
+        {"X": (2, 5, 3), "I": np.array([[0, 4, 2], [2, 1, 3]])},
     ),
     "pairs": (
         "def f(X[a, b, c], I[p], J[p]) = X[a = I, b = J]",
@@ -253,7 +260,8 @@ TABLE: dict[str, tuple[str, dict[str, Any]]] = {
     "filled by indices": ("def f(X[t, c], I[s]) = X[t = I; fill = 7]", {"X": (4, 2), "I": np.array([-1, 0, 4, 3])}),
     "one-hot": ("def f(E[v, d], I[s]) = E @[v] one_hot[v](I)", {"E": (5, 3), "I": np.array([0, 4, 2])}),
     "index-add": (
-        "def f(X[s, d], I[s], N[v]) = X @[s] one_hot[v](I) + N", {"X": (3, 2), "I": np.array([0, 3, 0]), "N": (4,)},
+        "def f(X[s, d], I[s], N[v]) = X @[s] one_hot[v](I) + N",
+        {"X": (3, 2), "I": np.array([0, 3, 0]), "N": (4,)},
     ),
     "index-add of rows": (
         "def f(X[b, s, d], I[b, s], N[v]) = X @[s] one_hot[v](I) + N",
@@ -270,7 +278,8 @@ TABLE: dict[str, tuple[str, dict[str, Any]]] = {
     "solve": ("def f(A[b, i, j], y[i, c]) = solve[i, j](A + 5 * eye[i, j], y)", {"A": (2, 3, 3), "y": (3, 2)}),
     "solve one": ("def f(A[i, j], y[i]) = solve[i, j](A + 5 * eye[i, j], y)", {"A": (3, 3), "y": (3,)}),
     "cholesky": (
-        "def f(A[i, k]) -> [i, j] = cholesky[i, j](A @[k] A[i -> j] + eye[i, j])", {"A": (3, 4)},
+        "def f(A[i, k]) -> [i, j] = cholesky[i, j](A @[k] A[i -> j] + eye[i, j])",
+        {"A": (3, 4)},
     ),
     "determinant": ("def f(A[i, j, b]) = det[i, j](A)", {"A": (3, 3, 2)}),
     "trace": ("def f(A[i, j, b]) = trace[i, j](A)", {"A": (3, 3, 2)}),

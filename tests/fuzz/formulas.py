@@ -90,7 +90,8 @@ def _unary(b: _Builder) -> None:
         st.sampled_from(
             ["tanh({})", "sigmoid({})", "-{}", "exp(tanh({}))", "relu({})", "sqrt(abs({}) + 1)", "abs({})", "gelu({})",
              "silu({})", "softplus({})", "sin({})", "0.5 * {} + 1", "{} ^ 2", "log(abs({}) + 0.5)",
-             "where({} > 0.1, {} * 2, 0.25)", "clip({}, -1, 1.5)", "1 / ({} ^ 2 + 1)", "erf({})", "{} / 3", "minimum({}, 0.3)"]
+             "where({} > 0.1, {} * 2, 0.25)", "clip({}, -1, 1.5)", "1 / ({} ^ 2 + 1)", "erf({})", "{} / 3",
+             "minimum({}, 0.3)"]
         )
     )  # fmt: skip
     b.bind(form.replace("{}", x.text), x.axes)
