@@ -7,7 +7,7 @@ before the last; the last one is made without them. Contractions get their paths
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -55,7 +55,7 @@ class _Rewritten:
     events: tuple[Event, ...]
 
 
-def _rewritten(graph: Graph, numerics: Numerics, admit) -> _Rewritten:  # type: ignore[no-untyped-def]
+def _rewritten(graph: Graph, numerics: Numerics, admit: Callable[[Node], bool]) -> _Rewritten:
     """The graph after all phases."""
     target = Graph()
     rewriter = Rewriter(target, admit)

@@ -6,6 +6,7 @@ most half a kernel; otherwise it is done before.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import inf
 from typing import Any
 
@@ -21,7 +22,7 @@ from namedlayers.program.size import SizeExpr
 PADDED_WITH = {"max": -inf, "mean": 0.0}
 
 
-def _pool(op: str):  # type: ignore[no-untyped-def]
+def _pool(op: str) -> Callable[[Scope, Node], Outcome]:
     def find(scope: Scope, node: Node) -> Outcome:
         if node.op == "statistic" and node.attr("op") != "mean" or node.kind != Kind.REAL:
             return None

@@ -6,6 +6,7 @@ was subtracted for safety is dropped, since the kernels subtract it themselves. 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import inf
 
 from namedlayers.plan.rule import Match, Outcome, Rule
@@ -114,7 +115,7 @@ def _build_divided_later(scope: Scope, node: Node, found: tuple[Arg, Arg, tuple[
     return scope.build("contract", (weights, y), range(node.rank), gone, kind=node.kind, attrs={"path": ()})
 
 
-def _build(op: str):  # type: ignore[no-untyped-def]
+def _build(op: str) -> Callable[[Scope, Node, Found], Arg]:
     def build(scope: Scope, node: Node, found: Found) -> Arg:
         x, axes = found
         return scope.build(op, (x,), range(node.rank), kind=node.kind, attrs={"axes": tuple(sorted(axes))})
