@@ -57,7 +57,7 @@ class Calls:
             "call_method" if isinstance(target, str) else "call_function",
             target, unwrap(tuple(args)), unwrap(dict(options)), name=self.names.fresh(wish),
         )  # fmt: skip
-        held.meta |= {"spans": self.node.spans, "rule": self.node.rule, "axes": None}
+        held.meta |= {"spans": self.node.spans, "rule": self.node.rule, "axes": None, "planned": self.node.number}
         return held
 
     def number(self, target: Callable, *args: Any, kind: Kind) -> Value:

@@ -51,14 +51,11 @@ def lower(
 
 def _emit(lo: Lowering, node: Node) -> None:
     lo.node = node
-    before = len(lo.fx.nodes)
     value = EMITTERS[node.op](lo, node)
     lo.values[node.number] = value
-    made = list(lo.fx.nodes)[before:]
-    if not made or value.literal or value.held not in made:
-        return
     held = value.held
-    assert isinstance(held, fx.Node)
+    if not isinstance(held, fx.Node) or held.meta.get("planned") != node.number:  # an operand, or a size, passed on
+        return
     name = lo.statement_name(node)
     if name and not value.number:
         held.name = lo.names.fresh(name)

@@ -26,19 +26,21 @@ class Names:
 
     def __init__(self) -> None:
         self._taken = set(RESERVED)
+        self._counts: dict[str, int] = {}
 
     def copy(self) -> Names:
         other = Names()
-        other._taken = set(self._taken)
+        other._taken, other._counts = set(self._taken), dict(self._counts)
         return other
 
     def fresh(self, wish: str) -> str:
         """An identifier like `wish` that is not taken; it is taken from now on."""
         base = identifier(wish)
-        name, count = base, 0
+        name, count = base, self._counts.get(base, 0)
         while name in self._taken:
             count += 1
             name = f"{base}_{count}"
+        self._counts[base] = count
         self._taken.add(name)
         return name
 

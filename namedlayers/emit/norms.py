@@ -25,9 +25,10 @@ _BATCH = -101
 def emit_standardize(lo: Lowering, node: Node) -> Value:
     x, eps, affine, axes = _operands(lo, node)
     within = all(set(v.axes) <= set(axes) for v in affine.values())
-    if eps.number and _last(x, axes) and within and node.kind is Kind.REAL:
-        shape, options = _kernel(lo, x, axes, affine)
-        return lo.call(F.layer_norm, (x, shape), x.axes, {**options, "eps": eps})
+    if eps.number and _last(x, axes) and node.kind is Kind.REAL:
+        shape, options = _kernel(lo, x, axes, affine if within else {})
+        found = lo.call(F.layer_norm, (x, shape), x.axes, {**options, "eps": eps})
+        return found if within else _affine(lo, found, affine)
     rest = [a for a in x.axes if a not in axes]
     if eps.number and len(rest) == 1 and node.kind is Kind.REAL and x.dim(rest[0]) in (1, len(x.axes) - 1):
         if within:

@@ -109,6 +109,10 @@ def body_lines(nodes: list[fx.Node], extra: dict[str, Any], root: str = "self") 
     return [text + dropped.get(node, "") + _note(node) for node, text in steps]
 
 
+DEEPEST = 8
+"""How many expressions at most are printed one inside the other."""
+
+
 # --- expressions ------------------------------------------------------------------------------------------------------
 
 
@@ -119,9 +123,19 @@ class _Expressions:
         self.extra = extra
         self.root = root
         self.taken = taken
+        self.depths: dict[fx.Node, int] = {}
 
     def inlines(self, node: fx.Node) -> bool:
-        return bool(node.meta.get("inline")) and len(node.users) == 1
+        """Whether this is printed inside its only user; never more than a few deep."""
+        return self.depth(node) > 0
+
+    def depth(self, node: fx.Node) -> int:
+        found = self.depths.get(node)
+        if found is None:
+            inline = node.meta.get("inline") and len(node.users) == 1
+            found = 1 + max((self.depths.get(used, 0) for used in node.all_input_nodes), default=0) if inline else 0
+            found = self.depths[node] = 0 if found > DEEPEST else found
+        return found
 
     def statement(self, node: fx.Node) -> str:
         if node.op == "output":

@@ -107,14 +107,16 @@ class Sizes(Calls):
             dims[place] = node
         for recipe in self.program.recipes:
             dim, name = dims[numbers[recipe.input], recipe.axis], prologue.symbols[recipe.symbol]
-            before = len(self.fx.nodes)
             node = dim
             if dim.name != name:
+                last = next(reversed(self.fx.nodes))
                 if recipe.rest != 0:
                     node = self._sum(operator.sub, node, self.size(recipe.rest))
                 node = self._sum(operator.floordiv, node, self.size(recipe.factor))
-                for made in list(self.fx.nodes)[before:]:
+                made = node
+                while made is not last:  # all of this is the prologue's
                     made.meta["prologue"] = True
+                    made = made.prev
                 node.name = name
             self._sizes[SizeExpr({(Symbol(recipe.symbol),): 1})] = node
 
