@@ -150,3 +150,9 @@ def test_exported_with_dynamic_sizes() -> None:
     exported = torch.export.export(Attend(), tensors(), dynamic_shapes=shapes).module()
     q, k, v = torch.randn(7, 4).double(), torch.randn(9, 4).double(), torch.randn(9, 5).double()
     torch.testing.assert_close(exported(q, k, v), softmax_attention(q, k, v))
+
+
+def test_the_graph_is_exported() -> None:
+    args = tensors()
+    module = nl.compile(TEXT, "attention").specialize(*args).graph
+    torch.testing.assert_close(torch.export.export(module, args).module()(*args), softmax_attention(*args))
