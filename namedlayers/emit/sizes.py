@@ -32,6 +32,7 @@ class Sizes(Calls):
         self.optimistic = optimistic
         self.assumed: dict[SizeExpr, None] = {}
         self._sizes: dict[SizeExpr, fx.Node] = {}
+        self._computed: list[fx.Node] = []
         self._read_shapes(prologue)
 
     def size(self, size: SizeLike) -> fx.Node | int:
@@ -94,6 +95,7 @@ class Sizes(Calls):
     def _sum(self, target: Callable, *args: Any) -> fx.Node:
         held = self.fx.create_node("call_function", target, args, {}, name=self.names.fresh("n"))
         held.meta |= {"inline": True, "axes": None}
+        self._computed.append(held)
         return held
 
     def _read_shapes(self, prologue: Prologue) -> None:
@@ -109,14 +111,12 @@ class Sizes(Calls):
             dim, name = dims[numbers[recipe.input], recipe.axis], prologue.symbols[recipe.symbol]
             node = dim
             if dim.name != name:
-                last = next(reversed(self.fx.nodes))
+                before = len(self._computed)
                 if recipe.rest != 0:
                     node = self._sum(operator.sub, node, self.size(recipe.rest))
                 node = self._sum(operator.floordiv, node, self.size(recipe.factor))
-                made = node
-                while made is not last:  # all of this is the prologue's
+                for made in self._computed[before:]:
                     made.meta["prologue"] = True
-                    made = made.prev
                 node.name = name
             self._sizes[SizeExpr({(Symbol(recipe.symbol),): 1})] = node
 
