@@ -16,8 +16,8 @@ from namedlayers.errors import ArgumentError, Label
 from namedlayers.program.program import Program
 from namedlayers.program.signature import Signature
 
-OF_TORCH = (RuntimeError, IndexError, OverflowError)
-"""What torch raises that may have a reason in the arguments."""
+OF_TORCH = (RuntimeError, IndexError, OverflowError, ZeroDivisionError)
+"""What torch, or arithmetic of sizes, raises that may have a reason in the arguments."""
 
 
 def blame(sign: Signature, run: Run, args: Args, kwargs: Keywords, error: Exception) -> None:

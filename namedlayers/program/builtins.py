@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
-from namedlayers.errors import ArgumentError, AxisError, Label
+from namedlayers.errors import ArgumentError, AxisError, Label, Span
 from namedlayers.program import values as v
 from namedlayers.program.arguments import (
     existing_axes,
@@ -161,21 +162,36 @@ def _pad(ctx: Context, callee: Callee, call: tree.Call, env: Environment) -> Eva
     defaults = {"before": 0, "after": 0, "value": 0, "mode": "zeros"}
     (value,), options = take(ctx, callee, call, env, 1, defaults)
     axes = _along(ctx, callee, call, env, value)
-    mode = static_option(ctx, options["mode"], "mode")
-    if mode not in PADDING_MODES:
-        raise ArgumentError(
-            "NL0226", f"there is no padding mode {mode!r}", Label(options["mode"].span),
-            hint="modes are " + ", ".join(f'"{m}"' for m in PADDING_MODES),
-        )  # fmt: skip
-    fill = ctx.value(options["value"], options["value"].span)
-    if fill.axes:
-        raise ArgumentError("NL0220", "`value` is a number", Label(fill.span, f"this {ctx.axes_of(fill)}"))
-    amounts = [per_axis(ctx, options[name], name, len(axes)) for name in ("before", "after")]
-    for axis, before, after in zip(axes, *amounts, strict=True):
+    count = len(axes)
+    modes = [_padding_mode(mode, options["mode"].span) for mode in per_axis(ctx, options["mode"], "mode", count)]
+    fills = _fills(ctx, options["value"], count)
+    amounts = [per_axis(ctx, options[name], name, count) for name in ("before", "after")]
+    for axis, before, after, mode, fill in zip(axes, *amounts, modes, fills, strict=True):
         before_size = ctx.size_value(before, options["before"].span, "`before`")
         after_size = ctx.size_value(after, options["after"].span, "`after`")
-        value = _pad_one(ctx, value, axis, before_size, after_size, PADDING_MODES[mode], fill, call)
+        value = _pad_one(ctx, value, axis, before_size, after_size, mode, fill, call)
     return value
+
+
+def _padding_mode(mode: Any, span: Span) -> str:
+    if not isinstance(mode, str) or mode not in PADDING_MODES:
+        raise ArgumentError(
+            "NL0226", f"there is no padding mode {mode!r}", Label(span),
+            hint="modes are " + ", ".join(f'"{m}"' for m in PADDING_MODES),
+        )  # fmt: skip
+    return PADDING_MODES[mode]
+
+
+def _fills(ctx: Context, found: Any, count: int) -> list[Value]:
+    """What is padded with, along each of `count` axes: numbers, or one that only the call knows."""
+    each = [found] * count
+    if isinstance(found, Static) and isinstance(found.value, tuple):
+        each = [Static(one, found.span) for one in per_axis(ctx, found, "value", count)]
+    fills = [ctx.value(one, found.span) for one in each]
+    for fill in fills:
+        if fill.axes:
+            raise ArgumentError("NL0220", "`value` is a number", Label(fill.span, f"this {ctx.axes_of(fill)}"))
+    return fills
 
 
 def _pad_one(

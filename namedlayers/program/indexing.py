@@ -264,6 +264,8 @@ class _Steps:
         ctx = self.ctx
         if keep_size or not c.nonnegative:
             return size
+        step = f"the index does not move along `{self._shown(one)}`: its step is {{left}}"
+        ctx.solver.require(Check(c, ">=", const(1), "NL0408", step, (Label(one.span),), "a stride is at least 1"))
         length = (size - 1 - last) // c + 1
         reach = ctx.solver.normal(last + 1)
         message = f"the window of {reach} elements is longer than axis `{self._shown(one)}`{self._long(size)}"

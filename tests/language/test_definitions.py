@@ -56,6 +56,9 @@ DEFINITIONS = {
     "an option of a call": case(
         "def g(X[i]; a = 2) = X * a\ndef f(X[i]) = g(X; a = 4) + g(X)", lambda X: 6 * X, X=(3,)
     ),
+    "an option in the brackets": case(
+        "def g[ax](X[ax]; a = 2) = sum[ax](X) * a\ndef f(X[i]) = g[i; a = 4](X)", lambda X: 4 * X.sum(), X=(3,)
+    ),
     "an option by place": case(
         "def g(X[i]; a, b = 1) = X * a + b\ndef f(X[i]) = g(X; 4, 5)", lambda X: 4 * X + 5, X=(3,)
     ),

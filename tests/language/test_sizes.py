@@ -102,6 +102,11 @@ ERRORS = {
         {"X": (5,)},
         ("`i`", "5", "2"),
     ),
+    "a quotient by a size that is 0": (
+        "def f(X[la]; W[heads]) -> [heads, key]:\n  |key| = |la| // |heads|\n  return X[la -> (heads, key)] * W",
+        {"X": (0,), "W": (0,)},
+        ("divided", "0"),
+    ),
     "a merge": ("def f(X[b, c], Y[a]) -> [a] = X[(b, c) -> a] * Y", {"X": (2, 3), "Y": (5,)}, ("6", "5")),
     "a size that nothing determines": ("def f(X[t]) -> [t, k] = X * ones[k]", {"X": (3,)}, ("`k`",)),
     "a size that has two values": (

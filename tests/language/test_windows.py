@@ -91,6 +91,35 @@ WINDOWS = {
         X=(5, 6),
         W=(2, 3),
     ),
+    "unroll along two axes, each padded unequally": case(
+        "def f(X[h, w]) -> [h, w] = sum[a, b](unroll[h, w, a = 2, b = 2](X; padding = ((1, 0), (0, 2))))",
+        lambda X: two_windows(np.pad(X, ((1, 0), (0, 2))), (2, 2), (1, 1)).sum((1, 3)),
+        X=(4, 5),
+    ),
+    "unroll along two axes, one the same, one padded": case(
+        'def f(X[h, w]) -> [h, w] = sum[a, b](unroll[h, w, a = 3, b = 2](X; padding = ("same", 1)))',
+        lambda X: two_windows(np.pad(X, 1), (3, 2), (1, 1)).sum((1, 3)),
+        X=(4, 5),
+    ),
+    "unroll along two axes, each in its mode": case(
+        "def f(X[h, w]) -> [h, w] = sum[a, b](unroll[h, w, a = 3, b = 3]("
+        'X; padding = 1, mode = ("circular", "reflect")))',
+        lambda X: two_windows(
+            np.pad(np.pad(X, ((1, 1), (0, 0)), mode="wrap"), ((0, 0), (1, 1)), mode="reflect"), (3, 3), (1, 1)
+        ).sum((1, 3)),
+        X=(4, 5),
+    ),
+    "pad two axes, each with its value": case(
+        "def f(X[i, j]) = pad[i, j](X; after = 1, value = (2, 3))",
+        lambda X: np.pad(np.pad(X, ((0, 1), (0, 0)), constant_values=2), ((0, 0), (0, 1)), constant_values=3),
+        X=(2, 3),
+    ),
+    "unroll, a stride from a size": case(
+        "def f(X[t]; W[k]) -> [t] = unroll[t, k](X; stride = |k|) @[k] W",
+        lambda X, W: X.reshape(3, 2) @ W,
+        X=(6,),
+        W=(2,),
+    ),
     "unroll, lifted": case(
         "def f(X[c, seq, d]) -> [seq, kernel, c, d] = unroll[seq, kernel = 2](X)",
         lambda X: windows(X.transpose(1, 0, 2), 2),
@@ -271,6 +300,18 @@ ERRORS = {
         "j",
     ),
     "stack along an axis that one has": ("def f(A[i], B[i]) = stack[i](A, B)", {"A": (2,), "B": (2,)}, "i"),
+    "a stride of 0": ("def f(X[seq]) = sum[k](unroll[seq, k = 2](X; stride = 0))", {"X": (8,)}, "0"),
+    "a stride of a size that is 0": (
+        "def f(X[seq]; W[k]) -> [seq, k] = X[seq = |k| * seq + k] * W",
+        {"X": (4,), "W": (0,)},
+        "step is 0",
+    ),
+    "a negative padding": ("def f(X[seq]) = sum[k](unroll[seq, k = 2](X; padding = -1))", {"X": (8,)}, "-1"),
+    "a padding with too many numbers": (
+        "def f(X[seq]) = sum[k](unroll[seq, k = 2](X; padding = (1, 2, 3)))",
+        {"X": (8,)},
+        "padding",
+    ),
     "a window without a size": ("def f(X[seq]) -> [seq, k] = unroll[seq, k](X)", {"X": (8,)}, "k"),
 }
 
