@@ -74,7 +74,11 @@ class Sizes(Calls):
     def _polynomial(self, size: SizeExpr) -> fx.Node:
         total: fx.Node | int | None = None
         for monomial, c in size.terms:
-            factors: list[fx.Node | int] = [self._atom(atom) for atom in monomial]
+            factors: list[fx.Node | int] = []
+            for atom in monomial:
+                positive, sign = _upwards(atom)
+                factors.append(self._atom(positive))
+                c *= sign
             if abs(c) != 1 or not factors:
                 factors.insert(0, abs(c))
             product = factors[0]
@@ -119,6 +123,18 @@ class Sizes(Calls):
                     made.meta["prologue"] = True
                 node.name = name
             self._sizes[SizeExpr({(Symbol(recipe.symbol),): 1})] = node
+
+
+def _upwards(atom: Any) -> tuple[Any, int]:
+    """An atom as another one and its sign, so that nothing negative is divided where that shows: ONNX rounds towards 0.
+
+    >>> from namedlayers.program.size import symbol
+    >>> print(*_upwards(Floor(-symbol("n"), const(3))))
+    ((|n| + 2) // 3) -1
+    """
+    if isinstance(atom, Floor) and (-atom.numerator).nonnegative:
+        return Floor(-atom.numerator + atom.denominator - 1, atom.denominator), -1
+    return atom, 1
 
 
 def never_negative(size: SizeExpr) -> bool:
