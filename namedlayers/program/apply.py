@@ -125,7 +125,7 @@ def _may_be_called(ctx: Context, callee: Callee, call: tree.Call, definition: tr
 
 def not_yet(what: str, span: Span, hint: str = "") -> FormulaError:
     """The error for what the language has and this version does not compile."""
-    return FormulaSyntaxError("NL0210", f"{what}, and this version compiles `def`s only", Label(span), hint=hint)
+    return FormulaSyntaxError("NL0210", f"{what}, and this version does not compile that yet", Label(span), hint=hint)
 
 
 LAYER_HINT = "write it as a `def` that takes its parameters after the `;`"

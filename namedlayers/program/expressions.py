@@ -23,7 +23,7 @@ from namedlayers.errors import (
     near_miss,
 )
 from namedlayers.program import values as v
-from namedlayers.program.apply import apply_definition
+from namedlayers.program.apply import apply_definition, not_yet
 from namedlayers.program.builtins import BUILTINS
 from namedlayers.program.context import Context, described, missing_axis
 from namedlayers.program.foreign import FOREIGN
@@ -33,6 +33,8 @@ from namedlayers.program.program import Kind
 from namedlayers.program.size import SizeExpr, const, size_expr
 from namedlayers.program.values import Callee, Environment, Evaluated, Static, Value
 from namedlayers.syntax import tree
+
+RANDOM = frozenset("dropout bernoulli normal uniform categorical".split())
 
 CONSTANTS: dict[str, bool | float] = {
     "inf": math.inf, "nan": math.nan, "pi": math.pi, "True": True, "False": False,
@@ -83,8 +85,15 @@ def _name(ctx: Context, expr: tree.Name, env: Environment) -> Evaluated:
         return v.coordinates(axis, size, expr.span)
     callee = find_callee(name, env, expr.span)
     if callee is None:
+        _random(name, expr.span)
         raise UnknownNameError("NL0201", f"`{name}` is not defined", Label(expr.span), hint=_instead(name, env))
     return callee
+
+
+def _random(name: str, span: Span) -> None:
+    """Raise FormulaError for the language's random functions, which this version has not."""
+    if name in RANDOM:
+        raise not_yet(f"`{name}` draws at random", span, "pass what is drawn as an input")
 
 
 def _instead(name: str, env: Environment) -> str:
@@ -237,6 +246,7 @@ def _callee(ctx: Context, function: tree.Expr, env: Environment) -> Callee:
             # A value may have the name of a definition: before parentheses the definition is meant.
             found = find_callee(function.name, env, function.span) or found
         if found is None:
+            _random(function.name, function.span)
             raise UnknownNameError(
                 "NL0208", f"there is no definition `{function.name}`", Label(function.span),
                 hint=FOREIGN.get(function.name) or near_miss(function.name, {*env.namespace.names(), *BUILTINS}),
