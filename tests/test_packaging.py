@@ -159,7 +159,7 @@ def unzip(wheel: Path, target: Path) -> Path:
 def use(find: str) -> Path:
     """Where namedlayers was found by a Python that has its dependencies, but no installation of it except by `find`."""
     dependencies = [path for path in sys.path if path.endswith("-packages")]
-    code = f"import site, sys\nsys.path += {dependencies!r}\n{find}\n{USE}"
+    code = f"import site, sys\n{find}\nsys.path += {dependencies!r}\n{USE}"
     done = subprocess.run([sys.executable, "-S", "-c", code], cwd="/", capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return Path(done.stdout.strip())
