@@ -11,7 +11,7 @@ from tests.helpers import Case, Named, case
 
 COMPLEX = np.array([1 + 2j, -0.5 + 1j, 3 - 1j])
 POSITIVE = np.array([0.3, 1.0, 2.5, 7.0])
-REALS = np.array([-2.5, -1.2, -0.3, 0.4, 1.7, 2.2])
+REALS = np.array([-2.4, -1.2, -0.3, 0.4, 1.7, 2.2])
 LOGICAL = np.array([True, False, True])
 erf = np.vectorize(math.erf)
 
@@ -261,6 +261,72 @@ CASES = {
         "def f(A[i, j]) = A + j", lambda A: Named(A + np.arange(3)[:, None], "j i"), A=Named((3, 2), "j i")
     ),
 }
+
+
+BETWEEN = np.array([-0.9, -0.3, 0.2, 0.8])
+FUNCTIONS = {
+    "exp": (np.exp, REALS),
+    "expm1": (np.expm1, REALS),
+    "log": (np.log, POSITIVE),
+    "log1p": (np.log1p, POSITIVE),
+    "log2": (np.log2, POSITIVE),
+    "sqrt": (np.sqrt, POSITIVE),
+    "rsqrt": (lambda x: 1 / np.sqrt(x), POSITIVE),
+    "sin": (np.sin, REALS),
+    "cos": (np.cos, REALS),
+    "tan": (np.tan, REALS),
+    "asin": (np.arcsin, BETWEEN),
+    "acos": (np.arccos, BETWEEN),
+    "atan": (np.arctan, REALS),
+    "sinh": (np.sinh, REALS),
+    "cosh": (np.cosh, REALS),
+    "tanh": (np.tanh, REALS),
+    "asinh": (np.arcsinh, REALS),
+    "acosh": (np.arccosh, POSITIVE + 1),
+    "atanh": (np.arctanh, BETWEEN),
+    "erf": (erf, REALS),
+    "lgamma": (np.vectorize(math.lgamma), POSITIVE),
+    "abs": (np.abs, REALS),
+    "sign": (np.sign, REALS),
+    "floor": (np.floor, REALS),
+    "ceil": (np.ceil, REALS),
+    "round": (np.round, REALS),
+    "sigmoid": (sigmoid, REALS),
+    "softplus": (lambda x: np.log1p(np.exp(x)), REALS),
+    "detach": (lambda x: x, REALS),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_elementwise_functions(name: str) -> None:
+    expected, x = FUNCTIONS[name]
+    row = case(f"def f(X[i]) = {name}(X)", expected, X=x)
+    row.settings = {"gradients": name != "detach"}
+    row.check()
+
+
+HALVES = {
+    name: expected for name, (expected, _) in FUNCTIONS.items() if name in ("floor", "ceil", "round", "abs", "sign")
+}
+
+
+@pytest.mark.parametrize("name", HALVES)
+def test_rounding_keeps_integers(name: str) -> None:
+    case(f"def f(X[i]) = {name}(X)", lambda X: HALVES[name](X).astype(int), X=[-2, 0, 3]).check()
+
+
+def test_round_goes_to_the_even_neighbour() -> None:
+    row = case("def f(X[i]) = round(X)", np.round, X=[-1.5, -0.5, 0.5, 1.5, 2.5])
+    row.settings = {"gradients": False}
+    row.check()
+
+
+TWO = {"atan2": np.arctan2, "logaddexp": np.logaddexp, "minimum": np.minimum, "maximum": np.maximum}
+
+
+@pytest.mark.parametrize("name", TWO)
+def test_functions_of_two(name: str) -> None:
+    case(f"def f(X[i], Y[j]) = {name}(X, Y)", lambda X, Y: TWO[name](X[:, None], Y), X=REALS, Y=POSITIVE).check()
 
 
 @pytest.mark.parametrize("row", CASES.values(), ids=CASES)
