@@ -24,6 +24,7 @@ from namedlayers.emit.names import Names
 from namedlayers.emit.printer import Printer, print_function
 from namedlayers.emit.prologue import Prologue
 from namedlayers.plan.plan import Guard, Plan, Variant
+from namedlayers.plan.planner import MOST_VARIANTS
 from namedlayers.program.graph import Graph
 from namedlayers.program.program import Program
 from namedlayers.program.size import SizeExpr, size_expr
@@ -68,7 +69,9 @@ def build(program: Program, plan: Plan) -> Compiled:
     variants: list[Variant] = []
     graphs: list[fx.Graph] = []
     for number, variant in enumerate(plan.variants):
-        graph, assumed = lower(variant.graph, program, prologue, names.copy(), _floors(variant), optimistic=True)
+        # An emission that takes some sizes not to be 0 needs one variant more, for when they are.
+        optimistic = number < len(plan.variants) - 1 or number + 1 < MOST_VARIANTS
+        graph, assumed = lower(variant.graph, program, prologue, names.copy(), _floors(variant), optimistic)
         guards = tuple(Guard(size, ">=", size_expr(1)) for size in assumed)
         variants.append(Variant((*variant.guards, *guards), variant.graph, variant.why))
         graphs.append(graph)

@@ -235,7 +235,7 @@ def _note(node: fx.Node) -> str:
     if node.op == "output" or (not text and axes is None):
         return ""
     shown = f"[{', '.join(axes)}]" if axes is not None else ""
-    return _comment(f"{_one_line(text, 72)}  {shown}" if text and shown else text or shown)
+    return _comment(f"{_one_line(text, 60)}  {shown}" if text and shown else _one_line(text, 60) or shown, 160)
 
 
 def _comment(text: str, longest: int = 100) -> str:

@@ -208,6 +208,20 @@ TABLE: dict[str, tuple[str, dict[str, Any]]] = {
         "def f(X[c, x, y, z]; W[o, c, i, j, k]) -> [o, x, y, z] = W @[c, i, j, k] unroll[x, y, z, i, j, k](X)",
         {"X": (2, 4, 5, 3), "W": (3, 2, 2, 3, 2)},
     ),
+    "conv2d, uneven": (
+        "def f(X[n, c, h, w]; W[o, c, i, j], b[o]) -> [n, o, h, w] ="
+        " W @[c, i, j] unroll[h, w, i, j](X; padding = \"same\") + b",
+        {"X": (2, 3, 5, 6), "W": (4, 3, 2, 4), "b": (4,)},
+    ),
+    "conv2d, rounds": (
+        "def f(X[n, c, h, w]; W[o, c, i, j]) -> [n, o, h, w] = "
+        "W @[c, i, j] unroll[h, w, i, j](X; padding = 1, mode = \"circular\", stride = 2)",
+        {"X": (2, 3, 5, 6), "W": (4, 3, 3, 3)},
+    ),
+    "conv of split channels": (
+        "def f(X[n, c, d, h]; W[o, p, d, c, i]) -> [n, o, p, h] = W @[c, d, i] unroll[h, i](X)",
+        {"X": (2, 3, 2, 6), "W": (2, 3, 2, 3, 3)},
+    ),
     "max pool": ("def f(X[n, c, h, w]) = max[i, j](pool[h, w, i = 2, j = 2](X))", {"X": (2, 3, 4, 6)}),
     "max pool, overlapping": ("def f(X[c, h]) = max[i](unroll[h, i = 3](X; stride = 2))", {"X": (2, 9)}),
     "mean pool": ("def f(X[n, h, w]) = mean[i, j](pool[h, w, i = 2, j = 3](X))", {"X": (2, 4, 6)}),
@@ -226,6 +240,10 @@ TABLE: dict[str, tuple[str, dict[str, Any]]] = {
     "roll": ("def f(X[a, b]) = roll[b](X; shift = 2)", {"X": (4, 5)}),
     "diagonal of a pair": ("def f(A[i, j]) -> [i] = A[j = i]", {"A": (3, 3)}),
     "shifted diagonal": ("def f(A[i, j]) -> [i] = A[i = i, j = 2 * i]", {"A": (3, 6)}),
+    "band": ("def f(A[i, j]) -> [i, k] = A[j = i + k]", {"A": (3, 6)}),
+    "every other one, backwards": ("def f(A[i, j], T[t]) = A[j = 4 - 2 * t] * T", {"A": (3, 6), "T": (3,)}),
+    "two at once": ("def f(A[i, j, k]) -> [k, t] = A[i = t, j = t + 1]", {"A": (3, 4, 2)}),
+    "windows, backwards": ("def f(A[j], T[t], K[k]) = A[j = 5 - t - k] * T * K", {"A": (6,), "T": (4,), "K": (3,)}),
     "windows": ("def f(X[c, s]) -> [c, s, k] = unroll[s, k = 3](X; stride = 2)", {"X": (2, 9)}),
     "tiles": ("def f(X[s, c]) -> [c, s, k] = pool[s, k = 3](X)", {"X": (9, 2)}),
     "tiles, dropped": ('def f(X[s, c]) -> [c, s, k] = pool[s, k = 3](X; remainder = "drop")', {"X": (10, 2)}),
@@ -256,6 +274,17 @@ TABLE: dict[str, tuple[str, dict[str, Any]]] = {
         "def f(X[a, b, c], I[p], J[p]) = X[a = I, b = J]",
         {"X": (3, 4, 2), "I": np.array([0, 2, 1]), "J": np.array([3, 0, 1])},
     ),
+    "pairs, aligned": (
+        "def f(X[b, u, v, c], I[b, p], J[p]) -> [b, p, c] = X[u = I, v = J]",
+        {"X": (2, 3, 4, 2), "I": np.array([[0, 2, 1], [1, 1, 0]]), "J": np.array([3, 0, 1])},
+    ),
+    "pairs, filled": (
+        "def f(X[u, v], I[p], J[q]) = X[u = I, v = J; fill = -1]",
+        {"X": (3, 4), "I": np.array([0, 3, -1]), "J": np.array([3, 4, 1])},
+    ),
+    "along, filled": ("def f(X[b, v], I[b]) = X[v = I; fill = inf]", {"X": (3, 5), "I": np.array([0, 7, -2])}),
+    "of the same": ("def f(X[b], I[p]) = (X + zeros[v = 4])[v = I]", {"X": (3,), "I": np.array([0, 3])}),
+    "integers": ("def f(X[v, w], I[p]) = X[v = I] + 1", {"X": np.arange(6).reshape(3, 2), "I": np.array([0, 2])}),
     "filled": ("def f(X[t, c]) = X[t = t - 1; fill = 0]", {"X": (4, 2)}),
     "filled by indices": ("def f(X[t, c], I[s]) = X[t = I; fill = 7]", {"X": (4, 2), "I": np.array([-1, 0, 4, 3])}),
     "one-hot": ("def f(E[v, d], I[s]) = E @[v] one_hot[v](I)", {"E": (5, 3), "I": np.array([0, 4, 2])}),
