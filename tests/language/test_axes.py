@@ -187,6 +187,30 @@ STARS = {
         X=(3, 2, 4),
         W=(3,),
     ),
+    "a star inferred, at the front": case(
+        "def g[c, *rest](X[*rest, c]; W[c]) -> [*rest, c] = X / sum[c](X ^ 2) * W\n"
+        "def f(X[a, b, c]; W[c]) = g[c](X; W)",
+        lambda X, W: X / (X**2).sum(2, keepdims=True) * W,
+        X=(2, 3, 4),
+        W=(4,),
+    ),
+    "a star and an axis, at the top": case(
+        "def f[*rest](X[*rest, c]; W[c]) -> [*rest, c] = X * W", lambda X, W: X * W, X=(2, 3, 4), W=(4,)
+    ),
+    "a star of none, at the top": case(
+        "def f[*rest](X[*rest, c]; W[c]) -> [*rest, c] = X * W", lambda X, W: X * W, X=(4,), W=(4,)
+    ),
+    "one star of two inputs": case(
+        "def f[*s](X[*s, a], Y[*s, b]) -> [*s, a, b] = X * Y",
+        lambda X, Y: X[..., None] * Y[..., None, :],
+        X=(2, 3, 4),
+        Y=(2, 3, 5),
+    ),
+    "a star of named axes": case(
+        "def f[*s](X[*s, c]) -> [*s, c] = X - mean[*s](X)",
+        lambda X: Named(X - X.mean((0, 2), keepdims=True), "u c v"),
+        X=Named((2, 3, 4), "u c v"),
+    ),
     "two stars zip": case(
         "def g[*space, *kernel](X[*space]; W[*kernel]) -> [*space] = unroll[*space, *kernel](X) @[*kernel] W\n"
         "def f(X[h, w]; W[a, b]) -> [h, w] = g[h, w, a, b](X; W)",
@@ -238,6 +262,9 @@ STARS = {
         "def scaled[*ax](X[*ax]; s) = X[*ax = s * ax]\ndef f(X[h, w]) = scaled[h, w](X; s = (2, 3))",
         lambda X: X[::2, ::3],
         X=(4, 7),
+    ),
+    "a size where an axis parameter is declared": case(
+        "def f[ax, k = 2](X[ax]) -> [ax] = sum[k](pool[ax, k](X))", lambda X: X.reshape(3, 2).sum(1), X=(6,)
     ),
     "a size where an axis is introduced": case(
         "def g[ax, k = 2](X[ax]) -> [ax] = max[k](pool[ax, k](X))\ndef f(X[t]) = g[t, w = 3](X)",
