@@ -159,6 +159,13 @@ SIZES = table(
         "Make it anew for the other size.",
         told=True,
     ),
+    Code(
+        "NL0422",
+        "a negative size",
+        "The text gives an axis a size that is less than 0, or that can be for the tensors of a call.",
+        "def f(X[seq]) -> [seq, k] = X * ones[k = -1]",
+        "Give a size that is at least 0.",
+    ),
 )
 
 SIZES_AT_CALL = table(

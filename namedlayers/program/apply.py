@@ -217,7 +217,7 @@ def _bind_axes(
             if axis in bound[:-1] or any(axis in _star(axes) for axes in inner.axes.values()):
                 raise AxisError("NL0303", f"{ctx.shown([axis])} is named twice", Label(item.span))
             if item.size is not None:
-                inner.sizes[axis] = ctx.size(item.size, env)
+                inner.sizes[axis] = ctx.length(item, env)
         inner.axes[parameter.name] = tuple(bound) if parameter.star else bound[0]
 
 
@@ -357,7 +357,7 @@ def _size_from_outside(
     if env is not None and axis in env.sizes and axis not in env.clashing:
         return env.sizes[axis]
     if node.size is not None:
-        return ctx.size(node.size, inner)
+        return ctx.length(node, inner)
     size = ctx.solver.fresh(ctx.display.get(axis, axis), Label(ctx.places.get(axis, node.span), "its size is needed"))
     if env is not None:
         ctx.record(axis, size, env)

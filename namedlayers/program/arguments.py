@@ -138,7 +138,7 @@ def along_stars(ctx: Context, expr: tree.Expr, call: tree.Call, env: Environment
     """An option's value; where it names a star, or the call's brackets have one, a tuple along it."""
     starred = [item for item in bracket_items(call) if isinstance(item, tree.Axis) and item.star]
     environments = unzip(ctx, expr, env)
-    if environments[0] is env or not starred:
+    if not starred or (environments and environments[0] is env):
         return ctx.evaluate(expr, env)
     return Static(tuple(ctx.static(expr, inner, "an option along axes") for inner in environments), expr.span)
 

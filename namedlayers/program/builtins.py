@@ -313,7 +313,7 @@ def _sized_axes(ctx: Context, call: tree.Call, env: Environment) -> dict[str, Si
             if node.star:
                 axes[axis] = env.sizes[axis]
             elif node.size is not None and axis not in env.declared:
-                axes[axis] = ctx.size(node.size, env)  # this value's own, whatever others of that name have
+                axes[axis] = ctx.length(node, env)  # this value's own, whatever others of that name have
             else:
                 axes[axis] = ctx.size_of(tree.Axis(node.span, node.name), env)
     return axes

@@ -285,7 +285,7 @@ class Context:
             found = env.axes[node.name] = self.new_axis(node.name)
         assert isinstance(found, str)
         if size is None and node.size is not None:
-            size = self.size(node.size, env)
+            size = self.length(node, env)
         if size is not None:
             if found in env.declared and found in env.sizes:
                 earlier = self.places.get(found, node.span)
@@ -379,6 +379,19 @@ class Context:
             )
         hint = "take an option for it: after the `;`, without brackets"
         return self.size_value(self.known(found, expr.span, what, hint), expr.span, what)
+
+    def length(self, node: tree.Axis, env: Environment) -> SizeExpr:
+        """The size that the text gives an axis: `kernel = 3`."""
+        assert node.size is not None
+        size = self.size(node.size, env)
+        self.not_negative(size, node.name, node.span)
+        return size
+
+    def not_negative(self, size: SizeExpr, name: str, span: Span) -> None:
+        """Require that an axis of this size can be."""
+        message = f"axis `{name}` would have the negative size {{left}}"
+        hint = "where a size can be solved, leave it away" if size == -1 else ""
+        self.solver.require(Check(size, ">=", const(0), "NL0422", message, (Label(span),), hint))
 
     def size_value(self, found: Any, span: Span, what: str) -> SizeExpr:
         """A static value as a size."""

@@ -125,7 +125,7 @@ def _sources(ctx: Context, base: Value, plain: list[Plain]) -> dict[str, Plain]:
                 )  # fmt: skip
             found[axis] = one
             if node.size is not None:
-                ctx.same_size(axis, base.axes[axis], ctx.size(node.size, one.env), base.span, node.span)
+                ctx.same_size(axis, base.axes[axis], ctx.length(node, one.env), base.span, node.span)
     return found
 
 
@@ -377,7 +377,7 @@ class _Steps:
             size = self.value.axes[source]
             name = ctx.introduce(target, one.env)
             if target.size is not None:
-                ctx.same_size(name, size, ctx.size(target.size, one.env), self.base.span, target.span)
+                ctx.same_size(name, size, ctx.length(target, one.env), self.base.span, target.span)
             ctx.record(name, size, one.env)
             self.final[source] = name
         else:
@@ -410,7 +410,7 @@ class _Steps:
         ]
         for name, target in zip(names, one.targets, strict=True):
             known = env.sizes.get(name) if name not in env.clashing and target.name not in own else None
-            sizes.append(ctx.size(target.size, env) if target.size is not None else known)
+            sizes.append(ctx.length(target, env) if target.size is not None else known)
         known_product = const(1)
         for size in sizes:
             known_product = known_product * (size if size is not None else 1)
@@ -550,7 +550,7 @@ def _affine_name(ctx: Context, expr: tree.Name, env: Environment, axis: str) -> 
                 hint=f"write `index[{name}]` for the coordinates, or give the value another name",
             )  # fmt: skip
         if isinstance(found, Static) and isinstance(found.value, (int, SizeExpr)) and not isinstance(found.value, bool):
-            return Affine({}, size_expr(found.value))
+            return Affine({}, ctx.size_value(found.value, expr.span, "an index"))
         if isinstance(found, Value) and name in ctx.scalars and found.kind is Kind.INT:
             return Affine({}, ctx.size(expr, env))  # an option: it must be known while compiling
         return None

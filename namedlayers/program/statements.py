@@ -65,6 +65,7 @@ def _equation(ctx: Context, statement: tree.Equation, env: Environment) -> None:
         if node.name not in env.axes:
             axis = ctx.introduce(node, env)
             if len(statement.size.axes) == 1:
+                ctx.not_negative(size, node.name, statement.span)
                 env.sizes[axis] = size
                 env.declared.add(axis)
                 return
@@ -96,7 +97,7 @@ def _require_one(ctx: Context, statement: tree.Require, condition: tree.Expr, en
         return
     if isinstance(condition, tree.Compare) and _require_sizes(ctx, condition, env, _plain(message), labels):
         return
-    if not ctx.static(condition, env, "what is required", "tensors are not checked"):
+    if not _truth(ctx, condition, env, "what is required", "tensors are not checked"):
         raise SizeError("NL0420", message, *labels)
 
 
@@ -153,7 +154,8 @@ def _return(ctx: Context, statement: tree.Return, env: Environment) -> Evaluated
 
 
 def _if(ctx: Context, statement: tree.If, env: Environment) -> Evaluated | None:
-    taken = bool(_truth(ctx, statement.condition, env))
+    hint = "`where(condition, then, otherwise)` chooses at each coordinate"
+    taken = _truth(ctx, statement.condition, env, "the condition of an `if`", hint)
     before = set(env.values)
     found = run(ctx, statement.body if taken else statement.otherwise, env)
     if found is None:
@@ -167,9 +169,9 @@ def _if(ctx: Context, statement: tree.If, env: Environment) -> Evaluated | None:
     return found
 
 
-def _truth(ctx: Context, condition: tree.Expr, env: Environment) -> bool | int | float:
-    hint = "`where(condition, then, otherwise)` chooses at each coordinate"
-    found = ctx.static(condition, env, "the condition of an `if`", hint)
+def _truth(ctx: Context, condition: tree.Expr, env: Environment, what: str, hint: str) -> bool:
+    """A condition that is known while compiling."""
+    found = ctx.static(condition, env, what, hint)
     if isinstance(found, (str, tuple, SizeExpr)):
         raise ArgumentError(
             "NL0230", f"a condition is true or false, and this is {described(found)}", Label(condition.span),

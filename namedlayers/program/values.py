@@ -7,7 +7,7 @@ compiling: a number, a string, a tuple along axes, a size. A `Callee` is a defin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -115,6 +115,19 @@ def reduction(op: str, x: Draft, axes: frozenset[str]) -> Draft:
 def primitive(op: str, attrs: Mapping[str, Any], operands: tuple[Draft, ...], axes: AxisSizes) -> Draft:
     """Operands are leaves, literals or sizes; sizes in `attrs` are SizeExprs, at any depth of tuples."""
     return Draft("primitive", (op, tuple(sorted(attrs.items())), operands, tuple(axes.items())))
+
+
+def sizes_of(draft: Draft) -> Iterator[SizeExpr]:
+    """All sizes that a draft speaks of."""
+    waiting: list[Any] = [draft]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, SizeExpr):
+            yield one
+        elif isinstance(one, Draft):
+            waiting += one.parts
+        elif isinstance(one, tuple):
+            waiting += one
 
 
 def build(draft: Draft, normal: Any) -> Any:
