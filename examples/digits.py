@@ -104,7 +104,7 @@ def excerpt(code: str, lines: int = 12) -> str:
     """The head of the generated function, and the lines before its first return: the checks of sizes are left out."""
     head, *body = code.splitlines()
     end = next(at for at, line in enumerate(body) if line.lstrip().startswith("return"))
-    return "\n".join([head, "    ...", *body[max(0, end - lines + 1) : end + 1]])
+    return "\n".join([head.split("  #")[0], "    ...", *body[max(0, end - lines + 1) : end + 1]])
 
 
 if __name__ == "__main__":
