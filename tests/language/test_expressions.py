@@ -343,3 +343,12 @@ def test_detach_stops_gradients() -> None:
 def test_the_helper_notices_a_wrong_value() -> None:
     with pytest.raises(AssertionError, match="by the reference"):
         case("def f(A[i]) = A + 1", lambda A: A + 1.001, A=(3,)).check()
+
+
+def test_the_helper_notices_a_wrong_gradient() -> None:
+    row = case("def f(A[i]) = A ^ 2", lambda A: A**2, A=[1.0, 2.0])
+    row.settings = {"gradients": {"A": np.array([2.0, 4.1])}, "cotangents": {0: np.ones(2)}}
+    with pytest.raises(AssertionError, match="the gradient of A"):
+        row.check()
+    with pytest.raises(AssertionError, match="finite differences"):
+        case("def f(A[i]) = A * detach(A)", lambda A: A * A, A=[1.0, 2.0]).check()
