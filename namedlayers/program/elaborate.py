@@ -267,7 +267,9 @@ class _Elaboration:
             if given is not None and any(node.star and node.name == star.name for node in nodes):
                 plain = {node.name for node in nodes if not node.star}
                 return tuple(axis for axis in given.axes if axis not in plain)
-        if not any(node.star and node.name == star.name for p in inputs_of(self.definition) for node in declared_axes(p)):
+        if not any(
+            node.star and node.name == star.name for p in inputs_of(self.definition) for node in declared_axes(p)
+        ):
             self._name_axis(star.name)  # no input has it: one axis of its own name
             return (star.name,)
         return ()

@@ -13,7 +13,7 @@ from namedlayers.errors import ArgumentError, AxisError, Label, SizeError, Span,
 from namedlayers.program import values as v
 from namedlayers.program.context import Context, hint_of, missing_axis, spelled
 from namedlayers.program.program import Check, Kind
-from namedlayers.program.size import SizeExpr, const, size_expr
+from namedlayers.program.size import SizeExpr, const
 from namedlayers.program.stars import unzip
 from namedlayers.program.values import Environment, Static, Value
 from namedlayers.syntax import tree

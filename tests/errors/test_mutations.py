@@ -35,7 +35,9 @@ def corpus() -> list[str]:
     for path in sorted((TESTS / "errors" / "golden").glob("*.txt")):
         texts.append(path.read_text(encoding="utf-8").partition("\n==== ")[0])
     for path in sorted((TESTS / "language").glob("*.py")):
-        strings = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Constant)]
+        strings = [
+            node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Constant)
+        ]
         texts += [node.value for node in strings if isinstance(node.value, str) and node.value.startswith("def ")]
     whole = [text for text in texts if len(text) < 700]
     parts = [part for text in texts for part in re.split(r"\n(?=def )", text) if part.startswith("def ")]
@@ -154,7 +156,10 @@ def test_what_is_deep_or_huge_is_answered(expression: str) -> None:
 
 
 MANY = {
-    "blocks in blocks": "def f(X[a]):\n" + "".join("    " * k + "    repeat 9999:\n" for k in range(9)) + " " * 40 + "k = 1\n    return X",
+    "blocks in blocks": "def f(X[a]):\n"
+    + "".join("    " * k + "    repeat 9999:\n" for k in range(9))
+    + " " * 40
+    + "k = 1\n    return X",
     "doublings": "def f0(X) = X\n" + "".join(f"def f{k}(X) = f{k - 1}(f{k - 1}(X))\n" for k in range(1, 40)),
     "doublings of arguments": "def f0(X, Y) = X + Y\n"
     + "".join(f"def f{k}(X, Y) = f{k - 1}(f{k - 1}(X, Y), f{k - 1}(Y, X))\n" for k in range(1, 40)),
