@@ -14,6 +14,7 @@ import torch
 
 from namedlayers.emit.attributes import size_of
 from namedlayers.emit.lowering import Lowering, emits
+from namedlayers.emit.sizes import never_negative
 from namedlayers.emit.value import Number, Value
 from namedlayers.program.graph import Node
 from namedlayers.program.program import Kind
@@ -56,11 +57,9 @@ def number_unary(lo: Lowering, op: str, x: Value, kind: Kind) -> Value | None:
         return _folded(op, (x.held,), kind)
     if op == "neg":
         return lo.number(operator.neg, x, kind=kind)
-    if op == "sqrt":
-        return lo.number(operator.pow, x, 0.5, kind=kind)
-    if op == "rsqrt":
+    if op in ("sqrt", "rsqrt") and never_below_zero(lo.node.args[0].node):
         root = lo.number(operator.pow, x, 0.5, kind=kind)
-        return lo.number(quotient, 1.0, root, kind=kind)
+        return root if op == "sqrt" else lo.number(quotient, 1.0, root, kind=kind)
     if op in ("detach", "real", "conj"):
         return x
     if op == "abs" and kind is not Kind.COMPLEX:
@@ -82,15 +81,33 @@ def number_binary(lo: Lowering, op: str, x: Value, y: Value, kind: Kind) -> Valu
         safe = y.literal and y.held != 0
         return lo.number(operator.truediv if safe else quotient, x, y, kind=kind)
     if op == "pow":
-        if y.literal and isinstance(y.held, (int, float)) and y.held >= 0:
-            return lo.number(operator.pow, x, y, kind=kind)
-        if y.literal and isinstance(y.held, (int, float)):
-            positive = Value(-y.held, (), y.kind, True, True)
-            return lo.number(quotient, 1.0, lo.number(operator.pow, x, positive, kind=kind), kind=kind)
-        return None
+        return _number_power(lo, x, y, kind)
     if op in ("floordiv", "mod") and not (y.literal and y.held != 0):
         return None
     return lo.number(_BINARY[op], x, y, kind=kind) if op in _BINARY else None
+
+
+def never_below_zero(node: Node) -> bool:
+    """Whether a number is provably >= 0, so that its root is no complex number."""
+    if node.op == "size":
+        return never_negative(size_of(node, "expr"))
+    if node.op == "const":
+        found = _constant(node)
+        return not isinstance(found, complex) and found >= 0
+    return node.op in ("abs", "sqrt", "exp") or (
+        node.op in ("add", "mul", "div", "maximum") and all(never_below_zero(arg.node) for arg in node.args)
+    )
+
+
+def _number_power(lo: Lowering, x: Value, y: Value, kind: Kind) -> Value | None:
+    """A power that Python has as IEEE arithmetic has it: a small one, whole unless the base is never negative."""
+    if not y.literal or isinstance(y.held, complex) or kind is Kind.COMPLEX:
+        return None
+    exponent = abs(y.held)  # type: ignore[arg-type]
+    if exponent > 4 or not (float(exponent).is_integer() or never_below_zero(lo.node.args[0].node)):
+        return None
+    power = x if exponent == 1 else lo.number(operator.pow, x, exponent, kind=kind)
+    return power if y.held >= 0 else lo.number(quotient, 1.0, power, kind=kind)  # type: ignore[operator]
 
 
 def _folded(op: str, operands: tuple, kind: Kind) -> Value | None:

@@ -112,12 +112,13 @@ class Precision(Sizes):
     def meet(self, values: Sequence[Value], kind: Kind | None = None) -> list[Value]:
         """The operands of an operation on real or complex numbers, in one precision, as torch promotes them.
 
-        Integers next to a real tensor, and Python numbers, need nothing: torch gives them its dtype.
+        Integers next to a real tensor, Python numbers, and tensors without axes next to one with axes need nothing:
+        torch gives them its dtype.
         """
         kind = self.node.kind if kind is None else kind
         strong = next((v for v in values if not v.number and not v.weak and v.kind is Kind.REAL), None)
         if strong is not None:
-            return [self._joined(v, strong) for v in values]
+            return [v if v.axes == () != strong.axes else self._joined(v, strong) for v in values]
         if kind in (Kind.REAL, Kind.COMPLEX) and not any(
             v.kind in (Kind.REAL, Kind.COMPLEX) and not v.number for v in values
         ):
@@ -132,6 +133,8 @@ class Precision(Sizes):
     def alike(self, values: Sequence[Value]) -> list[Value]:
         """As `meet`, for torch functions that promote nothing: tensors of one kind and one precision."""
         values = self.meet([self.tensor(v) for v in values])
+        strong = next((v for v in values if not v.weak and v.kind is Kind.REAL), None)
+        values = values if strong is None else [self._joined(v, strong) for v in values]
         top = max((v.kind for v in values), key=lambda kind: kind.value)
         if top is Kind.BOOL:
             return values

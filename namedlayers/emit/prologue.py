@@ -124,9 +124,9 @@ class Prologue:
 
     def _check_conditions(self) -> Iterator[Condition]:
         for check in self.program.checks:
-            yield Condition(
-                self.render(check.left), check.relation, self.render(check.right), f"{check.code}: {check.message}"
-            )
+            message = check.message.format(left=check.left, right=check.right)
+            left, right = self.render(check.left), self.render(check.right)
+            yield Condition(left, check.relation, right, f"{check.code}: {message}")
 
     def _recipes(self) -> Iterator[tuple]:
         numbers = {given.name: number for number, given in enumerate(self.program.inputs)}
