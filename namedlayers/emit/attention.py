@@ -2,7 +2,8 @@
 
 In: operands with any axes in any layout. Out: a tensor (batch…, query…, value…). What always holds: the kernel sees
 four dimensions and equal batches, as its fast variants need; a row that is masked entirely gives 0; nothing is scaled
-that the formula does not scale. """
+that the formula does not scale.
+"""
 
 from __future__ import annotations
 

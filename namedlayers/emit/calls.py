@@ -1,7 +1,8 @@
 """Makes fx nodes: what is called, with which arguments, and what its dimensions are.
 
 In: functions, methods and `Value`s. Out: an `fx.Graph` and the `Value`s that its nodes hold. What always holds: every
-node knows the axes of its dimensions, the spans of the text and the rule that it comes from. """
+node knows the axes of its dimensions, the spans of the text and the rule that it comes from.
+"""
 
 from __future__ import annotations
 
@@ -94,7 +95,7 @@ class Calls:
 
 _PLAIN = {
     "scaled_dot_product_attention": "attended", "truediv": "div", "_safe_softmax": "softmax", "matmul": "product",
-    "linear": "product", "getitem": "part", "log_softmax": "log_softmax",
+    "linear": "product", "getitem": "part",
 }  # fmt: skip
 
 

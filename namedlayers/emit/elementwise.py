@@ -49,7 +49,7 @@ ARITHMETIC = frozenset("add sub mul floordiv mod pow".split())
 
 COMPARISONS = frozenset("lt le gt ge eq ne".split())
 
-TENSORS_ONLY = frozenset(("atan2",))
+TENSORS_ONLY = frozenset("atan2 maximum minimum".split())
 """Binary functions of torch that take no Python numbers."""
 
 
@@ -133,7 +133,7 @@ def emit_binary(lo: Lowering, node: Node) -> Value:
         values = lo.meet(values, top)
     else:
         values = lo.meet(values)
-    if node.op in TENSORS_ONLY or (node.op in ("maximum", "minimum")):
+    if node.op in TENSORS_ONLY:
         values = [lo.tensor(v, like=_other(values, k)) for k, v in enumerate(values)]
     return elementwise(lo, BINARY[node.op], values)
 

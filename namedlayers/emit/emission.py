@@ -2,7 +2,8 @@
 
 In: one variant's graph and its program. Out: an fx graph of public torch operations whose nodes bear spans, axes and
 rules in their `meta`. What always holds: nodes are emitted in the order of the plan; nothing that no output needs is
-left. """
+left.
+"""
 
 from __future__ import annotations
 

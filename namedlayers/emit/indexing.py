@@ -2,7 +2,8 @@
 
 In: a tensor, and where to read along some of its axes. Out: a tensor in whose layout new axes stand where the old one
 was. What always holds: affine reads of one axis are views, and so are windows that tile; nothing is emitted as
-`unfold`; an index that is not proved to be in range goes to a torch function that checks it. """
+`unfold`; an index that is not proved to be in range goes to a torch function that checks it.
+"""
 
 from __future__ import annotations
 

@@ -40,17 +40,16 @@ class Layout(Precision):
         value = self.permuted(value, [axis for axis in layout if axis in value.axes])
         first = next((d for d, axis in enumerate(layout) if axis in value.axes), len(layout))
         missing = [axis for axis in layout[first:] if axis not in value.axes]
-        if len(missing) <= 1:
-            for d in (list(layout[first:]).index(axis) for axis in missing):
-                shape = tuple(layout[first:])
-                return self.call("unsqueeze", (value, d), shape, kind=value.kind, weak=value.weak, inline=True)
+        shape = tuple(layout[first:])
+        if not missing:
             return value
-        index = tuple(slice(None) if axis in value.axes else None for axis in layout[first:])
-        while index and index[-1] == slice(None) and None in index and index.count(None) and len(index) > 1:
+        if len(missing) == 1:
+            place = shape.index(missing[0])
+            return self.call("unsqueeze", (value, place), shape, kind=value.kind, weak=value.weak, inline=True)
+        index = tuple(slice(None) if axis in value.axes else None for axis in shape)
+        while index[-1] == slice(None):
             index = index[:-1]
-        return self.call(
-            operator.getitem, (value, index), tuple(layout[first:]), kind=value.kind, weak=value.weak, inline=True
-        )
+        return self.call(operator.getitem, (value, index), shape, kind=value.kind, weak=value.weak, inline=True)
 
     def filled(self, value: Value, axes: Iterable[int]) -> Value:
         """The same with all of `axes` among its dimensions, new ones in front."""

@@ -2,7 +2,8 @@
 
 In: operands that are numbers. Out: a number, or None where Python has no function for it (then a tensor computes it).
 What always holds: literals are folded now, as IEEE arithmetic has it; what a call has to compute works for the
-symbolic integers of `torch.compile` and `torch.export` too. """
+symbolic integers of `torch.compile` and `torch.export` too.
+"""
 
 from __future__ import annotations
 

@@ -8,7 +8,8 @@ output only inside comments of one line and string literals; equal graphs print 
 
 `meta` keys: `prologue` (computed there, not in the body), `inline` (print inside its user if it has only one),
 `temporary` (a tensor that may be large: dropped after its last use), `axes`, `spans`, `rule`, `text` (what the comment
-says). """
+says).
+"""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ class Prologue:
 
     def _check_conditions(self) -> Iterator[Condition]:
         for check in self.program.checks:
-            message = check.message.format(left=check.left, right=check.right)
+            message = check.message.format_map(_Shown(left=check.left, right=check.right))
             left, right = self.render(check.left), self.render(check.right)
             yield Condition(left, check.relation, right, f"{check.code}: {message}")
 
@@ -142,6 +142,13 @@ class Prologue:
 def _axis_fault(given: Input, axis: int) -> str:
     name, size = given.axes[axis]
     return f"NL0485: axis `{name}` of `{given.name}` must have size {size}"
+
+
+class _Shown(dict):
+    """What a message may contain: any other name in it is a symbol's."""
+
+    def __missing__(self, key: str) -> str:
+        return f"|{key}|"
 
 
 def _words(expressions: Iterable[str]) -> set[str]:

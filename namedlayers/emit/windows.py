@@ -1,7 +1,8 @@
 """Convolutions and pools.
 
 In: operands with any axes. Out: a tensor (batch…, channels…, space…). What always holds: the kernels get one batch
-axis, one channel axis and up to three space axes, flattened or made as needed. """
+axis, one channel axis and up to three space axes, flattened or made as needed.
+"""
 
 from __future__ import annotations
 
