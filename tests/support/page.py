@@ -1,0 +1,107 @@
+"""docs/support.md, made from the rows of `features.py` and the columns of `columns.py`.
+
+In: nothing but the data. Out: the text of the page. What always holds: equal data give equal text.
+"""
+
+from __future__ import annotations
+
+from tests.support.columns import COLUMNS
+from tests.support.features import GROUPS, Feature, No
+
+TOP = """\
+# What works where
+
+A compiled formula is torch operations on torch tensors, so what torch offers for a function applies to it. This table says
+for what formulas do, and for each way of using them, whether that is so. Every cell is a test: ✓ is tested to work, with
+values compared; a number is tested to fail, for the reason below the table. The page is written from the data of these
+tests (`pytest tests/support --update-golden`), with the versions of torch and onnxruntime in `constraints.txt`.
+
+"""
+
+NOTES = '''\
+## Worth knowing
+
+**torch.compile.** With `dynamic=True` one compilation serves all sizes, with two exceptions that are torch's own: it treats
+the sizes 0 and 1 as special and compiles once more for them, and dimensions that are equal in the first call by chance are
+first taken to be equal always, and compiled once more where they turn out not to be. `fullgraph=True` holds everywhere: no
+formula breaks the graph. A wrong size is an error while compiling too, with the formula's error code. The tests compile with
+`backend="aot_eager"`, which traces and checks everything and leaves only the generation of kernels out.
+
+```python
+import torch
+import namedlayers as nl
+
+attention = nl.compile("""
+    def attention(Q[query, key], K[seq, key], V[seq, val]) -> [query, val]:
+        return softmax[seq](Q @[key] K / sqrt(|key|)) @[seq] V
+""")
+q, k, v = torch.randn(3, 4), torch.randn(5, 4), torch.randn(5, 6)
+fast = torch.compile(attention, fullgraph=True, dynamic=True, backend="aot_eager")
+torch.testing.assert_close(fast(q, k, v), attention(q, k, v))
+```
+
+**torch.export** takes a module; dimensions stay dynamic where you say so. An exported program holds *one* variant: a formula
+may have several, picked by sizes at a call (a kernel for ordinary sizes, another way for empty axes), and the sizes of the
+examples pick the one that is exported. `specialize` says which: `.variant` is its number, `.graph` the graph. Dimensions
+that are dynamic are at least 2 in the exported program (torch again, unless `torch.export.Dim` is given another minimum).
+
+```python
+class Attention(torch.nn.Module):
+    def forward(self, q, k, v):
+        return attention(q, k, v)
+
+shapes = ({0: torch.export.Dim.AUTO}, {0: torch.export.Dim.AUTO}, {0: torch.export.Dim.AUTO})
+program = torch.export.export(Attention(), (q, k, v), dynamic_shapes=shapes)
+more = torch.randn(7, 4), torch.randn(9, 4), torch.randn(9, 6)
+torch.testing.assert_close(program.module()(*more), attention(*more))
+assert attention.specialize(q, k, v).variant == attention.specialize(*more).variant
+```
+
+**ONNX** goes through the exported program, `torch.onnx.export(program, dynamo=True)`, and needs `onnx` and `onnxscript`; the
+tests run the result with `onnxruntime`. What does not work there is what torch or ONNX has no translation for.
+
+**Gradients at ties.** Where several elements are the maximum, a `max` reduction gives each an equal part of the gradient; a
+max *pool* gives all of it to the first, as torch's pools do. `sort`, `cummax` and `argmax` take the first.
+
+**Precision.** float16, bfloat16, float32 and float64 go in and come out; sums are accumulated in float32 at least, and what
+torch has not in half precision (linear algebra, say) is computed in float32 and rounded. Inputs of different precisions meet
+as in torch: float32 with bfloat16 is float32. Numbers and coordinates take the precision that they meet. Under autocast,
+torch chooses the precision of each operation, so results may be bfloat16 where inputs are float32. Integers and booleans
+become real where a formula divides or takes a root, in torch's default dtype or that of the first real input.
+
+**Complex numbers** go wherever no order is needed: `max`, `sort`, `<` and what is made of them are errors (NL0211). The
+gradient is torch's convention (the conjugate Wirtinger derivative).
+
+**Finite differences** stand behind the three columns of derivatives: each is compared along a random direction in float64.
+'''
+
+
+def page() -> str:
+    """The text of docs/support.md."""
+    reasons = list(dict.fromkeys(no for group in GROUPS.values() for feature in group for no in feature.no.values()))
+    table = [_line("", *(column.title for column in COLUMNS.values())), "| --- |" + " :-: |" * len(COLUMNS)]
+    for title, features in GROUPS.items():
+        table.append(_line(f"**{title}**", *[""] * len(COLUMNS)))
+        table += [_row(feature, reasons) for feature in features]
+    listed = [f"{number}. {no.reason[0].upper()}{no.reason[1:]}." for number, no in enumerate(reasons, 1)]
+    means = ["| column | what is tested |", "| --- | --- |", *(_line(c.title, c.means) for c in COLUMNS.values())]
+    parts = ["\n".join(lines) for lines in (means, table, ["Where a number stands:", "", *listed], [_formulas()])]
+    return TOP + "\n\n".join(parts) + "\n\n" + NOTES
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _row(feature: Feature, reasons: list[No]) -> str:
+    cells = [str(reasons.index(feature.no[key]) + 1) if key in feature.no else "✓" for key in COLUMNS]
+    return _line(feature.name, *cells)
+
+
+def _line(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _formulas() -> str:
+    """What stands behind each row."""
+    texts = [f"# {feature.name}\n{feature.formula}\n" for group in GROUPS.values() for feature in group]
+    return "<details><summary>The formulas of the rows</summary>\n\n```\n" + "\n".join(texts) + "```\n\n</details>"
