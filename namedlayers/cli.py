@@ -331,6 +331,7 @@ def _difference(before: str, after: str, path: str) -> str:
 
 
 def _explanation(code: Code) -> str:
-    example = textwrap.indent(code.example.strip("\n"), "    ")
+    called = f"\n\n>>> {code.call}" if code.call else ""
+    example = textwrap.indent(code.example.strip("\n") + called, "    ")
     parts = (f"{code.code}: {code.title}", textwrap.fill(code.meaning, 100), example, textwrap.fill(code.cure, 100))
     return "\n\n".join(parts)

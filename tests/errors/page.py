@@ -67,8 +67,8 @@ MISTAKES_INTRODUCTION = """\
 ## Ten mistakes, three libraries
 
 The same ten mistakes, made here, in einx {einx} and in einops {einops}, each with its whole answer; `z(2, 3)` is a
-tensor of zeros. The notations differ, so that some are made a little differently: the others take a pattern with every call,
-and here a formula is compiled once, so that most mistakes are found before there is a tensor.
+tensor of zeros. The notations differ, so that some are made a little differently: the others take a pattern with every
+call, and here a formula is compiled once, so that most mistakes are found before there is a tensor.
 """
 
 END = """\
