@@ -11,33 +11,29 @@ from dataclasses import replace
 
 from namedlayers.errors import ArgumentError, AxisError, FormulaSyntaxError, Label, Span, near_miss
 from namedlayers.program import terms
-from namedlayers.program import values as v
-from namedlayers.program.apply import (
+from namedlayers.program.elaboration import values as v
+from namedlayers.program.elaboration.context import Context, DraftStatement
+from namedlayers.program.elaboration.definitions import (
     LAYER_HINT,
-    Bound,
     axis_parameters,
-    bind_inputs,
-    bind_options,
-    check_clashes,
-    check_results,
     declared_axes,
     inputs_of,
     not_yet,
     options_of,
-    signature_axes,
 )
-from namedlayers.program.context import Context, DraftStatement
-from namedlayers.program.expressions import evaluate, find_callee
-from namedlayers.program.indexing import WantsInteger
+from namedlayers.program.elaboration.expressions import evaluate, find_callee
+from namedlayers.program.elaboration.indexing import WantsInteger
+from namedlayers.program.elaboration.inputs import Bound, bind_inputs, bind_options, check_clashes
+from namedlayers.program.elaboration.places import head
+from namedlayers.program.elaboration.results import check_results, signature_axes
+from namedlayers.program.elaboration.stars import mentioned
+from namedlayers.program.elaboration.statements import run
+from namedlayers.program.elaboration.values import Environment, Evaluated, Several, Static, Value
 from namedlayers.program.namespace import Namespace
-from namedlayers.program.places import head
 from namedlayers.program.program import Check, Input, Kind, Output, Program, Statement
 from namedlayers.program.size import SizeExpr, const
 from namedlayers.program.solver import Dimension
 from namedlayers.program.spec import Given, NeedsStatic, Spec
-from namedlayers.program.stars import mentioned
-from namedlayers.program.statements import run
-from namedlayers.program.values import Environment, Evaluated, Several, Static, Value
 from namedlayers.syntax import tree
 
 

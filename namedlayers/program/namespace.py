@@ -14,7 +14,7 @@ from pathlib import Path
 
 from namedlayers.errors import FormulaSyntaxError, Label, Span, UnknownNameError, near_miss
 from namedlayers.files import read_source
-from namedlayers.program.places import head
+from namedlayers.program.elaboration.places import head
 from namedlayers.syntax import parse, tree
 
 

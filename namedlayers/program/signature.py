@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from namedlayers.errors import ArgumentError, Label, Span
-from namedlayers.program.apply import axis_parameters, declared_axes, inputs_of, options_of
+from namedlayers.program.elaboration.definitions import axis_parameters, declared_axes, inputs_of, options_of
 from namedlayers.syntax import tree
 
 

@@ -12,8 +12,8 @@ from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 from namedlayers.errors import AxisError, Label
-from namedlayers.program.context import Context
-from namedlayers.program.values import Environment, Static
+from namedlayers.program.elaboration.context import Context
+from namedlayers.program.elaboration.values import Environment, Static
 from namedlayers.syntax import tree
 
 

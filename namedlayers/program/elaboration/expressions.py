@@ -22,16 +22,17 @@ from namedlayers.errors import (
     UnknownNameError,
     near_miss,
 )
-from namedlayers.program import values as v
-from namedlayers.program.apply import apply_definition, not_yet
-from namedlayers.program.builtins import BUILTINS
-from namedlayers.program.context import Context, described, missing_axis
-from namedlayers.program.foreign import FOREIGN
-from namedlayers.program.indexing import index
+from namedlayers.program.elaboration import values as v
+from namedlayers.program.elaboration.apply import apply_definition
+from namedlayers.program.elaboration.builtins import BUILTINS
+from namedlayers.program.elaboration.context import Context, described, missing_axis
+from namedlayers.program.elaboration.definitions import not_yet
+from namedlayers.program.elaboration.foreign import FOREIGN
+from namedlayers.program.elaboration.indexing import index
+from namedlayers.program.elaboration.values import Callee, Environment, Evaluated, Static, Value
 from namedlayers.program.namespace import library_modules
 from namedlayers.program.program import Kind
 from namedlayers.program.size import SizeExpr, const, size_expr
-from namedlayers.program.values import Callee, Environment, Evaluated, Static, Value
 from namedlayers.syntax import tree
 
 RANDOM = frozenset("dropout bernoulli normal uniform categorical".split())

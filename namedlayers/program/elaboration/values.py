@@ -196,3 +196,8 @@ class Environment:
     clashing: set[str] = field(default_factory=set)
     declared: set[str] = field(default_factory=set)
     used_axes: set[str] = field(default_factory=set)
+
+
+def star(axes: str | tuple[str, ...]) -> tuple[str, ...]:
+    """The axes that a name of an environment stands for: several for a star, else one."""
+    return axes if isinstance(axes, tuple) else (axes,)

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from namedlayers.errors import ArgumentError, Label, SizeError, Span
-from namedlayers.program.apply import not_yet
-from namedlayers.program.context import Context, described
+from namedlayers.program.elaboration.context import Context, described
+from namedlayers.program.elaboration.definitions import not_yet
+from namedlayers.program.elaboration.stars import unzip
+from namedlayers.program.elaboration.values import Environment, Evaluated, Several, Static, Value
 from namedlayers.program.program import Check
 from namedlayers.program.size import SizeExpr, const
 from namedlayers.program.spec import NeedsStatic
-from namedlayers.program.stars import unzip
-from namedlayers.program.values import Environment, Evaluated, Several, Static, Value
 from namedlayers.syntax import tree
 
 MOST_ROUNDS = 10_000

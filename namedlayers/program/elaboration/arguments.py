@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from namedlayers.errors import ArgumentError, AxisError, Label, near_miss
-from namedlayers.program.context import Context
-from namedlayers.program.places import also, brackets
+from namedlayers.program.elaboration.context import Context, missing_axis
+from namedlayers.program.elaboration.places import also, brackets
+from namedlayers.program.elaboration.stars import unzip
+from namedlayers.program.elaboration.values import Callee, Environment, Static, Value
 from namedlayers.program.size import SizeExpr
-from namedlayers.program.stars import unzip
-from namedlayers.program.values import Callee, Environment, Static, Value
 from namedlayers.syntax import tree
 
 REQUIRED = object()
@@ -168,3 +168,26 @@ def per_axis(ctx: Context, given: Any, name: str, count: int) -> list[Any]:
             hint="give one number for all axes, or a tuple with one for each",
         )  # fmt: skip
     return list(value)
+
+
+def along(
+    ctx: Context, callee: Callee, call: tree.Call, env: Environment, value: Value, count: int | None = None
+) -> list[str]:
+    """The axes in the brackets, all of which the value must have."""
+    axes = existing_axes(ctx, callee, call, env, count, value)
+    for axis in axes:
+        if axis not in value.axes:
+            node = next(n for n in flat(call) if axis in ctx.axis(n, env))
+            raise missing_axis(ctx, f"`{callee.name}` is over", axis, value, node.span)
+    return axes
+
+
+def free(ctx: Context, axis: str, value: Value, node: tree.Axis, but: str | None = None) -> None:
+    """A new axis must not be one that the value has already."""
+    if axis in value.axes and axis != but:
+        raise AxisError(
+            "NL0304",
+            f"the value has axis `{node.name}` already",
+            Label(node.span),
+            Label(value.span, f"this {ctx.axes_of(value)}"),
+        )

@@ -21,13 +21,13 @@ from namedlayers.errors import (
     Span,
     near_miss,
 )
-from namedlayers.program import values as v
+from namedlayers.program.elaboration import values as v
+from namedlayers.program.elaboration.values import AxisSizes, Draft, Environment, Evaluated, Several, Static, Value
 from namedlayers.program.kinds import orders, result_kind
 from namedlayers.program.program import Check, Kind
 from namedlayers.program.size import SizeExpr, const
 from namedlayers.program.solver import Solver
 from namedlayers.program.spec import NeedsStatic
-from namedlayers.program.values import AxisSizes, Draft, Environment, Evaluated, Several, Static, Value
 from namedlayers.syntax import tree
 
 DEEPEST_TERM = 40

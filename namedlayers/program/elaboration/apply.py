@@ -1,0 +1,134 @@
+"""Applying a definition: its body is elaborated in place, lifted over every axis that it does not name.
+
+In: a definition, a call of it and the environment of the call. Out: the value of the body. What always holds: axes that
+the body introduces are new ones, so that they never capture a caller's; those that reach the result stand in its
+signature; an extra axis of an argument bears no name that the signature uses for something else (paper, section 3.1).
+"""
+
+from __future__ import annotations
+
+from namedlayers.errors import ArgumentError, FormulaError, FormulaSyntaxError, Label, near_miss
+from namedlayers.program.elaboration.arguments import along_stars
+from namedlayers.program.elaboration.brackets import bind_axes
+from namedlayers.program.elaboration.context import CALL, Context
+from namedlayers.program.elaboration.definitions import LAYER_HINT, inputs_of, not_yet
+from namedlayers.program.elaboration.inputs import bind_inputs, bind_options, check_clashes
+from namedlayers.program.elaboration.places import also, head
+from namedlayers.program.elaboration.results import bind_results, check_results, note_sizes
+from namedlayers.program.elaboration.values import Callee, Environment, Evaluated, Static, Value
+from namedlayers.program.solver import located
+from namedlayers.syntax import tree
+
+DEEPEST_CALL = 60
+
+
+def apply_definition(ctx: Context, callee: Callee, call: tree.Call, env: Environment) -> Evaluated:
+    """The result of `callee[entries](args; options)`."""
+    definition = callee.definition
+    assert definition is not None
+    _may_be_called(ctx, callee, call, definition)
+    ctx.step(call.span, CALL)
+    args = _arguments(ctx, callee, call, env, definition)
+    inner = Environment(callee.namespace, definition)
+    inner.values["training"] = env.values.get("training", Static(False, call.span))
+    bind_axes(ctx, callee, call, env, inner, definition, args)
+    bound = bind_inputs(ctx, definition, args, inner, env, call.span)
+    bind_results(ctx, definition, inner, env)
+    bind_options(ctx, definition, args, inner, call.span)
+    check_clashes(ctx, bound, inner, definition)
+    found = _run_body(ctx, callee, call, env, inner, definition)
+    extras = {axis for one in bound for axis in one.extras}
+    note_sizes(ctx, found, env)
+    return check_results(ctx, definition, found, inner, extras, call.span)
+
+
+def _run_body(
+    ctx: Context, callee: Callee, call: tree.Call, env: Environment, inner: Environment, definition: tree.Definition
+) -> Evaluated:
+    """The body's result; what goes wrong in another text than the caller's is shown at the call first."""
+    within, site = ctx.within, ctx.solver.site
+    ctx.within, ctx.calling = (*within, callee.name), (*ctx.calling, definition)
+    if site is None and definition.span.source is not call.span.source:
+        ctx.solver.site = Label(call.span, f"in this use of `{callee.name}`")
+    try:
+        found = ctx.run(definition.body, inner)
+    except FormulaError as error:
+        labels = located(error.labels, ctx.solver.site)
+        raise type(error)(error.code, error.message, *labels, hint=error.hint) from None
+    finally:
+        ctx.within, ctx.calling, ctx.solver.site = within, ctx.calling[:-1], site
+    assert found is not None
+    return found
+
+
+def _may_be_called(ctx: Context, callee: Callee, call: tree.Call, definition: tree.Definition) -> None:
+    if definition.kind == "layer":
+        raise not_yet(f"`{callee.name}` is a layer", call.function.span, LAYER_HINT)
+    for k, one in enumerate(ctx.calling):
+        if definition is one:
+            others = [f"`{other.name}`" for other in ctx.calling[k + 1 :]]
+            way = f" through {', '.join(others)}" if others else ""
+            raise FormulaSyntaxError(
+                "NL0206", f"`{callee.name}` uses itself{way}", Label(call.function.span),
+                *also(head(definition), "it is defined here"), hint="there is no recursion: every formula terminates",
+            )  # fmt: skip
+    if len(ctx.calling) >= DEEPEST_CALL:
+        raise FormulaSyntaxError(
+            "NL0602", f"definitions use each other more than {DEEPEST_CALL} deep", Label(call.function.span)
+        )
+
+
+def _arguments(
+    ctx: Context, callee: Callee, call: tree.Call, env: Environment, definition: tree.Definition
+) -> dict[str, Evaluated]:
+    """The evaluated arguments by the name of the input or option; tensors are let-bound."""
+    names = {p.name: p for p in (*definition.data, *definition.parameters)}
+    slots = [
+        # As from Python, tensors may be given in the signature's order, data and then parameters.
+        *_named(call.args, [p.name for p in inputs_of(definition)], callee, "before the `;`"),
+        *_named(call.options, [p.name for p in definition.parameters], callee, "after the `;`"),
+        *_named(call.settings, [], callee, "in the brackets"),
+    ]
+    found: dict[str, Evaluated] = {}
+    for name, arg in slots:
+        if name not in names and name != "training":
+            listed = f"it takes {', '.join(names)}" if names else "it takes nothing"
+            raise ArgumentError(
+                "NL0219", f"`{callee.name}` has no input or option `{name}`", Label(arg.span),
+                *also(head(definition), "its definition"), hint=near_miss(name, names) or listed,
+            )  # fmt: skip
+        if name in found:
+            first = next(one for other, one in slots if other == name)
+            raise ArgumentError("NL0224", f"`{name}` is given twice", Label(arg.span), Label(first.span, "first here"))
+        is_option = name == "training" or names[name].axes is None and names[name] not in definition.data
+        if is_option:
+            one = along_stars(ctx, arg.value, call, env)
+        else:
+            one = ctx.value(ctx.evaluate(arg.value, env), arg.value.span)
+        found[name] = ctx.let(one, _called(arg.value) or name).at(arg.value.span) if isinstance(one, Value) else one
+    return found
+
+
+def _called(expr: tree.Expr) -> str:
+    """A name for an argument that is a call: what it calls."""
+    named = isinstance(expr, tree.Call) and isinstance(expr.function, tree.Name)
+    return expr.function.name if named else ""  # type: ignore[union-attr]
+
+
+def _named(
+    args: tuple[tree.Argument, ...], positions: list[str], callee: Callee, where: str
+) -> list[tuple[str, tree.Argument]]:
+    found, used = [], 0
+    for arg in args:
+        if arg.name is not None:
+            found.append((arg.name, arg))
+            continue
+        if used >= len(positions):
+            count = f"{len(positions) or 'no'} positional argument{'' if len(positions) == 1 else 's'}"
+            raise ArgumentError(
+                "NL0228", f"`{callee.name}` takes {count} {where}, and this is one more", Label(arg.span),
+                hint=f"{where} stand{'s' if len(positions) == 1 else ''} {', '.join(positions)}" if positions else "",
+            )  # fmt: skip
+        found.append((positions[used], arg))
+        used += 1
+    return found
