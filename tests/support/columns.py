@@ -165,7 +165,7 @@ COLUMNS: Mapping[str, Column] = {
     "eager": Column("eager", "a plain call, against the definition evaluated in float64", eager),
     "compile": Column(
         "compile",
-        "`torch.compile(f, fullgraph=True, dynamic=True)`, with gradients: no graph break, nothing compiled for other sizes",
+        "`torch.compile(f, fullgraph=True, dynamic=True)` with gradients: no graph break, other sizes compile nothing",
         compiled,
     ),
     "export": Column("export", "`torch.export.export` with dynamic dimensions, run at other sizes", exported),

@@ -25,7 +25,8 @@ NOTES = '''\
 the sizes 0 and 1 as special and compiles once more for them, and dimensions that are equal in the first call by chance are
 first taken to be equal always, and compiled once more where they turn out not to be. `fullgraph=True` holds everywhere: no
 formula breaks the graph. A wrong size is an error while compiling too, with the formula's error code. The tests compile with
-`backend="aot_eager"`, which traces and checks everything and leaves only the generation of kernels out.
+`backend="aot_eager"`, which traces and checks everything and leaves only the generation of kernels out; a few rows are
+compiled to kernels too.
 
 ```python
 import torch
@@ -61,13 +62,26 @@ assert attention.specialize(q, k, v).variant == attention.specialize(*more).vari
 tests run the result with `onnxruntime`. What does not work there is what torch or ONNX has no translation for.
 
 **Gradients at ties.** Where several elements are the maximum, a `max` reduction gives each an equal part of the gradient; a
-max *pool* gives all of it to the first, as torch's pools do. `sort`, `cummax` and `argmax` take the first.
+max *pool* gives all of it to the first, as torch's pools do. `argmax` and `topk` name the first, `sort` is stable.
 
-**Precision.** float16, bfloat16, float32 and float64 go in and come out; sums are accumulated in float32 at least, and what
-torch has not in half precision (linear algebra, say) is computed in float32 and rounded. Inputs of different precisions meet
-as in torch: float32 with bfloat16 is float32. Numbers and coordinates take the precision that they meet. Under autocast,
-torch chooses the precision of each operation, so results may be bfloat16 where inputs are float32. Integers and booleans
-become real where a formula divides or takes a root, in torch's default dtype or that of the first real input.
+```python
+largest = nl.compile("def largest(X[seq]) = max[seq](X)")
+pooled = nl.compile("def pooled(X[seq]) -> [seq] = max[k](pool[seq, k = 2](X))")
+x = torch.ones(2)
+assert torch.func.grad(largest)(x).tolist() == [0.5, 0.5]
+assert torch.func.grad(lambda x: pooled(x).sum())(x).tolist() == [1.0, 0.0]
+```
+
+**Precision.** float16, bfloat16, float32 and float64 go in and come out, and torch's kernels accumulate as they always do;
+what torch has not in half precision (linear algebra, say) is computed in float32 and rounded. Inputs of different precisions
+meet as in torch: bfloat16 with float32 is float32, in contractions too. Numbers and coordinates take the precision that they
+meet. Where no real input takes part (coordinates divided by a size, say), float32 is the least. Under autocast, torch chooses
+the precision of each operation, so results may be bfloat16 where inputs are float32.
+
+```python
+product = nl.compile("def product(A[i, j], B[j, k]) -> [i, k] = A @[j] B")
+assert product(torch.ones(2, 3).bfloat16(), torch.ones(3, 4)).dtype is torch.float32
+```
 
 **Complex numbers** go wherever no order is needed: `max`, `sort`, `<` and what is made of them are errors (NL0211). The
 gradient is torch's convention (the conjugate Wirtinger derivative).

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import re
+import shutil
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.columns import COLUMNS
+from tests.support.columns import COLUMNS, compiled
 from tests.support.features import FEATURES, Feature
 from tests.support.page import page
 
@@ -54,6 +55,12 @@ def _words(error: BaseException | None) -> str:
         said.append(f"{type(error).__name__}: {error}")
         error = error.__cause__ or error.__context__
     return "\n".join(said)
+
+
+@pytest.mark.parametrize("name", ["several heads, from one projection", "windows that no kernel takes"])
+def test_compiled_to_kernels(name: str) -> None:
+    backend = "inductor" if shutil.which("g++") else "aot_eager"
+    compiled(next(feature for feature in FEATURES if feature.name == name), backend)
 
 
 def test_the_page_is_fresh(request: pytest.FixtureRequest) -> None:
