@@ -2,7 +2,7 @@
 
 In: a code, a message, labelled spans of the source, a hint. Out: exceptions whose `str()` is the whole report:
 code and message, file, line and column, the line itself with a caret under the exact span, further spans, the hint.
-What always holds: every error that a user can cause derives from `FormulaError` and has a code from `codes.py`.
+What always holds: every error that a user can cause derives from `FormulaError` and has a code from `codes/`.
 """
 
 from __future__ import annotations

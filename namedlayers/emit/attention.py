@@ -54,6 +54,7 @@ def emit_attention(lo: Lowering, node: Node) -> Value:
         else:
             mask = _causal_mask(lo, mask, *causal)
     if mask is not None:
+        mask = mask if mask.axes else lo.filled(mask, roles.position)
         options["attn_mask"] = _in_four(lo, mask, roles, (roles.query, _QUERY), (roles.position, _POSITION), loose=True)
     operands = (
         _in_four(lo, query, roles, (roles.query, _QUERY), (roles.feature, _FEATURE)),
@@ -139,7 +140,9 @@ def _in_four(
         value = lo.merged(value, batch, _BATCH)
     leading = batch if len(batch) == 2 else (_ONE, *batch) if len(batch) == 1 else (_ONE, _BATCH)
     layout = (*leading, rows[1], columns[1])
-    return lo.aligned(value, layout) if loose else _in_front(lo, value, layout)
+    # The kernel takes a mask of two dimensions or more.
+    enough = len(value.axes) >= 2 or rows[1] in value.axes
+    return lo.aligned(value, layout) if loose and enough else _in_front(lo, value, layout)
 
 
 def _in_front(lo: Lowering, value: Value, layout: tuple[int, ...]) -> Value:

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 import namedlayers as nl
-from namedlayers.call_codes import ARGUMENTS, ENTRANCES
+from namedlayers.codes.call import ARGUMENTS, ENTRANCES
 from tests.golden import golden_files, stem
 
 FILES = golden_files(Path(__file__).parent / "golden")

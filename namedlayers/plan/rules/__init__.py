@@ -37,6 +37,6 @@ RECOGNISING: tuple[Rule, ...] = (
 )
 ATTENDING: tuple[Rule, ...] = attention.RULES
 MERGING: tuple[Rule, ...] = contraction.MERGING
-FINISHING: tuple[Rule, ...] = (*convolution.BIASES, *pooling.SUMS, *softmax.LEFT_OVER, *reductions.RULES)
+FINISHING: tuple[Rule, ...] = (*convolution.BIASES, *pooling.LAST, *softmax.LEFT_OVER, *reductions.RULES)
 
 PHASES: tuple[tuple[Rule, ...], ...] = (RECOGNISING, ATTENDING, MERGING, FINISHING)

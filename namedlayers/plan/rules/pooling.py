@@ -123,8 +123,9 @@ def _build_sum(scope: Scope, node: Node, found: tuple[Arg, Space, str]) -> Arg:
     return scope.apply("mul", _build(scope, node, found), scope.size(total))
 
 
-RULES = (
-    Rule("max pool", "exact", ("reduce max",), _pool("max"), _build),
+RULES = (Rule("max pool", "exact", ("reduce max",), _pool("max"), _build),)
+# These wait until means and sums have been seen as parts of something larger: of a variance, of a norm.
+LAST = (
     Rule("mean pool", "exact", ("statistic",), _pool("mean"), _build),
+    Rule("sum pool", "exact", ("reduce sum",), _pool("mean"), _build_sum),
 )
-SUMS = (Rule("sum pool", "exact", ("reduce sum",), _pool("mean"), _build_sum),)

@@ -6,7 +6,7 @@ shown.
 
 from __future__ import annotations
 
-from namedlayers.code_table import Code, table, told
+from namedlayers.codes.table import Code, table, told
 
 SYNTAX = table(
     Code(

@@ -6,13 +6,13 @@ NL04 sizes, NL05 arguments of a call, NL06 limits and files. A code is never reu
 
 from __future__ import annotations
 
-from namedlayers.axis_codes import AXES
-from namedlayers.call_codes import ARGUMENTS, ENTRANCES
-from namedlayers.code_table import Code
-from namedlayers.code_table import told as _told
-from namedlayers.name_codes import NAMES
-from namedlayers.size_codes import EXTENT, SIZES, SIZES_AT_CALL
-from namedlayers.syntax_codes import READING, SYNTAX
+from namedlayers.codes.axes import AXES
+from namedlayers.codes.call import ARGUMENTS, ENTRANCES
+from namedlayers.codes.names import NAMES
+from namedlayers.codes.sizes import EXTENT, SIZES, SIZES_AT_CALL
+from namedlayers.codes.syntax import READING, SYNTAX
+from namedlayers.codes.table import Code
+from namedlayers.codes.table import told as _told
 
 __all__ = ["CODES", "Code"]
 

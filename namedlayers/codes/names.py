@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from namedlayers.code_table import Code, table
+from namedlayers.codes.table import Code, table
 
 NAMES = table(
     Code(

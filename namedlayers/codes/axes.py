@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from namedlayers.code_table import Code, table
+from namedlayers.codes.table import Code, table
 
 _ATTENTION = "def attention(Q[key], K[seq, key], V[seq, val]) -> [val] = softmax[seq](Q @[key] K) @[seq] V\n\n"
 

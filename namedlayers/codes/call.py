@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from namedlayers.code_table import Code, told
+from namedlayers.codes.table import Code, told
 
 _ATTENTION = "`def attention(Q[key], K[seq, key], V[seq, val]) -> [val] = …`"
 
