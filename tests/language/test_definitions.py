@@ -148,6 +148,17 @@ DEFINITIONS = {
         {"X": (3,)},
         options={"n": 2},
     ),
+    **{
+        f"elif, {n}": Case(
+            "def f(X[i]; n = 1):\n  if n == 1:\n    Y = X\n  elif n == 2:\n    Y = 2 * X\n"
+            "  elif n == 3:\n    Y = 3 * X\n"
+            "  else:\n    Y = 0 * X\n  return Y",
+            lambda X, by=by: by * X,
+            {"X": (3,)},
+            options={"n": n},
+        )
+        for n, by in ((1, 1), (2, 2), (3, 3), (4, 0))
+    },
     "a reassignment in a branch": Case(
         "def f(X[i]; on = True):\n  if on:\n    X = X + 1\n  return X", lambda X: X + 1, {"X": (3,)}
     ),

@@ -28,6 +28,14 @@ CONSTANTS = {
     "ones bring an axis": case(
         "def f(A[i], B[j]) -> [i, j] = A * ones[j]", lambda A, B: np.stack([A] * 3, 1), A=(2,), B=(3,)
     ),
+    "expand": case("def f(A[i]) -> [i, k] = expand[k = 2](A)", lambda A: np.stack([A, A], 1), A=(3,)),
+    "expand over two": case(
+        "def f(A[i], B[j]) -> [i, j, k] = expand[j, k = 2](A)",
+        lambda A, B: np.broadcast_to(A[:, None, None], (3, 4, 2)),
+        A=(3,),
+        B=(4,),
+    ),
+    "a sum over what is expanded": case("def f(A[i]) = sum[k](expand[k = 4](A))", lambda A: 4 * A, A=(3,)),
     "eye": case("def f(A[i, j]) -> [i, j] = A + eye[i, j]", lambda A: A + np.eye(3), A=(3, 3)),
     "eye need not be square": case("def f(A[i, j]) -> [i, j] = eye[i, j]", lambda A: np.eye(2, 4), A=(2, 4)),
     "eye contracts to a rename": case("def f(A[i, c]) -> [j, c] = eye[i, j = 3] @[i] A", lambda A: A, A=(3, 2)),
