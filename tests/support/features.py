@@ -61,6 +61,14 @@ NO_GROUPS = {
         "Unsupported attribute type",
     )
 }
+FUSED = dict.fromkeys(
+    ("jvp", "double"),
+    No(
+        "torch's fused attention on the CPU has neither a second derivative nor forward mode: ask for the other kernel "
+        "(below)",
+        "scaled_dot_product_flash_attention_for_cpu",
+    ),
+)
 ONE_SIZE = {
     "compile": No(
         "torch's gradient of `cumprod` is compiled anew for each size; without gradients it is not", "mismatch"
@@ -176,24 +184,33 @@ GROUPS: Mapping[str, tuple[Feature, ...]] = {
     ),
     "Attention": (
         Feature(
-            "plain",
+            "values wider than keys",
             "def f(Q[q, key], K[seq, key], V[seq, val]) -> [q, val] = softmax[seq](Q @[key] K / sqrt(|key|)) @[seq] V",
             {"Q": reals("q key"), "K": reals("seq key"), "V": reals("seq val")},
             {"q": A, "seq": SEQ, "key": KEY, "val": VAL},
+        ),
+        Feature(
+            "values as wide as keys",
+            "def f(Q[q, key], K[seq, key], V[seq, val]) -> [q, val] = softmax[seq](Q @[key] K / sqrt(|key|)) @[seq] V",
+            {"Q": reals("q key"), "K": reals("seq key"), "V": reals("seq val")},
+            {"q": A, "seq": SEQ, "key": KEY, "val": KEY},
+            no=FUSED,
         ),
         Feature(
             "masked",
             "def f(Q[h, q, key], K[h, seq, key], V[h, seq, val]; M[q, seq]) -> [h, q, val] :\n"
             "    return softmax[seq](where(M, Q @[key] K / sqrt(|key|), -inf)) @[seq] V",
             {"Q": reals("h q key"), "K": reals("h seq key"), "V": reals("h seq val"), "M": booleans("q seq")},
-            {"h": A, "q": (3, 4), "seq": SEQ, "key": KEY, "val": VAL},
+            {"h": A, "q": (3, 4), "seq": SEQ, "key": KEY, "val": KEY},
+            no=FUSED,
         ),
         Feature(
             "causal",
             "def f(Q[h, q, key], K[h, seq, key], V[h, seq, val]) -> [h, q, val] :\n"
             "    return softmax[seq](where(seq <= q, Q @[key] K / sqrt(|key|), -inf)) @[seq] V",
             {"Q": reals("h q key"), "K": reals("h seq key"), "V": reals("h seq val")},
-            {"h": A, "q": (3, 4), "seq": SEQ, "key": KEY, "val": VAL},
+            {"h": A, "q": (3, 4), "seq": SEQ, "key": KEY, "val": KEY},
+            no=FUSED,
         ),
         Feature(
             "several heads, from one projection",

@@ -61,6 +61,20 @@ assert attention.specialize(q, k, v).variant == attention.specialize(*more).vari
 **ONNX** goes through the exported program, `torch.onnx.export(program, dynamo=True)`, and needs `onnx` and `onnxscript`; the
 tests run the result with `onnxruntime`. What does not work there is what torch or ONNX has no translation for.
 
+**Second derivatives of attention.** `scaled_dot_product_attention`, to which attention compiles, picks a fused kernel where
+values are as wide as keys. On the CPU torch has no second derivative of it and no forward mode, and says so; the kernel that
+has both is asked for around the call:
+
+```python
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+def curvature(q, k, v):
+    with sdpa_kernel(SDPBackend.MATH):
+        return torch.func.hessian(lambda q: attention(q, k, v).sum())(q)
+
+assert curvature(torch.randn(3, 4), torch.randn(5, 4), torch.randn(5, 4)).shape == (3, 4, 3, 4)
+```
+
 **Gradients at ties.** Where several elements are the maximum, a `max` reduction gives each an equal part of the gradient; a
 max *pool* gives all of it to the first, as torch's pools do. `argmax` and `topk` name the first, `sort` is stable.
 
