@@ -179,7 +179,8 @@ def test_a_masked_row_of_attention() -> None:
 
 
 def test_gradients_at_zero() -> None:
-    for text in ("def f(X[s]) = std[s](X)", "def f(X[s]) = norm[s](X)", "def f(X[s]) = sum[s](relu(X))"):
+    of_windows = "def f(X[s]) -> [] = sum[s](std[part](pool[s, part = 3](X)))"
+    for text in ("def f(X[s]) = std[s](X)", of_windows, "def f(X[s]) = norm[s](X)", "def f(X[s]) = sum[s](relu(X))"):
         x = torch.zeros(3, dtype=torch.float64, requires_grad=True)
         (gradient,) = torch.autograd.grad(compiled(text, {"X": np.zeros(3)}).function(x), x)
         assert torch.equal(gradient, torch.zeros(3, dtype=torch.float64)), text
