@@ -62,7 +62,7 @@ class Printer(CodeGen):
         lines = [*self.prologue.lines(used_sizes(listed)), *body]
         header = f"def forward({', '.join((root_module, *_arguments(listed)))}):"
         source = "\n".join(["", "", header, *(f"    {line}" for line in lines), ""])
-        given: dict[str, Any] = {"src": source, "globals": {**GLOBALS, "fail": self.fail, **extra}}
+        given: dict[str, Any] = {"src": source, "globals": {**GLOBALS, "fail": self.fail, "assume": self.prologue.assume, **extra}}
         for missing in dataclasses.fields(PythonCode):  # which fields there are differs between versions of torch
             if missing.name not in given and missing.default is dataclasses.MISSING:
                 given[missing.name] = {} if "map" in missing.name or "counter" in missing.name else None
@@ -89,7 +89,7 @@ def print_function(
             body += lines
     header = f"def {name}({', '.join(prologue.arguments)}):" + _comment(comment, 200)
     lines = [*prologue.lines(used), *body]
-    return "\n".join([header, *(f"    {line}" for line in lines), ""]), {**GLOBALS, **extra}
+    return "\n".join([header, *(f"    {line}" for line in lines), ""]), {**GLOBALS, "assume": prologue.assume, **extra}
 
 
 def used_sizes(nodes: Iterable[fx.Node]) -> frozenset[str]:

@@ -4,19 +4,23 @@ In: a program. Out: the names of arguments and sizes, and the lines that compute
 checks pass exactly when `solve_sizes` does, given tensors of the right rank; they are integer comparisons only; when
 one fails, `fail` finds the same fault again, slowly, and raises it with its place in the text.
 
-While torch traces the function, the checks are `torch._check`s with constant messages that bear the error's code.
+While torch traces the function, `assume` makes the checks `torch._check`s with messages that bear the error's code.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+
+import torch
 
 from namedlayers.emit.names import Names
 from namedlayers.program.program import Input, Program
 from namedlayers.program.size import SizeExpr
+
+_WIDTH = 110
 
 _OPPOSITE = {"==": "!=", ">=": "<", "!=": "=="}
 
@@ -97,9 +101,25 @@ class Prologue:
     def _checks(self) -> list[str]:
         if not self.conditions:
             return []
-        traced = [f"    torch._check({c.left} {c.relation} {c.right}, lambda: {c.message!r})" for c in self.conditions]
-        failed = " or ".join(f"{c.left} {_OPPOSITE[c.relation]} {c.right}" for c in self.conditions)
-        return ["if is_compiling():", *traced, f"elif {failed}:", f"    fail({', '.join(self.arguments)})"]
+        held = [f"{c.left} {c.relation} {c.right}" for c in self.conditions]
+        failed = [f"{c.left} {_OPPOSITE[c.relation]} {c.right}" for c in self.conditions]
+        return [
+            "if is_compiling():",
+            *_wrapped("    assume(", [f"{one}," for one in held], ")"),
+            *_wrapped("elif (", [failed[0], *(f"or {one}" for one in failed[1:])], "):"),
+            f"    fail({', '.join(self.arguments)})",
+        ]
+
+    @cached_property
+    def assume(self) -> Callable[..., None]:
+        """What checks the conditions, in order, while torch traces: each is a `torch._check` with its message."""
+        messages = tuple(c.message for c in self.conditions)
+
+        def assume(*conditions: bool) -> None:
+            for condition, message in zip(conditions, messages, strict=True):
+                torch._check(condition, lambda message=message: message)
+
+        return assume
 
     def _recipe_conditions(self) -> Iterator[Condition]:
         for recipe, number in self._recipes():
@@ -149,6 +169,22 @@ class _Shown(dict):
 
     def __missing__(self, key: str) -> str:
         return f"|{key}|"
+
+
+def _wrapped(opening: str, pieces: list[str], closing: str) -> list[str]:
+    """One line where it fits, else the pieces on lines of their own, as many on each as fit."""
+    if opening.endswith("elif (") and len(pieces) == 1:
+        return [f"elif {pieces[0]}:"]
+    line = f"{opening}{' '.join(pieces).removesuffix(',')}{closing}"
+    if len(line) <= _WIDTH:
+        return [line.replace("elif (", "elif ").removesuffix("):") + ":" if opening == "elif (" else line]
+    indent = " " * (len(opening) - len(opening.lstrip()) + 4)
+    lines = [indent]
+    for piece in pieces:
+        if len(lines[-1]) + len(piece) >= _WIDTH and lines[-1].strip():
+            lines.append(indent)
+        lines[-1] += f"{piece} " if lines[-1].strip() else f"{piece} "
+    return [opening, *(one.rstrip() for one in lines), f"{indent[4:]}{closing}"]
 
 
 def _words(expressions: Iterable[str]) -> set[str]:
