@@ -14,7 +14,6 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
 import namedlayers as nl
-from namedlayers.program.program import Program
 from namedlayers.reference import trace
 
 from .formulas import Formula, formulas
@@ -25,10 +24,6 @@ RELAXED = {"deadline": None, "suppress_health_check": list(HealthCheck), "databa
 @pytest.fixture(scope="module")
 def count(request: pytest.FixtureRequest) -> int:
     return int(request.config.getoption("--formulas"))
-
-
-def _program(function: nl.Function) -> Program:
-    return function.program.program if hasattr(function.program, "program") else function.program
 
 
 def _run(formula: Formula) -> tuple[nl.Function, list[torch.Tensor], torch.Tensor]:
@@ -43,7 +38,7 @@ def test_values_of_random_formulas(count: int) -> None:
     def compiled_equals_reference(formula: Formula) -> None:
         note(repr(formula))
         function, _, result = _run(formula)
-        by_definition = trace(_program(function), formula.inputs)
+        by_definition = trace(function.program, formula.inputs)
         if all(by_definition.finite.values()):
             np.testing.assert_allclose(result.detach().numpy(), by_definition.outputs[0], rtol=1e-8, atol=1e-9)
 
@@ -56,7 +51,7 @@ def test_values_with_infinities_and_empty_axes(count: int) -> None:
     def compiled_equals_reference(formula: Formula) -> None:
         note(repr(formula))
         function, _, result = _run(formula)
-        by_definition = trace(_program(function), formula.inputs)
+        by_definition = trace(function.program, formula.inputs)
         assert result.shape == by_definition.outputs[0].shape
         if all(by_definition.finite.values()):
             np.testing.assert_allclose(result.detach().numpy(), by_definition.outputs[0], rtol=1e-8, atol=1e-9)
@@ -72,7 +67,7 @@ def test_gradients_of_random_formulas(count: int) -> None:
         function, tensors, result = _run(formula)
         if not result.requires_grad:
             return
-        program = _program(function)
+        program = function.program
         random = np.random.default_rng(seed)
         weights = random.normal(size=tuple(result.shape))
         directions = [random.normal(size=array.shape) for array in formula.inputs.values()]
