@@ -209,7 +209,7 @@ def located(labels: tuple[Label, ...], site: Label | None) -> tuple[Label, ...]:
     if site is None or site.span.source.shipped:
         return labels
     own = tuple(label for label in labels if not label.span.source.shipped)
-    return own if own and own[0].span.source is site.span.source else (site, *own)
+    return own if labels and labels[0].span.source is site.span.source else (site, *own)
 
 
 def without_floor(size: SizeExpr) -> SizeExpr:

@@ -65,6 +65,8 @@ class Context:
     display: dict[str, str] = field(default_factory=dict)
     within: tuple[str, ...] = ()
     calling: tuple[tree.Definition, ...] = ()
+    sized: dict[str, Span] = field(default_factory=dict)
+    """Where the user's text gave an axis its size."""
     numbers: dict[tuple[str, str, int], int] = field(default_factory=dict)
     steps: int = 0
     places: dict[str, Span] = field(default_factory=dict)
@@ -288,7 +290,7 @@ class Context:
             size = self.length(node, env)
         if size is not None:
             if found in env.declared and found in env.sizes:
-                earlier = self.places.get(found, node.span)
+                earlier = self.sized.get(found, node.span)
                 also = (Label(earlier, f"`{node.name}` has size {{left}} here"),) * (earlier != node.span)
                 self.solver.require(
                     Check(
@@ -299,7 +301,16 @@ class Context:
             else:
                 self.record(found, size, env)
         self.place(found, node.span)
+        if node.size is not None and not node.span.source.shipped:
+            self.sized.setdefault(found, node.span)
         return found
+
+    def known_size(self, axis: str, size: SizeExpr) -> tuple[Label, ...]:
+        """Where the text says how long an axis is, for errors; a call's report tells it of what a call decides."""
+        known, place = self.solver.normal(size).value, self.sized.get(axis)
+        if known is None or place is None:
+            return ()
+        return (Label(place, f"`{self.display.get(axis, axis)}` has size {known} here"),)
 
     def record(self, axis: str, size: SizeExpr, env: Environment) -> None:
         """Note the size that a computed value has along an axis, for `|axis|` of axes that are not declared."""

@@ -199,7 +199,8 @@ class _Steps:
             early = f"{slice_} ends at {{left}}, before the axis does"
             limits = ((size - 1, start, past), (stop, const(-1), early))
         for left, right, message in (*limits, (length, const(0), f"{slice_} ends before it begins")):
-            ctx.solver.require(Check(left, ">=", right, "NL0406", message, (Label(one.span),)))
+            labels = (Label(one.span), *ctx.known_size(axis, size))
+            ctx.solver.require(Check(left, ">=", right, "NL0406", message, labels))
         return Affine({axis: const(step)}, start, length)
 
     @staticmethod
@@ -260,7 +261,9 @@ class _Steps:
         length = (size - 1 - last) // c + 1
         reach = ctx.solver.normal(last + 1)
         message = f"the window of {reach} elements is longer than axis `{self._shown(one)}`{self._long(size)}"
-        ctx.solver.require(Check(length, ">=", const(0), "NL0409", message, (Label(one.span),)))
+        (axis,) = ctx.axis(one.sources[0], one.env)
+        labels = (Label(one.span), *ctx.known_size(axis, size))
+        ctx.solver.require(Check(length, ">=", const(0), "NL0409", message, labels))
         return length
 
     def _long(self, size: SizeExpr) -> str:
@@ -270,7 +273,7 @@ class _Steps:
 
     def _in_range(self, axis: str, low: SizeExpr, last: SizeExpr, size: SizeExpr, one: Plain, *, solved: bool) -> None:
         ctx, name = self.ctx, self._shown(one)
-        labels = (Label(one.span),)
+        labels = (Label(one.span), *ctx.known_size(axis, size))
         before = f"the index along `{name}` reaches {{left}}, before the first coordinate"
         past = f"the index along `{name}` reaches {{right}}, past the last coordinate {{left}}"
         hint = f"`[{one.span.text}; fill = 0]` reads 0 there"
@@ -406,7 +409,7 @@ class _Steps:
         for size in sizes:
             known_product = known_product * (size if size is not None else 1)
         shown = f"axis `{self._shown(one)}`" if len(one.sources) == 1 else "the merged axis"
-        labels = (Label(one.span),)
+        labels = (Label(one.span), *ctx.known_size(source, whole))
         missing = [k for k, size in enumerate(sizes) if size is None]
         if len(missing) > 1:
             raise SizeError(

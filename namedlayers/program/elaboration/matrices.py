@@ -90,7 +90,7 @@ def _pair(ctx: Context, callee: Callee, call: tree.Call, env: Environment, value
         Check(
             value.axes[row], "==", value.axes[column], "NL0418",
             f"the matrix of {ctx.shown([row, column])} is not square: it is {{left}} by {{right}}",
-            (Label(brackets(call)),),
+            (Label(brackets(call)), *(label for axis in (row, column) for label in ctx.known_size(axis, value.axes[axis]))),
         )
     )  # fmt: skip
     return row, column

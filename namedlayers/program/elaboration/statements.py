@@ -71,6 +71,8 @@ def _equation(ctx: Context, statement: tree.Equation, env: Environment) -> None:
                 return
         product = product * ctx.size_of(node, env)
     names = ", ".join(node.name for node in statement.size.axes)
+    axes = [axis for node in statement.size.axes for axis in ctx.axis(node, env)]
+    told = [label for axis in axes for label in ctx.known_size(axis, env.sizes[axis])]
     ctx.solver.require(
         Check(
             product,
@@ -78,7 +80,7 @@ def _equation(ctx: Context, statement: tree.Equation, env: Environment) -> None:
             size,
             "NL0419",
             f"|{names}| is {{left}}, but the equation says {{right}}",
-            (Label(statement.span),),
+            (Label(statement.span), *told),
         )
     )
 
