@@ -62,7 +62,8 @@ class Printer(CodeGen):
         lines = [*self.prologue.lines(used_sizes(listed)), *body]
         header = f"def forward({', '.join((root_module, *_arguments(listed)))}):"
         source = "\n".join(["", "", header, *(f"    {line}" for line in lines), ""])
-        given: dict[str, Any] = {"src": source, "globals": {**GLOBALS, "fail": self.fail, "assume": self.prologue.assume, **extra}}
+        names = {**GLOBALS, "fail": self.fail, "assume": self.prologue.assume, **extra}
+        given: dict[str, Any] = {"src": source, "globals": names}
         for missing in dataclasses.fields(PythonCode):  # which fields there are differs between versions of torch
             if missing.name not in given and missing.default is dataclasses.MISSING:
                 given[missing.name] = {} if "map" in missing.name or "counter" in missing.name else None
