@@ -223,7 +223,7 @@ def test_text_cannot_leave_its_comment() -> None:
     assert torch.equal(made.function(torch.zeros(2)), torch.ones(2))
 
 
-@pytest.mark.parametrize("axis", ("seq'", "torch", "class_", "sum", "α", "日", "F", "fail", "self", "inf"))
+@pytest.mark.parametrize("axis", ("seq'", "torch", "class_", "sum", "α", "日", "F", "fail", "assume", "self", "inf"))
 def test_any_axis_name(axis: str) -> None:
     made = compiled(
         f"def f(A[{axis}], B[{axis}, b]) = sum[{axis}](A * B) + |{axis}|", {"A": np.ones(3), "B": np.ones((3, 2))}
