@@ -16,7 +16,8 @@ import re
 import unicodedata
 
 RESERVED = frozenset({*keyword.kwlist, *keyword.softkwlist, *dir(builtins)}) | {
-    "torch", "F", "inf", "nan", "fail", "assume", "is_compiling", "quotient", "self", "device", "math", "operator", "getattr",
+    "torch", "F", "inf", "nan", "fail", "assume", "is_compiling", "quotient", "self", "device", "math", "operator",
+    "getattr",
 }  # fmt: skip
 """What generated code must not assign to."""
 
