@@ -24,7 +24,7 @@ from namedlayers.call.fits import check_option
 from namedlayers.call.forms import as_torch, form, quick_key, read
 from namedlayers.call.packing import Packed, pack, unpack
 from namedlayers.call.specialise import Numerics, Specialisation, Specialisations
-from namedlayers.call.steps import Steps
+from namedlayers.call.steps import Run, Steps
 from namedlayers.call.tracing import is_traced
 from namedlayers.call.words import listed
 from namedlayers.errors import ArgumentError, Label, SizeError, near_miss
@@ -73,6 +73,7 @@ class Function:
         self._steps = Steps(self._signature, self._options, self._specialisations)
         self._straight = self._steps.straight
         self._default: Specialisation | None = None
+        self._written_out: Function | None = None
         self.__name__ = self.__qualname__ = definition.name
         self.__doc__ = f"{self._signature}\n\n{definition.span.text}"
 
@@ -94,8 +95,7 @@ class Function:
                 try:
                     return function(*args)
                 except OF_TORCH as error:
-                    blame(self._signature, self._steps.run(args, kwargs), args, kwargs, error)
-                    raise
+                    return self._after(error, self._steps.run(args, kwargs), args, kwargs)
         quick = quick_key(args, kwargs)
         if quick is not None:
             run = self._steps.run_quickly(quick, args, kwargs)
@@ -105,8 +105,7 @@ class Function:
         try:
             return run(args, kwargs)
         except OF_TORCH as error:
-            blame(self._signature, run, args, kwargs, error)
-            raise
+            return self._after(error, run, args, kwargs)
 
     def specialize(self, *args: Any, **kwargs: Any) -> Specialisation:
         """What a call with these arguments runs: `.program`, `.graph` (of the variant for their sizes), `.code`,
@@ -199,6 +198,18 @@ class Function:
 
     def __repr__(self) -> str:
         return f"<namedlayers function {self._signature}>"
+
+    def _after(self, error: Exception, run: Run, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """What becomes of a call that torch refused: the formula as it is written, where a kernel of the plan lacks what
+        is asked of it (forward derivatives of a fused attention, say), else an error that says what is wrong."""
+        if isinstance(error, NotImplementedError) and self._numerics != "strict":
+            if self._written_out is None:
+                self._written_out = Function(
+                    self._namespace, self._definition, numerics="strict", options=self._options
+                )
+            return self._written_out(*args, **kwargs)
+        blame(self._signature, run, args, kwargs, error)
+        raise error
 
     def _shown(self) -> Specialisation:
         return self._steps.latest or self._default_specialisation()

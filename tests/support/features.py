@@ -61,14 +61,12 @@ NO_GROUPS = {
         "Unsupported attribute type",
     )
 }
-FUSED = dict.fromkeys(
-    ("jvp", "double"),
-    No(
-        "torch's fused attention on the CPU has neither a second derivative nor forward mode: ask for the other kernel "
-        "(below)",
+FUSED = {
+    "double": No(
+        "torch's fused attention on the CPU has no second derivative: compile with `numerics=\"strict\"` (below)",
         "scaled_dot_product_flash_attention_for_cpu",
-    ),
-)
+    )
+}
 ONE_SIZE = {
     "compile": No(
         "torch's gradient of `cumprod` is compiled anew for each size; without gradients it is not", "mismatch"

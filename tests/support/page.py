@@ -62,17 +62,17 @@ assert attention.specialize(q, k, v).variant == attention.specialize(*more).vari
 tests run the result with `onnxruntime`. What does not work there is what torch or ONNX has no translation for.
 
 **Second derivatives of attention.** `scaled_dot_product_attention`, to which attention compiles, picks a fused kernel where
-values are as wide as keys. On the CPU torch has no second derivative of it and no forward mode, and says so; the kernel that
-has both is asked for around the call:
+values are as wide as keys. On the CPU torch has no second derivative of it, and says so in the backward pass. Compiled with
+`numerics="strict"` the formula runs as it is written, and all its derivatives exist. (Forward mode is missing in the fused
+kernel too; there the call itself turns to the formula as it is written.)
 
 ```python
-from torch.nn.attention import SDPBackend, sdpa_kernel
-
-def curvature(q, k, v):
-    with sdpa_kernel(SDPBackend.MATH):
-        return torch.func.hessian(lambda q: attention(q, k, v).sum())(q)
-
-assert curvature(torch.randn(3, 4), torch.randn(5, 4), torch.randn(5, 4)).shape == (3, 4, 3, 4)
+written_out = nl.compile(attention.source, numerics="strict")
+q, k, v = (torch.randn(size, 4) for size in (3, 5, 5))
+curvature = torch.func.hessian(lambda q: written_out(q, k, v).sum())(q)
+assert curvature.shape == (3, 4, 3, 4)
+_, slope = torch.func.jvp(lambda q: attention(q, k, v), (q,), (torch.ones_like(q),))
+assert slope.shape == (3, 4)
 ```
 
 **Gradients at ties.** Where several elements are the maximum, a `max` reduction gives each an equal part of the gradient; a
