@@ -259,7 +259,8 @@ IMPORTS = """
 import sys, torch, funsor
 before = set(sys.modules)
 import namedlayers
-print(sorted(name for name in set(sys.modules) - before if not name.startswith("namedlayers")))
+light = {"namedlayers", *sys.stdlib_module_names}
+print(sorted(name for name in set(sys.modules) - before if name.partition(".")[0] not in light))
 namedlayers.compile
 print(sorted({"opt_einsum", "rich", "sympy", "torch._dynamo"} & (set(sys.modules) - before)))
 """
