@@ -31,7 +31,7 @@ from namedlayers.program.elaboration.statements import run
 from namedlayers.program.elaboration.values import Environment, Evaluated, Several, Static, Value
 from namedlayers.program.namespace import Namespace
 from namedlayers.program.program import Check, Input, Kind, Output, Program, Statement
-from namedlayers.program.size import SizeExpr, const
+from namedlayers.program.size import SizeExpr, const, symbol
 from namedlayers.program.solver import Dimension
 from namedlayers.program.spec import Given, NeedsStatic, Spec
 from namedlayers.syntax import tree
@@ -46,7 +46,10 @@ def elaborate(namespace: Namespace, definition: tree.Definition, spec: Spec) -> 
     try:
         return elaboration.program()
     except NeedsStatic as needs:
-        raise NeedsStatic(needs.options, elaboration.axes_behind(needs.axes)) from None
+        axes = elaboration.axes_behind(needs.axes)
+        if not needs.options and not axes:  # no call says it
+            elaboration.ctx.solver.undetermined(symbol(min(needs.axes)), set())
+        raise NeedsStatic(needs.options, axes) from None
     except WantsInteger as wanted:
         given = dict(spec.given)
         name = _not_integer(given, wanted)
@@ -56,8 +59,6 @@ def elaborate(namespace: Namespace, definition: tree.Definition, spec: Spec) -> 
             "NL0509", f"`{name}` is used as an index, so it holds integers, but it is {_WORDS[given[name].kind]}",
             Label(_input(definition, name).span),
         ) from None  # fmt: skip
-    except RecursionError:
-        raise FormulaSyntaxError("NL0602", "the formula is nested too deeply", Label(head(definition))) from None
 
 
 def default_spec(namespace: Namespace, definition: tree.Definition, options: tuple = ()) -> Spec:
@@ -205,6 +206,14 @@ class _Elaboration:
         return found
 
     def program(self) -> Program:
+        """The program. Raises NeedsStatic and WantsInteger, which tell what else to try, and FormulaError."""
+        try:
+            return self._program()
+        except RecursionError:
+            # How deep is too deep depends on who calls, as each level of the text is some calls of Python.
+            raise FormulaSyntaxError("NL0602", "the formula is nested too deeply", Label(head(self.definition))) from None
+
+    def _program(self) -> Program:
         definition, ctx, env = self.definition, self.ctx, self.env
         check_definition(self.namespace, definition)
         self._reserve()

@@ -383,10 +383,11 @@ class Context:
     def size(self, expr: tree.Expr, env: Environment, what: str = "a size") -> SizeExpr:
         """A size: an integer, or an expression of sizes."""
         found = self.evaluate(expr, env)
-        if isinstance(found, Value) and found.kind is Kind.REAL and self.depends(found.draft)[1]:
+        if isinstance(found, Value) and found.kind in (Kind.REAL, Kind.COMPLEX) and self.depends(found.draft)[1]:
             # It depends on sizes, but is no integer for any of them.
+            number = "a real" if found.kind is Kind.REAL else "a complex"
             raise ArgumentError(
-                "NL0216", f"{what} is an integer, not a real number", Label(expr.span), hint="`//` divides sizes"
+                "NL0216", f"{what} is an integer, not {number} number", Label(expr.span), hint="`//` divides sizes"
             )
         hint = "take an option for it: after the `;`, without brackets"
         return self.size_value(self.known(found, expr.span, what, hint), expr.span, what)
@@ -449,7 +450,9 @@ class Context:
         return number
 
     def _known_axes(self, env: Environment) -> str:
-        return f"the axes here are {self.shown(sorted(env.axes))}" if env.axes else ""
+        if not env.axes:
+            return ""
+        return f"the {'axes here are' if len(env.axes) > 1 else 'only axis here is'} {self.shown(sorted(env.axes))}"
 
 
 _HINTS = {

@@ -86,11 +86,12 @@ def eigh(ctx: Context, callee: Callee, call: tree.Call, env: Environment) -> Eva
 def _pair(ctx: Context, callee: Callee, call: tree.Call, env: Environment, value: Value) -> tuple[str, str]:
     """Rows and columns, which must be of one size."""
     row, column = along(ctx, callee, call, env, value, 2)
+    told = [label for axis in (row, column) for label in ctx.known_size(axis, value.axes[axis])]
     ctx.solver.require(
         Check(
             value.axes[row], "==", value.axes[column], "NL0418",
             f"the matrix of {ctx.shown([row, column])} is not square: it is {{left}} by {{right}}",
-            (Label(brackets(call)), *(label for axis in (row, column) for label in ctx.known_size(axis, value.axes[axis]))),
+            (Label(brackets(call)), *told),
         )
     )  # fmt: skip
     return row, column
