@@ -29,6 +29,7 @@ from namedlayers.program.elaboration.context import Context, described, missing_
 from namedlayers.program.elaboration.definitions import not_yet
 from namedlayers.program.elaboration.foreign import FOREIGN
 from namedlayers.program.elaboration.indexing import index
+from namedlayers.program.elaboration.places import also
 from namedlayers.program.elaboration.values import Callee, Environment, Evaluated, Static, Value
 from namedlayers.program.namespace import library_modules
 from namedlayers.program.program import Kind
@@ -75,7 +76,11 @@ def _name(ctx: Context, expr: tree.Name, env: Environment) -> Evaluated:
         own = expr.span.source.shipped and isinstance(found, (Value, Static)) and not found.span.source.shipped
         return found.at(expr.span) if isinstance(found, (Value, Static)) and not own else found
     if name in env.undefined:
-        raise UnknownNameError("NL0207", f"`{name}` may not be defined here: {env.undefined[name]}", Label(expr.span))
+        raise UnknownNameError(
+            "NL0207", f"`{name}` may not be defined here", Label(expr.span),
+            *also(env.undefined[name], "only one branch of this `if` assigns it"),
+            hint="assign it in the other branch too, or before the `if`",
+        )  # fmt: skip
     if name in CONSTANTS:
         return Static(CONSTANTS[name], expr.span)
     if name in env.axes:

@@ -165,8 +165,7 @@ def _if(ctx: Context, statement: tree.If, env: Environment) -> Evaluated | None:
         # A branch that returns assigns nothing that could be seen afterwards.
         if not (_returns(statement.body) or _returns(statement.otherwise)):
             for name in sorted((body ^ otherwise) - before):
-                line = statement.condition.span.line
-                env.undefined[name] = f"only one branch of the `if` in line {line} assigns it"
+                env.undefined[name] = statement.condition.span
                 env.values.pop(name, None)
     return found
 

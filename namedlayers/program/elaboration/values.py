@@ -184,13 +184,13 @@ class Environment:
 
     `sizes` holds the one size of each axis (by axis), `clashing` those that turned out to have several, `declared`
     those that the signature names: these have one size in the whole definition. `undefined` are names that only one
-    branch of an `if` assigned, with the reason in words.
+    branch of an `if` assigned, with the place of its condition.
     """
 
     namespace: Any
     definition: tree.Definition
     values: dict[str, Evaluated] = field(default_factory=dict)
-    undefined: dict[str, str] = field(default_factory=dict)
+    undefined: dict[str, Span] = field(default_factory=dict)
     axes: dict[str, str | tuple[str, ...]] = field(default_factory=dict)
     sizes: dict[str, SizeExpr] = field(default_factory=dict)
     clashing: set[str] = field(default_factory=set)
