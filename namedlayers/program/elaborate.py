@@ -211,7 +211,8 @@ class _Elaboration:
             return self._program()
         except RecursionError:
             # How deep is too deep depends on who calls, as each level of the text is some calls of Python.
-            raise FormulaSyntaxError("NL0602", "the formula is nested too deeply", Label(head(self.definition))) from None
+            place = Label(head(self.definition))
+            raise FormulaSyntaxError("NL0602", "the formula is nested too deeply", place) from None
 
     def _program(self) -> Program:
         definition, ctx, env = self.definition, self.ctx, self.env
