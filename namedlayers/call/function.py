@@ -200,8 +200,8 @@ class Function:
         return f"<namedlayers function {self._signature}>"
 
     def _after(self, error: Exception, run: Run, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        """What becomes of a call that torch refused: the formula as it is written, where a kernel lacks what is asked of
-        it (forward derivatives of a fused attention, say), else an error that says what is wrong."""
+        """What becomes of a call that torch refused: the formula as it is written, where a kernel lacks what
+        is asked of it (forward derivatives of a fused attention, say), else an error that says what is wrong."""
         if isinstance(error, NotImplementedError) and self._numerics != "strict":
             if self._written_out is None:
                 self._written_out = Function(
