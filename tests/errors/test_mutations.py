@@ -19,6 +19,8 @@ from hypothesis import strategies as st
 from namedlayers.errors import FormulaError
 from namedlayers.program.elaborate import default_spec, elaborate
 from namedlayers.program.namespace import load_text
+from namedlayers.program.program import Program
+from namedlayers.program.sizes_at_call import solve_sizes
 from namedlayers.program.spec import NeedsStatic
 from namedlayers.program.verify import verify_program
 
@@ -91,7 +93,10 @@ def answer(text: str) -> str:
     try:
         space = load_text(text)
         for definition in space.definitions.values():
-            verify_program(elaborate(space, definition, default_spec(space, definition)))
+            program = elaborate(space, definition, default_spec(space, definition))
+            verify_program(program)
+            for size in (0, 1, 4):
+                _call(program, size)
     except FormulaError as error:
         assert str(error) and all(0 <= s.start <= s.end <= len(s.source.text) for s in error.spans), text
         return error.code
@@ -99,6 +104,16 @@ def answer(text: str) -> str:
         assert needs.axes  # what only a call says: how often a block repeats
         return "needs sizes"
     return "program"
+
+
+def _call(program: Program, size: int) -> None:
+    """Sizes of a call whose axes are all equally long: they fit, or are refused."""
+    try:
+        sizes = solve_sizes(program, {one.name: (size,) * len(one.axes) for one in program.inputs})
+    except FormulaError as error:
+        assert str(error)
+    else:
+        assert all(value >= 0 for value in sizes.values())
 
 
 @pytest.mark.parametrize("text", CORPUS, ids=range(len(CORPUS)))

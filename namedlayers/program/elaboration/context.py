@@ -25,7 +25,7 @@ from namedlayers.program.elaboration import values as v
 from namedlayers.program.elaboration.values import AxisSizes, Draft, Environment, Evaluated, Several, Static, Value
 from namedlayers.program.kinds import orders, result_kind
 from namedlayers.program.program import Check, Kind
-from namedlayers.program.size import SizeExpr, const
+from namedlayers.program.size import SizeExpr, const, size_expr
 from namedlayers.program.solver import Solver
 from namedlayers.program.spec import NeedsStatic
 from namedlayers.syntax import tree
@@ -407,12 +407,10 @@ class Context:
 
     def size_value(self, found: Any, span: Span, what: str) -> SizeExpr:
         """A static value as a size."""
-        if isinstance(found, SizeExpr):
-            return found
-        if isinstance(found, int) and not isinstance(found, bool):
-            if abs(found) >= 2**62:
+        if isinstance(found, (int, SizeExpr)) and not isinstance(found, bool):
+            if any(abs(c) >= 2**62 for _, c in size_expr(found).terms):
                 raise SizeError("NL0605", "this number is too large for a size", Label(span))
-            return const(found)
+            return size_expr(found)
         raise ArgumentError("NL0216", f"{what} is an integer, not {described(found)}", Label(span))
 
     def depends(self, draft: Draft) -> tuple[set[str] | None, set[str]]:
