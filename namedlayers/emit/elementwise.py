@@ -142,7 +142,7 @@ def emit_binary(lo: Lowering, node: Node) -> Value:
 def emit_logaddexp(lo: Lowering, node: Node) -> Value:
     """Where both are -inf the result is -inf, with gradient 0 and not NaN."""
     values = lo.meet(lo.operands(node))
-    values = [lo.tensor(v, like=_other(values, k)) for k, v in enumerate(values)]
+    values = [lo.working(lo.tensor(v, like=_other(values, k))) for k, v in enumerate(values)]
     if node.kind is Kind.COMPLEX:
         top = elementwise(lo, torch.maximum, [_real_part(lo, v) for v in values], kind=Kind.REAL)
         top = lo.call(torch.nan_to_num, (top,), top.axes, {"posinf": 0.0, "neginf": 0.0}, kind=Kind.REAL)

@@ -13,6 +13,7 @@ says).
 
 from __future__ import annotations
 
+import cmath
 import dataclasses
 import math
 import operator
@@ -158,6 +159,8 @@ class _Expressions:
             return (f"({items}{single})" if isinstance(value, tuple) else f"[{items}]"), _ATOM
         if isinstance(value, slice):
             return f"slice({', '.join(self.of(part)[0] for part in (value.start, value.stop, value.step))})", _ATOM
+        if isinstance(value, complex) and not cmath.isfinite(value):  # `nanj` is no Python
+            return f"complex({value.real!r}, {value.imag!r})", _ATOM
         text = repr(value)
         return text, _UNARY if text.startswith("-") else _ATOM
 

@@ -78,10 +78,11 @@ def _at_least(size: SizeLike, least: SizeLike) -> Guard:
 
 
 def _convolution(node: Node) -> Iterator[Guard]:
-    """No axis of the weights is empty, at least one window fits, and padding adds."""
+    """No axis of the weights or of space is empty, at least one window fits, and padding adds."""
     space = node.attr("space")
     assert isinstance(space, tuple)
-    for _, position, _, _, _, before, after in space:
+    for source, position, _, _, _, before, after in space:
+        yield _at_least(node.args[0].node.sizes[source], 1)
         yield _at_least(node.space[position], 1)
         yield _at_least(before, 0)
         yield _at_least(after, 0)
@@ -90,12 +91,13 @@ def _convolution(node: Node) -> Iterator[Guard]:
 
 
 def _pool(node: Node) -> Iterator[Guard]:
-    """At least one window fits, and no axis is empty: torch's pools take no empty channels."""
+    """At least one window fits, and no axis is empty: torch's pools take no empty channels, and nothing but padding."""
     space = node.attr("space")
     assert isinstance(space, tuple)
     for size in node.sizes:
         yield _at_least(size, 1)
-    for _, _, kernel, *_ in space:
+    for source, _, kernel, *_ in space:
+        yield _at_least(node.args[0].node.sizes[source], 1)
         yield _at_least(kernel, 1)
 
 

@@ -160,9 +160,9 @@ def _fold_one(
     windows, width = value.axes[axis], value.axes[kernel]
     stride, dilation, padding = given["stride"], given["dilation"], given["padding"]
     labels = (Label(call.span),)
-    for name in ("stride", "dilation"):
+    for name, least in (("stride", 1), ("dilation", 1), ("padding", 0), ("output_padding", 0)):
         ctx.solver.require(
-            Check(given[name], ">=", const(1), "NL0417", f"`{name}` is at least 1, not {{left}}", labels)
+            Check(given[name], ">=", const(least), "NL0417", f"`{name}` is at least {least}, not {{left}}", labels)
         )
     size = (windows - 1) * stride + dilation * (width - 1) + 1 - 2 * padding + given["output_padding"]
     ctx.solver.require(Check(size, ">=", const(0), "NL0417", "the result would have the negative size {left}", labels))
