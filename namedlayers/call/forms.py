@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from namedlayers.call.named import NamedTensor, as_tensor
+from namedlayers.program.spec import Static
 
 Plain = tuple[Any, ...]
 """A form as a plain tuple, its tag first: torch.compile passes on only those as constants."""
@@ -93,6 +94,31 @@ def quick_key(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple | None:
     return tuple(key)
 
 
+def straight_key(call: CallForm, settled: Mapping[str, Static]) -> tuple | None:
+    """The key of a call that gives bare tensors, and by name also plain options; None for any other. The values that
+    compiling has asked for (`settled`) belong to the key. No two calls that differ in them, or in their forms, have
+    one key: each value stands behind its type, and no type is a name.
+
+    >>> tensor, number = ("tensor", torch.float32, 2, torch.strided), ("number", "int")
+    >>> straight_key(((tensor,), (("k", number), ("n", number))), {"k": 3})
+    (torch.float32, 2, torch.strided, 'k', <class 'int'>, 3, 'n', <class 'int'>)
+    """
+    positional, keywords = call
+    if any(plain[0] != "tensor" for plain in positional):
+        return None
+    key: list[object] = [part for plain in positional for part in plain[1:]]
+    for name, plain in keywords:
+        if plain[0] == "tensor":
+            key += (name, *plain[1:])
+        elif plain[0] in ("number", "constant") and plain[-1] in _PLAIN_TYPES:
+            key += (name, _PLAIN_TYPES[plain[-1]])
+            if name in settled:
+                key.append(settled[name])
+        else:
+            return None
+    return tuple(key)
+
+
 def form(value: Any) -> Plain:
     """The form of one argument.
 
@@ -160,6 +186,11 @@ _QUICK: dict[type, Callable[[Any], tuple[object, ...]]] = {
     str: lambda value: (str, value),
     type(None): lambda value: (None,),
 }
+
+_PLAIN_TYPES: dict[str, type] = {"bool": bool, "int": int, "float": float, "complex": complex, "str": str}
+
+PLAIN = frozenset(_PLAIN_TYPES.values())
+"""The types of options that a `straight_key` holds."""
 
 # The first that fits: to Python, a boolean is an int.
 _NUMBERS: tuple[tuple[str, tuple[type, ...]], ...] = (

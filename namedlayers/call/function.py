@@ -4,8 +4,8 @@ In: a definition and what compiling has settled. Out: results, and views of ever
 nothing symbolic unless it is the first of its kind; a function never changes what it computes; any number of threads
 may call it.
 
-Bare tensors take the straight way: a table from their types and ranks to the compiled Python. All other calls, and
-those that torch.compile traces, go by `steps`.
+Bare tensors and plain options take the straight way: a table from their types and ranks to the compiled Python. All
+other calls, and those that torch.compile traces, go by `steps`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torch import fx
 from namedlayers.call.bind import option_spans
 from namedlayers.call.blame import OF_TORCH, blame
 from namedlayers.call.fits import check_option
-from namedlayers.call.forms import as_torch, form, quick_key, read
+from namedlayers.call.forms import PLAIN, as_torch, form, quick_key, read
 from namedlayers.call.packing import Packed, pack, unpack
 from namedlayers.call.specialise import Numerics, Specialisation, Specialisations
 from namedlayers.call.steps import Run, Steps
@@ -71,7 +71,7 @@ class Function:
         self._specialisations = Specialisations(namespace, definition, self._options, numerics)
         self._check_options()
         self._steps = Steps(self._signature, self._options, self._specialisations)
-        self._straight = self._steps.straight
+        self._straight, self._asked = self._steps.straight, self._steps.asked
         self._default: Specialisation | None = None
         self._written_out: Function | None = None
         self.__name__ = self.__qualname__ = definition.name
@@ -83,19 +83,26 @@ class Function:
         if is_traced():
             given, keywords = _as_torch(args, kwargs)
             return self._steps.run_traced(given, keywords)(given, keywords)
-        if not kwargs:
-            key: list[object] = []
+        key: list[object] = []  # as `straight_key` makes it of forms
+        try:
+            for tensor in args:
+                key += (tensor.dtype, tensor.ndim, tensor.layout)
+            for name, value in kwargs.items():
+                if (kind := type(value)) not in PLAIN:
+                    key += (name, value.dtype, value.ndim, value.layout)
+                elif name in self._asked:
+                    key += (name, kind, value)
+                else:
+                    key += (name, kind)
+            straight = self._straight.get(tuple(key))
+        except AttributeError:  # neither a torch tensor nor a plain option
+            straight = None
+        if straight is not None:
+            function, pick = straight
             try:
-                for tensor in args:
-                    key += (tensor.dtype, tensor.ndim, tensor.layout)
-                function = self._straight.get(tuple(key))
-            except AttributeError:  # not a torch tensor
-                function = None
-            if function is not None:
-                try:
-                    return function(*args)
-                except OF_TORCH as error:
-                    return self._after(error, self._steps.run(args, kwargs), args, kwargs)
+                return function(*(args + pick(kwargs))) if kwargs else function(*args)
+            except OF_TORCH as error:
+                return self._after(error, self._steps.run(args, kwargs), args, kwargs)
         quick = quick_key(args, kwargs)
         if quick is not None:
             run = self._steps.run_quickly(quick, args, kwargs)

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from namedlayers.call.bind import Binding, bind
-from namedlayers.call.forms import CallForm, call_form
+from namedlayers.call.forms import CallForm, call_form, straight_key
 from namedlayers.call.specialise import Specialisation, Specialisations, bounded
-from namedlayers.call.supply import Fetch, finisher, size_of, straight, suppliers, value_of
+from namedlayers.call.supply import Fetch, Pick, finisher, size_of, straight, suppliers, value_of
 from namedlayers.call.tracing import not_traced
 from namedlayers.errors import Label, SizeError
 from namedlayers.program.signature import Signature
@@ -65,11 +65,13 @@ class Ask:
 
 
 class Steps:
-    """The steps of one function. `straight` are compiled functions that take the arguments of a call as they stand, by
-    dtype, number of axes and layout of each. `latest` is the specialisation that was made or found last."""
+    """The steps of one function. `straight` are compiled functions that take the arguments of a call as they stand,
+    the positional ones and then what is picked of the others, by `straight_key`; `asked` are the options whose values
+    belong to these keys. `latest` is the specialisation that was made or found last."""
 
     def __init__(self, sign: Signature, options: Mapping[str, Static], specialisations: Specialisations) -> None:
-        self.straight: dict[tuple, Callable[..., Any]] = {}
+        self.straight: dict[tuple, tuple[Callable[..., Any], Pick]] = {}
+        self.asked: set[str] = set()
         self.latest: Specialisation | None = None
         self._signature = sign
         self._options = dict(options)
@@ -126,15 +128,26 @@ class Steps:
             step = self._step(binding, statics)
             if isinstance(step, Run):
                 self.latest = step.made
-                if not statics and not form[1] and straight(binding, [one.name for one in step.made.program.inputs]):
-                    self.straight[tuple(part for _, *parts in form[0] for part in parts)] = step.function
-                    bounded(self.straight, MOST_FORMS)
+                self._straighten(binding, form, statics, step)
             name = f"step_{next(_numbers)}"
             setattr(self._named, name, step)
             self._known[form, statics] = name, step
             for gone, _ in bounded(self._known, MOST_FORMS):
                 delattr(self._named, gone)
             return name, step
+
+    def _straighten(self, binding: Binding, form: CallForm, statics: Statics, run: Run) -> None:
+        """Keeps the straight way of a call, if it has one."""
+        if any(sort == "axis" or not isinstance(value, int) for sort, _, value in statics):
+            return  # no key holds sizes, and 0.0 equals -0.0
+        settled = {name: value for _, name, value in statics}
+        settled |= {option.name: option.value for option in binding.options if option.value is not None}
+        key = straight_key(form, settled)
+        pick = straight(binding, [one.name for one in run.made.program.inputs], len(form[0]))
+        if key is not None and pick is not None:
+            self.asked.update(settled)
+            self.straight[key] = run.function, pick
+            bounded(self.straight, MOST_FORMS)
 
     def _step(self, binding: Binding, statics: Statics) -> Run | Ask:
         try:

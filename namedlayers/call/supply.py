@@ -25,6 +25,9 @@ from namedlayers.program.program import Kind, Output
 Fetch = Callable[[Sequence[Any], Mapping[str, Any]], Any]
 """What one input is, from the positional and keyword arguments of a call."""
 
+Pick = Callable[[Mapping[str, Any]], tuple[Any, ...]]
+"""Some of the keyword arguments, in an order of its own."""
+
 
 def suppliers(binding: Binding, names: Sequence[str]) -> tuple[Fetch, ...]:
     """One for each name of a program's inputs, tensors and numbers, in this order."""
@@ -35,12 +38,18 @@ def suppliers(binding: Binding, names: Sequence[str]) -> tuple[Fetch, ...]:
     return tuple(fetches[name] for name in names)
 
 
-def straight(binding: Binding, names: Sequence[str]) -> bool:
-    """Whether the arguments are, as they stand, what the compiled function takes."""
+def straight(binding: Binding, names: Sequence[str], count: int) -> Pick | None:
+    """What picks keyword arguments so that after the `count` positional ones they are, as they stand, what the compiled
+    function takes; None where nothing does."""
     meets = precision(binding)
-    return [(one.name, one.place) for one in binding.inputs] == [(name, k) for k, name in enumerate(names)] and all(
-        one.form.tag == "tensor" and _target(one, meets) == one.dtype for one in binding.inputs
-    )
+    if any(one.form.tag != "tensor" or _target(one, meets) != one.dtype for one in binding.inputs):
+        return None
+    at = {one.name: one.place for one in binding.inputs} | {one.name: one.place for one in binding.options}
+    places = [at[name] for name in names]
+    keywords = [place for place in places[count:] if isinstance(place, str)]
+    if [*range(count), *keywords] != places:
+        return None
+    return _picker(keywords)
 
 
 def finisher(binding: Binding, outputs: Sequence[Output]) -> Callable[[Any], Any] | None:
@@ -91,6 +100,15 @@ def precision(binding: Binding) -> torch.dtype | None:
 
 
 _HALF = (torch.float16, torch.bfloat16)
+
+
+def _picker(names: Sequence[str]) -> Pick:
+    if len(names) > 1:
+        return operator.itemgetter(*names)
+    if not names:
+        return lambda kwargs: ()
+    (name,) = names
+    return lambda kwargs: (kwargs[name],)
 
 
 def _argument(place: Place) -> Fetch:

@@ -18,6 +18,7 @@ import torch
 import namedlayers as nl
 from namedlayers.call import specialise
 from namedlayers.call.specialise import Specialisations
+from namedlayers.call.steps import Steps
 from namedlayers.program.spec import Spec
 from tests.call.formulas import FORMULAS, TEXT, softmax_attention
 
@@ -73,6 +74,59 @@ def test_one_and_true_are_different_options() -> None:
     assert power(torch.full((1,), 2.0), n=1) == 2.0
     with pytest.raises(nl.FormulaError):
         power(torch.full((1,), 2.0), n=1.0)
+
+
+SELECT = """
+def select(X[a], Y[a]; n = 1, by = 2.0, way = "sum") -> [a]:
+    if way == "sum":
+        Z = X + Y
+    else:
+        Z = X - Y
+    repeat n as i:
+        Z = Z * by
+    return Z
+"""
+
+
+def test_arguments_by_name_in_any_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    select = nl.compile(SELECT)
+    x, y = torch.randn(3), torch.randn(3)
+    options: tuple[dict[str, Any], ...] = (
+        {},
+        {"n": 2},
+        {"n": 0, "by": 3.0},
+        {"by": 0.5, "n": 3},
+        {"by": 3},
+        {"way": "difference", "n": 2},
+        {"n": 2, "way": "sum"},
+    )
+    for _ in range(2):
+        for given in options:
+            sign = -1 if given.get("way") == "difference" else 1
+            expected = (x + sign * y) * given.get("by", 2.0) ** given.get("n", 1)
+            for found in (
+                select(x, y, **given),
+                select(x, Y=y, **given),
+                select(x, **given, Y=y),
+                select(X=x, Y=y, **given),
+                select(**given, Y=y, X=x),
+            ):
+                torch.testing.assert_close(found, expected)
+        # The second time all of them take the straight way.
+        monkeypatch.setattr(Steps, "run_quickly", None)
+
+
+def test_equal_numbers_of_different_types_stay_apart() -> None:
+    kind = nl.compile("def kind(X[a]; k = 1) -> [a]:\n    repeat k as i:\n        X = X + k\n    return X")
+    x = torch.zeros(2)
+    for _ in range(3):
+        torch.testing.assert_close(kind(x, k=1), torch.ones(2))
+        torch.testing.assert_close(kind(X=x, k=2), torch.full((2,), 4.0))
+        for wrong in (True, 1.0, float("nan"), "1"):
+            with pytest.raises(nl.FormulaError):
+                kind(x, k=wrong)
+            with pytest.raises(nl.FormulaError):
+                kind(k=wrong, X=x)
 
 
 def test_one_function_for_changing_dtypes_and_ranks() -> None:
