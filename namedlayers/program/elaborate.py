@@ -22,9 +22,9 @@ from namedlayers.program.elaboration.definitions import (
     options_of,
 )
 from namedlayers.program.elaboration.expressions import evaluate, find_callee
-from namedlayers.program.elaboration.indexing import WantsInteger
 from namedlayers.program.elaboration.inputs import Bound, bind_inputs, bind_options, check_clashes
 from namedlayers.program.elaboration.places import head
+from namedlayers.program.elaboration.reading import WantsInteger
 from namedlayers.program.elaboration.results import check_results, signature_axes
 from namedlayers.program.elaboration.stars import mentioned
 from namedlayers.program.elaboration.statements import run
