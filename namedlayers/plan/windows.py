@@ -84,6 +84,7 @@ def windows(scope: Scope, arg: Arg) -> list[Windows]:
     node, axes = arg.node, tuple(_plain(c) for c in arg.axes)
     padding: dict[int, Padding] = {}
     nodes: list[Node] = []
+    extents = dict(zip(arg.axes, arg.node.sizes, strict=True))
     while node.op in _STEPS:
         step = _STEPS[node.op](scope, node, axes, padding)
         if step is None:
@@ -91,7 +92,7 @@ def windows(scope: Scope, arg: Arg) -> list[Windows]:
         nodes.append(node)
         axes, padding = step
         node = node.args[0].node
-        view = _view(node, axes, padding, tuple(nodes))
+        view = _view(node, axes, padding, extents, tuple(nodes))
         if view is not None:
             found.append(view)
     return found[::-1]
@@ -213,13 +214,20 @@ _STEPS = {"index": _through_index, "split": _through_split, "pad": _through_pad,
 
 
 def _view(
-    node: Node, axes: tuple[Affine, ...], padding: Mapping[int, Padding], nodes: tuple[Node, ...]
+    node: Node,
+    axes: tuple[Affine, ...],
+    padding: Mapping[int, Padding],
+    extents: Mapping[int, SizeExpr],
+    nodes: tuple[Node, ...],
 ) -> Windows | None:
+    """`extents` are the sizes of the coordinates: a plain axis is read as a whole, not in part as by a slice."""
     space: list[WindowAxis] = []
     own_axes: list[int] = []
     for own, affine in enumerate(axes):
         plain = affine.plain
         if plain is not None and own not in padding:
+            if extents[plain] != node.sizes[own]:
+                return None
             own_axes.append(plain)
             continue
         if affine.offset.value != 0 or len(affine.terms) != 2:

@@ -31,6 +31,19 @@ def test_empty_axes_under_windows(text: str, shape: tuple[int, ...], expected: n
     check(text, {"X": np.zeros(shape), **weights}, expected, gradients=False)
 
 
+@pytest.mark.parametrize("reduced", ["max[n](W)", "mean[n](W)", "sum[n](W)", "W @[n] (1 + index[n])"])
+@pytest.mark.parametrize("part", ["a = 0:1", "a = ::2", "a = 1:", "b = 0:3", "b = 1:4", "a = 0:2, b = 1:"])
+def test_windows_of_a_slice(reduced: str, part: str) -> None:
+    """A slice along another axis reads a part of it; the kernel must not read the whole."""
+    text = f"def f(X[a, b]) -> [a, b]:\n    W = unroll[b, n = 2](X[{part}])\n    return {reduced}\n"
+    array = RANDOM.normal(size=(3, 4))
+    cut = {"a = 0:1": np.s_[:1], "a = ::2": np.s_[::2], "a = 1:": np.s_[1:], "b = 0:3": np.s_[:, :3]}
+    cut |= {"b = 1:4": np.s_[:, 1:4], "a = 0:2, b = 1:": np.s_[:2, 1:]}
+    first, second = array[cut[part]][:, :-1], array[cut[part]][:, 1:]
+    expected = {"max": np.maximum(first, second), "mea": (first + second) / 2, "sum": first + second}
+    check(text, {"X": array}, expected.get(reduced[:3], first + 2 * second))
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
