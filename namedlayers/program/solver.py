@@ -115,9 +115,11 @@ class Solver:
                     continue
                 if "{" not in check.message:  # the report shows neither side, so the simpler form may be tested
                     left, right = simple, const(0)
-            raw = Check(check.left, check.relation, check.right, check.code, check.message, check.labels, check.hint)
-            is_raw = check.relation != ">=" and raw.left.symbols | raw.right.symbols <= known
-            shown = raw if is_raw else _with(check, left, right)
+            # An equation that was solved is true of the solved sizes: what a call tests are the sizes that came in.
+            solved = check.relation == "==" and left == right
+            if solved and not check.left.symbols | check.right.symbols <= known:
+                continue
+            shown = check if solved else _with(check, left, right)
             for name in sorted((shown.left.symbols | shown.right.symbols) - known):
                 raise self._undetermined(name)
             if (key := (shown.left, shown.relation, shown.right)) not in seen:
@@ -135,7 +137,7 @@ class Solver:
         names = [a.name for m, _ in difference.terms for a in m if isinstance(a, Symbol)]
         order = list(self.origins)
         for name in sorted(dict.fromkeys(names), key=lambda n: (n in self.given, -order.index(n))):
-            value = _isolate(difference, name)
+            value = _isolate(difference, name, given=name in self.given)
             if value is None:
                 continue
             self.values = {k: v.substitute({name: value}) for k, v in self.values.items()} | {name: value}
@@ -269,7 +271,12 @@ def _linear(size: SizeExpr, name: str) -> tuple[SizeExpr, SizeExpr] | None:
     return None if not factor or name in pair[0].symbols | pair[1].symbols else pair
 
 
-def _isolate(difference: SizeExpr, name: str) -> SizeExpr | None:
-    """The value of `name` for which `difference` is 0, if that is an exact expression."""
+def _isolate(difference: SizeExpr, name: str, *, given: bool) -> SizeExpr | None:
+    """The value of `name` for which `difference` is 0, if that is an exact expression.
+
+    Where its factor is a size, that may be 0, and then any value would do: no size of an input is concluded from it.
+    """
     parts = _linear(difference, name)
-    return None if parts is None else (-parts[1]).quotient(parts[0])
+    if parts is None or (parts[0].value is None and (given or parts[1] == 0)):
+        return None
+    return (-parts[1]).quotient(parts[0])

@@ -203,6 +203,27 @@ def _windows(b: _Builder) -> None:
     b.bind(reduced.replace("{k}", kernel).replace("{}", windows), axes)
 
 
+def _convolve(b: _Builder) -> None:
+    """Windows of one value, contracted with another over the kernel, and over some of the axes that both have."""
+    x, w = b.pick(), b.draw(st.sampled_from(b.values))
+    pairs = [(axis, k) for axis, n in sorted(x.axes.items()) for k, m in sorted(w.axes.items()) if 1 <= m <= n]
+    if not pairs:
+        return _windows(b)
+    axis, k = b.draw(st.sampled_from(pairs))
+    kernel, size = b.fresh(), w.axes[k]
+    weights = Operand(f"{w.text}[{k} -> {kernel}]", {(kernel if name == k else name): n for name, n in w.axes.items()})
+    stride, padding = b.draw(st.integers(1, 2)), b.draw(st.integers(0, 1))
+    windows = {**x.axes, kernel: size}
+    windows[axis] = (x.axes[axis] + 2 * padding - size) // stride + 1
+    if axis in weights.axes or not _agree(Operand("", windows), weights):
+        return _windows(b)
+    common = sorted((set(x.axes) & set(weights.axes)) - {axis})
+    summed = [kernel, *b.draw(st.lists(st.sampled_from(common), unique=True) if common else st.just([]))]
+    left = {name: n for name, n in {**weights.axes, **windows}.items() if name not in summed}
+    text = f"unroll[{axis}, {kernel} = {size}]({x.text}; stride = {stride}, padding = {padding})"
+    b.bind(f"{weights.text} @[{', '.join(summed)}] {text}", left)
+
+
 def _mask(b: _Builder) -> None:
     x = b.pick()
     if len(x.axes) < 2:
@@ -228,7 +249,8 @@ def _join(b: _Builder) -> None:
 
 
 STEPS: tuple[Step, ...] = (
-    _unary, _binary, _contract, _contract, _reduce, _along, _rename, _merge, _split, _slice, _windows, _mask, _join,
+    _unary, _binary, _contract, _contract, _reduce, _along, _rename, _merge, _split, _slice, _windows, _convolve,
+    _mask, _join,
 )  # fmt: skip
 
 
