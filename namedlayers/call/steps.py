@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import threading
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,8 +76,8 @@ class Steps:
         self._signature = sign
         self._options = dict(options)
         self._specialisations = specialisations
-        self._known: dict[tuple[CallForm, Statics], tuple[str, Run | Ask]] = {}
-        self._quick: dict[tuple[tuple, Statics], Run | Ask] = {}
+        self._known: dict[tuple[CallForm, Hashable], tuple[str, Run | Ask]] = {}
+        self._quick: dict[tuple[tuple, Hashable], Run | Ask] = {}
         # The same as attributes: torch.compile sees those that are made while it traces.
         self._named = _Attributes()
         self._key = f"{sign.name}-{next(_numbers)}"
@@ -89,7 +89,7 @@ class Steps:
         form = call_form(args, kwargs)
         statics: Statics = ()
         while True:
-            _, step = self._known.get((form, statics)) or self._make(form, statics)
+            _, step = self._known.get((form, exact(statics))) or self._make(form, statics)
             if isinstance(step, Run):
                 return step
             statics = step(args, kwargs)
@@ -97,14 +97,14 @@ class Steps:
     def run_quickly(self, key: tuple, args: Args, kwargs: Keywords) -> Run:
         """The same for a call with this `quick_key`."""
         statics: Statics = ()
-        while (step := self._quick.get((key, statics))) is not None:
+        while (step := self._quick.get((key, exact(statics)))) is not None:
             if isinstance(step, Run):
                 return step
             statics = step(args, kwargs)
         form = call_form(args, kwargs)
-        _, step = self._known.get((form, statics)) or self._make(form, statics)
+        _, step = self._known.get((form, exact(statics))) or self._make(form, statics)
         with self._lock:
-            self._quick[key, statics] = step
+            self._quick[key, exact(statics)] = step
             bounded(self._quick, MOST_FORMS)
         return step if isinstance(step, Run) else self.run_quickly(key, args, kwargs)
 
@@ -121,7 +121,7 @@ class Steps:
     def _make(self, form: CallForm, statics: Statics) -> tuple[str, Run | Ask]:
         """A step, and the attribute of `_named` under which it stands."""
         with self._lock:
-            found = self._known.get((form, statics))
+            found = self._known.get((form, exact(statics)))
             if found is not None:
                 return found
             binding = bind(self._signature, form, self._options)
@@ -131,7 +131,7 @@ class Steps:
                 self._straighten(binding, form, statics, step)
             name = f"step_{next(_numbers)}"
             setattr(self._named, name, step)
-            self._known[form, statics] = name, step
+            self._known[form, exact(statics)] = name, step
             for gone, _ in bounded(self._known, MOST_FORMS):
                 delattr(self._named, gone)
             return name, step
@@ -185,6 +185,15 @@ class Steps:
         return read
 
 
+def exact(statics: Statics) -> Hashable:
+    """What tells statics apart that are equal and mean different programs.
+
+    >>> exact((("option", "s", 0.0),)) == exact((("option", "s", -0.0),))
+    False
+    """
+    return repr(statics) if statics else ()
+
+
 class _Attributes:
     """Holds steps as attributes."""
 
@@ -197,5 +206,5 @@ _all: weakref.WeakValueDictionary[str, Steps] = weakref.WeakValueDictionary()
 def _attribute(key: str, form: CallForm, statics: Statics) -> str:
     """The attribute under which a function has a step; made now if it is not there."""
     steps = _all[key]
-    name, _ = steps._known.get((form, statics)) or steps._make(form, statics)
+    name, _ = steps._known.get((form, exact(statics))) or steps._make(form, statics)
     return name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import os
 import pickle
 import subprocess
@@ -326,3 +327,11 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
     command = [sys.executable, "-c", IMPORTS]
     run = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
     assert run.stdout == "[]\n[]\n"
+
+
+def test_a_static_real_keeps_its_sign() -> None:
+    """0.0 equals -0.0, but the programs differ."""
+    divided = nl.compile("def f(X[seq]; s = 1.0):\n    if s < 0.5:\n        X = X / s\n    return X\n")
+    assert divided(torch.ones(1), s=0.0).item() == math.inf
+    assert divided(torch.ones(1), s=-0.0).item() == -math.inf
+    assert divided(torch.ones(1), s=0.0).item() == math.inf
