@@ -6,6 +6,9 @@ are the same axis (they have one size, except where said); the result's axes are
 Axes of an operand that an operation does not mention pass through to the result ("lifting").
 
 `SizeExpr`s stand in attributes as `Size`.
+
+A `call` or `scan` runs a `Body` and makes a *bundle*: several values, of which each `part` takes one. Of the axes of
+its operands the body's inputs speak, by position.
 """
 
 from __future__ import annotations
@@ -78,4 +81,36 @@ PRIMITIVES: dict[str, PrimitiveSpec] = {
     ),
     "det": PrimitiveSpec(("row", "column"), "operand A; the determinant"),
     "finfo": PrimitiveSpec(("which",), "operand A; which = eps: the machine epsilon of A's dtype, a scalar"),
+    "random": PrimitiveSpec(
+        ("axes", "distribution", "site"),
+        "independent draws over `axes` ((name, size), …), exactly the result's. distribution uniform (0 to 1) and "
+        "normal (mean 0, deviation 1) have no operand, bernoulli has p, whose axes are among them: True with "
+        "probability p. `site` is another number at each draw, so that no two are ever taken for one value",
+    ),
+    "categorical": PrimitiveSpec(
+        ("axes", "axis", "site"),
+        "operand A, log weights along `axis`; for each coordinate of `axes`, exactly the result's, one coordinate of "
+        "`axis`, drawn with probability softmax(A)",
+    ),
+    "dropout": PrimitiveSpec(
+        ("site",), "operands A, p (a scalar); each element is 0 with probability p, else A / (1 - p), drawn apart"
+    ),
+    "call": PrimitiveSpec(
+        ("body",),
+        "operands as the inputs of `body` (a `Body`), in order and with their axes in the inputs' order; the bundle "
+        "of its outputs: a value without axes that only `part` takes",
+    ),
+    "scan": PrimitiveSpec(
+        ("axis", "body", "carries", "reverse", "size"),
+        "operands as the inputs of `body` (a `Body`). The first `carries` are start values of the carried inputs, and "
+        "the first `carries` outputs are what these become at each step. An operand that has `axis` (of length "
+        "`size`) is seen by the body at the current step, without that axis; any other is the same at all steps. "
+        "Steps go from 0 to size - 1, or back if `reverse`. The bundle of all outputs, each along `axis`, at its own "
+        "step",
+    ),
+    "part": PrimitiveSpec(
+        ("number",),
+        "operand a bundle; its output `number`. The result's axes are, in this order, for a scan the scanned axis, and "
+        "then those of the body's output, in the order of that `Output`",
+    ),
 }

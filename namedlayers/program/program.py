@@ -38,15 +38,22 @@ class Input:
     """A tensor, or (`role` option) a number that is given at the call; `axes` in the order in which it carries them.
 
     `lifted` counts the leading axes that the signature does not name. `places` says where it names them, for errors.
+    A `param` or `state` is a layer's own: `path` is its name in the module (`up.W`). They are the last inputs.
     """
 
     name: str
     axes: AxesOf
-    role: Literal["data", "parameter", "option"]
+    role: Literal["data", "parameter", "option", "param", "state"]
     kind: Kind
     span: Span
     lifted: int = 0
     places: tuple[Span, ...] = ()
+    path: str = ""
+
+    @property
+    def owned(self) -> bool:
+        """Whether a module supplies it, and not the caller."""
+        return self.role in ("param", "state")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +111,32 @@ class Check:
         return {"==": left == right, ">=": left >= right, "!=": left != right}[self.relation]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Body:
+    """A block that runs as a whole: what a `scan` does at a step, what a `repeat` does in a round.
+
+    It refers to its inputs and to nothing outside; its sizes are expressions over the symbols of the program around
+    it. Bodies are compared by identity.
+    """
+
+    name: str
+    inputs: tuple[Input, ...]
+    statements: tuple[Statement, ...]
+    outputs: tuple[Output, ...]
+    span: Span
+
+    @property
+    def values(self) -> tuple[Input | Statement, ...]:
+        """All that has a name: the inputs, then the statements."""
+        return (*self.inputs, *self.statements)
+
+
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What one definition means for one set of kinds, lifted axes and static options, for all sizes."""
+    """What one definition means for one set of kinds, lifted axes and static options, for all sizes.
+
+    The last outputs are the new values of the states whose paths `writes` lists, in its order.
+    """
 
     name: str
     inputs: tuple[Input, ...]
@@ -116,11 +146,17 @@ class Program:
     recipes: tuple[Recipe, ...]
     checks: tuple[Check, ...]
     span: Span
+    writes: tuple[str, ...] = ()
 
     @property
     def values(self) -> tuple[Input | Statement, ...]:
         """All that has a name: the inputs, then the statements."""
         return (*self.inputs, *self.statements)
+
+    @property
+    def owned(self) -> tuple[Input, ...]:
+        """The parameters and states that a module supplies, the last of the inputs."""
+        return tuple(one for one in self.inputs if one.owned)
 
     def __str__(self) -> str:
         """The statements, one a line, as text that parses back."""

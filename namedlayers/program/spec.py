@@ -24,12 +24,14 @@ class Given:
 @dataclass(frozen=True, slots=True)
 class Spec:
     """`given` inputs (others take their defaults), `options` with static values, `scalars`: options whose number is
-    only known at the call, `sizes` of axes that are fixed for this program."""
+    only known at the call, `sizes` of axes that are fixed for this program, `stars`: the axes that an axis parameter
+    with a star stands for, where the inputs do not say it."""
 
     given: tuple[tuple[str, Given], ...] = ()
     options: tuple[tuple[str, Static], ...] = ()
     scalars: tuple[tuple[str, Kind], ...] = ()
     sizes: tuple[tuple[str, int], ...] = ()
+    stars: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 @dataclass(slots=True)
