@@ -14,7 +14,7 @@ from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from namedlayers.errors import Span
-from namedlayers.program.program import Kind
+from namedlayers.program.program import Body, Kind
 from namedlayers.program.size import SizeExpr
 
 Attrs = tuple[tuple[str, Hashable], ...]
@@ -62,6 +62,19 @@ class Node:
         args = ", ".join(f"%{a.node.number}{list(a.axes)}" for a in self.args)
         attrs = "".join(f" {k}={v}" for k, v in self.attrs)
         return f"%{self.number} = {self.op}({args}){attrs} [{', '.join(self.names[: self.rank])}]"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Region:
+    """A body with its own graph, whose first nodes are the body's inputs, in order. Compared by identity.
+
+    It is the attribute `region` of a node `call` or `scan`, a *bundle* of rank 0 of which each `part` takes one value.
+    Such a node's attribute `places` says for each operand which axis (by position) of the body's input each of its axes
+    is; -1: the axis that a `scan` steps along.
+    """
+
+    body: Body
+    graph: Graph
 
 
 @dataclass(slots=True)
