@@ -12,7 +12,7 @@ from dataclasses import replace
 from namedlayers.errors import ArgumentError, AxisError, FormulaSyntaxError, Label, Span, near_miss
 from namedlayers.program import terms
 from namedlayers.program.elaboration import values as v
-from namedlayers.program.elaboration.context import Context, DraftStatement
+from namedlayers.program.elaboration.context import Context, Source
 from namedlayers.program.elaboration.definitions import (
     LAYER_HINT,
     axis_parameters,
@@ -28,7 +28,7 @@ from namedlayers.program.elaboration.reading import WantsInteger
 from namedlayers.program.elaboration.results import check_results, signature_axes
 from namedlayers.program.elaboration.stars import mentioned
 from namedlayers.program.elaboration.statements import run
-from namedlayers.program.elaboration.values import Environment, Evaluated, Several, Static, Value
+from namedlayers.program.elaboration.values import DraftStatement, Environment, Evaluated, Several, Static, Value
 from namedlayers.program.namespace import Namespace
 from namedlayers.program.program import Check, Input, Kind, Output, Program, Statement
 from namedlayers.program.size import SizeExpr, const, symbol
@@ -141,6 +141,7 @@ def check_definition(namespace: Namespace, definition: tree.Definition) -> None:
 TRAINING = "training"
 """The option that every definition has without declaring it."""
 
+
 def _places(parameter: tree.Parameter, axes: tuple[str, ...]) -> tuple[Span, ...]:
     """Where the signature names each of an input's axes; the whole input, where it does not."""
     named = {node.name: node.span for node in declared_axes(parameter)}
@@ -186,7 +187,7 @@ class _Elaboration:
     def __init__(self, namespace: Namespace, definition: tree.Definition, spec: Spec) -> None:
         self.namespace, self.definition, self.spec = namespace, definition, spec
         self.given = dict(spec.given)
-        self.ctx = Context(evaluate=self._evaluate, run=self._run)
+        self.ctx = Context(evaluate=self._evaluate, run=self._run, run_block=self._run_block)
         self.env = Environment(namespace, definition)
         self.symbols: dict[str, SizeExpr] = {}
         self.inputs: list[Input] = []
@@ -204,6 +205,9 @@ class _Elaboration:
                 hint="every way through the body must end in `return`",
             )  # fmt: skip
         return found
+
+    def _run_block(self, body: tuple[tree.Statement, ...], env: Environment) -> Evaluated | None:
+        return run(self.ctx, body, env)
 
     def program(self) -> Program:
         """The program. Raises NeedsStatic and WantsInteger, which tell what else to try, and FormulaError."""
@@ -229,9 +233,10 @@ class _Elaboration:
         env.values[TRAINING] = Static(False, definition.span)
         bind_options(ctx, definition, options, env, definition.span)
         check_clashes(ctx, bound, env, definition)
+        extras = list(dict.fromkeys(axis for one in bound for axis in one.extras))
+        ctx.lifted = {axis: one.value.axes[axis] for one in bound for axis in one.extras}
         found = ctx.run(definition.body, env)
         assert found is not None
-        extras = list(dict.fromkeys(axis for one in bound for axis in one.extras))
         checked = check_results(ctx, definition, found, env, set(extras), None)
         return self._finish(checked, bound, extras)
 
@@ -297,6 +302,7 @@ class _Elaboration:
                 axes[axis] = size
                 self.dimensions.append(Dimension(parameter.name, k, axis, size, label))
             args[parameter.name] = Value(v.leaf(parameter.name, axes), axes, given.kind, parameter.span)
+            ctx.sources[parameter.name] = Source(axes, given.kind, "data")
             role = "data" if parameter in self.definition.data else "parameter"
             declared = len(declared_axes(parameter))
             lifted = 0 if any(node.star for node in declared_axes(parameter)) else max(0, len(axes) - declared)
@@ -309,6 +315,7 @@ class _Elaboration:
             parameter = next(option for option in options_of(self.definition) if option.name == name)
             args[name] = Value(v.leaf(name, {}), {}, kind, parameter.span)
             ctx.scalars.add(name)
+            ctx.sources[name] = Source({}, kind, "option")
             self.inputs.append(Input(name, (), "option", kind, parameter.span))
         return args
 
@@ -412,12 +419,5 @@ class _Elaboration:
         return found if isinstance(found, tuple) else (found,)
 
     def _build(self) -> tuple[Statement, ...]:
-        ctx, normal = self.ctx, self.ctx.solver.normal
-        built = []
         with terms.building():
-            for one in ctx.statements.values():
-                axes = tuple((axis, normal(size)) for axis, size in one.axes.items())
-                built.append(Statement(one.name, axes, one.kind, v.build(one.draft, normal), one.span, one.within))
-        return tuple(built)
-
-
+            return v.build_statements(self.ctx.statements.values(), self.ctx.solver.normal)

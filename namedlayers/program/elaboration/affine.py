@@ -76,7 +76,7 @@ def _affine_name(ctx: Context, expr: tree.Name, env: Environment, axis: str) -> 
             return Affine({}, ctx.size(expr, env))  # an option: it must be known while compiling
         return None
     known = env.axes.get(name)
-    if isinstance(known, tuple):
+    if isinstance(known, tuple) or any(scan.axis == known for scan in ctx.scans):  # (a step's coordinate is a value)
         return None
     return Affine({known or ctx.introduce(tree.Axis(expr.span, name), env): const(1)}, const(0))
 

@@ -36,7 +36,12 @@ def apply_definition(ctx: Context, callee: Callee, call: tree.Call, env: Environ
     bind_results(ctx, definition, inner, env)
     bind_options(ctx, definition, args, inner, call.span)
     check_clashes(ctx, bound, inner, definition)
-    found = _run_body(ctx, callee, call, env, inner, definition)
+    lifted = ctx.lifted
+    ctx.lifted = {**lifted, **{axis: one.value.axes[axis] for one in bound for axis in one.extras}}
+    try:
+        found = _run_body(ctx, callee, call, env, inner, definition)
+    finally:
+        ctx.lifted = lifted
     extras = {axis for one in bound for axis in one.extras}
     note_sizes(ctx, found, env)
     return check_results(ctx, definition, found, inner, extras, call.span)

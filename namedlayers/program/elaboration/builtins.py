@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from namedlayers.errors import ArgumentError, AxisError, Label
-from namedlayers.program.elaboration import values as v
 from namedlayers.program.elaboration.arguments import (
     along,
     existing_axes,
@@ -19,6 +18,7 @@ from namedlayers.program.elaboration.arguments import (
     take,
 )
 from namedlayers.program.elaboration.context import Context, missing_axis
+from namedlayers.program.elaboration.drawing import bernoulli, categorical, draw, dropout
 from namedlayers.program.elaboration.joining import constant, expand, fold, join, pad
 from namedlayers.program.elaboration.matrices import eigh, matrix, solve
 from namedlayers.program.elaboration.places import brackets
@@ -118,7 +118,9 @@ def _fft(ctx: Context, callee: Callee, call: tree.Call, env: Environment) -> Eva
     nodes = flat(call)
     if len(nodes) != 2:
         raise AxisError(
-            "NL0316", f"`{callee.name}` goes from one axis to another", Label(brackets(call)),
+            "NL0316",
+            f"`{callee.name}` goes from one axis to another",
+            Label(brackets(call)),
             hint=f"`{callee.name}[time -> freq](X)`",
         )
     (axis,) = ctx.axis(nodes[0], env)
@@ -140,7 +142,7 @@ def _fft(ctx: Context, callee: Callee, call: tree.Call, env: Environment) -> Eva
 def _index(ctx: Context, callee: Callee, call: tree.Call, env: Environment) -> Evaluated:
     take(ctx, callee, call, env, 0)
     (axis,) = existing_axes(ctx, callee, call, env, 1)
-    return v.coordinates(axis, ctx.size_of(flat(call)[0], env), call.span)
+    return ctx.coordinates(axis, ctx.size_of(flat(call)[0], env), call.span)
 
 
 def _size(ctx: Context, callee: Callee, call: tree.Call, env: Environment) -> Evaluated:
@@ -197,6 +199,10 @@ BUILTINS: dict[str, Builtin] = {
     **dict.fromkeys(("concat", "stack"), join),
     **dict.fromkeys(("fft", "ifft"), _fft),
     **dict.fromkeys(("window_before", "window_after"), _window_padding),
+    **dict.fromkeys(("uniform", "normal"), draw),
+    "bernoulli": bernoulli,
+    "categorical": categorical,
+    "dropout": dropout,
     "where": _where,
     "expand": expand,
     "pad": pad,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from namedlayers.errors import (
     ArgumentError,
@@ -22,7 +22,16 @@ from namedlayers.errors import (
     near_miss,
 )
 from namedlayers.program.elaboration import values as v
-from namedlayers.program.elaboration.values import AxisSizes, Draft, Environment, Evaluated, Several, Static, Value
+from namedlayers.program.elaboration.values import (
+    AxisSizes,
+    Draft,
+    DraftStatement,
+    Environment,
+    Evaluated,
+    Several,
+    Static,
+    Value,
+)
 from namedlayers.program.kinds import orders, result_kind
 from namedlayers.program.program import Check, Kind
 from namedlayers.program.size import SizeExpr, const, size_expr
@@ -42,23 +51,48 @@ CALL = 20
 
 
 @dataclass(frozen=True, slots=True)
-class DraftStatement:
-    name: str
+class Source:
+    """What a leaf may refer to that no statement computes: an input of the program or of a body."""
+
     axes: AxisSizes
     kind: Kind
-    draft: Draft
+    role: Literal["data", "option"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stepping:
+    """A `scan` whose block is being elaborated: values along `axis` are `seen` at the current step, each as an input of
+    the body that stands for a leaf `around` it."""
+
+    axis: str
+    size: SizeExpr
     span: Span
-    within: tuple[str, ...]
+    around: dict[str, DraftStatement]
+    seen: dict[Draft, str]
 
 
 @dataclass(slots=True)
 class Context:
-    """`evaluate` and `run` are the elaborator's own functions, for those that it calls and that call it back."""
+    """`evaluate`, `run` (a whole definition's body) and `run_block` are the elaborator's own functions, for those that
+    it calls and that call it back.
+
+    `statements` are those of the block that is elaborated; `outer` those of the blocks around it.
+    """
 
     evaluate: Callable[[tree.Expr, Environment], Evaluated]
     run: Callable[[tuple[tree.Statement, ...], Environment], Evaluated | None]
+    run_block: Callable[[tuple[tree.Statement, ...], Environment], Evaluated | None]
     solver: Solver = field(default_factory=Solver)
     statements: dict[str, DraftStatement] = field(default_factory=dict)
+    outer: list[dict[str, DraftStatement]] = field(default_factory=list)
+    sources: dict[str, Source] = field(default_factory=dict)
+    aliases: dict[str, Draft] = field(default_factory=dict)
+    """Inputs of bodies that stand for a value outside, seen at the current step."""
+    scans: tuple[Stepping, ...] = ()
+    lifted: AxisSizes = field(default_factory=dict)
+    """The extra axes over which the definitions around are lifted."""
+    sites: int = 0
+    """How many random draws there are so far."""
     scalars: set[str] = field(default_factory=set)
     names: set[str] = field(default_factory=set)
     axes: set[str] = field(default_factory=set)
@@ -136,6 +170,45 @@ class Context:
         self.statements[name] = DraftStatement(name, axes, value.kind, value.draft, span, self.within)
         return replace(value, draft=v.leaf(name, axes))
 
+    def find(self, name: str) -> DraftStatement | None:
+        """The statement of this block or of one around it; None for an input."""
+        for block in (self.statements, *reversed(self.outer)):
+            if name in block:
+                return block[name]
+        return None
+
+    def let_in(self, block: dict[str, DraftStatement], value: Value, hint: str) -> Value:
+        """`let` in a block around the one that is elaborated."""
+        own, self.statements = self.statements, block
+        try:
+            return self.let(value, hint)
+        finally:
+            self.statements = own
+
+    def at_step(self, value: Value) -> Value:
+        """What the blocks of scans around see of a value: at the current step, without the scanned axis."""
+        for scan in self.scans:
+            if scan.axis not in value.axes:
+                continue
+            self.same_size(scan.axis, scan.size, value.axes[scan.axis], scan.span, value.span)
+            axes = {a: s for a, s in value.axes.items() if a != scan.axis}
+            if scan.axis in value.virtual:
+                value = replace(value, axes=axes, virtual=value.virtual - {scan.axis})
+                continue
+            bound = self.let_in(scan.around, value, hint_of(value.draft))
+            real = {a: s for a, s in bound.real_axes.items() if a != scan.axis}
+            name = scan.seen.get(bound.draft)
+            if name is None:
+                name = scan.seen[bound.draft] = self.new_name(bound.draft.parts[0])
+                self.sources[name] = Source(real, value.kind, "data")
+                self.aliases[name] = bound.draft
+            value = replace(bound, draft=v.leaf(name, real), axes=axes)
+        return value
+
+    def coordinates(self, axis: str, size: SizeExpr, span: Span) -> Value:
+        """The coordinates of an axis; of a scanned one, the current step's."""
+        return self.at_step(v.coordinates(axis, size, span))
+
     def operand(self, value: Value) -> Draft:
         return self.let(value, hint_of(value.draft)).draft
 
@@ -160,11 +233,16 @@ class Context:
                 waiting += one.parts[2] if one.form == "primitive" else [p for p in one.parts if isinstance(p, Draft)]
                 continue
             name = one.parts[0]
-            if name not in self.statements:
+            if name in seen:
+                continue
+            seen.add(name)
+            statement = self.find(name)
+            if name in self.aliases:
+                waiting.append(self.aliases[name])
+            elif statement is None:
                 found[name] = None
-            elif name not in seen:
-                seen.add(name)
-                waiting.append(self.statements[name].draft)
+            else:
+                waiting.append(statement.draft)
         return tuple(sorted(found))
 
     # --- where values meet --------------------------------------------------------------------------------------------
@@ -422,15 +500,18 @@ class Context:
             one = waiting.pop()
             if one.form == "leaf":
                 name = one.parts[0]
+                statement = self.find(name)
                 if name in self.scalars:
                     options.add(name)
-                elif name in self.statements:
-                    waiting.append(self.statements[name].draft)
+                elif statement is not None:
+                    waiting.append(statement.draft)
                 else:
                     return None, sizes
             elif one.form == "size":
                 sizes |= self.solver.normal(one.parts[0]).symbols
             elif one.form == "primitive":
+                if one.parts[0] in _DRAWN:
+                    return None, sizes
                 waiting += one.parts[2]
             elif one.form == "coord":
                 return None, sizes
@@ -455,10 +536,15 @@ class Context:
 
 _HINTS = {
     **dict.fromkeys("lt le gt ge eq ne and or not any all".split(), "mask"),
-    **dict.fromkeys("floordiv mod coord".split(), "position"),
+    **dict.fromkeys("floordiv mod".split(), "position"),
     **dict.fromkeys("add sub mul div pow neg".split(), "term"),
-    "where": "chosen", "expand": "wide", "sum": "total", "gather": "picked",
+    "where": "chosen", "expand": "wide", "sum": "total", "gather": "picked", "random": "drawn", "categorical": "drawn",
+    "coord": "position",
 }  # fmt: skip
+
+
+_DRAWN = frozenset({"random", "categorical", "dropout", "call", "scan"})
+"""Primitives whose results no option or size decides."""
 
 
 def hint_of(draft: Draft) -> str:

@@ -26,7 +26,6 @@ from namedlayers.program.elaboration import values as v
 from namedlayers.program.elaboration.apply import apply_definition
 from namedlayers.program.elaboration.builtins import BUILTINS
 from namedlayers.program.elaboration.context import Context, described, missing_axis
-from namedlayers.program.elaboration.definitions import not_yet
 from namedlayers.program.elaboration.foreign import FOREIGN
 from namedlayers.program.elaboration.indexing import index
 from namedlayers.program.elaboration.places import also
@@ -35,8 +34,6 @@ from namedlayers.program.namespace import library_modules
 from namedlayers.program.program import Kind
 from namedlayers.program.size import SizeExpr, const, size_expr
 from namedlayers.syntax import tree
-
-RANDOM = frozenset("dropout bernoulli normal uniform categorical".split())
 
 CONSTANTS: dict[str, bool | float] = {
     "inf": math.inf, "nan": math.nan, "pi": math.pi, "True": True, "False": False,
@@ -72,6 +69,8 @@ def _name(ctx: Context, expr: tree.Name, env: Environment) -> Evaluated:
     name = expr.name
     if name in env.values:
         found = env.values[name]
+        if isinstance(found, Value):
+            found = ctx.at_step(found)
         # In a definition that ships with the package, an argument keeps its place in the user's text.
         own = expr.span.source.shipped and isinstance(found, (Value, Static)) and not found.span.source.shipped
         return found.at(expr.span) if isinstance(found, (Value, Static)) and not own else found
@@ -88,18 +87,11 @@ def _name(ctx: Context, expr: tree.Name, env: Environment) -> Evaluated:
         if isinstance(axis, tuple):
             raise AxisError("NL0309", f"`{name}` stands for several axes and has no coordinates", Label(expr.span))
         size = ctx.size_of(tree.Axis(expr.span, name), env)
-        return v.coordinates(axis, size, expr.span)
+        return ctx.coordinates(axis, size, expr.span)
     callee = find_callee(name, env, expr.span)
     if callee is None:
-        _random(name, expr.span)
         raise UnknownNameError("NL0201", f"`{name}` is not defined", Label(expr.span), hint=_instead(name, env))
     return callee
-
-
-def _random(name: str, span: Span) -> None:
-    """Raise FormulaError for the language's random functions, which this version has not."""
-    if name in RANDOM:
-        raise not_yet(f"`{name}` draws at random", span, "pass what is drawn as an input")
 
 
 def _instead(name: str, env: Environment) -> str:
@@ -252,7 +244,6 @@ def _callee(ctx: Context, function: tree.Expr, env: Environment) -> Callee:
             # A value may have the name of a definition: before parentheses the definition is meant.
             found = find_callee(function.name, env, function.span) or found
         if found is None:
-            _random(function.name, function.span)
             raise UnknownNameError(
                 "NL0208", f"there is no definition `{function.name}`", Label(function.span),
                 hint=FOREIGN.get(function.name) or near_miss(function.name, {*env.namespace.names(), *BUILTINS}),

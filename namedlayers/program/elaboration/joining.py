@@ -89,7 +89,7 @@ def constant(ctx: Context, callee: Callee, call: tree.Call, env: Environment) ->
         raise AxisError(
             "NL0315", f"`{callee.name}` needs its axes", Label(call.span), hint=f"`{callee.name}[]` is a scalar"
         )
-    return v.constant(0.0 if callee.name == "zeros" else 1.0, call.span, _sized_axes(ctx, call, env))
+    return v.constant(0.0 if callee.name == "zeros" else 1.0, call.span, sized_axes(ctx, call, env))
 
 
 def expand(ctx: Context, callee: Callee, call: tree.Call, env: Environment) -> Evaluated:
@@ -97,7 +97,7 @@ def expand(ctx: Context, callee: Callee, call: tree.Call, env: Environment) -> E
     (value,), _ = take(ctx, callee, call, env, 1)
     if call.entries is None:
         raise AxisError("NL0315", "`expand` needs its axes", Label(call.span), hint="`expand[i = 3](A)`")
-    axes = _sized_axes(ctx, call, env)
+    axes = sized_axes(ctx, call, env)
     for node in flat(call):
         for axis in ctx.axis(node, env):
             free(ctx, axis, value, node)
@@ -153,9 +153,7 @@ def _pad_one(
     return ctx.primitive("pad", (value, fill), axes, call.span, attrs, kind=kind, hint="padded")
 
 
-def _fold_one(
-    ctx: Context, value: Value, axis: str, kernel: str, given: dict[str, SizeExpr], call: tree.Call
-) -> Value:
+def _fold_one(ctx: Context, value: Value, axis: str, kernel: str, given: dict[str, SizeExpr], call: tree.Call) -> Value:
     value = ctx.materialise(value, [axis, kernel])
     windows, width = value.axes[axis], value.axes[kernel]
     stride, dilation, padding = given["stride"], given["dilation"], given["padding"]
@@ -171,7 +169,7 @@ def _fold_one(
     return ctx.primitive("fold", (value,), axes, call.span, attrs, hint="folded")
 
 
-def _sized_axes(ctx: Context, call: tree.Call, env: Environment) -> dict[str, SizeExpr]:
+def sized_axes(ctx: Context, call: tree.Call, env: Environment) -> dict[str, SizeExpr]:
     axes: dict[str, SizeExpr] = {}
     for node in flat(call):
         for axis in ctx.axis(node, env) if node.star else (ctx.introduce(node, env),):

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from namedlayers.errors import ArgumentError, Label, SizeError, Span
 from namedlayers.program.elaboration.context import Context, described
 from namedlayers.program.elaboration.definitions import not_yet
+from namedlayers.program.elaboration.scans import scan
 from namedlayers.program.elaboration.stars import unzip
 from namedlayers.program.elaboration.values import Environment, Evaluated, Several, Static, Value
 from namedlayers.program.program import Check
@@ -199,8 +200,7 @@ def _repeat(ctx: Context, statement: tree.Repeat, env: Environment) -> Evaluated
 
 
 def _unsupported(ctx: Context, statement: tree.Statement, env: Environment) -> None:
-    what = {tree.Scan: "`scan` is", tree.Declare: "`param` and `state` are"}[type(statement)]
-    raise not_yet(f"{what} for layers", statement.span)
+    raise not_yet("`param` and `state` are for layers", statement.span)
 
 
 def _assigned(body: tuple[tree.Statement, ...]) -> set[str]:
@@ -210,7 +210,7 @@ def _assigned(body: tuple[tree.Statement, ...]) -> set[str]:
             names |= {target.name for target in statement.targets}
         elif isinstance(statement, tree.If):
             names |= _assigned(statement.body) & _assigned(statement.otherwise)
-        elif isinstance(statement, tree.Repeat):
+        elif isinstance(statement, (tree.Repeat, tree.Scan)):
             names |= _assigned(statement.body)
     return names
 
@@ -229,7 +229,6 @@ _STATEMENTS: dict[type, Callable[..., Evaluated | None]] = {
     tree.Return: _return,
     tree.If: _if,
     tree.Repeat: _repeat,
-    tree.Scan: _unsupported,
+    tree.Scan: scan,
     tree.Declare: _unsupported,
 }
-

@@ -7,14 +7,14 @@ compiling: a number, a string, a tuple along axes, a size. A `Callee` is a defin
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from namedlayers.errors import Span
 from namedlayers.program import terms
 from namedlayers.program.kinds import kind_of
-from namedlayers.program.program import AxesOf, Kind
+from namedlayers.program.program import AxesOf, Body, Input, Kind, Output, Statement
 from namedlayers.program.size import Size, SizeExpr
 from namedlayers.syntax import tree
 
@@ -28,6 +28,29 @@ class Draft:
     form: str
     parts: tuple[Any, ...]
     depth: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class DraftStatement:
+    """A statement to be: `name[axes] = draft`."""
+
+    name: str
+    axes: AxisSizes
+    kind: Kind
+    draft: Draft
+    span: Span
+    within: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DraftBody:
+    """A `Body` to be, whose sizes are not solved yet. `outputs`: the name of a value with its axes in order."""
+
+    name: str
+    inputs: tuple[Input, ...]
+    statements: tuple[DraftStatement, ...]
+    outputs: tuple[Output, ...]
+    span: Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +149,9 @@ def sizes_of(draft: Draft) -> Iterator[SizeExpr]:
             yield one
         elif isinstance(one, Draft):
             waiting += one.parts
+        elif isinstance(one, DraftBody):
+            waiting += [size for given in one.inputs for _, size in given.axes]
+            waiting += [part for s in one.statements for part in (*s.axes.values(), s.draft)]
         elif isinstance(one, tuple):
             waiting += one
 
@@ -142,7 +168,13 @@ def build(draft: Draft, normal: Any) -> Any:
     def attribute(value: Any) -> Any:
         if isinstance(value, SizeExpr):
             return size(value)
+        if isinstance(value, DraftBody):
+            return body(value)
         return tuple(map(attribute, value)) if isinstance(value, tuple) else value
+
+    def body(one: DraftBody) -> Body:
+        inputs = tuple(replace(i, axes=tuple((a, normal(s)) for a, s in i.axes)) for i in one.inputs)
+        return Body(one.name, inputs, build_statements(one.statements, normal), one.outputs, one.span)
 
     def operand(draft: Draft) -> terms.Operand:
         if draft.form == "leaf":
@@ -176,6 +208,15 @@ def build(draft: Draft, normal: Any) -> Any:
         )
 
     return term(draft)
+
+
+def build_statements(drafts: Iterable[DraftStatement], normal: Any) -> tuple[Statement, ...]:
+    """The statements of drafts, as `build`."""
+    built = []
+    for one in drafts:
+        axes = tuple((axis, normal(size)) for axis, size in one.axes.items())
+        built.append(Statement(one.name, axes, one.kind, build(one.draft, normal), one.span, one.within))
+    return tuple(built)
 
 
 @dataclass(slots=True)
