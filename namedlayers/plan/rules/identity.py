@@ -1,7 +1,7 @@
 """What changes nothing goes; what is known is computed.
 
-A factor 1, a summand 0, a double negation, a reduction over nothing, an expansion along axes that the other operand
-has; arithmetic of literals and of sizes, where the result is the same number.
+A factor 1, a summand 0, a double negation, a choice by a literal condition, a reduction over nothing, an expansion
+along axes that the other operand has; arithmetic of literals and of sizes, where the result is the same number.
 """
 
 from __future__ import annotations
@@ -111,6 +111,17 @@ def _build_reduced_twice(scope: Scope, node: Node, found: tuple[Arg, tuple[int, 
     return scope.build("reduce", (found[0],), range(node.rank), consumed, kind=node.kind, attrs=dict(node.attrs))
 
 
+def _settled(scope: Scope, node: Node) -> Outcome:
+    """where(True, x, 1): a literal on the other side settles neither the axes nor the precision of x"""
+    condition, yes, no = node.args
+    value = constant(condition.node)
+    if value is None:
+        return None
+    chosen, other = (yes, no) if value else (no, yes)
+    same = (chosen.node.kind, chosen.node.weak, len(set(chosen.axes))) == (node.kind, node.weak, node.rank)
+    return Match(chosen) if same and constant(other.node) is not None else None
+
+
 def _itself(scope: Scope, node: Node, found: Arg) -> Arg:
     return found
 
@@ -186,6 +197,7 @@ RULES = (
     Rule("known size", "exact", tuple(_OF_SIZES), _known_size, _build_size),
     Rule("neutral operand", "algebraic", tuple(_NEUTRAL), _neutral, _itself),
     Rule("double negation", "exact", ("neg",), _double, _itself),
+    Rule("settled choice", "exact", ("where",), _settled, _itself),
     Rule("factor -1", "exact", ("mul", "div"), _minus_one, _build_negative),
     Rule("factor 1 / y", "exact", ("mul",), _inverse_factor, _build_quotient),
     Rule("negated summand", "exact", ("add", "sub"), _negated_summand, _build_negated_summand),
