@@ -67,6 +67,13 @@ ARGUMENTS_AT_CALL = _told(
         "`def f(X[seq]) = X + 10000000000000000000000`",
         "Write a real number: `1e22`.",
     ),
+    Code(
+        "NL0588",
+        "a probability that is none",
+        "Probabilities lie between 0 and 1; of log weights to draw by, at least one is finite, and none is inf or NaN.",
+        "a call of `def f(X[seq]; p = 0.1) = dropout(X; p = p)` with `p = 1.5`",
+        "Give a probability, or log weights that are numbers or -inf.",
+    ),
 )
 LIMITS = _told(
     Code(

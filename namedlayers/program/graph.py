@@ -64,7 +64,7 @@ class Node:
         return f"%{self.number} = {self.op}({args}){attrs} [{', '.join(self.names[: self.rank])}]"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Region:
     """A body with its own graph, whose first nodes are the body's inputs, in order. Compared by identity.
 
@@ -75,6 +75,9 @@ class Region:
 
     body: Body
     graph: Graph
+
+    def __repr__(self) -> str:
+        return f"<{self.body.name}>"
 
 
 @dataclass(slots=True)

@@ -44,6 +44,13 @@ NUMBERED: dict[str, str] = {
     "the new axis",
     "det": "row, column: positions beyond the rank",
     "finfo": "which; all axes of A lie beyond the rank",
+    "random": "distribution, site; the axes are the result's, in the order of the term",
+    "categorical": "axis: a position beyond the rank; site; the axes are the result's, in the order of the term",
+    "dropout": "site",
+    "call": "region; places: for each operand, for each axis of its node, which axis of the body's input it is (all "
+    "axes are -1 in its `Arg`); site: 0, or, where the body draws, a number that no other run in this graph has",
+    "scan": "region, places, site as of a call, in places -1: the scanned axis; carries; reverse; size: SizeExpr",
+    "part": "number; the axes are in the order of the term",
 }
 
 
@@ -84,7 +91,8 @@ def form(op: str, attrs: Attrs, operands: list[Placed], sizes: Mapping[str, Size
     place = _Place(axes, roles.consumed, operands)
     args = tuple(_arg(operand, k, roles, place) for k, operand in enumerate(operands))
     space = tuple(sizes[axis] for axis in axes) + tuple(known[axis] for axis in roles.consumed)
-    listed = {name: _REWRITE.get(name, _as_it_is)(op, value, place) for name, value in attrs.items()}
+    said = {name: value for name, value in attrs.items() if not (roles.stated and name == "axes")}
+    listed = {name: _REWRITE.get(name, _as_it_is)(op, value, place) for name, value in said.items()}
     return Form(axes, roles.consumed, args, space, listed)
 
 
@@ -94,12 +102,14 @@ def form(op: str, attrs: Attrs, operands: list[Placed], sizes: Mapping[str, Size
 @dataclass(frozen=True, slots=True)
 class _Roles:
     """`spoken`: axes of an operand (by its number) of which the attributes speak; `consumed`: those beyond the rank;
-    `instead`: what stands in the result where an operand has an axis; `operands`: if they are put in another order."""
+    `instead`: what stands in the result where an operand has an axis; `operands`: if they are put in another order;
+    `stated`: whether the result's axes are in the order of the term."""
 
     spoken: Mapping[int, frozenset[str]] = field(default_factory=dict)
     consumed: tuple[str, ...] = ()
     instead: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     operands: list[Placed] | None = None
+    stated: bool = False
 
 
 _Rule = Callable[[Attrs, list[Placed], Mapping[str, SizeExpr]], _Roles]
@@ -168,6 +178,11 @@ def _all(attrs: Attrs, operands: list[Placed], sizes: Mapping[str, SizeExpr]) ->
     return _Roles({}, operands[0].names)
 
 
+def _stated(*names: str) -> _Rule:
+    """The term says the order of the axes; consumes the axes that these attributes name."""
+    return lambda attrs, operands, sizes: _Roles({}, tuple(attrs[name] for name in names), stated=True)
+
+
 _ROLES: dict[str, _Rule] = {
     "where": _pass,
     "expand": _pass,
@@ -191,11 +206,15 @@ _ROLES: dict[str, _Rule] = {
     "eigenvectors": _consumes("column", into="into"),
     "det": _consumes("row", "column"),
     "finfo": _all,
+    "random": _stated(),
+    "categorical": _stated("axis"),
+    "dropout": _pass,
+    "part": _stated(),
 }
 
 
 def _axes(roles: _Roles, operands: list[Placed], sizes: Mapping[str, SizeExpr]) -> tuple[str, ...]:
-    found: dict[str, None] = {}
+    found: dict[str, None] = dict.fromkeys(sizes) if roles.stated else {}
     for k, operand in enumerate(operands):
         for name in operand.names:
             gone = name in roles.consumed or name in roles.spoken.get(k, ())

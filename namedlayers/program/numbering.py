@@ -2,7 +2,8 @@
 
 In: a program. Out: a `Graph`, in which values are equal modulo the names of their axes, across statements. What always
 holds: linear in the size of the program; inputs come first, in their order, used or not; the order of a node's axes and
-of commuting operands follows from the operands alone, never from names or hash seeds.
+of commuting operands follows from the operands alone, never from names or hash seeds. A body is numbered in the same
+way, into a graph of its own (`regions`).
 
 The order of axes: an input's as declared; an elementwise operation's by first appearance through its operands (of a
 commuting operation, the older node first); a reduction's as in its operand; a primitive's as `numbered` says.
@@ -11,7 +12,7 @@ commuting operation, the older node first); a reduction's as in its operand; a p
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from funsor.terms import Binary, Funsor, Reduce, Unary
@@ -21,9 +22,10 @@ from namedlayers.program import numbered
 from namedlayers.program.graph import Arg, Graph
 from namedlayers.program.kinds import kind_of, result_kind
 from namedlayers.program.numbered import Placed
-from namedlayers.program.program import Input, Kind, Program, Statement
+from namedlayers.program.program import Body, Input, Kind, Program, Statement
+from namedlayers.program.regions import BUNDLES, Regions, taken
 from namedlayers.program.size import SizeExpr, size_expr
-from namedlayers.program.term_kinds import primitive_kind
+from namedlayers.program.term_kinds import BUNDLE, primitive_kind
 from namedlayers.program.terms import (
     REDUCE_OF,
     Axes,
@@ -45,13 +47,19 @@ COMMUTATIVE = frozenset("add mul and or eq ne maximum minimum logaddexp".split()
 
 def number(program: Program) -> Graph:
     """The program as a graph, its outputs in order."""
+    # A number given at the call has no precision of its own, nor has an integer.
+    weak = [given.kind < Kind.REAL or given.role == "option" for given in program.inputs]
+    return _numbered(program, weak, Regions(_numbered))
+
+
+def _numbered(block: Program | Body, weak: Sequence[bool], regions: Regions) -> Graph:
     graph = Graph()
-    numbering = _Numbering(graph, {}, {}, {})
-    for given in program.inputs:
-        numbering.input(given)
-    for statement in program.statements:
+    numbering = _Numbering(graph, {}, {}, {}, regions)
+    for given, is_weak in zip(block.inputs, weak, strict=True):
+        numbering.input(given, is_weak)
+    for statement in block.statements:
         numbering.statement(statement)
-    for output in program.outputs:
+    for output in block.outputs:
         value = numbering.scope[output.value]
         graph.outputs.append(Arg(value.node, tuple(output.axes.index(name) for name in value.names)))
     return graph
@@ -66,12 +74,11 @@ class _Numbering:
     scope: dict[str, Placed]
     axes: dict[str, tuple[str, ...]]
     found: dict[Funsor, Placed]
+    regions: Regions
 
-    def input(self, given: Input) -> None:
+    def input(self, given: Input, weak: bool) -> None:
         names = tuple(name for name, _ in given.axes)
         sizes = tuple(size for _, size in given.axes)
-        # A number given at the call has no precision of its own, nor has an integer.
-        weak = given.kind < Kind.REAL or given.role == "option"
         attrs = {"name": given.name}
         node = self.graph.node(
             "input", (), sizes, len(sizes), given.kind, attrs=attrs, weak=weak, names=names, spans=(given.span,)
@@ -82,7 +89,7 @@ class _Numbering:
     def statement(self, statement: Statement) -> None:
         spans = (statement.source,)
         for term in subterms(statement.term):
-            if term not in self.found:
+            if term not in self.found or self.regions.redrawn(term):
                 self.found[term] = self.term(term, spans)
         self.scope[statement.name] = self.found[statement.term]
         self.axes[statement.name] = tuple(name for name, _ in statement.axes)
@@ -153,17 +160,25 @@ class _Numbering:
 
     def primitive(self, term: Primitive, spans: tuple[Span, ...]) -> Placed:
         operands = [self.operand(operand, spans) for operand in term.operands]
+        if term.op in BUNDLES:
+            return self.bundle(term, operands, spans)
         attrs = dict(term.attrs)
-        kind = primitive_kind(term.op, attrs, [operand.node.kind for operand in operands])
+        value = taken(operands[0].node, attrs["number"]) if term.op == "part" else None
+        kind = value.kind if value else primitive_kind(term.op, attrs, [operand.node.kind for operand in operands])
         sizes = {axis: size_expr(size) for axis, size in term.axes}
         form = numbered.form(term.op, attrs, operands, sizes)
         outer = dict(zip((axis for axis, _ in term.axes), term.names, strict=True))
         names = tuple(outer[axis] for axis in form.axes)
         node = self.graph.node(
             term.op, form.args, form.space, len(names), kind,
-            attrs=form.attrs, names=_shown((*names, *form.consumed)), spans=spans,
+            attrs=form.attrs, weak=value.weak if value else None, names=_shown((*names, *form.consumed)), spans=spans,
         )  # fmt: skip
         return Placed(node, names)
+
+    def bundle(self, term: Primitive, operands: list[Placed], spans: tuple[Span, ...]) -> Placed:
+        attrs = self.regions.attributes(term, operands, len(self.graph.nodes) + 1)
+        args = tuple(Arg(operand.node, (-1,) * operand.node.rank) for operand in operands)
+        return Placed(self.graph.node(term.op, args, (), 0, BUNDLE, attrs=attrs, spans=spans), ())
 
     def operand(self, operand: Operand, spans: tuple[Span, ...]) -> Placed:
         if isinstance(operand, Ref):

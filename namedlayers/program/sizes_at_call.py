@@ -17,12 +17,13 @@ from namedlayers.program.solver import fill_in, filled
 Shapes = Mapping[str, tuple[int, ...]]
 
 
-def solve_sizes(program: Program, shapes: Shapes) -> dict[str, int]:
-    """The sizes of a call. Raises ArgumentError, SizeError or AxisError, as the first thing that is wrong asks."""
+def solve_sizes(program: Program, shapes: Shapes, known: Mapping[str, int] | None = None) -> dict[str, int]:
+    """The sizes of a call, `known` ones among them. Raises ArgumentError, SizeError or AxisError, as the first thing
+    that is wrong asks."""
     for given in program.inputs:
         _check_rank(given, shapes[given.name])
     _check_what_is_plain(program, shapes)
-    sizes: dict[str, int] = {}
+    sizes = dict(known or {})
     for recipe in program.recipes:
         sizes[recipe.symbol] = _follow(program, recipe, shapes, sizes)
     for given in program.inputs:

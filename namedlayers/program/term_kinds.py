@@ -12,22 +12,33 @@ from typing import Any
 from funsor.terms import Binary, Funsor, Reduce, Unary
 
 from namedlayers.program.kinds import kind_of, result_kind
-from namedlayers.program.program import Kind
+from namedlayers.program.program import Body, Kind
 from namedlayers.program.terms import REDUCE_OF, Const, Leaf, Literal, Operand, Primitive, Ref, operation_name
 from namedlayers.program.walk import subterms
+
+BUNDLE = Kind.REAL
+"""The kind of a bundle, which has no elements; that of what a `part` takes is `part_kind`."""
 
 
 def primitive_kind(op: str, attrs: Mapping[str, Any], operands: Sequence[Kind]) -> Kind:
     """The kind of a primitive's result, from the kinds of all its operands."""
-    if op == "finfo":
-        return Kind.REAL
+    if op in _FIXED:
+        return _FIXED[op]
+    if op == "random":
+        return Kind.BOOL if attrs["distribution"] == "bernoulli" else Kind.REAL
     if op == "cumulative":
         return result_kind(attrs["op"], operands)
     return result_kind(op, [operands[k] for k in _elements(op, attrs, len(operands))])
 
 
-def term_kind(term: Funsor, kinds: Mapping[str, Kind]) -> Kind:
-    """The kind of `term`, given the kinds of inputs and statements by name."""
+def part_kind(body: Body, number: int) -> Kind:
+    """The kind of an output of a body."""
+    wanted = body.outputs[number].value
+    return next(value.kind for value in body.values if value.name == wanted)
+
+
+def term_kind(term: Funsor, kinds: Mapping[str, Kind], bodies: Mapping[str, Body] | None = None) -> Kind:
+    """The kind of `term`, given the kinds of inputs and statements by name, and the bodies of bundles by theirs."""
     found: dict[Funsor, Kind] = {}
     for part in subterms(term):
         if isinstance(part, Unary):
@@ -38,11 +49,18 @@ def term_kind(term: Funsor, kinds: Mapping[str, Kind]) -> Kind:
             found[part] = result_kind(REDUCE_OF[part.op], (found[part.arg],))
         elif isinstance(part, Leaf):
             found[part] = kinds[part.name]
+        elif isinstance(part, Primitive) and part.op == "part":
+            (bundle,) = part.operands
+            assert isinstance(bundle, Ref) and bodies is not None
+            found[part] = part_kind(bodies[bundle.name], dict(part.attrs)["number"])
         elif isinstance(part, Primitive):
             found[part] = primitive_kind(part.op, dict(part.attrs), [operand_kind(o, kinds) for o in part.operands])
         else:
             found[part] = kind_of(part.value) if isinstance(part, Const) else Kind.INT
     return found[term]
+
+
+_FIXED = {"finfo": Kind.REAL, "categorical": Kind.INT, "call": BUNDLE, "scan": BUNDLE}
 
 
 def operand_kind(operand: Operand, kinds: Mapping[str, Kind]) -> Kind:
@@ -57,6 +75,8 @@ def _elements(op: str, attrs: Mapping[str, Any], operands: int) -> Sequence[int]
         return (1, 2)
     if op == "gather":
         return (0, operands - 1) if attrs["fill"] else (0,)
+    if op == "dropout":
+        return (0,)
     if op == "pad":
         return (0, 1) if attrs["mode"] == "constant" else (0,)
     return range(operands)

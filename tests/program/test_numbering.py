@@ -306,6 +306,21 @@ FORMS: list[tuple[Node, tuple[tuple[int, ...], ...], dict[str, Any], tuple, int]
     ),
     (primitive("det", ("S",), "", row="i", column="j"), ((0, 1),), {"row": 0, "column": 1}, (i, i), 0),
     (primitive("finfo", ("S",), "", which="eps"), ((0, 1),), {"which": "eps"}, (i, i), 0),
+    (
+        primitive("random", (0.5,), "k n", axes=(("k", k), ("n", n)), distribution="bernoulli", site=3),
+        ((),),
+        {"distribution": "bernoulli", "site": 3},
+        (k, n),
+        2,
+    ),
+    (
+        primitive("categorical", ("A",), "k n i", axes=(("k", k), ("n", n), ("i", i)), axis="j", site=1),
+        ((2, 3, 0),),
+        {"axis": 3, "site": 1},
+        (k, n, i, j),
+        3,
+    ),
+    (primitive("dropout", ("A", 0.1), "i j k", site=2), ((0, 1, 2), ()), {"site": 2}, (i, j, k), 3),
 ]
 
 
@@ -320,7 +335,8 @@ def test_primitives_speak_of_positions(
 
 
 def test_every_primitive_has_a_form() -> None:
-    assert NUMBERED.keys() == PRIMITIVES.keys() == {form[0].op for form in FORMS}
+    forms = {form[0].op for form in FORMS}
+    assert NUMBERED.keys() == PRIMITIVES.keys() == forms | {"call", "scan", "part"}
 
 
 def test_primitives_are_equal_modulo_names() -> None:

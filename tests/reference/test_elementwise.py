@@ -285,7 +285,7 @@ def test_logsumexp_of_complex_numbers() -> None:
 
 
 def test_a_large_sum_of_products_is_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("namedlayers.reference.interpreter._HELD", 10)
+    monkeypatch.setattr("namedlayers.reference.machine._HELD", 10)
     rng = np.random.default_rng(1)
     x, w, v = rng.normal(size=(3, 4)), rng.normal(size=(4, 5)), rng.normal(size=(4,))
     b = Builder()

@@ -13,7 +13,8 @@ from namedlayers.errors import ArgumentError, FormulaError, SizeError
 from namedlayers.program.primitives import PRIMITIVES
 from namedlayers.program.size import symbol
 from namedlayers.reference import evaluate
-from namedlayers.reference.interpreter import _PRIMITIVES
+from namedlayers.reference.bodies import RUNS
+from namedlayers.reference.machine import PRIMITIVE_RULES
 from tests.programs import BOOL, COMPLEX, INT, REAL, Builder
 
 i, j, k, n = map(symbol, "ijkn")
@@ -36,7 +37,7 @@ def run(op: str, operands: dict[str, tuple[str, Any]], axes: str, /, *more: Any,
 
 
 def test_every_primitive_is_there() -> None:
-    assert _PRIMITIVES.keys() == PRIMITIVES.keys()
+    assert PRIMITIVE_RULES.keys() | RUNS.keys() | {"part"} == PRIMITIVES.keys()
 
 
 # --- elementwise and broadcast ----------------------------------------------------------------------------------------
