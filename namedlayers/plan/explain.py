@@ -17,16 +17,12 @@ WIDEST = 72
 
 
 def explain(plan: Plan) -> str:
-    """The report on a plan."""
-    lines = ["Rules that fired:"]
-    fired = [event for event in plan.events if not event.near]
-    lines += [line for event in fired for line in _event(event)] or ["  none"]
-    near = [event for event in plan.events if event.near]
-    if near:
-        lines += ["", "Rules that nearly fired:"]
-        lines += [line for event in near for line in _event(event)]
-    for number, variant in enumerate(plan.variants, 1):
-        lines += ["", *_variant(variant, number, len(plan.variants))]
+    """The report on a plan, and on the plan of each body that it runs."""
+    lines = _explained(plan)
+    for region, inner in plan.bodies.items():
+        span = region.body.span
+        lines += ["", f"Inside `{region.body.name}`, {span.source.name}:{span.line}: {_quoted(span)}"]
+        lines += [f"  {line}" if line else "" for line in _explained(inner)]
     return "\n".join(lines)
 
 
@@ -37,6 +33,19 @@ def equation(node: Node) -> str:
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _explained(plan: Plan) -> list[str]:
+    lines = ["Rules that fired:"]
+    fired = [event for event in plan.events if not event.near]
+    lines += [line for event in fired for line in _event(event)] or ["  none"]
+    near = [event for event in plan.events if event.near]
+    if near:
+        lines += ["", "Rules that nearly fired:"]
+        lines += [line for event in near for line in _event(event)]
+    for number, variant in enumerate(plan.variants, 1):
+        lines += ["", *_variant(variant, number, len(plan.variants))]
+    return lines
 
 
 def _event(event: Event) -> Iterator[str]:

@@ -87,5 +87,10 @@ OPERATIONS: dict[str, OperationSpec] = {
         "operands X, I: the sum over the consumed axes of X where I, integers, equals the coordinate of the result "
         "axis at position `axis`, which neither operand has; values of I out of range count nowhere (an index-add)",
     ),
+    "final": OperationSpec(
+        ("number",),
+        "operand the bundle of a scan: its output `number` after the step that is made last, without the scanned axis; "
+        "there is such a step",
+    ),
     "cast": OperationSpec(("kind",), "the operand as another kind"),
 }

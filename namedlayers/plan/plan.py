@@ -1,16 +1,18 @@
 """A plan: a short list of variants of one graph, of which a call picks the first whose guards hold for its sizes.
 
 In: made by `planner`. Out: read by the emission. What always holds: there are one to four variants, and the last one
-has no guards, so that one always applies; all variants compute the same values up to the numeric contract.
+has no guards, so that one always applies; all variants compute the same values up to the numeric contract; every body
+that a variant runs, at any depth, has a plan of its own.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from namedlayers.errors import Span
-from namedlayers.program.graph import Graph
+from namedlayers.program.graph import Graph, Region
 from namedlayers.program.size import SizeExpr
 
 
@@ -44,5 +46,8 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
+    """`bodies`: the plans of the regions that are run inside, at any depth, inner ones first."""
+
     variants: tuple[Variant, ...]
     events: tuple[Event, ...]
+    bodies: Mapping[Region, Plan] = field(default_factory=dict)

@@ -3,6 +3,7 @@
 In: a numbered program. Out: a `Plan`. What always holds: the graph that comes in is not touched; results keep their
 axes, kinds and order; the last variant has no guards. Rules that need sizes they cannot prove go into the variants
 before the last; the last one is made without them. Contractions get their paths here, several where sizes decide.
+A body is planned once, however often it is run; what it needs of sizes is decided inside of it.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from typing import Literal
 from namedlayers.plan import paths
 from namedlayers.plan.paths import Path
 from namedlayers.plan.plan import Event, Plan, Variant
+from namedlayers.plan.regions import LAST_STEP, regions
 from namedlayers.plan.requirements import impossible, requirements, together
 from namedlayers.plan.rewrite import Rewriter, live_nodes
 from namedlayers.plan.rules import PHASES
-from namedlayers.program.graph import Arg, Graph, Node
+from namedlayers.program.graph import Arg, Graph, Node, Region
 
 Numerics = Literal["default", "strict", "fast"]
 
@@ -32,6 +34,14 @@ _ALLOWED: dict[Numerics, frozenset[str]] = {
 
 def plan(graph: Graph, *, numerics: Numerics = "default") -> Plan:
     """The plan of a graph; `numerics` says which rules may take part."""
+    return _plan(graph, numerics, {})
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _plan(graph: Graph, numerics: Numerics, made: dict[Region, Plan]) -> Plan:
+    """`made`: the plans of bodies that are planned already."""
     main = _rewritten(graph, numerics, lambda node: not any(map(impossible, requirements(node))))
     needed = together(guard for node in live_nodes(main.outputs) for guard in requirements(node))
     found = [
@@ -42,10 +52,12 @@ def plan(graph: Graph, *, numerics: Numerics = "default") -> Plan:
         safe = _rewritten(graph, numerics, lambda node: not requirements(node))
         (choice,) = paths.choices(_contractions(safe.outputs), 1)
         found.append(Variant((), _with_paths(safe, choice.paths), "any sizes, empty axes and short ones included"))
-    return Plan(tuple(found), main.events)
-
-
-# --- helpers ----------------------------------------------------------------------------------------------------------
+    bodies: dict[Region, Plan] = {}
+    for region in regions(node for variant in found for node in variant.graph.live()):
+        if region not in made:
+            made[region] = _plan(region.graph, numerics, made)
+        bodies |= {**made[region].bodies, region: made[region]}
+    return Plan(tuple(found), main.events, bodies)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +75,7 @@ def _rewritten(graph: Graph, numerics: Numerics, admit: Callable[[Node], bool]) 
     for phase in PHASES:
         rules = [rule for rule in phase if rule.numerics in _ALLOWED[numerics]]
         outputs = rewriter.rewrite(outputs, rules)
+    outputs = rewriter.rewrite(outputs, [LAST_STEP])
     return _Rewritten(target, tuple(outputs), _settled(rewriter.events))
 
 
