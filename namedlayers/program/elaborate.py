@@ -6,45 +6,61 @@ axis inference and the solver finish before any term is built; the same argument
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import TypeVar
 
 from namedlayers.errors import ArgumentError, AxisError, FormulaSyntaxError, Label, Span, near_miss
 from namedlayers.program import terms
 from namedlayers.program.elaboration import values as v
+from namedlayers.program.elaboration.builtins import BUILTINS
 from namedlayers.program.elaboration.context import Context, Source
 from namedlayers.program.elaboration.definitions import (
-    LAYER_HINT,
     axis_parameters,
     declared_axes,
     inputs_of,
-    not_yet,
     options_of,
 )
 from namedlayers.program.elaboration.expressions import evaluate, find_callee
-from namedlayers.program.elaboration.inputs import Bound, bind_inputs, bind_options, check_clashes
-from namedlayers.program.elaboration.places import head
+from namedlayers.program.elaboration.inputs import bind_inputs, bind_options, check_clashes
+from namedlayers.program.elaboration.layers import enter
+from namedlayers.program.elaboration.places import axis_in_signature, head
 from namedlayers.program.elaboration.reading import WantsInteger
 from namedlayers.program.elaboration.results import check_results, signature_axes
 from namedlayers.program.elaboration.stars import mentioned
 from namedlayers.program.elaboration.statements import run
 from namedlayers.program.elaboration.values import DraftStatement, Environment, Evaluated, Several, Static, Value
 from namedlayers.program.namespace import Namespace
+from namedlayers.program.owning import finish_structure, state_output
 from namedlayers.program.program import Check, Input, Kind, Output, Program, Statement
 from namedlayers.program.size import SizeExpr, const, symbol
 from namedlayers.program.solver import Dimension
 from namedlayers.program.spec import Given, NeedsStatic, Spec
+from namedlayers.program.structure import Structure
 from namedlayers.syntax import tree
 
 
 def elaborate(namespace: Namespace, definition: tree.Definition, spec: Spec) -> Program:
-    """The program of a definition for what a call gives.
+    """The program of a definition for what a call gives; of a layer, with what it owns as the last inputs.
 
     Raises FormulaError, and NeedsStatic where options or sizes must be known that the spec leaves open.
     """
-    elaboration = _Elaboration(namespace, definition, spec)
+    return _told(_Elaboration(namespace, definition, spec), _Elaboration.program)
+
+
+def structure(namespace: Namespace, definition: tree.Definition, spec: Spec) -> Structure:
+    """What a layer owns, for what a call gives, and how its sizes follow from the data alone. Raises as `elaborate`."""
+    return _told(_Elaboration(namespace, definition, spec), _Elaboration.structure)
+
+
+Made = TypeVar("Made")
+
+
+def _told(elaboration: _Elaboration, make: Callable[[_Elaboration], Made]) -> Made:
+    """What `make` makes, with errors in the words of a call."""
+    definition, spec = elaboration.definition, elaboration.spec
     try:
-        return elaboration.program()
+        return make(elaboration)
     except NeedsStatic as needs:
         axes = elaboration.axes_behind(needs.axes)
         if not needs.options and not axes:  # no call says it
@@ -83,7 +99,8 @@ def default_program(
         numbers = {
             option.name: _literal_kind(option.default)
             for option in options_of(definition)
-            if option.name not in fixed and option.default is not None
+            # A layer's options belong to its modules, and are known when one is made.
+            if option.name not in fixed and option.default is not None and definition.kind == "def"
         }
         scalars = tuple((name, kind) for name, kind in numbers.items() if kind is not None)
         spec = Spec(tuple(given.items()), tuple(fixed.items()), scalars)
@@ -111,8 +128,6 @@ def literal_default(definition: tree.Definition, name: str) -> bool | int | floa
 
 def check_definition(namespace: Namespace, definition: tree.Definition) -> None:
     """Raise FormulaError for what is wrong with a definition whatever it is called with."""
-    if definition.kind == "layer":
-        raise not_yet(f"`{definition.name}` is a layer", head(definition), LAYER_HINT)
     names = {parameter.name for parameter in inputs_of(definition)}
     listed = [p.name for p in (*definition.data, *definition.parameters)]
     for k, parameter in enumerate((*definition.data, *definition.parameters)):
@@ -187,7 +202,9 @@ class _Elaboration:
     def __init__(self, namespace: Namespace, definition: tree.Definition, spec: Spec) -> None:
         self.namespace, self.definition, self.spec = namespace, definition, spec
         self.given = dict(spec.given)
-        self.ctx = Context(evaluate=self._evaluate, run=self._run, run_block=self._run_block)
+        self.ctx = Context(
+            evaluate=self._evaluate, run=self._run, run_block=self._run_block, builtins=frozenset(BUILTINS)
+        )
         self.env = Environment(namespace, definition)
         self.symbols: dict[str, SizeExpr] = {}
         self.inputs: list[Input] = []
@@ -211,21 +228,41 @@ class _Elaboration:
 
     def program(self) -> Program:
         """The program. Raises NeedsStatic and WantsInteger, which tell what else to try, and FormulaError."""
+        return self._guarded(self._program)
+
+    def structure(self) -> Structure:
+        """What the layer owns; raises as `program`."""
+        return self._guarded(self._structure)
+
+    def _guarded(self, make: Callable[[], Made]) -> Made:
         try:
-            return self._program()
+            return make()
         except RecursionError:
             # How deep is too deep depends on who calls, as each level of the text is some calls of Python.
             place = Label(head(self.definition))
             raise FormulaSyntaxError("NL0602", "the formula is nested too deeply", place) from None
 
     def _program(self) -> Program:
+        checked, extras = self._elaborated()
+        return self._finish(checked, extras)
+
+    def _structure(self) -> Structure:
+        self._elaborated()
+        return finish_structure(self.ctx, self.env, self.definition, tuple(self.inputs), self.dimensions)
+
+    def _elaborated(self) -> tuple[Evaluated, list[str]]:
+        """What the body returns, checked, and the axes over which it is lifted."""
         definition, ctx, env = self.definition, self.ctx, self.env
         check_definition(self.namespace, definition)
         self._reserve()
         args = self._arguments()
         ctx.calling = (definition,)
+        if definition.kind == "layer":
+            env.path, env.given = (), {name: const(size) for name, size in self.spec.sizes}
         bound = bind_inputs(ctx, definition, args, env, None, definition.span)
         self._results_axes()
+        if definition.kind == "layer":
+            enter(ctx, env)
         for name, size in self.spec.sizes:
             self._fix(name, size)
         options = {name: self._static_option(name, value) for name, value in self.spec.options}
@@ -238,7 +275,7 @@ class _Elaboration:
         found = ctx.run(definition.body, env)
         assert found is not None
         checked = check_results(ctx, definition, found, env, set(extras), None)
-        return self._finish(checked, bound, extras)
+        return checked, extras
 
     def axes_behind(self, symbols: frozenset[str]) -> frozenset[str]:
         """The inputs' axes whose sizes decide these symbols."""
@@ -272,6 +309,11 @@ class _Elaboration:
 
     def _star(self, star: tree.Axis) -> tuple[str, ...]:
         """The axes of a star: those of its first given input that the signature does not name otherwise."""
+        settled = dict(self.spec.stars).get(star.name)
+        if settled is not None:
+            for axis in settled:
+                self._name_axis(axis)
+            return settled
         for parameter in inputs_of(self.definition):
             nodes = declared_axes(parameter)
             given = self.given.get(parameter.name)
@@ -326,11 +368,12 @@ class _Elaboration:
                     raise AxisError("NL0302", f"`*{node.name}` is not an axis parameter", Label(node.span))
 
     def _fix(self, axis: str, size: int) -> None:
-        known = self.env.sizes.get(axis)
+        name = self.env.axes.get(axis, axis)
+        known = self.env.sizes.get(name) if isinstance(name, str) else None
         if known is None:
             known = self.symbols.get(axis)
         if known is None:
-            self.env.sizes[axis] = const(size)
+            self.env.sizes[axis if not isinstance(name, str) else name] = const(size)
             return
         self.ctx.solver.require(
             Check(
@@ -339,7 +382,7 @@ class _Elaboration:
                 const(size),
                 "NL0421",
                 f"axis `{axis}` has size {{left}}, not {{right}}",
-                (Label(self.definition.span),),
+                (Label(axis_in_signature(self.definition, axis), "this axis"),),
             )
         )
 
@@ -361,8 +404,9 @@ class _Elaboration:
 
     # --- the program --------------------------------------------------------------------------------------------------
 
-    def _finish(self, found: Evaluated, bound: list[Bound], extras: list[str]) -> Program:
+    def _finish(self, found: Evaluated, extras: list[str]) -> Program:
         ctx, solver = self.ctx, self.ctx.solver
+        owned = self._owned()
         values = found.values if isinstance(found, Several) else (found,)
         outputs = []
         for k, one in enumerate(values):
@@ -370,6 +414,8 @@ class _Elaboration:
             value = ctx.materialise(value, value.virtual)
             order = self._order(value, k, extras)
             outputs.append(Output(self._named(value), order))
+        written = [one for one in ctx.owned.in_order() if ".".join(one.path) in ctx.owned.written]
+        outputs += [state_output(ctx, one) for one in written]
         symbols, recipes, checks = solver.finish(self.dimensions)
         known = set(symbols)
         for statement in ctx.statements.values():
@@ -378,14 +424,31 @@ class _Elaboration:
         statements = self._build()
         return Program(
             self.definition.name,
-            tuple(replace(one, axes=tuple((a, solver.normal(s)) for a, s in one.axes)) for one in self.inputs),
+            tuple(
+                replace(one, axes=tuple((a, solver.normal(s)) for a, s in one.axes)) for one in (*self.inputs, *owned)
+            ),
             statements,
             tuple(outputs),
             symbols,
             recipes,
             checks,
             self.definition.span,
+            tuple(".".join(one.path) for one in written),
         )
+
+    def _owned(self) -> list[Input]:
+        """What the layer owns, as inputs whose shapes a call knows."""
+        found = []
+        for one in self.ctx.owned.in_order():
+            path = ".".join(one.path)
+            found.append(
+                Input(one.input, tuple(one.stored.items()), one.kind, one.element, one.span, 0, one.places, path)
+            )
+            for k, ((axis, size), place) in enumerate(zip(one.stored.items(), one.places, strict=True)):
+                shown = self.ctx.display.get(axis, axis)
+                label = Label(place, f"axis `{shown}` of `{path}`")
+                self.dimensions.append(Dimension(one.input, k, shown, size, label))
+        return found
 
     def _named(self, value: Value) -> str:
         """The name of a result; a literal, or a value whose axes were renamed, becomes a statement."""
@@ -396,7 +459,7 @@ class _Elaboration:
             if name in ctx.statements:
                 own = tuple(ctx.statements[name].axes)
             else:
-                own = next(tuple(a for a, _ in one.axes) for one in self.inputs if one.name == name)
+                own = tuple(ctx.sources[name].axes)
             if own == tuple(axis for axis, _ in axes):
                 return name
         name = ctx.new_name("result")

@@ -101,11 +101,16 @@ class Solver:
         self.checks.append(Check(size % by, "==", const(0), check.code, check.message, check.labels, check.hint))
         return size // by
 
-    def finish(self, dimensions: Iterable[Dimension]) -> tuple[tuple[str, ...], tuple[Recipe, ...], tuple[Check, ...]]:
-        """Symbols in the order in which a call finds them, their recipes, and the checks."""
+    def finish(
+        self, dimensions: Iterable[Dimension], *, lenient: bool = False
+    ) -> tuple[tuple[str, ...], tuple[Recipe, ...], tuple[Check, ...]]:
+        """Symbols in the order in which a call finds them, their recipes, and the checks.
+
+        Raises SizeError for a symbol that no dimension determines; if `lenient`, checks that speak of one are left out.
+        """
         for check in self._retry():
             self.checks.append(check)
-        recipes, known = self._recipes(list(dimensions))
+        recipes, known = self._recipes(list(dimensions), lenient=lenient)
         checks, seen = [], set()
         for check in self.checks:
             left, right = self.normal(check.left), self.normal(check.right)
@@ -120,7 +125,10 @@ class Solver:
             if solved and not check.left.symbols | check.right.symbols <= known:
                 continue
             shown = check if solved else _with(check, left, right)
-            for name in sorted((shown.left.symbols | shown.right.symbols) - known):
+            unknown = sorted((shown.left.symbols | shown.right.symbols) - known)
+            if unknown and lenient:
+                continue
+            for name in unknown:
                 raise self._undetermined(name)
             if (key := (shown.left, shown.relation, shown.right)) not in seen:
                 seen.add(key)
@@ -159,7 +167,7 @@ class Solver:
             self.require(check)
         return self.pending
 
-    def _recipes(self, dimensions: list[Dimension]) -> tuple[list[Recipe], set[str]]:
+    def _recipes(self, dimensions: list[Dimension], *, lenient: bool) -> tuple[list[Recipe], set[str]]:
         recipes: list[Recipe] = []
         known: set[str] = set()
         # An axis whose symbol was replaced keeps a recipe too, so that checks may speak of it.
@@ -182,7 +190,7 @@ class Solver:
                 known.add(name)
                 progress = True
         for _, size in left:
-            for name in sorted(size.symbols - known):
+            for name in sorted(size.symbols - known if not lenient else ()):
                 raise self._undetermined(name)
         return recipes, known
 

@@ -7,15 +7,19 @@ signature; an extra axis of an argument bears no name that the signature uses fo
 
 from __future__ import annotations
 
-from namedlayers.errors import ArgumentError, FormulaError, FormulaSyntaxError, Label, near_miss
+from collections.abc import Mapping
+from dataclasses import replace
+
+from namedlayers.errors import ArgumentError, AxisError, FormulaError, FormulaSyntaxError, Label, near_miss
 from namedlayers.program.elaboration.arguments import along_stars
 from namedlayers.program.elaboration.brackets import bind_axes
 from namedlayers.program.elaboration.context import CALL, Context
-from namedlayers.program.elaboration.definitions import LAYER_HINT, inputs_of, not_yet
+from namedlayers.program.elaboration.definitions import inputs_of
 from namedlayers.program.elaboration.inputs import bind_inputs, bind_options, check_clashes
-from namedlayers.program.elaboration.places import also, head
+from namedlayers.program.elaboration.layers import enter, given_sizes, note_part
+from namedlayers.program.elaboration.places import also, brackets, head
 from namedlayers.program.elaboration.results import bind_results, check_results, note_sizes
-from namedlayers.program.elaboration.values import Callee, Environment, Evaluated, Static, Value
+from namedlayers.program.elaboration.values import Callee, Environment, Evaluated, Instance, Static, Value
 from namedlayers.program.solver import located
 from namedlayers.syntax import tree
 
@@ -24,24 +28,48 @@ DEEPEST_CALL = 60
 
 def apply_definition(ctx: Context, callee: Callee, call: tree.Call, env: Environment) -> Evaluated:
     """The result of `callee[entries](args; options)`."""
+    return _apply(ctx, callee, call, env, None)
+
+
+def apply_instance(ctx: Context, one: Instance, call: tree.Call, env: Environment) -> Evaluated:
+    """The result of an instance: `up(X)`, or of a layer that is applied where it is written."""
+    own = call is not one.call
+    if own and (call.entries is not None or call.settings):
+        raise AxisError(
+            "NL0327", f"`{one.name}` has its axes and settings already", Label(brackets(call)),
+            *also(one.span, "given here"), hint=f"write `{one.name}(…)`",
+        )  # fmt: skip
+    return _apply(ctx, one.callee, call, env, one)
+
+
+def _apply(ctx: Context, callee: Callee, call: tree.Call, env: Environment, one: Instance | None) -> Evaluated:
     definition = callee.definition
     assert definition is not None
     _may_be_called(ctx, callee, call, definition)
     ctx.step(call.span, CALL)
-    args = _arguments(ctx, callee, call, env, definition)
     inner = Environment(callee.namespace, definition)
+    if one is not None:
+        inner.path, inner.order, inner.given = one.path, one.order, given_sizes(ctx, one)
+    args = _arguments(ctx, callee, call, env, definition, one, inner.given)
     inner.values["training"] = env.values.get("training", Static(False, call.span))
-    bind_axes(ctx, callee, call, env, inner, definition, args)
+    if one is None:
+        bind_axes(ctx, callee, call, env, inner, definition, args)
+    else:
+        bind_axes(ctx, callee, replace(one.call, args=call.args), one.env, inner, definition, args)
     bound = bind_inputs(ctx, definition, args, inner, env, call.span)
     bind_results(ctx, definition, inner, env)
     bind_options(ctx, definition, args, inner, call.span)
     check_clashes(ctx, bound, inner, definition)
+    if one is not None:
+        enter(ctx, inner)
     lifted = ctx.lifted
     ctx.lifted = {**lifted, **{axis: one.value.axes[axis] for one in bound for axis in one.extras}}
     try:
         found = _run_body(ctx, callee, call, env, inner, definition)
     finally:
         ctx.lifted = lifted
+    if one is not None:
+        note_part(ctx, one, inner)
     extras = {axis for one in bound for axis in one.extras}
     note_sizes(ctx, found, env)
     return check_results(ctx, definition, found, inner, extras, call.span)
@@ -67,8 +95,6 @@ def _run_body(
 
 
 def _may_be_called(ctx: Context, callee: Callee, call: tree.Call, definition: tree.Definition) -> None:
-    if definition.kind == "layer":
-        raise not_yet(f"`{callee.name}` is a layer", call.function.span, LAYER_HINT)
     for k, one in enumerate(ctx.calling):
         if definition is one:
             others = [f"`{other.name}`" for other in ctx.calling[k + 1 :]]
@@ -84,15 +110,18 @@ def _may_be_called(ctx: Context, callee: Callee, call: tree.Call, definition: tr
 
 
 def _arguments(
-    ctx: Context, callee: Callee, call: tree.Call, env: Environment, definition: tree.Definition
-) -> dict[str, Evaluated]:
-    """The evaluated arguments by the name of the input or option; tensors are let-bound."""
+    ctx: Context, callee: Callee, call: tree.Call, env: Environment, definition: tree.Definition,
+    one: Instance | None, sizes: Mapping[str, object],
+) -> dict[str, Evaluated]:  # fmt: skip
+    """The evaluated arguments by the name of the input or option; tensors are let-bound. An instance's settings are
+    those of its brackets, where `sizes` are given too."""
     names = {p.name: p for p in (*definition.data, *definition.parameters)}
+    settings = call.settings if one is None else tuple(a for a in one.call.settings if a.name not in sizes)
     slots = [
         # As from Python, tensors may be given in the signature's order, data and then parameters.
         *_named(call.args, [p.name for p in inputs_of(definition)], callee, "before the `;`"),
         *_named(call.options, [p.name for p in definition.parameters], callee, "after the `;`"),
-        *_named(call.settings, [], callee, "in the brackets"),
+        *_named(settings, [], callee, "in the brackets"),
     ]
     found: dict[str, Evaluated] = {}
     for name, arg in slots:
@@ -103,14 +132,16 @@ def _arguments(
                 *also(head(definition), "its definition"), hint=near_miss(name, names) or listed,
             )  # fmt: skip
         if name in found:
-            first = next(one for other, one in slots if other == name)
+            first = next(earlier for other, earlier in slots if other == name)
             raise ArgumentError("NL0224", f"`{name}` is given twice", Label(arg.span), Label(first.span, "first here"))
+        where = one.env if one is not None and any(arg is setting for setting in settings) else env
         is_option = name == "training" or names[name].axes is None and names[name] not in definition.data
         if is_option:
-            one = along_stars(ctx, arg.value, call, env)
+            value = along_stars(ctx, arg.value, call, where)
         else:
-            one = ctx.value(ctx.evaluate(arg.value, env), arg.value.span)
-        found[name] = ctx.let(one, _called(arg.value) or name).at(arg.value.span) if isinstance(one, Value) else one
+            value = ctx.value(ctx.evaluate(arg.value, where), arg.value.span)
+        bound = isinstance(value, Value)
+        found[name] = ctx.let(value, _called(arg.value) or name).at(arg.value.span) if bound else value  # type: ignore[arg-type]
     return found
 
 

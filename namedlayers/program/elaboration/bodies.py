@@ -95,11 +95,29 @@ def close(
     inputs = [Input(one.input, tuple(one.axes.items()), "data", one.kind, span) for one in carries]
     own = {one.input for one in carries}
     operands: list[Draft] = list(starts)
-    for leaf in _captured(inside, own):
+    for leaf in captured(inside, own):
         source = _source(ctx, leaf)
         inputs.append(Input(leaf, tuple(source.axes.items()), source.role, source.kind, span))
         operands.append(stands_for(leaf) or v.leaf(leaf, source.axes))
     return DraftBody(name, tuple(inputs), tuple(inside.values()), tuple(outputs), span), tuple(operands)
+
+
+def captured(inside: Mapping[str, DraftStatement], own: set[str]) -> list[str]:
+    """The names outside that a block's statements refer to."""
+    found: dict[str, None] = {}
+    for statement in inside.values():
+        waiting = [statement.draft]
+        while waiting:
+            one = waiting.pop()
+            if one.form == "leaf":
+                name = one.parts[0]
+                if name not in inside and name not in own:
+                    found[name] = None
+            elif one.form == "primitive":
+                waiting += reversed(one.parts[2])
+            else:
+                waiting += [part for part in reversed(one.parts) if isinstance(part, Draft)]
+    return list(found)
 
 
 def without_return(body: tuple[tree.Statement, ...]) -> tree.Return | None:
@@ -127,24 +145,6 @@ def cast(ctx: Context, value: Value, kind: Kind) -> Value:
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
-
-
-def _captured(inside: Mapping[str, DraftStatement], own: set[str]) -> list[str]:
-    """The names outside that a block's statements refer to."""
-    found: dict[str, None] = {}
-    for statement in inside.values():
-        waiting = [statement.draft]
-        while waiting:
-            one = waiting.pop()
-            if one.form == "leaf":
-                name = one.parts[0]
-                if name not in inside and name not in own:
-                    found[name] = None
-            elif one.form == "primitive":
-                waiting += reversed(one.parts[2])
-            else:
-                waiting += [part for part in reversed(one.parts) if isinstance(part, Draft)]
-    return list(found)
 
 
 def _source(ctx: Context, name: str) -> Source:

@@ -22,12 +22,14 @@ from namedlayers.errors import (
     near_miss,
 )
 from namedlayers.program.elaboration import values as v
+from namedlayers.program.elaboration.owned import Owned
 from namedlayers.program.elaboration.values import (
     AxisSizes,
     Draft,
     DraftStatement,
     Environment,
     Evaluated,
+    Instance,
     Several,
     Static,
     Value,
@@ -91,6 +93,8 @@ class Context:
     scans: tuple[Stepping, ...] = ()
     lifted: AxisSizes = field(default_factory=dict)
     """The extra axes over which the definitions around are lifted."""
+    owned: Owned = field(default_factory=Owned)
+    builtins: frozenset[str] = frozenset()
     sites: int = 0
     """How many random draws there are so far."""
     scalars: set[str] = field(default_factory=set)
@@ -437,6 +441,10 @@ class Context:
                 "NL0213", f"this gives {len(found.values)} results where one is needed", Label(span),
                 hint="take them apart: `a, b = …`",
             )  # fmt: skip
+        if isinstance(found, Instance):
+            raise ArgumentError(
+                "NL0214", f"`{found.name}` is a layer, not a value", Label(span), hint=f"apply it: `{found.name}(…)`"
+            )
         raise ArgumentError(
             "NL0214", f"`{found.name}` is a definition, not a value", Label(span), hint=f"apply it: `{found.name}(…)`"
         )

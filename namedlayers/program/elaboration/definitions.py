@@ -5,10 +5,8 @@ In: definitions of the tree. Out: their parts. What always holds: axes are singl
 
 from __future__ import annotations
 
-from namedlayers.errors import AxisError, FormulaError, FormulaSyntaxError, Label, Span
+from namedlayers.errors import AxisError, Label
 from namedlayers.syntax import tree
-
-LAYER_HINT = "write it as a `def` that takes its parameters after the `;`"
 
 
 def inputs_of(definition: tree.Definition) -> list[tree.Parameter]:
@@ -41,8 +39,3 @@ def declared_axes(parameter: tree.Parameter) -> list[tree.Axis]:
             raise AxisError("NL0314", "an input's axes are named one by one; split it in the body", Label(item.span))
         found.append(item)
     return found
-
-
-def not_yet(what: str, span: Span, hint: str = "") -> FormulaError:
-    """The error for what the language has and this version does not compile."""
-    return FormulaSyntaxError("NL0210", f"{what}, and this version does not compile that yet", Label(span), hint=hint)

@@ -23,13 +23,14 @@ from namedlayers.errors import (
     near_miss,
 )
 from namedlayers.program.elaboration import values as v
-from namedlayers.program.elaboration.apply import apply_definition
+from namedlayers.program.elaboration.apply import apply_definition, apply_instance
 from namedlayers.program.elaboration.builtins import BUILTINS
 from namedlayers.program.elaboration.context import Context, described, missing_axis
 from namedlayers.program.elaboration.foreign import FOREIGN
 from namedlayers.program.elaboration.indexing import index
+from namedlayers.program.elaboration.layers import instance
 from namedlayers.program.elaboration.places import also
-from namedlayers.program.elaboration.values import Callee, Environment, Evaluated, Static, Value
+from namedlayers.program.elaboration.values import Callee, Environment, Evaluated, Instance, Static, Value
 from namedlayers.program.namespace import library_modules
 from namedlayers.program.program import Kind
 from namedlayers.program.size import SizeExpr, const, size_expr
@@ -221,8 +222,14 @@ def _contract(ctx: Context, expr: tree.Contract, env: Environment) -> Evaluated:
 
 def _index(ctx: Context, expr: tree.Index, env: Environment) -> Evaluated:
     base = expr.base
-    if isinstance(base, (tree.Name, tree.Attribute)) and not (isinstance(base, tree.Name) and base.name in env.values):
-        found = ctx.evaluate(base, env) if isinstance(base, tree.Attribute) else find_callee(base.name, env, base.span)
+    known = env.values.get(base.name) if isinstance(base, tree.Name) else None
+    if isinstance(base, (tree.Name, tree.Attribute)) and (known is None or isinstance(known, Callee)):
+        found: Evaluated | None = known
+        if known is None:
+            attribute = isinstance(base, tree.Attribute)
+            found = ctx.evaluate(base, env) if attribute else find_callee(base.name, env, base.span)  # type: ignore[union-attr]
+        if isinstance(found, Callee) and found.definition is not None and found.definition.kind == "layer":
+            return instance(ctx, found, tree.Call(expr.span, base, expr.entries, expr.options, (), ()), env)
         if isinstance(found, Callee):
             # `zeros[i, j]`, `index[seq]`: brackets after a definition are a call without arguments.
             return _call(ctx, tree.Call(expr.span, base, expr.entries, expr.options, (), ()), env)
@@ -231,16 +238,20 @@ def _index(ctx: Context, expr: tree.Index, env: Environment) -> Evaluated:
 
 def _call(ctx: Context, expr: tree.Call, env: Environment) -> Evaluated:
     callee = _callee(ctx, expr.function, env)
-    if callee.definition is not None:
-        return apply_definition(ctx, callee, expr, env)
-    return BUILTINS[callee.name](ctx, callee, expr, env)
+    if isinstance(callee, Instance):
+        return apply_instance(ctx, callee, expr, env)
+    if callee.definition is None:
+        return BUILTINS[callee.name](ctx, callee, expr, env)
+    if callee.definition.kind == "layer":
+        return apply_instance(ctx, instance(ctx, callee, expr, env), expr, env)
+    return apply_definition(ctx, callee, expr, env)
 
 
-def _callee(ctx: Context, function: tree.Expr, env: Environment) -> Callee:
+def _callee(ctx: Context, function: tree.Expr, env: Environment) -> Callee | Instance:
     """What stands before `(…)`: an option that holds a definition, or a definition; never a tensor."""
     if isinstance(function, tree.Name):
         found: Evaluated | None = env.values.get(function.name)
-        if not isinstance(found, Callee):
+        if not isinstance(found, (Callee, Instance)):
             # A value may have the name of a definition: before parentheses the definition is meant.
             found = find_callee(function.name, env, function.span) or found
         if found is None:
@@ -250,6 +261,8 @@ def _callee(ctx: Context, function: tree.Expr, env: Environment) -> Callee:
             )  # fmt: skip
     else:
         found = ctx.evaluate(function, env)
+    if isinstance(found, Instance):
+        return found
     if not isinstance(found, Callee):
         raise ArgumentError(
             "NL0217", "this is a value, not a definition that could be applied", Label(function.span),

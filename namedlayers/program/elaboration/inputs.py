@@ -133,6 +133,8 @@ def _size_from_outside(
     """The size of an axis parameter that no input has: the caller's, the default's, or one to be solved."""
     if env is not None and axis in env.sizes and axis not in env.clashing:
         return env.sizes[axis]
+    if node.name in inner.given:
+        return inner.given[node.name]
     if node.size is not None:
         return ctx.length(node, inner)
     size = ctx.solver.fresh(ctx.display.get(axis, axis), Label(ctx.places.get(axis, node.span), "its size is needed"))

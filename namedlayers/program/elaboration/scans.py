@@ -118,8 +118,8 @@ def _try(
     bundle = ctx.let(Value(v.primitive("scan", attrs, operands, {}), {}, Kind.REAL, statement.span), "scan")
     static = {name: found for name, found in env.values.items() if not isinstance(found, Value)}
     env.values = {**before, **static}
-    for number, ((name, value), one) in enumerate(zip(results, outputs, strict=True)):
-        sizes = {axis: size} | {a: value.axes[a] for a in one.axes}
+    for number, ((name, value), given) in enumerate(zip(results, outputs, strict=True)):
+        sizes = {axis: size} | {a: value.axes[a] for a in given.axes}
         part = Value(v.primitive("part", {"number": number}, (bundle.draft,), sizes), sizes, value.kind, value.span)
         env.values[name] = ctx.let(part, name)
         env.undefined.pop(name, None)

@@ -10,10 +10,10 @@ from collections.abc import Callable
 
 from namedlayers.errors import ArgumentError, Label, SizeError, Span
 from namedlayers.program.elaboration.context import Context, described
-from namedlayers.program.elaboration.definitions import not_yet
+from namedlayers.program.elaboration.layers import declare, enter_round, instance, write
 from namedlayers.program.elaboration.scans import scan
 from namedlayers.program.elaboration.stars import unzip
-from namedlayers.program.elaboration.values import Environment, Evaluated, Several, Static, Value
+from namedlayers.program.elaboration.values import Callee, Environment, Evaluated, Several, Static, Value
 from namedlayers.program.program import Check
 from namedlayers.program.size import SizeExpr, const
 from namedlayers.program.spec import NeedsStatic
@@ -33,6 +33,9 @@ def run(ctx: Context, body: tuple[tree.Statement, ...], env: Environment) -> Eva
 
 def _assign(ctx: Context, statement: tree.Assign, env: Environment) -> None:
     found = ctx.evaluate(statement.value, env)
+    if isinstance(found, Callee) and found.definition is not None and found.definition.kind == "layer":
+        # A layer that is written alone is an instance of it, too.
+        found = instance(ctx, found, tree.Call(statement.value.span, statement.value, None, (), (), ()), env)
     if len(statement.targets) == 1:
         _bind(ctx, statement.targets[0], found, statement.value.span, env)
         return
@@ -55,6 +58,9 @@ def _bind(ctx: Context, target: tree.Name, found: Evaluated, span: Span, env: En
             hint=f"`{target.name}, … = …`",
         )  # fmt: skip
     env.undefined.pop(target.name, None)
+    if target.name in env.states:
+        env.values[target.name] = write(ctx, target.name, ctx.value(found, span), env)
+        return
     env.values[target.name] = ctx.let(found, target.name, span) if isinstance(found, Value) else found
 
 
@@ -190,17 +196,18 @@ def _repeat(ctx: Context, statement: tree.Repeat, env: Environment) -> Evaluated
         raise ArgumentError(
             "NL0231", f"a block repeats 0 to {MOST_ROUNDS} times, not {count}", Label(statement.count.span)
         )
-    for k in range(count):
-        if statement.index is not None:
-            env.values[statement.index.name] = Static(k, statement.index.span)
-        found = run(ctx, statement.body, env)
-        if found is not None:
-            return found
+    path, order = env.path, env.order
+    try:
+        for k in range(count):
+            if statement.index is not None:
+                env.values[statement.index.name] = Static(k, statement.index.span)
+            enter_round(ctx, statement, k, path, order, env)
+            found = run(ctx, statement.body, env)
+            if found is not None:
+                return found
+    finally:
+        env.path, env.order = path, order
     return None
-
-
-def _unsupported(ctx: Context, statement: tree.Statement, env: Environment) -> None:
-    raise not_yet("`param` and `state` are for layers", statement.span)
 
 
 def _assigned(body: tuple[tree.Statement, ...]) -> set[str]:
@@ -230,5 +237,5 @@ _STATEMENTS: dict[type, Callable[..., Evaluated | None]] = {
     tree.If: _if,
     tree.Repeat: _repeat,
     tree.Scan: scan,
-    tree.Declare: _unsupported,
+    tree.Declare: declare,
 }

@@ -92,6 +92,26 @@ class Callee:
     namespace: Any = None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Instance:
+    """A layer at its place, with parameters of its own; applied as often as one likes, it is the same one.
+
+    `call` holds its brackets, whose names mean what they mean in `env`. `path` names it in the module; `order` are the
+    places in the text that lead to it.
+    """
+
+    callee: Callee
+    call: tree.Call
+    env: Environment
+    path: tuple[str, ...]
+    order: tuple[int, ...]
+    span: Span
+
+    @property
+    def name(self) -> str:
+        return self.path[-1]
+
+
 @dataclass(frozen=True, slots=True)
 class Several:
     """The results of a definition that returns more than one."""
@@ -100,7 +120,7 @@ class Several:
     span: Span
 
 
-Evaluated = Value | Static | Callee | Several
+Evaluated = Value | Static | Callee | Instance | Several
 
 
 def leaf(name: str, axes: AxisSizes) -> Draft:
@@ -225,7 +245,9 @@ class Environment:
 
     `sizes` holds the one size of each axis (by axis), `clashing` those that turned out to have several, `declared`
     those that the signature names: these have one size in the whole definition. `undefined` are names that only one
-    branch of an `if` assigned, with the place of its condition.
+    branch of an `if` assigned, with the place of its condition. In a layer, `path` names it in the module (None in a
+    `def`), `order` are the places that lead to it, `given` the sizes by which its brackets or the constructor override
+    defaults, `states` the paths of its states by name.
     """
 
     namespace: Any
@@ -237,6 +259,10 @@ class Environment:
     clashing: set[str] = field(default_factory=set)
     declared: set[str] = field(default_factory=set)
     used_axes: set[str] = field(default_factory=set)
+    path: tuple[str, ...] | None = None
+    order: tuple[int, ...] = ()
+    given: Mapping[str, SizeExpr] = field(default_factory=dict)
+    states: dict[str, str] = field(default_factory=dict)
 
 
 def star(axes: str | tuple[str, ...]) -> tuple[str, ...]:
