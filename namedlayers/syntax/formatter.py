@@ -206,8 +206,16 @@ def _inline(node: tree.Definition) -> Document:
 def _signature(node: tree.Definition) -> Document:
     axes: Document = bracketed("[", map(document, node.axes), "]") if node.axes else ()
     inputs = bracketed("(", map(document, node.data), ")", map(document, node.parameters))
-    results: Document = () if node.results is None else (" -> ", _commas(map(document, node.results)))
-    return (f"{node.kind} {node.name}", axes, inputs, results)
+    return (f"{node.kind} {node.name}", axes, inputs, _results(node))
+
+
+def _results(node: tree.Definition) -> Document:
+    """Results stay on one line, so that a long head breaks at its inputs; only very long ones do not."""
+    if node.results is None:
+        return ()
+    results: Document = (" -> ", _commas(map(document, node.results)))
+    flat = render(results, 0, WIDTH)
+    return results if "\n" in flat else flat
 
 
 def _head(word: str, condition: tree.Expr) -> Document:
