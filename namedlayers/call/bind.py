@@ -65,9 +65,12 @@ class Binding:
     named: bool
 
 
-def bind(sign: Signature, call: CallForm, fixed: Iterable[str] = ()) -> Binding:
-    """Puts the arguments to `sign`; `fixed` are the options that compiling has settled. Raises ArgumentError."""
-    places = _places(sign, call, frozenset(fixed))
+def bind(sign: Signature, call: CallForm, fixed: Iterable[str] = (), *, module: bool = False) -> Binding:
+    """Puts the arguments to `sign`; `fixed` are the options that compiling, or making the `module`, has settled.
+
+    Raises ArgumentError.
+    """
+    places = _places(sign, call, frozenset(fixed), module)
     _check_missing(sign, places, frozenset(fixed))
     forms = {one.name: check_input(one, places[one.name][1]) for one in sign.inputs if one.name in places}
     named = _is_named(sign, forms)
@@ -96,7 +99,7 @@ NUMBER_KINDS = {"bool": Kind.BOOL, "int": Kind.INT, "float": Kind.REAL, "complex
 # --- which argument belongs to which name -----------------------------------------------------------------------------
 
 
-def _places(sign: Signature, call: CallForm, fixed: frozenset[str]) -> dict[str, tuple[Place, Form]]:
+def _places(sign: Signature, call: CallForm, fixed: frozenset[str], module: bool) -> dict[str, tuple[Place, Form]]:
     positional, keywords = call
     if len(positional) > len(sign.inputs):
         _too_many(sign, len(positional))
@@ -108,12 +111,7 @@ def _places(sign: Signature, call: CallForm, fixed: frozenset[str]) -> dict[str,
         if name not in known:
             _unexpected(sign, name, [one for one in known if one != TRAINING])
         if name in fixed:
-            raise ArgumentError(
-                "NL0504",
-                f"`{name}` was settled when `{sign.name}` was compiled",
-                Label(known[name]),
-                hint=f"leave it out of the call, or compile without `{name}=`",
-            )
+            _settled(sign, name, known[name], module)
         if name in places:
             message = f"`{name}` is given twice: as argument {int(places[name][0]) + 1}, and by name"
             raise ArgumentError("NL0504", message, Label(known[name]))
@@ -143,6 +141,17 @@ def _unexpected(sign: Signature, name: str, known: list[str]) -> NoReturn:
     label = Label(_all_inputs(sign)) if sign.inputs else Label(sign.span)
     hint = near_miss(name, known) or has
     raise ArgumentError("NL0503", f"{sign.name}() has no input or option `{name}`", label, hint=hint)
+
+
+def _settled(sign: Signature, name: str, span: Span, module: bool) -> NoReturn:
+    if name == TRAINING and module:
+        hint = "a module says it: `.train()`, `.eval()`"
+        raise ArgumentError("NL0504", f"`{TRAINING}` is no argument of a call of `{sign.name}`", Label(span), hint=hint)
+    when = f"when this `{sign.name}` was made" if module else f"when `{sign.name}` was compiled"
+    way = f"make it with `{sign.name}({name}=…)`" if module else f"compile without `{name}=`"
+    raise ArgumentError(
+        "NL0504", f"`{name}` was settled {when}", Label(span), hint=f"leave it out of the call, or {way}"
+    )
 
 
 def _all_inputs(sign: Signature) -> Span:

@@ -160,6 +160,19 @@ def as_torch(value: Any) -> Any:
     return as_tensor(value)
 
 
+def all_as_torch(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """`as_torch` of the arguments of a call."""
+    return tuple([as_torch(value) for value in args]), {name: as_torch(value) for name, value in kwargs.items()}
+
+
+def as_numpy(value: Any) -> Any:
+    """A tensor's numbers, for the reference; anything else as it is."""
+    if not isinstance(value, torch.Tensor):
+        return value
+    value = value.detach().cpu().resolve_conj().resolve_neg()
+    return (value.float() if value.dtype is torch.bfloat16 else value).numpy()
+
+
 def _is_constant(value: Any) -> bool:
     """Whether `value` is a Python number, a string, None, or a tuple of such."""
     if isinstance(value, tuple):

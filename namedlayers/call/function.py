@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,8 +21,9 @@ from torch import fx
 from namedlayers.call.bind import option_spans
 from namedlayers.call.blame import OF_TORCH, blame
 from namedlayers.call.fits import check_option
-from namedlayers.call.forms import PLAIN, as_torch, form, quick_key, read
+from namedlayers.call.forms import all_as_torch, as_numpy, form, quick_key, read
 from namedlayers.call.packing import Packed, pack, unpack
+from namedlayers.call.ports import Port, inputs, outputs
 from namedlayers.call.specialise import Numerics, Specialisation, Specialisations
 from namedlayers.call.steps import Run, Steps
 from namedlayers.call.tracing import is_traced
@@ -32,15 +33,8 @@ from namedlayers.program.elaborate import check_definition
 from namedlayers.program.namespace import Namespace
 from namedlayers.program.program import Program
 from namedlayers.program.signature import signature
-from namedlayers.program.spec import NeedsStatic, Static
+from namedlayers.program.spec import NeedsStatic, Spec, Static
 from namedlayers.syntax import tree
-
-
-class Port(NamedTuple):
-    """An input or a result: its name and its axes."""
-
-    name: str
-    axes: tuple[str, ...]
 
 
 class Function:
@@ -70,8 +64,8 @@ class Function:
         self._signature = signature(definition)
         self._specialisations = Specialisations(namespace, definition, self._options, numerics)
         self._check_options()
-        self._steps = Steps(self._signature, self._options, self._specialisations)
-        self._straight, self._asked = self._steps.straight, self._steps.asked
+        self._steps = Steps(self._signature, Spec(options=tuple(self._options.items())), self._specialisations)
+        self._straight_way = self._steps.straight_way
         self._default: Specialisation | None = None
         self._written_out: Function | None = None
         self.__name__ = self.__qualname__ = definition.name
@@ -81,24 +75,11 @@ class Function:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if is_traced():
-            given, keywords = _as_torch(args, kwargs)
+            given, keywords = all_as_torch(args, kwargs)
             return self._steps.run_traced(given, keywords)(given, keywords)
-        key: list[object] = []  # as `straight_key` makes it of forms
-        try:
-            for tensor in args:
-                key += (tensor.dtype, tensor.ndim, tensor.layout)
-            for name, value in kwargs.items():
-                if (kind := type(value)) not in PLAIN:
-                    key += (name, value.dtype, value.ndim, value.layout)
-                elif name in self._asked:
-                    key += (name, kind, value)
-                else:
-                    key += (name, kind)
-            straight = self._straight.get(tuple(key))
-        except AttributeError:  # neither a torch tensor nor a plain option
-            straight = None
+        straight = self._straight_way(args, kwargs)
         if straight is not None:
-            function, pick = straight
+            function, pick, _ = straight
             try:
                 return function(*(args + pick(kwargs))) if kwargs else function(*args)
             except OF_TORCH as error:
@@ -107,7 +88,7 @@ class Function:
         if quick is not None:
             run = self._steps.run_quickly(quick, args, kwargs)
         else:
-            args, kwargs = _as_torch(args, kwargs)
+            args, kwargs = all_as_torch(args, kwargs)
             run = self._steps.run(args, kwargs)
         try:
             return run(args, kwargs)
@@ -117,7 +98,7 @@ class Function:
     def specialize(self, *args: Any, **kwargs: Any) -> Specialisation:
         """What a call with these arguments runs: `.program`, `.graph` (of the variant for their sizes), `.code`,
         `.explain()`. Nothing is computed."""
-        args, kwargs = _as_torch(args, kwargs)
+        args, kwargs = all_as_torch(args, kwargs)
         run = self._steps.run(args, kwargs)
         return replace(run.made, variant=run.made.compiled.select(*run.arguments(args, kwargs).values()))
 
@@ -142,9 +123,9 @@ class Function:
         """
         from namedlayers.reference import evaluate
 
-        args, kwargs = _as_torch(args, kwargs)
+        args, kwargs = all_as_torch(args, kwargs)
         run = self._steps.run(args, kwargs)
-        given = {name: _as_numpy(value) for name, value in run.arguments(args, kwargs).items()}
+        given = {name: as_numpy(value) for name, value in run.arguments(args, kwargs).items()}
         results = tuple(torch.as_tensor(result) for result in evaluate(run.made.program, given, dtype))
         result = results[0] if len(results) == 1 else results
         return result if run.finish is None else run.finish(result)
@@ -168,7 +149,7 @@ class Function:
     @property
     def inputs(self) -> tuple[Port, ...]:
         """The tensors that it takes, each with the axes of its signature."""
-        return tuple(Port(one.name, one.axes) for one in self._signature.inputs)
+        return inputs(self._signature)
 
     @property
     def outputs(self) -> tuple[Port, ...]:
@@ -177,10 +158,7 @@ class Function:
         stated = self._signature.outputs
         if stated is None:
             stated = tuple(one.axes for one in self._default_specialisation().program.outputs)
-        returned = next((s.values for s in self._definition.body if isinstance(s, tree.Return)), ())
-        names = [one.name if isinstance(one, tree.Name) else "result" for one in returned]
-        named = names if len(names) == len(stated) else ["result"] * len(stated)
-        return tuple(Port(name, axes) for name, axes in zip(named, stated, strict=True))
+        return outputs(self._definition, stated)
 
     @property
     def program(self) -> Program:
@@ -270,14 +248,3 @@ class Function:
 def _restore(packed: Packed, name: str, numerics: Numerics, options: Mapping[str, Static]) -> Function:
     namespace = unpack(packed)
     return Function(namespace, namespace.definitions[name], numerics=numerics, options=options)
-
-
-def _as_torch(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    return tuple([as_torch(value) for value in args]), {name: as_torch(value) for name, value in kwargs.items()}
-
-
-def _as_numpy(value: Any) -> Any:
-    if not isinstance(value, torch.Tensor):
-        return value
-    value = value.detach().cpu().resolve_conj().resolve_neg()
-    return (value.float() if value.dtype is torch.bfloat16 else value).numpy()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 from torch import fx
 
+from namedlayers.call.owned import Owned, owned
 from namedlayers.program.elaborate import default_program, elaborate
 from namedlayers.program.namespace import Namespace
 from namedlayers.program.program import Program
@@ -31,11 +32,13 @@ MOST = 256
 
 @dataclass(frozen=True)
 class Specialisation:
-    """One program with its plan and its compiled form. `variant` is the number of the one that the views show."""
+    """One program with its plan and its compiled form. `owned` is what a layer's module supplies; None for a function.
+    `variant` is the number of the one that the views show."""
 
     program: Program
     plan: Plan
     compiled: Compiled
+    owned: Owned | None
     variant: int = -1
 
     @property
@@ -99,7 +102,7 @@ class Specialisations:
         # Most functions are called as they were checked.
         program = self._checked.get(_key(spec)) or elaborate(self.namespace, self.definition, spec)
         planned = plan(number(program), numerics=self.numerics)
-        return Specialisation(program, planned, build(program, planned))
+        return Specialisation(program, planned, build(program, planned), owned(program))
 
 
 Key = tuple[Spec, str]

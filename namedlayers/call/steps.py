@@ -17,11 +17,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from namedlayers.call.bind import Binding, bind
-from namedlayers.call.forms import CallForm, call_form, straight_key
+from namedlayers.call.forms import PLAIN, CallForm, call_form, straight_key
+from namedlayers.call.owned import Owned, Tensors
 from namedlayers.call.specialise import Specialisation, Specialisations, bounded
 from namedlayers.call.supply import Fetch, Pick, finisher, size_of, straight, suppliers, value_of
 from namedlayers.call.tracing import not_traced
 from namedlayers.errors import Label, SizeError
+from namedlayers.program.program import Program
 from namedlayers.program.signature import Signature
 from namedlayers.program.spec import NeedsStatic, Spec, Static
 
@@ -30,6 +32,8 @@ MOST_FORMS = 1024
 
 Statics = tuple[tuple[str, str, Static], ...]
 """What compiling has asked of a call: ("option" or "axis", name, value)."""
+
+Straight = tuple[Callable[..., Any], Pick, Owned | None]
 
 Args = Sequence[Any]
 Keywords = Mapping[str, Any]
@@ -44,14 +48,18 @@ class Run:
     finish: Callable[[Any], Any] | None
     made: Specialisation
 
-    def __call__(self, args: Args, kwargs: Keywords) -> Any:
-        result = self.function(*[fetch(args, kwargs) for fetch in self.supply])
+    def __call__(self, args: Args, kwargs: Keywords, tensors: Tensors = ()) -> Any:
+        """The results; `tensors` are what a layer's module supplies."""
+        given = [fetch(args, kwargs) for fetch in self.supply]
+        owned = self.made.owned
+        result = self.function(*given) if owned is None else owned.run(self.function, given, tensors)
         return result if self.finish is None else self.finish(result)
 
-    def arguments(self, args: Args, kwargs: Keywords) -> dict[str, Any]:
+    def arguments(self, args: Args, kwargs: Keywords, tensors: Tensors = ()) -> dict[str, Any]:
         """What the compiled function takes, by the names of the program's inputs."""
         names = [one.name for one in self.made.program.inputs]
-        return {name: fetch(args, kwargs) for name, fetch in zip(names, self.supply, strict=True)}
+        given = [fetch(args, kwargs) for fetch in self.supply]
+        return dict(zip(names, (*given, *tensors), strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +73,23 @@ class Ask:
 
 
 class Steps:
-    """The steps of one function. `straight` are compiled functions that take the arguments of a call as they stand,
-    the positional ones and then what is picked of the others, by `straight_key`; `asked` are the options whose values
+    """The steps of one function, or of one layer for which `settled` has the options and the sizes.
+
+    `straight` are compiled functions that take the arguments of a call as they stand, the positional ones and then what
+    is picked of the others, by `straight_key`, with what a module must supply; `asked` are the options whose values
     belong to these keys. `latest` is the specialisation that was made or found last."""
 
-    def __init__(self, sign: Signature, options: Mapping[str, Static], specialisations: Specialisations) -> None:
-        self.straight: dict[tuple, tuple[Callable[..., Any], Pick]] = {}
+    def __init__(
+        self, sign: Signature, settled: Spec, specialisations: Specialisations, *, module: bool = False
+    ) -> None:
+        self.straight: dict[tuple, Straight] = {}
         self.asked: set[str] = set()
         self.latest: Specialisation | None = None
         self._signature = sign
-        self._options = dict(options)
+        self._settled = settled
+        self._options = dict(settled.options)
         self._specialisations = specialisations
+        self._module = module
         self._known: dict[tuple[CallForm, Hashable], tuple[str, Run | Ask]] = {}
         self._quick: dict[tuple[tuple, Hashable], Run | Ask] = {}
         # The same as attributes: torch.compile sees those that are made while it traces.
@@ -83,6 +97,23 @@ class Steps:
         self._key = f"{sign.name}-{next(_numbers)}"
         self._lock = threading.RLock()
         _all[self._key] = self
+
+    def straight_way(self, args: Args, kwargs: Keywords) -> Straight | None:
+        """The entry of `straight` for a call, if it has one."""
+        key: list[object] = []  # as `straight_key` makes it of forms
+        try:
+            for tensor in args:
+                key += (tensor.dtype, tensor.ndim, tensor.layout)
+            for name, value in kwargs.items():
+                if (kind := type(value)) not in PLAIN:
+                    key += (name, value.dtype, value.ndim, value.layout)
+                elif name in self.asked:
+                    key += (name, kind, value)
+                else:
+                    key += (name, kind)
+            return self.straight.get(tuple(key))
+        except AttributeError:  # neither a torch tensor nor a plain option
+            return None
 
     def run(self, args: Args, kwargs: Keywords) -> Run:
         """The step that ends this call. Raises ArgumentError and whatever else is wrong with it."""
@@ -124,7 +155,7 @@ class Steps:
             found = self._known.get((form, exact(statics)))
             if found is not None:
                 return found
-            binding = bind(self._signature, form, self._options)
+            binding = bind(self._signature, form, self._options, module=self._module)
             step = self._step(binding, statics)
             if isinstance(step, Run):
                 self.latest = step.made
@@ -143,10 +174,10 @@ class Steps:
         settled = {name: value for _, name, value in statics}
         settled |= {option.name: option.value for option in binding.options if option.value is not None}
         key = straight_key(form, settled)
-        pick = straight(binding, [one.name for one in run.made.program.inputs], len(form[0]))
+        pick = straight(binding, _given(run.made.program), len(form[0]))
         if key is not None and pick is not None:
             self.asked.update(settled)
-            self.straight[key] = run.function, pick
+            self.straight[key] = run.function, pick, run.made.owned
             bounded(self.straight, MOST_FORMS)
 
     def _step(self, binding: Binding, statics: Statics) -> Run | Ask:
@@ -154,8 +185,9 @@ class Steps:
             made = self._specialisations.get(self._spec(binding, statics))
         except NeedsStatic as needs:
             return self._ask(binding, statics, needs)
-        supply = suppliers(binding, [one.name for one in made.program.inputs])
-        return Run(made.compiled.function, supply, finisher(binding, made.program.outputs), made)
+        supply = suppliers(binding, _given(made.program))
+        results = len(made.program.outputs) - len(made.program.writes)
+        return Run(made.compiled.function, supply, finisher(binding, made.program.outputs[:results]), made)
 
     def _spec(self, binding: Binding, statics: Statics) -> Spec:
         options = dict(self._options)
@@ -165,7 +197,11 @@ class Steps:
             tuple((one.name, one.given) for one in binding.inputs),
             tuple(sorted(options.items())),
             tuple((one.name, one.kind) for one in binding.options if one.kind is not None and one.name not in options),
-            tuple((name, value) for sort, name, value in statics if sort == "axis" and isinstance(value, int)),
+            (
+                *self._settled.sizes,
+                *((name, value) for sort, name, value in statics if sort == "axis" and isinstance(value, int)),
+            ),
+            self._settled.stars,
         )
 
     def _ask(self, binding: Binding, statics: Statics, needs: NeedsStatic) -> Ask:
@@ -192,6 +228,11 @@ def exact(statics: Statics) -> Hashable:
     False
     """
     return repr(statics) if statics else ()
+
+
+def _given(program: Program) -> list[str]:
+    """The inputs that the caller gives."""
+    return [one.name for one in program.inputs if not one.owned]
 
 
 class _Attributes:
