@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from namedlayers.api import Namespace, compile, load, loads
     from namedlayers.call.function import Function
     from namedlayers.call.named import NamedTensor, named
+    from namedlayers.weights import LoadReport, foreign_weights, load_weights
 
 # A plain literal: setup.cfg reads it without importing the package.
 __version__ = "0.1.0"
@@ -20,12 +21,15 @@ __all__ = [
     "FormulaError",
     "FormulaSyntaxError",
     "Function",
+    "LoadReport",
     "NamedTensor",
     "Namespace",
     "SizeError",
     "UnknownNameError",
     "compile",
+    "foreign_weights",
     "load",
+    "load_weights",
     "loads",
     "named",
 ]
@@ -35,15 +39,21 @@ def __getattr__(name: str) -> object:
     """What needs torch and funsor is imported when it is first used, all at once: the errors and files do without."""
     if name not in __all__:
         raise AttributeError(f"module 'namedlayers' has no attribute {name!r}")
-    from namedlayers import api
+    from namedlayers import api, weights
     from namedlayers.call import function, named
 
-    for module, names in ((api, _API), (function, ("Function",)), (named, ("NamedTensor", "named"))):
+    for module, names in (
+        (api, _API),
+        (weights, _WEIGHTS),
+        (function, ("Function",)),
+        (named, ("NamedTensor", "named")),
+    ):
         globals().update({one: getattr(module, one) for one in names})
     return globals()[name]
 
 
 _API = ("Namespace", "compile", "load", "loads")
+_WEIGHTS = ("LoadReport", "foreign_weights", "load_weights")
 
 
 def __dir__() -> list[str]:

@@ -38,6 +38,20 @@ def read_tensor(spec: str) -> torch.Tensor:
     return _as_tensor(found[key], spec)
 
 
+def read_tensors(spec: str) -> dict[str, torch.Tensor]:
+    """All tensors in a file, by name; `checkpoint.pt:model` means those that lie in a dict called `model`."""
+    path, key = split_name(spec)
+    found = _read(path)
+    if key is not None and not isinstance(found.get(key), Mapping):
+        hint = near_miss(key, found) or _choice(path, found)
+        raise FormulaError("NL0615", f"`{path}` holds no dict of tensors called `{key}`", hint=hint)
+    for name, value in (found := found if key is None else found[key]).items():
+        if isinstance(value, Mapping):
+            hint = f"`{path}:{name}` means the tensors in it"
+            raise FormulaError("NL0614", f"`{path}` holds no tensor at `{name}`, but a dict", hint=hint)
+    return {str(name): _as_tensor(value, f"{path}:{name}") for name, value in found.items()}
+
+
 def write_tensors(path: str, tensors: Mapping[str, torch.Tensor]) -> None:
     """Writes results under their names; `.npy` takes one, the other kinds any number."""
     write = _WRITERS.get(Path(path).suffix.lower())

@@ -116,8 +116,9 @@ RANK = {
     "emit": 5,
     "inspect": 6,
     "call": 7,
-    "api": 8,
-    "cli": 9,
+    "weights": 8,
+    "api": 9,
+    "cli": 10,
 }
 
 

@@ -13,6 +13,7 @@ from namedlayers.codes.sizes import EXTENT, SIZES, SIZES_AT_CALL
 from namedlayers.codes.syntax import READING, SYNTAX
 from namedlayers.codes.table import Code
 from namedlayers.codes.table import told as _told
+from namedlayers.codes.weights import WEIGHTS
 
 __all__ = ["CODES", "Code"]
 
@@ -130,6 +131,6 @@ LIMITS = _told(
 )
 
 CODES: dict[str, Code] = {
-    **SYNTAX, **NAMES, **AXES, **SIZES, **SIZES_AT_CALL, **ENTRANCES, **ARGUMENTS, **ARGUMENTS_AT_CALL, **READING,
-    **EXTENT, **LIMITS,
+    **SYNTAX, **NAMES, **AXES, **SIZES, **SIZES_AT_CALL, **ENTRANCES, **ARGUMENTS, **ARGUMENTS_AT_CALL,
+    **WEIGHTS, **READING, **EXTENT, **LIMITS,
 }  # fmt: skip
