@@ -58,10 +58,9 @@ def _value(declared: Declared, sizes: Sizes) -> np.ndarray:
     initial = declared.initial
     assert initial.program is not None
     (value,) = _evaluate(initial, sizes)
-    own = initial.program.outputs[0].axes
-    wide = value.reshape([value.shape[own.index(axis)] if axis in own else 1 for axis in declared.axes])
-    full = [size.evaluate(sizes) for group in declared.dimensions for _, size in group]
-    return np.broadcast_to(wide, full).reshape([size.evaluate(sizes) for size in declared.sizes])
+    shape = [size.evaluate(sizes) for size in declared.sizes]
+    wide = [n if k in initial.places else 1 for k, n in enumerate(shape)]
+    return np.broadcast_to(value.reshape(wide), shape)
 
 
 def _evaluate(initial: Initial, sizes: Sizes) -> tuple[np.ndarray, ...]:

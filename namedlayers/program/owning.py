@@ -65,11 +65,11 @@ def state_output(ctx: Context, one: DraftDeclared) -> Output:
 def _declared(ctx: Context, one: DraftDeclared, symbols: tuple[str, ...]) -> Declared:
     normal, shown = ctx.solver.normal, ctx.display
     dimensions = tuple(tuple((shown.get(axis, axis), normal(size)) for axis, size in group) for group in one.groups)
-    begins = _initial(ctx, one.initial, symbols)
+    begins = _initial(ctx, one, one.initial, symbols)
     return Declared(".".join(one.path), one.kind, dimensions, one.element, begins, one.span)
 
 
-def _initial(ctx: Context, one: DraftInitial, symbols: tuple[str, ...]) -> Initial:
+def _initial(ctx: Context, tensor: DraftDeclared, one: DraftInitial, symbols: tuple[str, ...]) -> Initial:
     normal = ctx.solver.normal
     program = None
     if one.outputs:
@@ -80,7 +80,9 @@ def _initial(ctx: Context, one: DraftInitial, symbols: tuple[str, ...]) -> Initi
         listed = (*symbols, *sorted(needed - set(symbols)))
         program = Program("initial", (), statements, one.outputs, listed, (), (), one.span)
     fans = tuple(normal(fan) for fan in one.fans)
-    return Initial(one.function, fans, program, one.names, one.words, one.span)
+    stored = list(tensor.stored)
+    places = () if one.function else tuple(stored.index(axis) for axis in one.outputs[0].axes)
+    return Initial(one.function, fans, program, one.names, one.words, one.span, places)
 
 
 def _part(ctx: Context, one: DraftPart) -> Part:
@@ -98,7 +100,7 @@ def _part(ctx: Context, one: DraftPart) -> Part:
 def _free(
     ctx: Context, env: Environment, definition: tree.Definition, declared: Sequence[Declared], known: set[str]
 ) -> Mapping[str, tuple[str, Span]]:
-    """The symbols that are left, each with an axis by which the constructor gives it: one of the layer's own, if any."""
+    """The symbols that are left, each with an axis that the constructor takes: the layer's own, if any."""
     left = {name for one in declared for size in one.sizes for name in size.symbols} - known
     found: dict[str, tuple[str, Span]] = {}
     for name in sized_names(definition):

@@ -21,8 +21,9 @@ from namedlayers.syntax import tree
 class Initial:
     """How a tensor begins: by an entry of `INITIALISERS`, or (`function` empty) by the value of an expression.
 
-    `program` has no inputs; its outputs are the options that `names` lists (scalars), or the one value, with its axes
-    in the order of the tensor (axes that the expression lacks are missing). `words` are the options that are strings.
+    `program` has no inputs; its outputs are the options that `names` lists (scalars), or the one value, whose axes are
+    those dimensions of the tensor that `places` lists (it is constant along the others). `words` are the options that
+    are strings.
     """
 
     function: str
@@ -31,6 +32,7 @@ class Initial:
     names: tuple[str, ...] = ()
     words: tuple[tuple[str, str], ...] = ()
     span: Span | None = None
+    places: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
