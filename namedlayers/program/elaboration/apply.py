@@ -141,7 +141,7 @@ def _arguments(
         else:
             value = ctx.value(ctx.evaluate(arg.value, where), arg.value.span)
         bound = isinstance(value, Value)
-        found[name] = ctx.let(value, _called(arg.value) or name).at(arg.value.span) if bound else value  # type: ignore[arg-type]
+        found[name] = ctx.let(value, _called(arg.value) or name).at(arg.value.span) if bound else value
     return found
 
 

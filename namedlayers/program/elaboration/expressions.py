@@ -227,7 +227,7 @@ def _index(ctx: Context, expr: tree.Index, env: Environment) -> Evaluated:
         found: Evaluated | None = known
         if known is None:
             attribute = isinstance(base, tree.Attribute)
-            found = ctx.evaluate(base, env) if attribute else find_callee(base.name, env, base.span)  # type: ignore[union-attr]
+            found = ctx.evaluate(base, env) if attribute else find_callee(base.name, env, base.span)
         if isinstance(found, Callee) and found.definition is not None and found.definition.kind == "layer":
             return instance(ctx, found, tree.Call(expr.span, base, expr.entries, expr.options, (), ()), env)
         if isinstance(found, Callee):
