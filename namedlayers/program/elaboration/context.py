@@ -93,6 +93,8 @@ class Context:
     scans: tuple[Stepping, ...] = ()
     lifted: AxisSizes = field(default_factory=dict)
     """The extra axes over which the definitions around are lifted."""
+    round: tuple[str, ...] = ()
+    """The path of the round of a `repeat` that is elaborated as a body: names inside leave it out."""
     owned: Owned = field(default_factory=Owned)
     builtins: frozenset[str] = frozenset()
     sites: int = 0

@@ -245,7 +245,8 @@ def _declared(
             product = product * size
         stored[ctx.new_axis("_".join(ctx.display.get(axis, axis) for axis, _ in group))] = product
     merged = any(len(group) != 1 for group in groups)
-    name = ctx.new_name("_".join(path))
+    around = len(ctx.round) if path[: len(ctx.round)] == ctx.round else 0
+    name = ctx.new_name("_".join(path[around:]))
     begins, kind = initial(ctx, statement, stored, merged, env)
     if statement.kind == "param":
         kind = max(kind, Kind.REAL, key=lambda one: one.value)

@@ -10,16 +10,14 @@ from collections.abc import Callable
 
 from namedlayers.errors import ArgumentError, Label, SizeError, Span
 from namedlayers.program.elaboration.context import Context, described
-from namedlayers.program.elaboration.layers import declare, enter_round, instance, write
+from namedlayers.program.elaboration.layers import declare, instance, write
+from namedlayers.program.elaboration.repeats import repeat
 from namedlayers.program.elaboration.scans import scan
 from namedlayers.program.elaboration.stars import unzip
 from namedlayers.program.elaboration.values import Callee, Environment, Evaluated, Several, Static, Value
 from namedlayers.program.program import Check
 from namedlayers.program.size import SizeExpr, const
-from namedlayers.program.spec import NeedsStatic
 from namedlayers.syntax import tree
-
-MOST_ROUNDS = 10_000
 
 
 def run(ctx: Context, body: tuple[tree.Statement, ...], env: Environment) -> Evaluated | None:
@@ -188,28 +186,6 @@ def _truth(ctx: Context, condition: tree.Expr, env: Environment, what: str, hint
     return bool(found)
 
 
-def _repeat(ctx: Context, statement: tree.Repeat, env: Environment) -> Evaluated | None:
-    count = ctx.size(statement.count, env, "how often to repeat").value
-    if count is None:
-        raise NeedsStatic(axes=ctx.size(statement.count, env).symbols)
-    if count < 0 or count > MOST_ROUNDS:
-        raise ArgumentError(
-            "NL0231", f"a block repeats 0 to {MOST_ROUNDS} times, not {count}", Label(statement.count.span)
-        )
-    path, order = env.path, env.order
-    try:
-        for k in range(count):
-            if statement.index is not None:
-                env.values[statement.index.name] = Static(k, statement.index.span)
-            enter_round(ctx, statement, k, path, order, env)
-            found = run(ctx, statement.body, env)
-            if found is not None:
-                return found
-    finally:
-        env.path, env.order = path, order
-    return None
-
-
 def _assigned(body: tuple[tree.Statement, ...]) -> set[str]:
     names: set[str] = set()
     for statement in body:
@@ -235,7 +211,7 @@ _STATEMENTS: dict[type, Callable[..., Evaluated | None]] = {
     tree.Require: _require,
     tree.Return: _return,
     tree.If: _if,
-    tree.Repeat: _repeat,
+    tree.Repeat: repeat,
     tree.Scan: scan,
     tree.Declare: declare,
 }
