@@ -18,7 +18,7 @@ from funsor.terms import Funsor
 
 from namedlayers.errors import Label, Source, Span
 from namedlayers.program import terms
-from namedlayers.program.program import Check, Input, Kind, Output, Program, Recipe, Statement
+from namedlayers.program.program import Body, Check, Input, Kind, Output, Program, Recipe, Statement
 from namedlayers.program.size import Size, SizeExpr, const, size_expr, symbol
 from namedlayers.program.term_kinds import term_kind
 
@@ -33,6 +33,7 @@ class Builder:
         self.inputs: list[Input] = []
         self.statements: list[Statement] = []
         self.checks: list[Check] = []
+        self.bodies: dict[str, Body] = {}
 
     # --- values -----------------------------------------------------------------------------------------------------
 
@@ -49,7 +50,9 @@ class Builder:
         }
         order = tuple(sizes) if axes is None else tuple(axes.split())
         kinds = {one.name: one.kind for one in (*self.inputs, *self.statements)}
-        kind = term_kind(term, kinds)
+        kind = term_kind(term, kinds, self.bodies)
+        if isinstance(term, terms.Primitive) and term.op in ("call", "scan"):
+            self.bodies[name] = dict(term.attrs)["body"]
         listed = tuple((axis, sizes[axis]) for axis in order)
         self.statements.append(Statement(name, listed, kind, term, self.span(f"{name} = …")))
         return self.leaf(name)
@@ -113,6 +116,29 @@ class Builder:
         with terms.building():
             return build(op, *(terms.literal(p) if isinstance(p, bool | int | float | complex) else p for p in parts))
 
+    # --- bodies -----------------------------------------------------------------------------------------------------
+
+    def body(self, *outputs: str, name: str = "step") -> Body:
+        """What this builder has collected, as a body with these outputs."""
+        return Body(name, tuple(self.inputs), tuple(self.statements), self._outputs(outputs), self.span(name))
+
+    def call(self, name: str, body: Body, *operands: Any) -> None:
+        """A statement `name` that runs a body once."""
+        self.let(name, self.primitive("call", operands, "", body=body))
+
+    def scan(
+        self, name: str, body: Body, *operands: Any, axis: str = "time", carries: int = 1, reverse: bool = False,
+        size: Any = None,
+    ) -> None:  # fmt: skip
+        """A statement `name` that runs a body along an axis."""
+        size = symbol(axis) if size is None else size
+        attrs = {"axis": axis, "body": body, "carries": carries, "reverse": reverse, "size": size_expr(size)}
+        self.let(name, self.primitive("scan", operands, "", **attrs))
+
+    def part(self, name: str, bundle: str, number: int, axes: str, **sizes: Any) -> Funsor:
+        """A statement `name` that takes an output of a bundle."""
+        return self.let(name, self.primitive("part", (self.ref(bundle),), axes, number=number, sizes=sizes))
+
     # --- the end ----------------------------------------------------------------------------------------------------
 
     def check(self, left: Any, relation: Any, right: Any, code: str = "NL0484") -> None:
@@ -127,19 +153,22 @@ class Builder:
                 if len(size.symbols) == 1 and size == symbol(name := next(iter(size.symbols))) and name not in recipes:
                     label = Label(given.span)
                     recipes[name] = Recipe(name, given.name, axis, const(0), const(1), (label,))
-        listed = []
-        for output in outputs:
-            name, _, axes = output.partition(":")
-            listed.append(Output(name, tuple(axes.split()) if axes else tuple(axis for axis, _ in self.axes(name))))
         return Program(
             "f",
             tuple(self.inputs),
             tuple(self.statements),
-            tuple(listed),
+            self._outputs(outputs),
             tuple(recipes),
             tuple(recipes.values()),
             tuple(self.checks),
             self.span("f"),
+        )
+
+    def _outputs(self, outputs: tuple[str, ...]) -> tuple[Output, ...]:
+        split = (output.partition(":") for output in outputs)
+        return tuple(
+            Output(name, tuple(axes.split()) if axes else tuple(axis for axis, _ in self.axes(name)))
+            for name, _, axes in split
         )
 
     def span(self, text: str) -> Span:
