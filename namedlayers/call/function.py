@@ -62,9 +62,10 @@ class Function:
         self._numerics: Numerics = numerics
         check_definition(namespace, definition)
         self._signature = signature(definition)
-        self._specialisations = Specialisations(namespace, definition, self._options, numerics)
+        settled = Spec(options=tuple(sorted(self._options.items())))
+        self._specialisations = Specialisations(namespace, definition, settled, numerics)
         self._check_options()
-        self._steps = Steps(self._signature, Spec(options=tuple(self._options.items())), self._specialisations)
+        self._steps = Steps(self._signature, settled, self._specialisations)
         self._straight_way = self._steps.straight_way
         self._default: Specialisation | None = None
         self._written_out: Function | None = None

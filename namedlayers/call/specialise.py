@@ -7,7 +7,6 @@ whichever thread asks first; there is a bound on how many are kept.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -17,7 +16,7 @@ from namedlayers.call.owned import Owned, owned
 from namedlayers.program.elaborate import default_program, elaborate
 from namedlayers.program.namespace import Namespace
 from namedlayers.program.program import Program
-from namedlayers.program.spec import Spec, Static
+from namedlayers.program.spec import Spec
 from namedlayers.syntax import tree
 
 if TYPE_CHECKING:
@@ -59,14 +58,12 @@ class Specialisation:
 
 
 class Specialisations:
-    """Those of one definition, of whose options some may be settled."""
+    """Those of one definition. `settled` has the options, and of a layer the sizes, that every call has."""
 
-    def __init__(
-        self, namespace: Namespace, definition: tree.Definition, options: Mapping[str, Static], numerics: Numerics
-    ) -> None:
+    def __init__(self, namespace: Namespace, definition: tree.Definition, settled: Spec, numerics: Numerics) -> None:
         self.namespace = namespace
         self.definition = definition
-        self.options = dict(options)
+        self.settled = settled
         self.numerics = numerics
         self._made: dict[Key, Specialisation] = {}
         self._checked: dict[Key, Program] = {}
@@ -76,8 +73,7 @@ class Specialisations:
     def default(self) -> Spec:
         """What a plain call gives, found by making its program. Raises FormulaError for what is wrong with it."""
         if self._default is None:
-            settled = tuple(sorted(self.options.items()))
-            spec, program = default_program(self.namespace, self.definition, settled)
+            spec, program = default_program(self.namespace, self.definition, self.settled)
             if program is not None:
                 self._checked[_key(spec)] = program
             self._default = spec

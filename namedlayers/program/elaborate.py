@@ -55,6 +55,8 @@ def structure(namespace: Namespace, definition: tree.Definition, spec: Spec) -> 
 
 Made = TypeVar("Made")
 
+_NOTHING = Spec()
+
 
 def _told(elaboration: _Elaboration, make: Callable[[_Elaboration], Made]) -> Made:
     """What `make` makes, with errors in the words of a call."""
@@ -79,22 +81,44 @@ def _told(elaboration: _Elaboration, make: Callable[[_Elaboration], Made]) -> Ma
 
 def default_spec(namespace: Namespace, definition: tree.Definition, options: tuple = ()) -> Spec:
     """What a plain call gives; see `default_program`."""
-    return default_program(namespace, definition, options)[0]
+    return default_program(namespace, definition, Spec(options=options))[0]
 
 
 def default_program(
-    namespace: Namespace, definition: tree.Definition, options: tuple = ()
+    namespace: Namespace, definition: tree.Definition, settled: Spec = _NOTHING
 ) -> tuple[Spec, Program | None]:
     """What a plain call gives: all inputs that it must give, with exactly their axes; reals, or integers to index with.
 
-    A star stands for one axis of its own name. And the program of it; None where it needs sizes that only a call knows.
+    `settled` has the options, sizes and stars that are known before; any other star stands for one axis of its own
+    name. And the program of it; None where it needs sizes that only a call knows.
     """
+    return _default(namespace, definition, settled, _Elaboration.program)
+
+
+def default_structure(
+    namespace: Namespace, definition: tree.Definition, settled: Spec = _NOTHING
+) -> tuple[Spec, Structure | None]:
+    """The same for what a layer owns."""
+    return _default(namespace, definition, settled, _Elaboration.structure)
+
+
+def _default(
+    namespace: Namespace, definition: tree.Definition, settled: Spec, make: Callable[[_Elaboration], Made]
+) -> tuple[Spec, Made | None]:
+    stars = dict(settled.stars)
     given = {
-        parameter.name: Given(Kind.REAL, tuple(node.name for node in declared_axes(parameter)))
+        parameter.name: Given(
+            Kind.REAL,
+            tuple(
+                axis
+                for node in declared_axes(parameter)
+                for axis in (stars.get(node.name, (node.name,)) if node.star else (node.name,))
+            ),
+        )
         for parameter in inputs_of(definition)
         if parameter.default is None
     }
-    fixed = dict(options)
+    fixed = dict(settled.options)
     while True:
         numbers = {
             option.name: _literal_kind(option.default)
@@ -103,9 +127,9 @@ def default_program(
             if option.name not in fixed and option.default is not None and definition.kind == "def"
         }
         scalars = tuple((name, kind) for name, kind in numbers.items() if kind is not None)
-        spec = Spec(tuple(given.items()), tuple(fixed.items()), scalars)
+        spec = Spec(tuple(given.items()), tuple(fixed.items()), scalars, settled.sizes, settled.stars)
         try:
-            program = _Elaboration(namespace, definition, spec).program()
+            made = make(_Elaboration(namespace, definition, spec))
         except WantsInteger as wanted:
             name = _not_integer(given, wanted)
             if name is None:
@@ -117,7 +141,7 @@ def default_program(
             for name in needs.options:
                 fixed[name] = literal_default(definition, name)
         else:
-            return spec, program
+            return spec, made
 
 
 def literal_default(definition: tree.Definition, name: str) -> bool | int | float | str | None:
