@@ -93,6 +93,8 @@ class Context:
     scans: tuple[Stepping, ...] = ()
     lifted: AxisSizes = field(default_factory=dict)
     """The extra axes over which the definitions around are lifted."""
+    uses: tuple[Span, ...] = ()
+    """Where the instances around are applied."""
     round: tuple[str, ...] = ()
     """The path of the round of a `repeat` that is elaborated as a body: names inside leave it out."""
     owned: Owned = field(default_factory=Owned)
@@ -520,7 +522,7 @@ class Context:
             elif one.form == "size":
                 sizes |= self.solver.normal(one.parts[0]).symbols
             elif one.form == "primitive":
-                if one.parts[0] in _DRAWN:
+                if one.parts[0] in DRAWN:
                     return None, sizes
                 waiting += one.parts[2]
             elif one.form == "coord":
@@ -553,7 +555,7 @@ _HINTS = {
 }  # fmt: skip
 
 
-_DRAWN = frozenset({"random", "categorical", "dropout", "call", "scan"})
+DRAWN = frozenset({"random", "categorical", "dropout", "call", "scan"})
 """Primitives whose results no option or size decides."""
 
 

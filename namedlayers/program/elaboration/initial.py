@@ -6,12 +6,12 @@ axes; what an initialiser does not take is an error.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from namedlayers.errors import ArgumentError, AxisError, Label, UnknownNameError, near_miss
 from namedlayers.program.elaboration import values as v
 from namedlayers.program.elaboration.bodies import block, captured, output
-from namedlayers.program.elaboration.context import Context
+from namedlayers.program.elaboration.context import DRAWN, Context
 from namedlayers.program.elaboration.owned import DraftInitial
 from namedlayers.program.elaboration.values import AxisSizes, DraftStatement, Environment, Static
 from namedlayers.program.initialisers import INITIALISERS, InitialiserSpec
@@ -27,9 +27,13 @@ def initial(
 ) -> tuple[DraftInitial, Kind]:
     """How a declared tensor with these axes begins, and the kind of its elements."""
     found = _named(statement.initial, env)
-    if found is not None:
-        return _by_name(ctx, found[0], found[1], statement, env), Kind.REAL
-    return _by_value(ctx, statement, stored, merged, env)
+    lifted, ctx.lifted = ctx.lifted, {}  # its draws are made once, whatever the layer is applied to
+    try:
+        if found is not None:
+            return _by_name(ctx, found[0], found[1], statement, env), Kind.REAL
+        return _by_value(ctx, statement, stored, merged, env)
+    finally:
+        ctx.lifted = lifted
 
 
 # --- by name ----------------------------------------------------------------------------------------------------------
@@ -67,7 +71,7 @@ def _by_name(
                     "NL0220", f"`{option}` is a number", Label(value.span, f"this {ctx.axes_of(value)}")
                 )
             outputs.append(output(ctx, value, option))
-    _check_closed(ctx, inside, statement)
+    inside = _closed(ctx, inside, statement)
     return DraftInitial(
         name, sizes, tuple(inside.values()), tuple(outputs), tuple(numbers), words, statement.initial.span
     )
@@ -168,7 +172,7 @@ def _by_value(
             ctx.same_size(axis, stored[axis], size, statement.span, value.span)
         value = ctx.materialise(value, value.virtual)
         result = output(ctx, value, statement.name, [axis for axis in stored if axis in value.axes])
-    _check_closed(ctx, inside, statement)
+    inside = _closed(ctx, inside, statement)
     kind = kind_of(found.value) if isinstance(found, Static) and isinstance(found.value, (bool, int)) else value.kind
     drafts = tuple(inside.values())
     return DraftInitial("", (), drafts, (result,), (), (), expr.span), kind
@@ -178,9 +182,24 @@ def _unknown(ctx: Context, name: str, env: Environment) -> bool:
     return name not in env.values and env.namespace.find(name) is None and name not in ctx.builtins
 
 
-def _check_closed(ctx: Context, inside: dict[str, DraftStatement], statement: tree.Declare) -> None:
-    """An initial value may not depend on a tensor; the numbers of options must be known."""
-    for name in captured(inside, set()):
+def _closed(
+    ctx: Context, inside: Mapping[str, DraftStatement], statement: tree.Declare
+) -> dict[str, DraftStatement]:
+    """With the statements around that it needs: an initial value is computed apart from them.
+
+    It may not depend on a tensor, nor on a draw that the call makes; the numbers of options must be known.
+    """
+    needed: set[str] = set()
+    waiting = captured(inside, set())
+    while waiting:
+        name = waiting.pop()
+        found = ctx.find(name)
+        if found is not None and name not in needed and not _draws(found):
+            needed.add(name)
+            waiting += captured({name: found}, set())
+    around = {name: one for block in (*ctx.outer, ctx.statements) for name, one in block.items() if name in needed}
+    together = {**around, **inside}
+    for name in captured(together, set()):
         options, sizes = ctx.depends(v.leaf(name, {}))
         if options is not None and (options or sizes):
             raise NeedsStatic(frozenset(options), frozenset(sizes))
@@ -188,3 +207,9 @@ def _check_closed(ctx: Context, inside: dict[str, DraftStatement], statement: tr
             "NL0259", f"`{statement.name}` begins with a value that depends on the tensor `{name}`",
             Label(statement.initial.span), hint="initial values are made of sizes, options, coordinates and draws",
         )  # fmt: skip
+    return together
+
+
+def _draws(statement: DraftStatement) -> bool:
+    draft = statement.draft
+    return draft.form == "primitive" and draft.parts[0] in DRAWN

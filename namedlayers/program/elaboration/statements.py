@@ -167,9 +167,10 @@ def _if(ctx: Context, statement: tree.If, env: Environment) -> Evaluated | None:
     found = run(ctx, statement.body if taken else statement.otherwise, env)
     if found is None:
         body, otherwise = _assigned(statement.body), _assigned(statement.otherwise)
+        declared = {one.name for one in (*statement.body, *statement.otherwise) if isinstance(one, tree.Declare)}
         # A branch that returns assigns nothing that could be seen afterwards.
         if not (_returns(statement.body) or _returns(statement.otherwise)):
-            for name in sorted((body ^ otherwise) - before):
+            for name in sorted((body ^ otherwise) - before - declared):
                 env.undefined[name] = statement.condition.span
                 env.values.pop(name, None)
     return found
