@@ -85,11 +85,12 @@ def output(ctx: Context, value: Value, hint: str, axes: Sequence[str] | None = N
 
 def close(
     ctx: Context, name: str, inside: Mapping[str, DraftStatement], carries: Sequence[Carried],
-    outputs: Sequence[Output], span: Span, stands_for: Callable[[str], Draft | None],
+    outputs: Sequence[Output], span: Span, stands_for: Callable[[str], Draft | None], scanned: str | None = None,
 ) -> tuple[DraftBody, tuple[Draft, ...]]:  # fmt: skip
     """The body of a block, and its operands: start values, and then what it captures, in order of appearance.
 
-    `stands_for` says which leaf around an input of the body stands for; None: the one of the same name.
+    `stands_for` says which leaf around an input of the body stands for; None: the one of the same name, all of it, so
+    that an axis of it that is called like the `scanned` one is called otherwise.
     """
     starts = [ctx.operand(one.start) for one in carries]
     inputs = [Input(one.input, tuple(one.axes.items()), "data", one.kind, span) for one in carries]
@@ -98,7 +99,8 @@ def close(
     for leaf in captured(inside, own):
         source = _source(ctx, leaf)
         inputs.append(Input(leaf, tuple(source.axes.items()), source.role, source.kind, span))
-        operands.append(stands_for(leaf) or v.leaf(leaf, source.axes))
+        whole = {_beside(axis, source.axes) if axis == scanned else axis: size for axis, size in source.axes.items()}
+        operands.append(stands_for(leaf) or v.leaf(leaf, whole))
     return DraftBody(name, tuple(inputs), tuple(inside.values()), tuple(outputs), span), tuple(operands)
 
 
@@ -145,6 +147,13 @@ def cast(ctx: Context, value: Value, kind: Kind) -> Value:
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _beside(axis: str, axes: AxisSizes) -> str:
+    """A name like `axis` that none of `axes` has."""
+    while axis in axes:
+        axis += "'"
+    return axis
 
 
 def _source(ctx: Context, name: str) -> Source:

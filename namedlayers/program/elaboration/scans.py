@@ -113,7 +113,7 @@ def _try(
         finally:
             ctx.scans = outer
     represented = {name: leaf for leaf, name in stepping.seen.items()}
-    body, operands = close(ctx, "step", inside, carries, outputs, statement.span, represented.get)
+    body, operands = close(ctx, "step", inside, carries, outputs, statement.span, represented.get, axis)
     attrs = {"axis": axis, "size": size, "body": body, "carries": len(carries), "reverse": statement.backwards}
     bundle = ctx.let(Value(v.primitive("scan", attrs, operands, {}), {}, Kind.REAL, statement.span), "scan")
     static = {name: found for name, found in env.values.items() if not isinstance(found, Value)}
