@@ -21,6 +21,7 @@ from namedlayers.emit import (  # noqa: F401  (importing them fills the table of
     numbers,
     reductions,
     shaping,
+    transposed,
     windows,
 )
 from namedlayers.emit.elementwise import cast_kind

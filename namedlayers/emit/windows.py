@@ -19,7 +19,7 @@ from namedlayers.emit.value import Value, own
 from namedlayers.program.graph import Node
 from namedlayers.program.size import SizeExpr, SizeLike, size_expr
 
-_BATCH, _CHANNELS, _OUT, _IN = -101, -102, -103, -104
+BATCH, CHANNELS, OUT, IN = -101, -102, -103, -104
 
 CONVOLUTIONS: tuple[Callable, ...] = (F.conv1d, F.conv2d, F.conv3d)
 POOLS: dict[str, tuple[Callable, ...]] = {
@@ -73,33 +73,33 @@ def emit_conv(lo: Lowering, node: Node) -> Value:
     inner = frozenset(range(node.rank, len(node.space))) - frozenset(kernels)
     groups = tuple(a for a in range(node.rank) if a in in_x and a in in_w)
     batch = tuple(a for a in x.axes if a in result and a not in in_w)
-    channels = _ordered(inner, x, w)
-    outs = _ordered((in_w & result) - frozenset(groups), w)
+    channels = ordered(inner, x, w)
+    outs = ordered((in_w & result) - frozenset(groups), w)
     x = lo.filled(x, (*groups, *inner))
     w = lo.filled(w, (*groups, *outs, *inner, *kernels))
     x = _padded(lo, x, space)
     x = lo.permuted(x, (*batch, *groups, *channels, *(axis.source for axis in space)))
-    x = lo.merged(x, (*groups, *channels), _CHANNELS) if groups or channels else _lead(lo, x, _CHANNELS, len(batch))
-    x = lo.merged(x, batch, _BATCH) if batch else x
+    x = lo.merged(x, (*groups, *channels), CHANNELS) if groups or channels else leading(lo, x, CHANNELS, len(batch))
+    x = lo.merged(x, batch, BATCH) if batch else x
     w = lo.permuted(w, (*groups, *outs, *channels, *kernels))
-    w = lo.merged(w, (*groups, *outs), _OUT) if groups or outs else _lead(lo, w, _OUT, 0)
-    w = lo.merged(w, channels, _IN) if channels else _lead(lo, w, _IN, 1)
+    w = lo.merged(w, (*groups, *outs), OUT) if groups or outs else leading(lo, w, OUT, 0)
+    w = lo.merged(w, channels, IN) if channels else leading(lo, w, IN, 1)
     if node.attr("bias"):
         b = lo.filled(values[2], (*groups, *outs))
         b = lo.permuted(b, (*groups, *outs))
-        args: tuple = (x, w, lo.merged(b, b.axes, _OUT) if b.axes else _lead(lo, b, _OUT, 0))
+        args: tuple = (x, w, lo.merged(b, b.axes, OUT) if b.axes else leading(lo, b, OUT, 0))
     else:
         args = (x, w)
     options: dict[str, Any] = {}
-    _say(lo, options, "stride", [axis.stride for axis in space], 1)
-    _say(lo, options, "padding", [_ZERO if axis.kernel_pads is None else axis.kernel_pads for axis in space], 0)
-    _say(lo, options, "dilation", [axis.dilation for axis in space], 1)
+    say(lo, options, "stride", [axis.stride for axis in space], 1)
+    say(lo, options, "padding", [_ZERO if axis.kernel_pads is None else axis.kernel_pads for axis in space], 0)
+    say(lo, options, "dilation", [axis.dilation for axis in space], 1)
     if groups:
         options["groups"] = lo.size(lo.extent(groups))
-    lead = (_BATCH,) if batch else ()
-    axes = (*lead, _OUT, *(axis.result for axis in space))
+    lead = (BATCH,) if batch else ()
+    axes = (*lead, OUT, *(axis.result for axis in space))
     found = lo.call(CONVOLUTIONS[len(space) - 1], args, axes, options)
-    return _restored(lo, _sliced(lo, found, space), batch, (*groups, *outs))
+    return restored(lo, _sliced(lo, found, space), batch, (*groups, *outs))
 
 
 @emits("pool")
@@ -110,22 +110,22 @@ def emit_pool(lo: Lowering, node: Node) -> Value:
     x = lo.filled(x, tuple(axis.source for axis in space))
     rest = tuple(a for a in x.axes if a >= 0)
     x = lo.permuted(x, (*rest, *(axis.source for axis in space)))
-    lead = rest if len(rest) in (1, 2) else (_BATCH,)
+    lead = rest if len(rest) in (1, 2) else (BATCH,)
     if len(rest) > 2:
-        x = lo.merged(x, rest, _BATCH)
+        x = lo.merged(x, rest, BATCH)
     elif not rest:
-        x = _lead(lo, x, _BATCH, 0)
+        x = leading(lo, x, BATCH, 0)
     options: dict[str, Any] = {}
     kernels = [axis.kernel for axis in space]
-    _say(lo, options, "stride", [axis.stride for axis in space], kernels)
-    _say(lo, options, "padding", [axis.before for axis in space], 0)
+    say(lo, options, "stride", [axis.stride for axis in space], kernels)
+    say(lo, options, "padding", [axis.before for axis in space], 0)
     if node.attr("op") == "max":
-        _say(lo, options, "dilation", [axis.dilation for axis in space], 1)
+        say(lo, options, "dilation", [axis.dilation for axis in space], 1)
     sizes = _plain([lo.size(k) for k in kernels])
     target = POOLS[str(node.attr("op"))][len(space) - 1]
     found = lo.call(target, (x, sizes), (*lead, *(axis.result for axis in space)), options)
-    if lead == (_BATCH,):
-        return lo.unmerged(found, _BATCH, rest, inline=False)
+    if lead == (BATCH,):
+        return lo.unmerged(found, BATCH, rest, inline=False)
     return found
 
 
@@ -156,17 +156,17 @@ def _sliced(lo: Lowering, found: Value, space: list[_Axis]) -> Value:
     return lo.call(operator.getitem, (found, tuple(index)), found.axes)
 
 
-def _lead(lo: Lowering, value: Value, label: int, place: int) -> Value:
+def leading(lo: Lowering, value: Value, label: int, place: int) -> Value:
     axes = (*value.axes[:place], label, *value.axes[place:])
     return lo.call("unsqueeze", (value, place), axes, kind=value.kind, weak=value.weak, inline=True)
 
 
-def _restored(lo: Lowering, value: Value, batch: tuple[int, ...], outs: tuple[int, ...]) -> Value:
-    value = lo.unmerged(value, _OUT, outs, inline=False)
-    return lo.unmerged(value, _BATCH, batch, inline=False) if batch else value
+def restored(lo: Lowering, value: Value, batch: tuple[int, ...], outs: tuple[int, ...]) -> Value:
+    value = lo.unmerged(value, OUT, outs, inline=False)
+    return lo.unmerged(value, BATCH, batch, inline=False) if batch else value
 
 
-def _say(lo: Lowering, options: dict[str, Any], name: str, sizes: Sequence[SizeLike], default: Any) -> None:
+def say(lo: Lowering, options: dict[str, Any], name: str, sizes: Sequence[SizeLike], default: Any) -> None:
     """Adds an option, unless it is what the kernel takes anyway."""
     defaults = default if isinstance(default, list) else [default] * len(sizes)
     if any(size_expr(size) != size_expr(other) for size, other in zip(sizes, defaults, strict=True)):
@@ -178,6 +178,6 @@ def _plain(sizes: list[Any]) -> Any:
     return sizes[0] if all(size is sizes[0] or size == sizes[0] for size in sizes) else tuple(sizes)
 
 
-def _ordered(group: frozenset[int], *values: Value) -> tuple[int, ...]:
+def ordered(group: frozenset[int], *values: Value) -> tuple[int, ...]:
     found = dict.fromkeys(axis for value in values for axis in value.axes if axis in group)
     return (*found, *sorted(group - found.keys()))

@@ -60,6 +60,13 @@ OPERATIONS: dict[str, OperationSpec] = {
         "result batch. b has exactly the result axes that W has. No axis of the convolution is empty, batch axes "
         "aside (the guards say so)",
     ),
+    "conv_transpose": OperationSpec(
+        ("space", "bias"),
+        "operands X, W[, b if bias]: W times X at each position, added up at stride * position + dilation * kernel - "
+        "padding. space: for each space axis (X's own axis number, result position, kernel position, stride, dilation, "
+        "padding, how much longer the result is than the windows less the padding at both ends: less than stride or "
+        "dilation); X's space axes are -1 in its Arg. Roles of the other axes, and what may be empty, as in conv",
+    ),
     "pool": OperationSpec(
         ("op", "space"),
         "operand X; op max or mean over windows. space: (X's own axis number, result position, kernel size, stride, "

@@ -127,6 +127,7 @@ def _standardize(node: Node) -> Iterator[Guard]:
 
 _NEEDS: dict[str, Callable[[Node], Iterator[Guard]]] = {
     "conv": _convolution,
+    "conv_transpose": _convolution,
     "pool": _pool,
     "extreme": _extreme,
     "statistic": _statistic,

@@ -252,6 +252,33 @@ def _conv(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) ->
     return result
 
 
+def _conv_transpose(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
+    """By definition: W times X at each position, added where the windows are."""
+    x, w = node.args[:2]
+    spoken = {own: tuple(rest) for own, *rest in node.attr("space")}  # type: ignore[attr-defined]
+    assert {own for own, p in enumerate(x.axes) if p == -1} == spoken.keys()
+    axes = tuple(spoken[own][0] if own in spoken else p for own, p in enumerate(x.axes))
+    result = np.zeros(space[: node.rank])
+    kernels = {kernel for _, kernel, *_ in spoken.values()}
+    assert set(range(node.rank, len(space))) - kernels <= set(x.axes) & set(w.axes)
+    for own, (position, kernel, *rest) in spoken.items():
+        stride, dilation, padding, more = (_number(v, sizes) for v in rest)
+        assert 0 <= more < max(stride, dilation) and kernel >= node.rank and position not in w.axes
+        reach = (args[0].shape[own] - 1) * stride + dilation * (space[kernel] - 1) + 1
+        assert space[position] == reach - 2 * padding + more > 0
+    positions = {p: n for own, n in enumerate(args[0].shape) for p in [axes[own]] if own in spoken}
+    for at in product(*(range(positions.get(p, n)) for p, n in enumerate(space))):
+        to = list(at[: node.rank])
+        for position, kernel, *rest in spoken.values():
+            stride, dilation, padding, _ = (_number(v, sizes) for v in rest)
+            to[position] = stride * at[position] + dilation * at[kernel] - padding
+        if all(0 <= k < n for k, n in zip(to, result.shape, strict=True)):
+            result[tuple(to)] += args[0][tuple(at[p] for p in axes)] * args[1][tuple(at[p] for p in w.axes)]
+    if node.attr("bias"):
+        result = result + aligned(node.args[2], args[2], node.rank)
+    return result
+
+
 def _pool(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
     (x,) = node.args
     value, axes, op = args[0], list(x.axes), node.attr("op")
@@ -327,6 +354,20 @@ def _pad(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> 
     return np.pad(x, [(before, after) if k == position else (0, 0) for k in range(x.ndim)], constant_values=value)
 
 
+def _fold(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
+    position, kernel = node.attr("axis"), node.attr("kernel")
+    assert isinstance(position, int) and isinstance(kernel, int)
+    stride, dilation, padding = (_number(node.attr(n), sizes) for n in ("stride", "dilation", "padding"))  # type: ignore[arg-type]
+    (arg,) = node.args
+    windows = np.moveaxis(args[0], [arg.axes.index(-1), arg.axes.index(kernel)], [0, 1])
+    rest = [p for p in arg.axes if p not in (-1, kernel)]
+    result = np.zeros([space[position], *(space[p] for p in rest)])
+    for s, k in np.ndindex(windows.shape[:2]):
+        if 0 <= (to := stride * s + dilation * k - padding) < space[position]:
+            result[to] += windows[s, k]
+    return result.transpose(np.argsort([position, *rest]))
+
+
 def _merge(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
     axes, into = node.attr("axes"), node.attr("into")
     assert isinstance(axes, tuple) and isinstance(into, int)
@@ -349,9 +390,10 @@ def _split(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -
 
 _SPECIAL: dict[str, Callable[..., Any]] = {
     "gelu": _gelu, "softmax": _axiswise(_softmax), "standardize": _standardize, "rms_norm": _standardize, "conv": _conv,
+    "conv_transpose": _conv_transpose,
     "log_softmax": _axiswise(lambda x, axes: x - np.expand_dims(_logsumexp(x, axes), axes)),
     "pool": _pool, "take": _take, "put": _put, "index": _index, "pad": _pad,
-    "gather": _gather, "merge": _merge, "split": _split,
+    "gather": _gather, "merge": _merge, "split": _split, "fold": _fold,
     "finfo": lambda node, args, space, sizes: np.finfo(args[0].dtype).eps,
     "cast": lambda node, args, space, sizes: args[0],
 }  # fmt: skip

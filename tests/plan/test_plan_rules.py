@@ -260,6 +260,24 @@ SPELLINGS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
             "sum[c, k, e](W * F * unroll[x, k](X))",
         ),
     ),
+    "transposed conv": (
+        "X[c, x]; W[c, o, k], b[o]",
+        ("conv_transpose",),
+        (
+            "fold[x, k](W @[c] X) + b",
+            "fold[x, k](sum[c](W * X); stride = 2) + b",
+            "b + fold[x, k](X @[c] W; stride = 2, dilation = 2, padding = 1, output_padding = 1)",
+        ),
+    ),
+    "transposed conv2d": (
+        "X[c, x, y]; W[c, o, k, l]",
+        ("conv_transpose",),
+        (
+            "fold[x, y, k, l](W @[c] X; stride = (2, 1), padding = 1)",
+            "fold[y, l](fold[x, k](X @[c] W; padding = 1))",
+        ),
+    ),
+    "depthwise transposed conv": ("X[c, x]; W[c, k]", ("conv_transpose",), ("fold[x, k](X * W; stride = 2)",)),
     "max pool": (
         "X[c, x, y]",
         ("pool",),

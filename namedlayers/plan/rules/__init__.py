@@ -21,6 +21,7 @@ from namedlayers.plan.rules import (
     reductions,
     softmax,
     statistics,
+    transposed,
 )
 
 RECOGNISING: tuple[Rule, ...] = (
@@ -29,6 +30,7 @@ RECOGNISING: tuple[Rule, ...] = (
     *distances.RULES,
     *contraction.FORMING,
     *convolution.RULES,
+    *transposed.RULES,
     *statistics.RULES,
     *norms.RULES,
     *softmax.RULES,

@@ -18,6 +18,7 @@ from namedlayers.program.program import Kind
 from namedlayers.program.size import SizeExpr
 
 MOST_SPACE_AXES = 3
+CONVOLUTIONS = ("conv", "conv_transpose")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +134,7 @@ def _rebuilt(
     space = conv.node.attr("space")
     assert isinstance(space, tuple)
     attrs = {"space": tuple((own, at[old[p]], at[old[k]], *more) for own, p, k, *more in space), "bias": bias}
-    return scope.build("conv", operands, result, consumed, kind=conv.node.kind, attrs=attrs)
+    return scope.build(conv.node.op, operands, result, consumed, kind=conv.node.kind, attrs=attrs)
 
 
 # --- biases -----------------------------------------------------------------------------------------------------------
@@ -160,7 +161,7 @@ def _bias(scope: Scope, node: Node) -> Outcome:
 def _takes_bias(node: Node) -> bool:
     if node.kind != Kind.REAL:
         return False
-    return node.op == "contract" and len(node.args) == 2 or node.op == "conv" and not node.attr("bias")
+    return node.op == "contract" and len(node.args) == 2 or node.op in CONVOLUTIONS and not node.attr("bias")
 
 
 def _operands_for(scope: Scope, product: Arg, bias: Arg) -> tuple[Arg, ...] | None:
@@ -170,7 +171,7 @@ def _operands_for(scope: Scope, product: Arg, bias: Arg) -> tuple[Arg, ...] | No
     wanted = set(bias.axes)
     if not wanted or len(wanted) != len(bias.axes):
         return None
-    if product.node.op == "conv":
+    if product.node.op in CONVOLUTIONS:
         return operands if set(operands[1].axes) & staying == wanted else None
     for x, w in (operands, operands[::-1]):
         if set(w.axes) & staying == wanted and not wanted & set(x.axes):
@@ -182,7 +183,7 @@ def _build_bias(scope: Scope, node: Node, found: tuple[Arg, tuple[Arg, ...], Arg
     product, operands, bias, rest, number = found
     consumed = scope.consumed(product)
     result = tuple(sorted(product.axes))
-    if product.node.op == "conv":
+    if product.node.op in CONVOLUTIONS:
         core = _rebuilt(scope, product, (*operands, bias), result, consumed, True)
     else:
         core = scope.build("linear", (*operands, bias), result, consumed, kind=product.node.kind)

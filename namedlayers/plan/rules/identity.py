@@ -152,6 +152,24 @@ def _build_expanded(scope: Scope, node: Node, args: tuple[Arg, ...]) -> Arg:
     )
 
 
+def _regrouped_expansion(scope: Scope, node: Node) -> Outcome:
+    """The parts, or the merger, of axes along which a value is expanded"""
+    (arg,) = node.args
+    if arg.node.op != "expand":
+        return None
+    (inner,) = scope.operands(arg)
+    moved = {c for c in arg.axes if c < 0 or c >= node.rank}
+    return Match(inner, (arg.node,)) if not moved & set(inner.axes) else None
+
+
+def _over_axes(scope: Scope, node: Node, found: Arg) -> Arg:
+    """`found` over the root's axes, in their order."""
+    if found.axes == tuple(range(node.rank)):
+        return found
+    new = tuple(p for p in range(node.rank) if p not in found.axes)
+    return scope.build("expand", (found,), range(node.rank), kind=node.kind, attrs={"axes": new}, weak=node.weak)
+
+
 # --- arithmetic -------------------------------------------------------------------------------------------------------
 
 _COMPUTED: dict[str, Callable[..., Number]] = {
@@ -195,7 +213,7 @@ def _build_size(scope: Scope, node: Node, value: SizeExpr) -> Arg:
 RULES = (
     Rule("known number", "exact", tuple(_COMPUTED), _known, _build_number),
     Rule("known size", "exact", tuple(_OF_SIZES), _known_size, _build_size),
-    Rule("neutral operand", "algebraic", tuple(_NEUTRAL), _neutral, _itself),
+    Rule("neutral operand", "algebraic", tuple(_NEUTRAL), _neutral, _over_axes),
     Rule("double negation", "exact", ("neg",), _double, _itself),
     Rule("settled choice", "exact", ("where",), _settled, _itself),
     Rule("factor -1", "exact", ("mul", "div"), _minus_one, _build_negative),
@@ -205,4 +223,5 @@ RULES = (
     Rule("nothing to reduce", "exact", _REDUCTIONS, _nothing_reduced, _itself),
     Rule("reduction of a reduction", "algebraic", _REDUCTIONS, _reduced_twice, _build_reduced_twice),
     Rule("expansion that the other operand makes", "exact", _ALIGNING, _expanded, _build_expanded),
+    Rule("expansion in parts", "exact", ("split", "merge"), _regrouped_expansion, _over_axes),
 )
