@@ -63,6 +63,25 @@ def _of_transposed(scope: Scope, node: Node) -> Outcome:
     return Match(Transposed(x, w, (kernel, *consumed), tuple(sorted((*space, axis)))), (arg.node,))
 
 
+def _of_multiple(scope: Scope, node: Node) -> Outcome:
+    """fold(-X), fold(c * X)"""
+    (arg,) = node.args
+    if arg.node.op not in ("neg", "mul", "div") or not scope.once(arg.node):
+        return None
+    operands = scope.operands(arg)
+    x = operands[0] if arg.node.op == "div" else max(operands, key=lambda one: one.node.rank)
+    if any(other.node.rank for other in operands if other is not x) or x.node.kind != node.kind:
+        return None
+    return Match((arg.node.op, operands, x), (arg.node,))
+
+
+def _build_multiple(scope: Scope, node: Node, found: tuple[str, tuple[Arg, ...], Arg]) -> Arg:
+    op, operands, x = found
+    gone = range(node.rank, len(node.space))
+    folded = scope.build("fold", (x,), range(node.rank), gone, kind=node.kind, attrs=dict(node.attrs))
+    return scope.apply(op, *(folded if one is x else one for one in operands), kind=node.kind)
+
+
 def _kernel(node: Node) -> int:
     kernel = node.attr("kernel")
     assert isinstance(kernel, int)
@@ -88,6 +107,7 @@ def _build(scope: Scope, node: Node, found: Transposed) -> Arg:
 
 
 RULES = (
+    Rule("fold of a multiple", "algebraic", ("fold",), _of_multiple, _build_multiple),
     Rule("transposed convolution", "algebraic", ("fold",), _of_product, _build),
     Rule("transposed convolution over more space", "algebraic", ("fold",), _of_transposed, _build),
 )
