@@ -113,4 +113,12 @@ WEIGHTS = told(
         '`nl.foreign_weights(module, "tied -> E\\ntied -> W")` after `E` and `W` went different ways',
         "Make them equal first, or leave one line out.",
     ),
+    Code(
+        "NL0565",
+        "an axis that could be two",
+        "The axes of a parameter inside a layer in a layer have the names of its declaration, and those of the axes "
+        "that it is used with. Here both fit, and differ.",
+        "the line `w -> back.W[output, input]` for `back = Linear[output -> input]`",
+        "Leave the brackets out where the tensor has the parameter's own layout, or rename an axis in the text.",
+    ),
 )

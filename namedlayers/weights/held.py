@@ -7,6 +7,7 @@ dimensions without names; sizes that a module does not know yet are symbols.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,8 @@ from namedlayers.errors import ArgumentError, Label
 from namedlayers.program.program import AxesOf, Kind
 from namedlayers.program.size import SizeExpr, const, symbol
 from namedlayers.program.structure import Declared
+from namedlayers.syntax import tree
+from namedlayers.syntax.parser import parse
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,14 @@ class Held:
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(name for name, _ in self.axes)
+
+    @property
+    def namings(self) -> tuple[tuple[str, ...], ...]:
+        """The names of the axes where the module is used, and, if they differ, those of the declaration."""
+        if self.declared is None:
+            return ()
+        written = _written(self.declared.span.text, self.names)
+        return (self.names,) if written == self.names else (self.names, written)
 
     @property
     def labels(self) -> tuple[Label, ...]:
@@ -98,6 +109,22 @@ def _layers(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, tuple[De
         return
     for name, child in module.named_children():
         yield from _layers(child, f"{prefix}{name}.")
+
+
+@functools.lru_cache(maxsize=4096)
+def _written(declaration: str, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of the axes in `param W[output, input] ~ …`; what a star stands for is called as elsewhere."""
+    module = parse(f"layer L(X):\n    {declaration}\n    return X")
+    (definition,) = (item for item in module.items if isinstance(item, tree.Definition))
+    (found,) = (statement for statement in definition.body if isinstance(statement, tree.Declare))
+    nodes = [node for item in found.axes for node in (item.items if isinstance(item, tree.Group) else (item,))]
+    stars = [at for at, node in enumerate(nodes) if node.star]
+    if len(stars) > 1 or len(nodes) - len(stars) > len(names):
+        return names
+    plain = [node.name for node in nodes]
+    for at in stars:
+        plain[at : at + 1] = names[at : at + len(names) - len(nodes) + 1]
+    return tuple(plain)
 
 
 def _scoped(group: AxesOf, prefix: str) -> AxesOf:

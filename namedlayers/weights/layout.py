@@ -76,10 +76,10 @@ def _check_dimension(route: Route, at: int, size: int, sizes: Sizes) -> None:
         shown = " + ".join(_counted(fill, at, axis_sizes(fill.held, sizes)) for fill in fills)
         shown += f" = {sum(wanted)}" * (shown != str(sum(wanted)))
         named = ", ".join(dict.fromkeys(_said(fill, at) for fill in fills))
-        paths = ", ".join(f"`{fill.held.path}`" for fill in fills)
-        message = f"`{route.key}` has the size {size} in dimension {at}, where {paths} has {named}: {shown}"
+        paths = " and ".join(f"`{fill.held.path}`" for fill in fills) + (" have" if len(fills) > 1 else " has")
+        message = f"`{route.key}` has the size {size} in dimension {at}, where {paths} {named}: {shown}"
         if len(outer) > 1:
-            message = f"the parts of `{route.key}` differ before the `+`: {paths} has {named}: {shown}"
+            message = f"the parts of `{route.key}` differ before the `+`: {paths} {named}: {shown}"
         raise SizeError("NL0558", message, *_labels(fills, at))
 
 
@@ -162,10 +162,11 @@ def _count(count: int) -> str:
 
 
 def _said(fill: Fill, at: int) -> str:
-    """The axes of a dimension, as the mapping names them."""
-    names = [fill.held.names[axis] for axis in fill.spots[at].axes]
+    """The axes of a dimension, as the mapping names them, or else the module."""
     if fill.held.declared is None:
         return "this dimension"
+    places = fill.target.places
+    names = [a.name for a in places[at].axes] if places else [fill.held.names[axis] for axis in fill.spots[at].axes]
     return f"`{' '.join(names)}`" if names else "`1`"
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from namedlayers.errors import ArgumentError, AxisError, Label, UnknownNameError, near_miss
 from namedlayers.weights.held import Held
-from namedlayers.weights.mapping import Axis, Chosen, Place, Rule, Target
+from namedlayers.weights.mapping import Chosen, Rule, Target
 from namedlayers.weights.pattern import Bindings
 
 
@@ -91,12 +91,17 @@ def _bindings(rule: Rule, own: Mapping[str, Held], sizes: Mapping[str, tuple[int
         if bound is None:
             continue
         free = [c for c in first.chosen if any(p.name not in bound for p in c.coordinate.placeholders)]
-        ranges = [range(sizes[path][one.names.index(c.axis.name)]) if c.axis.name in one.names else () for c in free]
+        ranges = [range(sizes[path][at]) for c in free for at in _places_of(c.axis.name, one)]
         for coordinates in itertools.product(*ranges):
             pairs = zip(free, coordinates, strict=True)
             more = [c.coordinate.match(str(coordinate)) for c, coordinate in pairs]
             if None not in more:
                 yield {k: v for some in (bound, *more) for k, v in (some or {}).items()}
+
+
+def _places_of(axis: str, one: Held) -> list[int]:
+    """The number of the axis that is called so, if there is one."""
+    return [names.index(axis) for names in one.namings if axis in names][:1]
 
 
 def _route(key: str, rule: Rule, bindings: Bindings, own: Mapping[str, Held]) -> Route:
@@ -139,14 +144,10 @@ def _fill(target: Target, bindings: Bindings, own: Mapping[str, Held], several: 
         hint = "leave the brackets out: its dimensions stay as they are"
         raise AxisError("NL0553", f"`{path}` is of an ordinary module: its axes have no names",
                         Label(target.span), hint=hint)  # fmt: skip
-    _check_axes(target, one)
-    spots = tuple(_spot(place, one) for place in target.places)
-    chosen = sorted((one.names.index(c.axis.name), _coordinate(c, bindings)) for c in target.chosen)
+    names = _naming(target, one)
+    spots = tuple(Spot(tuple(names.index(axis.name) for axis in p.axes), p.parts) for p in target.places)
+    chosen = sorted((names.index(c.axis.name), _coordinate(c, bindings)) for c in target.chosen)
     return Fill(one, spots, tuple(chosen), target)
-
-
-def _spot(place: Place, one: Held) -> Spot:
-    return Spot(tuple(one.names.index(axis.name) for axis in place.axes), place.parts)
 
 
 def _coordinate(chosen: Chosen, bindings: Bindings) -> int:
@@ -158,23 +159,32 @@ def _coordinate(chosen: Chosen, bindings: Bindings) -> int:
     return int(text)
 
 
-def _check_axes(target: Target, one: Held) -> None:
-    """Every axis of the parameter stands in the brackets, once, and no other."""
-    used: dict[str, Axis] = {}
-    for axis in (*(a for place in target.places or () for a in place.axes), *(c.axis for c in target.chosen)):
-        if axis.name not in one.names:
-            hint = near_miss(axis.name, one.names)
-            message = f"`{one.declared}` has no axis `{axis.name}`"
-            raise AxisError("NL0553", message, Label(axis.span), *one.labels, hint=hint)
-        if axis.name in used:
-            labels = Label(axis.span, "again"), Label(used[axis.name].span, "first here")
+def _naming(target: Target, one: Held) -> tuple[str, ...]:
+    """The names of the tensor's axes that the brackets use: each stands there, once, and no other."""
+    axes = (*(axis for place in target.places or () for axis in place.axes), *(c.axis for c in target.chosen))
+    used = [axis.name for axis in axes]
+    for axis, before in ((axis, axes[used.index(axis.name)]) for axis in axes):
+        if axis is not before:
+            labels = Label(axis.span, "again"), Label(before.span, "first here")
             raise AxisError("NL0554", f"the axis `{axis.name}` stands twice", *labels)
-        used[axis.name] = axis
-    missing = [name for name in one.names if name not in used]
+    fitting = [names for names in one.namings if set(used) <= set(names)]
+    if not fitting:
+        names = min(one.namings, key=lambda names: len(set(used) - set(names)))
+        wrong = next(axis for axis in axes if axis.name not in names)
+        hint = near_miss(wrong.name, {name for names in one.namings for name in names})
+        message = f"`{one.declared}` has no axis `{wrong.name}`"
+        raise AxisError("NL0553", message, Label(wrong.span), *one.labels, hint=hint)
+    names = fitting[0]
+    if any([other.index(name) for name in used] != [names.index(name) for name in used] for other in fitting):
+        hint = "leave the brackets out, or rename an axis in the text"
+        message = f"`{one.path}` is [{', '.join(names)}] where it is used, and [{', '.join(fitting[1])}] where declared"
+        raise AxisError("NL0565", message, Label(target.span), *one.labels, hint=hint)
+    missing = [name for name in names if name not in used]
     if missing:
         hint = f"if the tensor has one coordinate of it only, say which: `{missing[0]} = 0`"
         message = f"the dimensions leave out {', '.join(f'`{name}`' for name in missing)} of `{one.declared}`"
         raise AxisError("NL0554", message, Label(target.span), *one.labels, hint=hint)
+    return names
 
 
 def _check_once(routes: Iterable[Route]) -> None:

@@ -1,29 +1,23 @@
-"""A module with declared parameters, without a layer behind it."""
+"""A module with the tensors of a layer, and no more, all zeros."""
 
 from __future__ import annotations
-
-import re
 
 import torch
 from torch import nn
 
-from namedlayers.errors import Source, Span
+from namedlayers.program.elaborate import default_spec, structure
+from namedlayers.program.namespace import load_text
 from namedlayers.program.program import Kind
-from namedlayers.program.size import SizeExpr, const, symbol
-from namedlayers.program.structure import Declared, Initial
 
 
 class Fake(nn.Module):
-    """Made of declarations, one a line: `param block.0.W[(heads = 2, key = 3), layer = 4]`, `state seen[] int`.
-
-    A size without a number is a symbol, which makes the parameter lazy.
-    """
+    """Made of the last layer of a text."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
-        source = Source(text, "fake.nl")
-        found = re.finditer(r"(param|state) (\S+?)\[(.*)\]( int)?$", text, re.M)
-        self.declared = tuple(_declared(source, one) for one in found)
+        space = load_text(text, "net.nl")
+        definition = list(space.definitions.values())[-1]
+        self.declared = structure(space, definition, default_spec(space, definition)).declared
         for one in self.declared:
             owner: nn.Module = self
             *above, name = one.path.split(".")
@@ -39,20 +33,3 @@ class Fake(nn.Module):
 
 
 _DTYPES = {Kind.REAL: torch.float32, Kind.INT: torch.int64}
-
-
-def _declared(source: Source, found: re.Match[str]) -> Declared:
-    groups = re.findall(r"\(([^)]*)\)|([^,()]+)", found[3])
-    dimensions = tuple(
-        tuple(_axis(a) for a in (merged or single).split(","))
-        for merged, single in groups
-        if (merged or single).strip()
-    )
-    kind = "param" if found[1] == "param" else "state"
-    span = Span(source, found.start(), found.end())
-    return Declared(found[2], kind, dimensions, Kind.INT if found[4] else Kind.REAL, Initial("zeros", (), None), span)
-
-
-def _axis(text: str) -> tuple[str, SizeExpr]:
-    name, _, size = (part.strip() for part in text.partition("="))
-    return name, const(int(size)) if size else symbol(name)

@@ -26,7 +26,7 @@ class Layout:
     @property
     def declared(self) -> str:
         groups = [", ".join(f"{axis} = {self.sizes[axis]}" for axis in group) for group in self.stored]
-        return f"param W[{', '.join(f'({group})' for group in groups)}]"
+        return f"layer L(X):\n    param W[{', '.join(f'({group})' for group in groups)}] ~ zeros\n    return X\n"
 
     @property
     def target(self) -> str:
@@ -81,7 +81,8 @@ def test_a_layout_is_what_einops_makes_of_it(layout: Layout) -> None:
 def test_parts_follow_each_other_at_the_plus(layout: Layout, data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(layout.foreign) - 1), "the dimension of the parts")
     before = data.draw(st.integers(0, len(layout.foreign[at])), "axes before the plus")
-    module = Fake("\n".join(layout.declared.replace("W", name) for name in "UVW"))
+    head, param, end = layout.declared.splitlines()
+    module = Fake("\n".join([head, *(param.replace("W", name) for name in "UVW"), end]))
     outer, inner = layout.foreign[at][:before], layout.foreign[at][before:]
     theirs = []
     for number, name in enumerate("UVW"):
