@@ -85,6 +85,9 @@ class Layout(Precision):
         if len(group) == 1:
             return Value(value.held, axes, value.kind, value.weak, value.number)
         end = start + len(group) - 1
+        whole = _split_there(value, start, len(group))
+        if whole is not None:
+            return Value(whole, axes, value.kind, value.weak, value.number)
         return self.call("flatten", (value, start, end), axes, kind=value.kind, weak=value.weak, inline=True)
 
     def unmerged(self, value: Value, label: int, group: Sequence[int], *, inline: bool = True) -> Value:
@@ -109,3 +112,13 @@ class Layout(Precision):
         """The same with axes called otherwise."""
         axes = tuple(names.get(axis, axis) for axis in value.axes)
         return Value(value.held, axes, value.kind, value.weak, value.number)
+
+
+def _split_there(value: Value, start: int, count: int) -> fx.Node | None:
+    """What was split into just these dimensions: putting them together again gives it back."""
+    held = value.held
+    if not isinstance(held, fx.Node) or held.target != "unflatten":
+        return None
+    whole, place, sizes = held.args
+    assert isinstance(whole, fx.Node) and isinstance(sizes, tuple)
+    return whole if place == start and len(sizes) == count else None
