@@ -42,8 +42,10 @@ def scan(ctx: Context, statement: tree.Scan, env: Environment) -> None:
         )  # fmt: skip
     axis, size = _axis(ctx, statement, env)
     starts = {one.name: _start(ctx, one, axis, env) for one in statement.carries}
-    before, names, statements = dict(env.values), set(ctx.names), frozenset(ctx.statements)
+    before = dict(env.values)
     for _ in range(MOST_TRIES):
+        starts = {name: ctx.let(_filled(ctx, value, value.axes), name) for name, value in starts.items()}
+        names, statements = set(ctx.names), frozenset(ctx.statements)
         grown = _try(ctx, statement, env, axis, size, starts)
         if grown is None:
             return
@@ -86,7 +88,6 @@ def _try(
     ctx: Context, statement: tree.Scan, env: Environment, axis: str, size: SizeExpr, starts: dict[str, Value]
 ) -> dict[str, Value] | None:
     """Elaborates the block with these start values; gives wider ones where the block makes them grow, else None."""
-    starts = {name: ctx.let(_filled(ctx, value, value.axes), name) for name, value in starts.items()}
     carries = [carry(ctx, name, start) for name, start in starts.items()]
     spans = {one.name: one.span for one in statement.carries}
     before = dict(env.values)
