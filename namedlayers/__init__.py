@@ -9,6 +9,8 @@ from namedlayers.errors import ArgumentError, AxisError, FormulaError, FormulaSy
 if TYPE_CHECKING:
     from namedlayers.api import Namespace, compile, load, loads
     from namedlayers.call.function import Function
+    from namedlayers.call.layer import LayerType
+    from namedlayers.call.module import Layer
     from namedlayers.call.named import NamedTensor, named
     from namedlayers.weights import LoadReport, foreign_weights, load_weights
 
@@ -21,6 +23,8 @@ __all__ = [
     "FormulaError",
     "FormulaSyntaxError",
     "Function",
+    "Layer",
+    "LayerType",
     "LoadReport",
     "NamedTensor",
     "Namespace",
@@ -40,15 +44,17 @@ def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module 'namedlayers' has no attribute {name!r}")
     from namedlayers import api, weights
-    from namedlayers.call import function, named
+    from namedlayers.call import function, layer, module, named
 
-    for module, names in (
+    for origin, names in (
         (api, _API),
         (weights, _WEIGHTS),
         (function, ("Function",)),
+        (layer, ("LayerType",)),
+        (module, ("Layer",)),
         (named, ("NamedTensor", "named")),
     ):
-        globals().update({one: getattr(module, one) for one in names})
+        globals().update({one: getattr(origin, one) for one in names})
     return globals()[name]
 
 

@@ -15,6 +15,7 @@ from types import SimpleNamespace
 from typing import Any, get_args
 
 from namedlayers.call.function import Function
+from namedlayers.call.layer import LayerType
 from namedlayers.call.packing import Packed, pack, unpack
 from namedlayers.call.specialise import Numerics
 from namedlayers.call.tracing import not_traced
@@ -32,8 +33,9 @@ def compile(
     semiring: str = "sum-product",
     numerics: Numerics = "default",
     **options: Any,
-) -> Function:
-    """The definition `name` of a text, or its last one, as a function of torch tensors.
+) -> Function | LayerType:
+    """The definition `name` of a text, or its last one: a `def` as a function of torch tensors, a `layer` as what makes
+    `torch.nn.Module`s.
 
     `options` settle options of the definition. `numerics="strict"` turns off the rewrites that may change how a result
     overflows or underflows; `"fast"` adds those that lose digits.
@@ -46,7 +48,7 @@ def compile(
     _check_settings(semiring, numerics)
     if not isinstance(source, str):
         raise ArgumentError("NL0505", f"a formula is text, not {type(source).__name__}", hint="`nl.load` reads files")
-    return _function(load_text(source), name, numerics, options)
+    return _compile(load_text(source), name, numerics, options)
 
 
 def loads(text: str, name: str = "<formula>") -> Namespace:
@@ -85,12 +87,12 @@ class Namespace:
         self._key = f"{definitions.name}-{next(_numbers)}"
         _all[self._key] = self
 
-    def __getitem__(self, name: str) -> Function:
+    def __getitem__(self, name: str) -> Any:
         if name not in self._definitions.definitions:
             raise _no_such_name(self._definitions, name)
         return getattr(self._functions, _compiled(self._key, name))
 
-    def __getattr__(self, name: str) -> Function:
+    def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):  # what Python asks of any object
             raise AttributeError(name)
         return getattr(self._functions, _compiled(self._key, name))
@@ -131,7 +133,7 @@ def _compiled(key: str, name: str) -> str:
             if name not in space._definitions.definitions:
                 error = _no_such_name(space._definitions, name)
                 raise NoSuchDefinition(error.code, error.message, hint=error.hint)
-            setattr(space._functions, name, _function(space._definitions, name, "default", {}))
+            setattr(space._functions, name, _compile(space._definitions, name, "default", {}))
     return name
 
 
@@ -141,14 +143,18 @@ class NoSuchDefinition(FormulaError, AttributeError):
     __str__ = FormulaError.__str__
 
 
-def _function(definitions: Definitions, name: str | None, numerics: Numerics, options: dict[str, Any]) -> Function:
+def _compile(
+    definitions: Definitions, name: str | None, numerics: Numerics, options: dict[str, Any]
+) -> Function | LayerType:
     if name is None:
         if not definitions.definitions:
             raise FormulaSyntaxError("NL0241", "the text defines nothing", hint="begin with `def name(…) = …`")
         name = next(reversed(definitions.definitions))
     if name not in definitions.definitions:
         raise _no_such_name(definitions, name)
-    return Function(definitions, definitions.definitions[name], numerics=numerics, options=options)
+    definition = definitions.definitions[name]
+    kind = LayerType if definition.kind == "layer" else Function
+    return kind(definitions, definition, numerics=numerics, options=options)
 
 
 def _no_such_name(definitions: Definitions, name: str) -> UnknownNameError:

@@ -11,20 +11,24 @@ from typing import Any
 import torch
 
 from namedlayers.call.bind import option_spans
+from namedlayers.call.owned import Tensors
 from namedlayers.call.steps import Args, Keywords, Run
+from namedlayers.call.words import dtype_name
 from namedlayers.errors import ArgumentError, Label
-from namedlayers.program.program import Program
+from namedlayers.program.program import Input, Kind, Program
 from namedlayers.program.signature import Signature
 
 OF_TORCH = (RuntimeError, IndexError, OverflowError, ZeroDivisionError)
 """What torch, or arithmetic of sizes, raises that may have a reason in the arguments."""
 
 
-def blame(sign: Signature, run: Run, args: Args, kwargs: Keywords, error: Exception) -> None:
-    """Raises a FormulaError if the arguments are to blame for what torch reports in its own words."""
+def blame(sign: Signature, run: Run, args: Args, kwargs: Keywords, error: Exception, tensors: Tensors = ()) -> None:
+    """Raises a FormulaError if the arguments, or the `tensors` of a module, are to blame for what torch reports in its
+    own words."""
     _check_integers(sign, args, kwargs, error)
-    given = run.arguments(args, kwargs)
+    given = run.arguments(args, kwargs, tensors)
     check_devices(run.made.program, given, error)
+    check_precision(run.made.program, given, error)
     run.made.compiled.diagnose(tuple(given.values()), error)
 
 
@@ -41,6 +45,25 @@ def check_devices(program: Program, given: Keywords, error: Exception) -> None:
                 Label(tensors[0].span, f"on {first}"),
                 hint="move them to one device: `.to(device)`",
             ) from error
+
+
+def check_precision(program: Program, given: Keywords, error: Exception) -> None:
+    """Raises an ArgumentError if data and parameters are reals of different precision, which kernels do not mix."""
+    real = [one for one in program.inputs if isinstance(given[one.name], torch.Tensor) and one.kind is Kind.REAL]
+    data, own = [one for one in real if not one.owned], [one for one in real if one.role == "param"]
+    for one in data:
+        for other in own:
+            here, there = given[one.name].dtype, given[other.name].dtype
+            if here != there:
+                raise _mixed(one, other, dtype_name(here), dtype_name(there)) from error
+
+
+def _mixed(one: Input, other: Input, here: str, there: str) -> ArgumentError:
+    return ArgumentError(
+        "NL0536", f"`{one.name}` is {here}, and the parameter `{other.path}` is {there}",
+        Label(one.span, here), Label(other.span, there),
+        hint=f"bring them together: `{one.name}.to(torch.{there})`, or the module's `.to(torch.{here})`",
+    )  # fmt: skip
 
 
 def _check_integers(sign: Signature, args: Args, kwargs: Keywords, error: Exception) -> None:

@@ -90,13 +90,18 @@ class Specialisations:
             return found
 
     def _make(self, spec: Spec) -> Specialisation:
+        return self._compile(self._program(spec))
+
+    def _program(self, spec: Spec) -> Program:
+        # Most functions are called as they were checked.
+        return self._checked.get(_key(spec)) or elaborate(self.namespace, self.definition, spec)
+
+    def _compile(self, program: Program) -> Specialisation:
         # Imported here, so that loading and checking formulas needs none of it.
         from namedlayers.emit.build import build
         from namedlayers.plan.planner import plan
         from namedlayers.program.numbering import number
 
-        # Most functions are called as they were checked.
-        program = self._checked.get(_key(spec)) or elaborate(self.namespace, self.definition, spec)
         planned = plan(number(program), numerics=self.numerics)
         return Specialisation(program, planned, build(program, planned), owned(program))
 

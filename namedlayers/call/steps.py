@@ -47,6 +47,7 @@ class Run:
     supply: tuple[Fetch, ...]
     finish: Callable[[Any], Any] | None
     made: Specialisation
+    spec: Spec
 
     def __call__(self, args: Args, kwargs: Keywords, tensors: Tensors = ()) -> Any:
         """The results; `tensors` are what a layer's module supplies."""
@@ -181,13 +182,14 @@ class Steps:
             bounded(self.straight, MOST_FORMS)
 
     def _step(self, binding: Binding, statics: Statics) -> Run | Ask:
+        spec = self._spec(binding, statics)
         try:
-            made = self._specialisations.get(self._spec(binding, statics))
+            made = self._specialisations.get(spec)
         except NeedsStatic as needs:
             return self._ask(binding, statics, needs)
         supply = suppliers(binding, _given(made.program))
         results = len(made.program.outputs) - len(made.program.writes)
-        return Run(made.compiled.function, supply, finisher(binding, made.program.outputs[:results]), made)
+        return Run(made.compiled.function, supply, finisher(binding, made.program.outputs[:results]), made, spec)
 
     def _spec(self, binding: Binding, statics: Statics) -> Spec:
         options = dict(self._options)

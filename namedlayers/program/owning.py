@@ -38,7 +38,7 @@ def finish_structure(
     )
     program = Program(definition.name, inputs, (), (), symbols, recipes, checks, definition.span)
     drafts = ctx.owned.in_order()
-    declared = tuple(_declared(ctx, one, symbols) for one in drafts)
+    declared = tuple(_declared(ctx, one) for one in drafts)
     parts = tuple(_part(ctx, one) for one in sorted(ctx.owned.parts.values(), key=lambda one: one.order))
     mine = {axis for one in drafts for group in one.groups for axis, _ in group}
     stars = {name for name, axes in env.axes.items() if isinstance(axes, tuple) and mine.intersection(axes)}
@@ -62,14 +62,14 @@ def state_output(ctx: Context, one: DraftDeclared) -> Output:
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
 
-def _declared(ctx: Context, one: DraftDeclared, symbols: tuple[str, ...]) -> Declared:
+def _declared(ctx: Context, one: DraftDeclared) -> Declared:
     normal, shown = ctx.solver.normal, ctx.display
     dimensions = tuple(tuple((shown.get(axis, axis), normal(size)) for axis, size in group) for group in one.groups)
-    begins = _initial(ctx, one, one.initial, symbols)
+    begins = _initial(ctx, one, one.initial)
     return Declared(".".join(one.path), one.kind, dimensions, one.element, begins, one.span)
 
 
-def _initial(ctx: Context, tensor: DraftDeclared, one: DraftInitial, symbols: tuple[str, ...]) -> Initial:
+def _initial(ctx: Context, tensor: DraftDeclared, one: DraftInitial) -> Initial:
     normal = ctx.solver.normal
     program = None
     if one.outputs:
@@ -77,8 +77,7 @@ def _initial(ctx: Context, tensor: DraftDeclared, one: DraftInitial, symbols: tu
             statements = v.build_statements(one.statements, normal)
         needed = {name for s in one.statements for size in (*s.axes.values(), *v.sizes_of(s.draft))
                   for name in normal(size).symbols}  # fmt: skip
-        listed = (*symbols, *sorted(needed - set(symbols)))
-        program = Program("initial", (), statements, one.outputs, listed, (), (), one.span)
+        program = Program("initial", (), statements, one.outputs, tuple(sorted(needed)), (), (), one.span)
     fans = tuple(normal(fan) for fan in one.fans)
     stored = list(tensor.stored)
     places = () if one.function else tuple(stored.index(axis) for axis in one.outputs[0].axes)

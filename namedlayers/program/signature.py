@@ -120,6 +120,13 @@ def name_axes(sign: Signature, ndims: Mapping[str, int]) -> dict[str, tuple[str,
     return named
 
 
+def star_axes(sign: Signature, star: str, count: int) -> tuple[str, ...]:
+    """Names for `count` axes that a star stands for: its own name, or with numbers."""
+    taken = {axis.lstrip("*") for one in sign.inputs for axis in one.axes if axis != f"*{star}"}
+    taken |= {axis for axis in sign.axis_parameters if axis != f"*{star}"}
+    return _fresh(star, count, taken)
+
+
 def _common_lead(sign: Signature, extra: Mapping[str, int]) -> int:
     lifted = [one for one in sign.inputs if one.star is None and extra.get(one.name)]
     counts = {extra[one.name] for one in lifted}

@@ -1,0 +1,298 @@
+"""Layers as `torch.nn.Module`s: `Layer` is what a layer type makes, and what its parts are; `Round` holds what a round
+of a `repeat` owns.
+
+In: arguments, and the tensors that the modules hold. Out: results; states are written. What always holds: the module
+tree, with its names and shapes, is that of the text; the whole runs as one program, so that its parts' tensors are
+used, but not their `forward`; a part that is called by itself runs a program of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import fx, nn
+from torch.nn.parameter import is_lazy
+
+from namedlayers.call.blame import OF_TORCH, blame
+from namedlayers.call.checkpoint import LoadError, explained, misfits
+from namedlayers.call.forms import all_as_torch, as_numpy
+from namedlayers.call.owned import Tensors
+from namedlayers.call.ports import Port, inputs, outputs
+from namedlayers.call.settled import Settled
+from namedlayers.call.shown import shown
+from namedlayers.call.specialise import Specialisation
+from namedlayers.call.steps import Run
+from namedlayers.call.tracing import is_traced
+from namedlayers.errors import ArgumentError, Label
+from namedlayers.program.program import Program
+from namedlayers.program.structure import Declared
+
+
+class Owner(nn.Module):
+    """What holds parameters of a layer: the whole (`_path` is empty), a part of it, or a round of a `repeat`.
+
+    `_symbols` are the sizes that data have decided; the whole and its parts share them.
+    """
+
+    _path = ""
+
+    def __init__(self, whole: Settled, symbols: dict[str, int]) -> None:
+        super().__init__()
+        self._whole = whole
+        self._symbols = symbols
+
+    def place(self, path: str) -> None:
+        """Makes this a part of the whole."""
+        self._path = path
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        span = self._whole.parts[self._path].span
+        raise ArgumentError(
+            "NL0539", f"`{self._path}` is a round of a `repeat`, which runs only in the whole", Label(span),
+            hint="call the whole, or an instance inside the round",
+        )  # fmt: skip
+
+    def reset_parameters(self) -> None:
+        """Gives all parameters and states their initial values anew, in the order of the text, those of parts too."""
+        from namedlayers.call.making import begin
+
+        begin(self, self._own_declared(), self._symbols)
+
+    # --- checkpoints --------------------------------------------------------------------------------------------------
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """As torch does it; what does not fit is told in terms of the text, as a FormulaError (and RuntimeError)."""
+        try:
+            found = super().load_state_dict(state_dict, strict=False, assign=assign)
+        except RuntimeError as error:
+            raise explained(self, self._own_declared(), state_dict, (), (), error) from None
+        if strict and (found.missing_keys or found.unexpected_keys):
+            raise explained(self, self._own_declared(), state_dict, found.missing_keys, found.unexpected_keys)
+        return found
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, local_metadata: Any, strict: bool, missing_keys: list[str],
+        unexpected_keys: list[str], error_msgs: list[str],
+    ) -> None:  # fmt: skip
+        said: list[str] = []
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, said)
+        own = [one for one in self._own_declared() if "." not in one.path]
+        wrong = misfits(self, own, state_dict, prefix)
+        # Torch's own words stay where they are about something else.
+        error_msgs += [one for one in said if not any(one.startswith(f"size mismatch for {key}:") for key in wrong)]
+        error_msgs += [f"{key}: {text}" for key, (_, text) in wrong.items()]
+
+    def _own_declared(self) -> tuple[Declared, ...]:
+        """What lies in this module and its parts, by the paths from here."""
+        declared = self._whole.structure.declared
+        if not self._path:
+            return declared
+        start = f"{self._path}."
+        return tuple(replace(one, path=one.path.removeprefix(start)) for one in declared if one.path.startswith(start))
+
+    # --- hooks --------------------------------------------------------------------------------------------------------
+
+    def register_forward_pre_hook(self, *args: Any, **kwargs: Any) -> Any:
+        self._check_hook()
+        return super().register_forward_pre_hook(*args, **kwargs)
+
+    def register_forward_hook(self, *args: Any, **kwargs: Any) -> Any:
+        self._check_hook()
+        return super().register_forward_hook(*args, **kwargs)
+
+    def register_full_backward_pre_hook(self, *args: Any, **kwargs: Any) -> Any:
+        self._check_hook()
+        return super().register_full_backward_pre_hook(*args, **kwargs)
+
+    def register_full_backward_hook(self, *args: Any, **kwargs: Any) -> Any:
+        self._check_hook()
+        return super().register_full_backward_hook(*args, **kwargs)
+
+    def _check_hook(self) -> None:
+        if self._path:
+            whole = self._whole.layer.name
+            raise ArgumentError(
+                "NL0532", f"a hook on `{self._path}` would not run: the parts of `{whole}` run as one program",
+                Label(self._whole.parts[self._path].span, "this part"),
+                hint=f"hook the whole `{whole}`, or return from the layer what the hook is to see",
+            )  # fmt: skip
+
+    def _get_name(self) -> str:
+        return "Round"
+
+
+class Layer(Owner):
+    """A layer as a module. Made by a `LayerType`; the parts of a layer are `Layer`s too.
+
+    Beside what every module has: `name`, `source`, `signature`, `inputs`, `outputs`, `declared` (what it owns), and of
+    the newest kind of call `program`, `graph` and `code`. (Parameters that are called so are found first.)
+    """
+
+    if TYPE_CHECKING:
+        name: str
+        source: str
+        signature: str
+        inputs: tuple[Port, ...]
+        outputs: tuple[Port, ...]
+        declared: tuple[Declared, ...]
+        program: Program
+        graph: fx.GraphModule
+        code: str
+
+    def __init__(self, whole: Settled, symbols: dict[str, int]) -> None:
+        super().__init__(whole, symbols)
+        self._settled: Settled | None = whole
+
+    def place(self, path: str) -> None:
+        super().place(path)
+        self._settled = None  # made when the part is called by itself
+
+    # --- calling ------------------------------------------------------------------------------------------------------
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        settled = self._settled
+        if settled is None:
+            settled = self._settled = self._whole.part(self._path, self._symbols)
+        steps = settled.steps[self.training]
+        if is_traced():
+            given, keywords = all_as_torch(args, kwargs)
+            run = steps.run_traced(given, keywords)
+            return run(given, keywords, self._tensors(run.made))
+        straight = steps.straight_way(args, kwargs)
+        if straight is not None:
+            function, pick, owned = straight
+            try:
+                picked = args + pick(kwargs) if kwargs else args
+                if owned is None:
+                    return function(*picked)
+                try:
+                    tensors = owned.fetch(self)
+                except KeyError:
+                    tensors = owned.find(self)
+                return owned.run(function, picked, tensors)
+            except _MAY_FAIL as error:
+                return self._after(error, args, kwargs)
+        args, kwargs = all_as_torch(args, kwargs)
+        run = steps.run(args, kwargs)
+        try:
+            return run(args, kwargs, self._tensors(run.made))
+        except _MAY_FAIL as error:
+            return self._after(error, args, kwargs)
+
+    def specialize(self, *args: Any, **kwargs: Any) -> Specialisation:
+        """What a call with these arguments runs: `.program`, `.graph` (of the variant for their sizes), `.code`,
+        `.explain()`. Nothing is computed."""
+        run, given = self._prepared(args, kwargs)
+        return replace(run.made, variant=run.made.compiled.select(*given.values()))
+
+    def reference(self, *args: Any, dtype: Any = np.float64, **kwargs: Any) -> Any:
+        """The same call evaluated by definition, slowly, in numpy; reals are computed as `dtype`. States stay."""
+        from namedlayers.reference import evaluate
+
+        run, given = self._prepared(args, kwargs)
+        found = evaluate(run.made.program, {name: as_numpy(value) for name, value in given.items()}, dtype)
+        kept = len(found) - len(run.made.program.writes)
+        results = tuple(torch.as_tensor(one) for one in found[:kept])
+        result = results[0] if kept == 1 else results
+        return result if run.finish is None else run.finish(result)
+
+    def explain(self) -> str:
+        """Which rules fired where, and which nearly did and why not."""
+        return self._own_settled().shown(self.training).explain()
+
+    # --- looking ------------------------------------------------------------------------------------------------------
+
+    def __getattr__(self, name: str) -> Any:
+        """Views come after parameters and parts, so that these may have any name."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if name not in VIEWS:
+                raise
+        return VIEWS[name](self)
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *VIEWS]
+
+    def extra_repr(self) -> str:
+        return shown(self._whole, self._path, self._symbols, self._shape_of)
+
+    def _get_name(self) -> str:
+        part = self._whole.parts.get(self._path)
+        return self._whole.layer.name if part is None or part.definition is None else part.definition.name
+
+    # --- helpers ------------------------------------------------------------------------------------------------------
+
+    def _own_settled(self) -> Settled:
+        return self._whole.part(self._path, self._symbols) if self._path else self._whole
+
+    def _tensors(self, made: Specialisation) -> Tensors:
+        owned = made.owned
+        if owned is None:
+            return ()
+        try:
+            return owned.fetch(self)
+        except KeyError:
+            return owned.find(self)
+
+    def _prepared(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Run, dict[str, Any]]:
+        """The step of a call, and all that its program takes."""
+        args, kwargs = all_as_torch(args, kwargs)
+        run = self._own_settled().steps[self.training].run(args, kwargs)
+        return run, run.arguments(args, kwargs, self._tensors(run.made))
+
+    def _after(self, error: Exception, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """What becomes of a call that torch refused: the formula as it is written, where a kernel lacks what is asked
+        of it, else an error that says what is wrong."""
+        args, kwargs = all_as_torch(args, kwargs)
+        settled = self._own_settled()
+        if isinstance(error, NotImplementedError) and settled.layer.numerics != "strict":
+            settled = settled.written_out
+        run = settled.steps[self.training].run(args, kwargs)
+        owned = run.made.owned
+        tensors = owned.find(self) if owned is not None else ()
+        if settled is not self._own_settled():
+            return run(args, kwargs, tensors)
+        if not any(map(is_lazy, tensors)):
+            blame(settled.signature, run, args, kwargs, error, tensors)
+        raise error
+
+    def _shape_of(self, path: str) -> tuple[int, ...] | None:
+        """The shape of a tensor by its path in the whole, for those of this module."""
+        name = path.removeprefix(f"{self._path}.") if self._path else path
+        if "." in name:
+            return None
+        tensor = self._parameters.get(name, self._buffers.get(name))
+        return None if tensor is None or is_lazy(tensor) else tuple(tensor.shape)
+
+
+_MAY_FAIL = (*OF_TORCH, AttributeError)
+"""A tensor that somebody has made None has no attributes."""
+
+VIEWS: Mapping[str, Callable[[Layer], Any]] = {
+    "name": lambda self: self._get_name(),
+    "source": lambda self: self._own_settled().layer.source,
+    "signature": lambda self: str(self._own_settled().signature),
+    "inputs": lambda self: inputs(self._own_settled().signature),
+    "outputs": lambda self: _outputs(self),
+    "declared": lambda self: self._own_declared(),
+    "program": lambda self: self._own_settled().shown(self.training).program,
+    "graph": lambda self: self._own_settled().shown(self.training).graph,
+    "code": lambda self: self._own_settled().shown(self.training).code,
+}
+
+
+def _outputs(self: Layer) -> tuple[Port, ...]:
+    settled = self._own_settled()
+    stated = settled.signature.outputs
+    if stated is None:
+        program = settled.default(self.training).program
+        stated = tuple(one.axes for one in program.outputs[: len(program.outputs) - len(program.writes)])
+    return outputs(settled.layer.definition, stated)
+
+
+__all__ = ["Layer", "LoadError", "Owner"]

@@ -1,0 +1,130 @@
+"""The keywords with which a layer is made into a module: sizes, options, dtype and device.
+
+In: keyword arguments. Out: `Settings`. What always holds: each is told apart by its name alone; a name that means two
+things or nothing is an ArgumentError that points at the signature.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from namedlayers.call.bind import TRAINING, option_spans
+from namedlayers.call.fits import check_option
+from namedlayers.call.forms import form, read
+from namedlayers.call.words import listed
+from namedlayers.errors import ArgumentError, Label, near_miss
+from namedlayers.program.elaboration.definitions import axis_parameters, declared_axes, inputs_of
+from namedlayers.program.elaboration.layers import sized_names
+from namedlayers.program.elaboration.places import axis_in_signature
+from namedlayers.program.signature import Signature, star_axes
+from namedlayers.program.spec import Static
+from namedlayers.syntax import tree
+
+
+@dataclass(slots=True)
+class Settings:
+    """`sizes` by axis; `stars`: the axes for which a starred axis parameter stands, where their sizes are given."""
+
+    options: dict[str, Static] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+    stars: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    dtype: torch.dtype | None = None
+    device: torch.device | None = None
+
+
+def read_settings(
+    definition: tree.Definition, sign: Signature, given: Mapping[str, Any], settled: Mapping[str, Static]
+) -> Settings:
+    """The keywords of a constructor; `settled` are the options that compiling has settled. Raises ArgumentError."""
+    options, axes, stars = {one.name: one.span for one in sign.options}, sized_names(definition), _stars(definition)
+    found = Settings()
+    for name, value in given.items():
+        _check_one_meaning(definition, sign, name, {*axes, *stars}, options)
+        if name in options:
+            if name in settled:
+                raise ArgumentError(
+                    "NL0504", f"`{name}` was settled when `{sign.name}` was compiled", Label(options[name]),
+                    hint=f"leave it out, or compile without `{name}=`",
+                )  # fmt: skip
+            check_option(name, options[name], read(form(value)))
+            found.options[name] = value
+        elif name in axes:
+            found.sizes[name] = _size(definition, sign, name, value)
+        elif name in stars:
+            sizes = value if isinstance(value, (tuple, list, torch.Size)) else (value,)
+            found.stars[name] = star_axes(sign, name, len(sizes))
+            for axis, size in zip(found.stars[name], sizes, strict=True):
+                found.sizes[axis] = _size(definition, sign, name, size)
+        elif name == "dtype":
+            found.dtype = _dtype(value)
+        elif name == "device":
+            found.device = None if value is None else torch.device(value)
+        else:
+            _unknown(sign, name, [*axes, *stars], list(options))
+    return found
+
+
+def check_options(definition: tree.Definition, sign: Signature, options: Mapping[str, Any]) -> None:
+    """Raises ArgumentError for options, given when compiling, that a definition has not."""
+    known = option_spans(sign)
+    for name, value in options.items():
+        if name == TRAINING:
+            raise _training(sign)
+        if name not in known:
+            hint = near_miss(name, known) or (f"its options are {listed(known)}" if known else "it has none")
+            raise ArgumentError("NL0503", f"`{sign.name}` has no option `{name}`", Label(sign.span), hint=hint)
+        check_option(name, known[name], read(form(value)))
+
+
+def _stars(definition: tree.Definition) -> list[str]:
+    nodes = [*axis_parameters(definition), *(one for p in inputs_of(definition) for one in declared_axes(p))]
+    return list(dict.fromkeys(node.name for node in nodes if node.star))
+
+
+def _check_one_meaning(
+    definition: tree.Definition, sign: Signature, name: str, axes: set[str], options: Mapping[str, Any]
+) -> None:
+    if name in axes and name in options:
+        raise ArgumentError(
+            "NL0529", f"`{name}` is an axis and an option of `{sign.name}`: which is meant?",
+            Label(axis_in_signature(definition, name), "an axis"), Label(options[name], "an option"),
+            hint="call one of them otherwise",
+        )  # fmt: skip
+
+
+def _size(definition: tree.Definition, sign: Signature, name: str, value: Any) -> int:
+    try:
+        size = None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        size = None
+    if size is None or size < 0:
+        raise ArgumentError(
+            "NL0530", f"`{name}` is an axis of `{sign.name}`, so it is given a size, not {value!r}",
+            Label(axis_in_signature(definition, name)), hint=f"a size is an integer: `{sign.name}({name}=16)`",
+        )  # fmt: skip
+    return size
+
+
+def _dtype(value: Any) -> torch.dtype | None:
+    if value is not None and not (isinstance(value, torch.dtype) and (value.is_floating_point or value.is_complex)):
+        raise ArgumentError("NL0530", f"`dtype` is a type of reals, not {value!r}", hint="such as `torch.float32`")
+    return value
+
+
+def _training(sign: Signature) -> ArgumentError:
+    message = f"`{TRAINING}` is no option of `{sign.name}`"
+    return ArgumentError("NL0504", message, Label(sign.span), hint="a module says it: `.train()`, `.eval()`")
+
+
+def _unknown(sign: Signature, name: str, axes: list[str], options: list[str]) -> None:
+    if name == TRAINING:
+        raise _training(sign)
+    has = [f"the axes {listed(axes)}"] * bool(axes) + [f"the options {listed(options)}"] * bool(options)
+    hint = near_miss(name, [*axes, *options]) or (f"it has {' and '.join(has)}" if has else "it has none")
+    message = f"`{sign.name}` has no axis and no option `{name}`"
+    raise ArgumentError("NL0531", message, Label(sign.span), hint=hint)

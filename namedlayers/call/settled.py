@@ -1,0 +1,214 @@
+"""A layer with its options and sizes settled: what all modules that are made alike have in common.
+
+In: a layer type, options, sizes by axis. Out: what the modules own, and the steps of their calls. What always holds:
+modules with equal options and sizes share one `Settled`, and so all their programs; it never changes what it means, and
+pickles as what it was made from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from namedlayers.call.specialise import Specialisation, Specialisations
+from namedlayers.call.steps import Steps
+from namedlayers.errors import ArgumentError, Label, SizeError
+from namedlayers.program.elaborate import TRAINING, default_structure, structure
+from namedlayers.program.program import Program
+from namedlayers.program.signature import Signature, signature
+from namedlayers.program.size import SizeExpr
+from namedlayers.program.spec import NeedsStatic, Spec, Static
+from namedlayers.program.structure import Declared, Part, Structure
+
+if TYPE_CHECKING:
+    from namedlayers.call.layer import LayerType
+
+Stars = Mapping[str, tuple[str, ...]]
+
+
+class Settled:
+    """Attributes: `layer`, `options` (those given), `sizes` (those given, by axis), `stars` (which axes a starred axis
+    parameter stands for), `signature` (with these in the place of stars), `structure`."""
+
+    def __init__(self, layer: LayerType, options: Mapping[str, Static], sizes: Mapping[str, int], stars: Stars) -> None:
+        self.layer = layer
+        self.options = dict(options)
+        self.sizes = dict(sizes)
+        self.structure, self.stars = self._structure(stars)
+        self.signature: Signature = _without_stars(signature(layer.definition), self.stars)
+        self._parts: dict[str, Settled] = {}
+        compiled: dict[object, Specialisation] = {}
+        self._specialisations = {training: _OfLayer(self, training, compiled) for training in (False, True)}
+        # One for each mode: programs depend on `training`, and calls must not ask for it.
+        self.steps = {
+            training: Steps(self.signature, self.spec(training), made, module=True)
+            for training, made in self._specialisations.items()
+        }
+
+    def spec(self, training: bool) -> Spec:
+        """What every call of the modules has."""
+        options = tuple(sorted({**self.options, TRAINING: training}.items()))
+        return Spec((), options, (), tuple(self.sizes.items()), tuple(self.stars.items()))
+
+    def shown(self, training: bool) -> Specialisation:
+        """The newest kind of call, and before any the default one."""
+        return self.steps[training].latest or self.default(training)
+
+    def default(self, training: bool) -> Specialisation:
+        """What a call without optional inputs and further axes runs."""
+        made = self._specialisations[training]
+        try:
+            return made.get(made.default())
+        except NeedsStatic as needs:
+            raise self.needs(needs) from None
+
+    def check(self) -> None:
+        """Raises FormulaError for what is wrong with the layer, whatever it is called with."""
+        self._specialisations[False].default()
+
+    def needs(self, needs: NeedsStatic) -> SizeError:
+        """The error for sizes that must be known to make a program."""
+        axes = sorted(needs.axes)
+        names, given = ", ".join(f"|{axis}|" for axis in axes), ", ".join(f"{axis}=…" for axis in axes)
+        message = f"what `{self.layer.name}` computes depends on {names}, so this must be known when it is made"
+        return SizeError(
+            "NL0528", message, Label(signature(self.layer.definition).span), hint=f"`{self.layer.name}({given})`"
+        )
+
+    @cached_property
+    def declared(self) -> dict[str, Declared]:
+        """What the modules own, by path."""
+        return {one.path: one for one in self.structure.declared}
+
+    @cached_property
+    def parts(self) -> dict[str, Part]:
+        """The instances inside, by path."""
+        return {one.path: one for one in self.structure.parts}
+
+    @cached_property
+    def written_out(self) -> Settled:
+        """The same layer, computed as it is written: for calls that a kernel refuses."""
+        from namedlayers.call.layer import LayerType
+
+        layer = LayerType(self.layer.namespace, self.layer.definition, numerics="strict", checked=True)
+        return layer.settled(self.options, self.sizes, self.stars)
+
+    def part(self, path: str, symbols: Mapping[str, int]) -> Settled:
+        """An instance inside, as a layer of its own; `symbols` are the sizes that data have decided."""
+        found = self._parts.get(path)
+        if found is None:
+            found = self._parts[path] = self._part(self.parts[path], symbols)
+        return found
+
+    # --- one object, wherever it goes ---------------------------------------------------------------------------------
+
+    def __copy__(self) -> Settled:
+        return self
+
+    def __deepcopy__(self, memo: dict) -> Settled:
+        return self
+
+    def __reduce__(self) -> tuple:
+        return _restore, (self.layer, self.options, self.sizes, self.stars)
+
+    # --- helpers ------------------------------------------------------------------------------------------------------
+
+    def _structure(self, stars: Stars) -> tuple[Structure, Stars]:
+        layer = self.layer
+        self.stars = stars
+        spec, found = default_structure(layer.namespace, layer.definition, self.spec(True))
+        if found is None:
+            try:
+                found = structure(layer.namespace, layer.definition, spec)
+            except NeedsStatic as needs:
+                raise self.needs(needs) from None
+        own = {star: (star,) for star in sorted(found.stars) if star not in stars}
+        return found, {**stars, **own}
+
+    def _part(self, part: Part, symbols: Mapping[str, int]) -> Settled:
+        assert part.definition is not None
+        layer = self.layer.beside(part.namespace, part.definition)
+        options = {name: _known(value, symbols) for name, value in part.options.items()}
+        unknown = [name for name, value in options.items() if isinstance(value, SizeExpr)]
+        if unknown:
+            raise SizeError(
+                "NL0539", f"`{part.path}` has the option `{unknown[0]} = {options[unknown[0]]}`, which the data of "
+                f"`{self.layer.name}` decide", Label(part.span), hint="call the whole once",
+            )  # fmt: skip
+        known = {name: _known(size, symbols) for name, size in part.sizes}
+        sizes = {name: size for name, size in known.items() if isinstance(size, int)}
+        own = [one for one in self.structure.declared if one.path.rpartition(".")[0] == part.path]
+        found = layer.settled(options, sizes, {})
+        for count in (2, 3, 4, 0):  # the axes of a star are not noted; they show in what lies over them
+            if all(len(found.declared[one.name].dimensions) == len(one.dimensions) for one in own):
+                break
+            stars = {star: tuple(f"{star}_{k + 1}" for k in range(count)) for star in found.stars}
+            found = layer.settled(options, sizes, stars)
+        return found
+
+
+class _OfLayer(Specialisations):
+    """The specialisations of a layer in one mode. Programs that are equal in both modes are compiled once."""
+
+    def __init__(self, settled: Settled, training: bool, compiled: dict[object, Specialisation]) -> None:
+        layer = settled.layer
+        super().__init__(layer.namespace, layer.definition, settled.spec(training), layer.numerics)
+        self._compiled = compiled
+        self._of = settled
+
+    def _program(self, spec: Spec) -> Program:
+        program = super()._program(spec)
+        settled = dict(self.settled.options)
+        called = [name for name, _ in (*spec.options, *spec.scalars) if name not in settled]
+        if called:
+            self._check_called(called, spec)
+        return program
+
+    def _compile(self, program: Program) -> Specialisation:
+        roles = tuple((one.name, one.role, one.kind, one.path) for one in program.inputs)
+        key = str(program), roles, program.writes
+        found = self._compiled.get(key)
+        if found is None:
+            found = self._compiled[key] = super()._compile(program)
+        return found
+
+    def _check_called(self, called: list[str], spec: Spec) -> None:
+        """An option that a call gives may change what is computed, not what the module owns."""
+        trained = tuple((name, True if name == TRAINING else value) for name, value in spec.options)
+        own = structure(self.namespace, self.definition, replace(spec, options=trained))
+        if [str(one) for one in own.declared] == [str(one) for one in self._of.structure.declared]:
+            return
+        label = next((one.span for one in self._of.signature.options if one.name in called), self._of.signature.span)
+        raise ArgumentError(
+            "NL0504", f"`{called[0]}` decides what `{self.definition.name}` owns, so it is settled when that is made",
+            Label(label), hint=f"`{self.definition.name}({called[0]}=…)`",
+        )  # fmt: skip
+
+
+def _restore(layer: LayerType, options: Mapping[str, Static], sizes: Mapping[str, int], stars: Stars) -> Settled:
+    return layer.settled(options, sizes, stars)
+
+
+def _known(value: Any, symbols: Mapping[str, int]) -> Any:
+    """A size as a number, if the symbols in it are known."""
+    if not isinstance(value, SizeExpr):
+        return value
+    if value.value is not None:
+        return value.value
+    return value.evaluate(symbols) if value.symbols <= symbols.keys() else value
+
+
+def _without_stars(sign: Signature, stars: Stars) -> Signature:
+    """The signature with the axes that stars stand for."""
+
+    def plain(axes: tuple[str, ...]) -> tuple[str, ...]:
+        listed = (stars.get(axis[1:], (axis,)) if axis.startswith("*") else (axis,) for axis in axes)
+        return tuple(axis for group in listed for axis in group)
+
+    inputs = tuple(
+        replace(one, axes=plain(one.axes), star=None if one.star in stars else one.star) for one in sign.inputs
+    )
+    outputs = None if sign.outputs is None else tuple(map(plain, sign.outputs))
+    return replace(sign, axis_parameters=plain(sign.axis_parameters), inputs=inputs, outputs=outputs)
