@@ -121,6 +121,36 @@ def _fold(speller: Speller, attrs: Attrs, operands: Operands, sizes: Sizes) -> P
     return _same(piece, sizes)
 
 
+# --- draws ------------------------------------------------------------------------------------------------------------
+
+
+def _random(speller: Speller, attrs: Attrs, operands: Operands, sizes: Sizes) -> Printed:
+    """Over all axes of the result, in brackets; p is seen along them."""
+    stated = {axis: speller.stated(axis, size_expr(size)) for axis, size in attrs["axes"]}
+    seen = (
+        Ref(one.name, tuple((stated.get(axis, axis), size) for axis, size in one.axes)) if isinstance(one, Ref) else one
+        for one in operands
+    )
+    name = f"{attrs['distribution']}[{', '.join(stated.values())}]"
+    return Printed(spelling.call(name, map(speller.operand, seen)) if operands else Piece(name), stated)
+
+
+def _categorical(speller: Speller, attrs: Attrs, operands: Operands, sizes: Sizes) -> Printed:
+    """Over the axes of the weights; over others, the weights are spread first."""
+    (a,) = operands
+    own = {axis for axis, _ in a.axes} if isinstance(a, Ref) else set()
+    stated = {axis: speller.stated(axis, size) for axis, size in sizes.items() if axis not in own}
+    piece = speller.operand(a)
+    if stated:
+        piece = spelling.call("expand", (piece,), stated.values())
+    return Printed(spelling.call("categorical", (piece,), [attrs["axis"]]), {a: stated.get(a, a) for a in sizes})
+
+
+def _dropout(speller: Speller, attrs: Attrs, operands: Operands, sizes: Sizes) -> Printed:
+    a, p = map(speller.operand, operands)
+    return _same(spelling.call("dropout", (a,), p=p.text), sizes)
+
+
 # --- brackets ---------------------------------------------------------------------------------------------------------
 
 
@@ -239,4 +269,7 @@ FORMS: dict[str, Form] = {
     "eigenvectors": _function("eigh", "row", "column", "into"),
     "det": _function("det", "row", "column"),
     "finfo": _function("finfo_eps"),
+    "random": Form(_random, frozenset({"uniform", "normal", "bernoulli"})),
+    "categorical": Form(_categorical, frozenset({"categorical", "expand"})),
+    "dropout": Form(_dropout, frozenset({"dropout"})),
 }

@@ -1,28 +1,30 @@
 """A program as text in the language: what it computes, one statement a line, every definition expanded.
 
 In: a program. Out: a `def` that parses back, and whose program has the same graph for the same inputs (`spec_of` says
-which). What always holds: a coordinate or a window is written with an axis whose size the text states, so nothing is
-left to be solved but the inputs' own sizes; lifted axes stand in the signature like all others.
+which); a body that is called is a `def` before it, and parses back to what it computes. What always holds: a coordinate
+or a window is written with an axis whose size the text states, so nothing is left to be solved but the inputs' own
+sizes; lifted axes stand in the signature like all others.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from itertools import zip_longest
-from typing import Any
 
 from funsor.terms import Binary, Funsor, Reduce, Unary
 
-from namedlayers.program import spelling
+from namedlayers.program import mentioned, spelling
+from namedlayers.program.mentioned import Block, plain
 from namedlayers.program.printed_primitives import FORMS, Printed
-from namedlayers.program.program import Check, Program, Statement
-from namedlayers.program.size import Size, SizeExpr, size_expr, symbol
+from namedlayers.program.printed_runs import RUNS, Names, Signature, Update
+from namedlayers.program.program import Body, Check, Program, Statement
+from namedlayers.program.size import SizeExpr, size_expr, symbol
 from namedlayers.program.spec import Given, Spec
 from namedlayers.program.spelling import Piece
 from namedlayers.program.terms import (
     REDUCE_OF,
-    Axes,
     Const,
     Coord,
     Leaf,
@@ -40,14 +42,41 @@ USERS_OWN = "NL0420"
 
 
 def print_program(program: Program) -> str:
-    """The program as a definition in the language."""
-    return _Printer(program).text()
+    """The program as a definition in the language, after those of the bodies that it calls."""
+    text = _Text(program.symbols, mentioned.functions(program) | {program.name})
+    name = program.name if program.name not in mentioned.functions(program) else f"{program.name}_"
+    checks = [check for check in program.checks if check.code == USERS_OWN]
+    last = _Printer(program, name, checks, text).text()
+    return "\n".join([*text.definitions, last])
 
 
 def spec_of(program: Program) -> Spec:
     """What a call of the printed program gives: the same inputs."""
     given = tuple((i.name, Given(i.kind, tuple(a for a, _ in i.axes))) for i in program.inputs if i.role != "option")
-    return Spec(given, scalars=tuple((i.name, i.kind) for i in program.inputs if i.role == "option"))
+    options = (("training", True),) if mentioned.draws_in_training(program) else ()
+    return Spec(given, options, tuple((i.name, i.kind) for i in program.inputs if i.role == "option"))
+
+
+@dataclass(slots=True)
+class _Text:
+    """All definitions of a text; a body's is printed when it is first called. `taken`: names of functions."""
+
+    symbols: tuple[str, ...]
+    taken: set[str]
+    definitions: list[str] = field(default_factory=list)
+    signatures: dict[Body, Signature] = field(default_factory=dict)
+
+    def signature(self, body: Body) -> Signature:
+        if body not in self.signatures:
+            name, number = body.name, 1
+            while name in self.taken:
+                number += 1
+                name = f"{body.name}_{number}"
+            self.taken.add(name)
+            printer = _Printer(body, name, (), self)
+            self.definitions.append(printer.text())
+            self.signatures[body] = printer.signature()
+        return self.signatures[body]
 
 
 # Names that mean something where a value stands, and words that are no names of values.
@@ -55,73 +84,88 @@ _RESERVED = frozenset("inf nan pi True False training def return if elif else an
 
 
 class _Printer:
-    """One printing.
+    """One definition of a text.
 
-    `values`: what each value is called (`shown`: just these names). `axes`: what its axes are called, by position.
-    `sizes`: the axes that have one stated size in the whole text.
+    `names`: what the values of the block are called that is being written, and what their axes are (`shown`: all that
+    values are called anywhere). `sizes`: the axes that have one stated size in the whole definition. `taken`: names
+    that are used, `later`: names that may be. Lines stand `depth` deep in scans, which begin at line `opening`.
     """
 
-    def __init__(self, program: Program) -> None:
-        self.program = program
+    def __init__(self, block: Block, name: str, checks: Sequence[Check], text: _Text) -> None:
+        self.definition, self.name, self.checks, self.whole = block, name, checks, text
         self.lines: list[str] = []
-        self.used = _axis_names(program)
-        self.values: dict[str, str] = {}
+        self.depth = self.opening = 0
+        self.used = mentioned.axis_names(block)
+        self.names = Names({}, {})
         self.shown: set[str] = set()
-        self.axes: dict[str, tuple[str, ...]] = {}
         self.sizes: dict[str, SizeExpr] = {}
         self.parameters: list[str] = []
-        self.taken = {*self.used, *_RESERVED, *(i.name for i in program.inputs), *(s.name for s in program.statements)}
+        self.scanned: tuple[str, ...] = ()
+        self.taken = {*self.used, *_RESERVED}
+        self.later = {value.name for value in mentioned.values(block, calls=False)}
         self.aliases: dict[tuple[str, SizeExpr], str] = {}
 
     def text(self) -> str:
-        head = self.signature()
-        statements = iter(zip_longest(self.program.statements, self.program.statements[1:]))
-        for statement, following in statements:
-            if following is not None and _is_eigen(statement, following):
-                self.eigen(statement, following)
-                next(statements)
-            else:
-                self.statement(statement)
-        results = (self.value(output.value, self.own_axes(output.value)) for output in self.program.outputs)
-        self.lines.append(f"return {', '.join(result.text for result in results)}")
+        block = self.definition
+        head = self.head()
+        self.statements(block, {})
+        own = {one.name: tuple(axis for axis, _ in one.axes) for one in block.values}
+        results = (self.value(output.value, own[output.value]) for output in block.outputs)
+        self.line(f"return {', '.join(result.text for result in results)}")
         return "\n    ".join([head, *self.lines]) + "\n"
+
+    def signature(self) -> Signature:
+        """How it is applied, once it is written."""
+        inputs = tuple((self.names.values[i.name], self.names.axes[i.name]) for i in self.definition.inputs)
+        results = tuple(output.axes for output in self.definition.outputs)
+        return Signature(self.name, tuple(self.parameters), inputs, results)
+
+    def signature_of(self, body: Body) -> Signature:
+        return self.whole.signature(body)
 
     # --- the signature ------------------------------------------------------------------------------------------------
 
-    def signature(self) -> str:
-        inputs = self.program.inputs
-        for given in inputs:
-            self.call_it(given.name, given.name)
-            self.axes[given.name] = tuple(axis for axis, _ in given.axes)
+    def head(self) -> str:
+        for given in self.definition.inputs:
+            axes: list[str] = []
             for axis, size in given.axes:
-                self.sizes.setdefault(axis, size)
+                # The inputs of a program have their axes; those of a body may be called as it suits.
+                apart = isinstance(self.definition, Body) and self.sizes.get(axis, size) != size
+                axes.append(self.fresh(axis) if apart else axis)
+                self.sizes.setdefault(axes[-1], size)
+            self.names.axes[given.name] = tuple(axes)
+        for given in self.definition.inputs:
+            name = self.claim(given.name) if isinstance(self.definition, Body) else given.name
+            self.taken.add(name)
+            self.shown.add(name)
+            self.names.values[given.name] = name
         self.name_symbols()
-        shown = {role: self.inputs_text(role) for role in ("data", "parameter", "option")}
-        after = ", ".join(part for part in (shown["parameter"], shown["option"]) if part)
+        after = ", ".join(part for part in map(self.inputs_text, ("parameter", "param", "state", "option")) if part)
         parameters = f"[{', '.join(self.parameters)}]" if self.parameters else ""
-        results = ", ".join(f"[{', '.join(output.axes)}]" for output in self.program.outputs)
+        results = ", ".join(f"[{', '.join(output.axes)}]" for output in self.definition.outputs)
         for axis, size in self.sizes.items():
             # Each symbol is an axis's size by itself; an axis with any other size says so.
             if size.value is None and size != symbol(axis):
-                self.lines.append(f"|{axis}| = {self.size(size).text}")
-        for check in self.program.checks:
-            if check.code == USERS_OWN:
-                self.require(check)
-        name = self.program.name if self.program.name not in _callees(self.program) else f"{self.program.name}_"
-        return f"def {name}{parameters}({shown['data']}{f'; {after}' if after else ''}) -> {results}:"
+                self.line(f"|{axis}| = {self.size(size).text}")
+        for check in self.checks:
+            self.require(check)
+        data = self.inputs_text("data")
+        return f"def {self.name}{parameters}({data}{f'; {after}' if after else ''}) -> {results}:"
 
     def inputs_text(self, role: str) -> str:
         listed = []
-        for given in self.program.inputs:
+        for given in self.definition.inputs:
             if given.role == role:
-                axes = ", ".join(axis if size.value is None else f"{axis} = {size.value}" for axis, size in given.axes)
-                listed.append(given.name if role == "option" else f"{given.name}[{axes}]")
+                name, axes = self.names.values[given.name], self.names.axes[given.name]
+                sized = (axis if self.sizes[axis].value is None else f"{axis} = {self.sizes[axis]}" for axis in axes)
+                listed.append(name if role == "option" else f"{name}[{', '.join(sized)}]")
         return ", ".join(listed)
 
     def name_symbols(self) -> None:
         """A symbol is the size of the input's axis of that name, else of a parameter of the definition."""
-        used = _symbols(self.program)
-        for name in self.program.symbols:
+        sides = [side for check in self.checks for side in (check.left, check.right)]
+        used = mentioned.symbols(self.definition, sides)
+        for name in self.whole.symbols:
             if name not in self.sizes and name in used:
                 self.sizes[name] = symbol(name)
                 self.parameters.append(name)
@@ -130,11 +174,31 @@ class _Printer:
         """A condition that the equations above do not imply."""
         if check.left.substitute(self.sizes) != check.right.substitute(self.sizes):
             left, right = self.size(check.left).text, self.size(check.right).text
-            self.lines.append(f"require {left} {check.relation} {right}")
+            self.line(f"require {left} {check.relation} {right}")
 
     # --- statements ---------------------------------------------------------------------------------------------------
 
-    def statement(self, statement: Statement) -> None:
+    def statements(self, block: Block, updates: Mapping[str, Update]) -> None:
+        """The lines of a block; `updates` are statements that take the name of another value."""
+        parts = _parts(block)
+        pairs = iter(zip_longest(block.statements, block.statements[1:]))
+        for statement, following in pairs:
+            term = statement.term
+            if following is not None and _is_eigen(statement, following):
+                self.eigen(statement, following)
+                next(pairs)
+            elif isinstance(term, Primitive) and term.op in RUNS:
+                results = RUNS[term.op](self, statement, parts.get(statement.name, {}))
+                self.names.bundles[statement.name] = results
+            elif isinstance(term, Primitive) and term.op == "part":
+                printed = self.primitive(term)
+                outer = dict(zip(term.names, printed.names.values(), strict=True))
+                self.names.values[statement.name] = printed.piece.text
+                self.names.axes[statement.name] = tuple(outer[axis] for axis, _ in statement.axes)
+            else:
+                self.statement(statement, updates.get(statement.name))
+
+    def statement(self, statement: Statement, update: Update | None) -> None:
         if isinstance(statement.term, Primitive):
             printed = self.primitive(statement.term)
             outer = dict(zip((a for a, _ in statement.term.axes), statement.term.names, strict=True))
@@ -143,9 +207,15 @@ class _Printer:
         else:
             named = {axis: axis for axis in statement.term.inputs}
             piece = self.term(statement.term, named)
-        name = self.define(statement)
-        self.axes[statement.name] = tuple(named[axis] for axis, _ in statement.axes)
-        self.lines.append(f"{name} = {piece.text}")
+        if update is not None:
+            name, wanted = update
+            piece = spelling.renamed(piece, ((named[axis], wanted[axis]) for axis in wanted))
+            named = dict(wanted)
+        else:
+            name = self.claim(statement.name)
+        self.names.values[statement.name] = name
+        self.names.axes[statement.name] = tuple(named[axis] for axis, _ in statement.axes)
+        self.line(f"{name} = {piece.text}")
 
     def eigen(self, values: Statement, vectors: Statement) -> None:
         """Eigenvalues and eigenvectors are the two results of one function."""
@@ -156,20 +226,27 @@ class _Printer:
         )
         for one in (values, vectors):
             outer = dict(zip(one.term.names, (a for a, _ in one.term.axes), strict=True))
-            self.axes[one.name] = tuple(outer[axis] for axis, _ in one.axes)
-        self.lines.append(f"{self.define(values)}, {self.define(vectors)} = {piece.text}")
+            self.names.values[one.name] = self.claim(one.name)
+            self.names.axes[one.name] = tuple(outer[axis] for axis, _ in one.axes)
+        names = self.names.values
+        self.line(f"{names[values.name]}, {names[vectors.name]} = {piece.text}")
 
-    def define(self, statement: Statement) -> str:
-        clashes = statement.name in self.used or statement.name in _RESERVED
-        return self.call_it(statement.name, self.fresh(statement.name) if clashes else statement.name)
+    # --- lines --------------------------------------------------------------------------------------------------------
 
-    def call_it(self, value: str, name: str) -> str:
-        self.values[value] = name
-        self.shown.add(name)
-        return name
+    def line(self, text: str) -> None:
+        self.lines.append("    " * self.depth + text)
 
-    def own_axes(self, value: str) -> tuple[str, ...]:
-        return next(tuple(axis for axis, _ in one.axes) for one in self.program.values if one.name == value)
+    @contextmanager
+    def inside(self, names: Names, axis: str) -> Iterator[None]:
+        """The lines of the block of a scan along `axis`, whose first line has just been written."""
+        outer = self.names, self.scanned
+        if not self.depth:
+            self.opening = len(self.lines) - 1
+        self.names, self.scanned, self.depth = names, (*self.scanned, axis), self.depth + 1
+        try:
+            yield
+        finally:
+            (self.names, self.scanned), self.depth = outer, self.depth - 1
 
     # --- terms --------------------------------------------------------------------------------------------------------
 
@@ -192,7 +269,7 @@ class _Printer:
         assert isinstance(term, Primitive), f"no term of a program: {type(term).__name__}"
         printed = self.primitive(term)
         wanted = {local: names[name] for (local, _), name in zip(term.axes, term.names, strict=True)}
-        return _renamed(printed.piece, ((printed.names[local], wanted[local]) for local in wanted))
+        return spelling.renamed(printed.piece, ((printed.names[local], wanted[local]) for local in wanted))
 
     def reduction(self, term: Reduce, names: Mapping[str, str]) -> Piece:
         gone = {variable.name for variable in term.reduced_vars}
@@ -209,17 +286,22 @@ class _Printer:
         return spelling.call(op, (self.term(arg, inner),), axes)
 
     def value(self, name: str, axes: Iterable[str]) -> Piece:
-        return _renamed(Piece(self.values[name]), zip(self.axes[name], axes, strict=True))
+        return spelling.renamed(Piece(self.names.values[name]), zip(self.names.axes[name], axes, strict=True))
 
     def coordinates(self, axis: str, size: SizeExpr) -> Piece:
         stated = self.stated(axis, size)
         hidden = stated in self.shown or stated in _RESERVED
-        return _renamed(Piece(f"index[{stated}]" if hidden else stated), [(stated, axis)])
+        return spelling.renamed(Piece(f"index[{stated}]" if hidden else stated), [(stated, axis)])
 
     def size(self, expr: SizeExpr) -> Piece:
         return spelling.size(expr)
 
     def primitive(self, term: Primitive) -> Printed:
+        if term.op == "part":
+            (bundle,) = term.operands
+            assert isinstance(bundle, Ref)
+            name, axes = self.names.bundles[bundle.name][dict(term.attrs)["number"]]
+            return Printed(Piece(name), dict(zip((axis for axis, _ in term.axes), axes, strict=True)))
         return FORMS[term.op](self, dict(term.attrs), term.operands, {a: size_expr(s) for a, s in term.axes})
 
     def operand(self, operand: Operand) -> Piece:
@@ -241,31 +323,32 @@ class _Printer:
         return self.aliases[axis, size]
 
     def state(self, axis: str, size: SizeExpr) -> str:
-        self.lines.append(f"|{axis}| = {self.size(size).text}")
+        """A line that gives an axis its size; before a scan, not in it."""
+        line = f"|{axis}| = {self.size(size).text}"
+        if self.depth:
+            self.lines.insert(self.opening, line)
+            self.opening += 1
+        else:
+            self.lines.append(line)
         self.sizes[axis] = size
         return axis
 
+    def claim(self, name: str) -> str:
+        """What a value of this name is called."""
+        shown = self.fresh(name) if name in self.taken else name
+        self.taken.add(shown)
+        self.shown.add(shown)
+        return shown
+
     def fresh(self, name: str) -> str:
         number = 2
-        while f"{name}_{number}" in self.taken:
+        while f"{name}_{number}" in self.taken or f"{name}_{number}" in self.later:
             number += 1
         self.taken.add(f"{name}_{number}")
         return f"{name}_{number}"
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
-
-
-def plain(axis: str) -> str:
-    """The name of a bound axis without what funsor appends."""
-    return _BOUND.sub("", axis)
-
-
-_BOUND = re.compile(r"__BOUND_\d+$")
-
-
-def _renamed(piece: Piece, pairs: Iterable[tuple[str, str]]) -> Piece:
-    return spelling.index(piece, [f"{old} -> {new}" for old, new in pairs if old != new])
 
 
 def _is_eigen(first: Statement, second: Statement) -> bool:
@@ -278,56 +361,13 @@ def _is_eigen(first: Statement, second: Statement) -> bool:
     )
 
 
-def _axis_names(program: Program) -> dict[str, set[SizeExpr]]:
-    """Every axis that occurs, with all sizes that it has."""
-    found: dict[str, set[SizeExpr]] = {}
-
-    def see(axes: Axes | Iterable[tuple[str, SizeExpr]]) -> None:
-        for axis, size in axes:
-            found.setdefault(plain(axis), set()).add(size_expr(size))
-
-    for one in program.values:
-        see(one.axes)
-    for statement in program.statements:
+def _parts(block: Block) -> dict[str, dict[int, str]]:
+    """For each bundle the outputs that are taken, with the names of the first statements that take them."""
+    found: dict[str, dict[int, str]] = {}
+    for statement in block.statements:
         for term in subterms(statement.term):
-            see((axis, size_expr(domain.size)) for axis, domain in term.inputs.items())
-            if isinstance(term, Primitive):
-                see(term.axes)
-                for operand in term.operands:
-                    see(operand.axes if isinstance(operand, Ref) else ())
-    return found
-
-
-def _symbols(program: Program) -> set[str]:
-    """The symbols that the text has to spell."""
-    sizes = [size for one in program.values for _, size in one.axes]
-    sizes += [side for check in program.checks if check.code == USERS_OWN for side in (check.left, check.right)]
-    for statement in program.statements:
-        for term in subterms(statement.term):
-            sizes += [size_expr(domain.size) for domain in term.inputs.values()]
-            if isinstance(term, SizeOf):
-                sizes.append(size_expr(term.size))
-            if isinstance(term, Primitive):
-                sizes += _in(term.attrs) + _in(term.operands)
-    return {name for size in sizes for name in size.symbols}
-
-
-def _in(value: Any) -> list[SizeExpr]:
-    """The sizes at any depth of an attribute."""
-    if isinstance(value, tuple):
-        return [size for part in value for size in _in(part)]
-    return [value.expr] if isinstance(value, Size) else []
-
-
-def _callees(program: Program) -> set[str]:
-    """The functions that the text calls, more or less: its own name must be none of them."""
-    found = {"index", "expand"}
-    for statement in program.statements:
-        for term in subterms(statement.term):
-            if isinstance(term, Primitive):
-                found |= FORMS[term.op].names
-            elif isinstance(term, Unary | Binary):
-                found.add(operation_name(term.op))
-            elif isinstance(term, Reduce):
-                found.add(REDUCE_OF[term.op])
+            if isinstance(term, Primitive) and term.op == "part":
+                (bundle,) = term.operands
+                assert isinstance(bundle, Ref)
+                found.setdefault(bundle.name, {}).setdefault(dict(term.attrs)["number"], statement.name)
     return found

@@ -80,6 +80,11 @@ def index(base: Piece, entries: Iterable[str], fill: Piece | None = None) -> Pie
     return Piece(f"{base.within(POSTFIX)}[{listed}{f'; fill = {fill.text}' if fill else ''}]")
 
 
+def renamed(base: Piece, pairs: Iterable[tuple[str, str]]) -> Piece:
+    """The axes of pairs that differ under their second names."""
+    return index(base, [f"{old} -> {new}" for old, new in pairs if old != new])
+
+
 def literal(value: bool | int | float | complex) -> Piece:
     """A number that is read back with the same kind and the same bits.
 

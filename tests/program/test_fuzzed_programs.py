@@ -16,7 +16,8 @@ from namedlayers.program.spec import Spec
 from namedlayers.program.verify import verify_graph, verify_program
 from namedlayers.reference import evaluate
 from tests.fuzz.formulas import Formula, formulas
-from tests.program.test_printer import default_spec, drawn
+from tests.program.drawing import drawn
+from tests.program.test_printer import default_spec
 
 
 def elaborated(text: str, spec: Spec | None = None) -> Program:

@@ -6,20 +6,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from namedlayers.program import spelling
 from namedlayers.program.elaborate import default_spec, elaborate
-from namedlayers.program.graph import Graph
 from namedlayers.program.namespace import load_text
 from namedlayers.program.numbering import number
 from namedlayers.program.primitives import PRIMITIVES
 from namedlayers.program.printed_primitives import FORMS
+from namedlayers.program.printed_runs import RUNS
 from namedlayers.program.printer import print_program, spec_of
 from namedlayers.program.program import Kind, Program
 from namedlayers.program.size import symbol
 from namedlayers.program.terms import BINARY, REDUCE, UNARY
 from namedlayers.program.verify import verify_graph, verify_program
 from namedlayers.reference import evaluate
+from tests.program.drawing import drawn
 from tests.programs import INT, Builder
 
 
@@ -33,16 +35,8 @@ def program(text: str) -> Program:
 def again(text: str, first: Program) -> Program:
     """The program of a printed text."""
     namespace = load_text(text)
-    (definition,) = namespace.definitions.values()
+    *_, definition = namespace.definitions.values()
     return elaborate(namespace, definition, spec_of(first))
-
-
-def drawn(graph: Graph) -> list[tuple]:
-    """All of a graph but its names and spans."""
-    nodes = [
-        (n.op, n.attrs, [(a.node.number, a.axes) for a in n.args], n.space, n.rank, n.kind, n.weak) for n in graph.nodes
-    ]
-    return [*nodes, *((a.node.number, a.axes) for a in graph.outputs)]
 
 
 GOLDEN = {
@@ -110,6 +104,123 @@ def test_golden(text: str) -> None:
     assert print_program(program(text)).rstrip("\n").splitlines() == [line[4:] for line in lines[:-1]]
 
 
+SCANS = [
+    """
+    def f(X[time, input], Wh[hidden, hidden'], Wi[input, hidden'], b[hidden'], h0[hidden]) -> [time, hidden]:
+        scan time with h = h0:
+            h = tanh(Wh @[hidden] h + Wi @[input] X + b)[hidden' -> hidden]
+        return h
+    """,
+    """
+    def f(X[time, i], W[i, j], h0[j]) -> [time, j], [j]:
+        scan time reversed with h = h0, c = 0:
+            gate = sigmoid(W @[i] X)
+            c = c * gate + h
+            h = tanh(c)
+        return h, c[time = 0]
+    """,
+    """
+    def f(X[time, row]) -> [time, row]:
+        scan time with t = 0:
+            scan row reversed with s = t:
+                s = s + X
+            t = max[row](s)
+        return s
+    """,
+    """
+    def f(X[time]) -> [time], [time]:
+        scan time with a = 0, b = 1:
+            c = a + b
+            a = b
+            b = c + X
+        return a, b
+    """,
+    """
+    def f(X[time]) -> [time], [time]:
+        scan time with a = 0, b = 1:
+            old = a
+            a = b + X
+            b = old
+        return a, b
+    """,
+    """
+    def f(X[time, input]) -> [time, input]:
+        K = X[time -> seq]
+        scan time with h = 0:
+            h = h * 0.5 + softmax[seq](K @[input] X) @[seq] K
+        return h
+    """,
+    """
+    def f(X[n]):
+        scan step = 10 with x = 0.5:
+            x = 3.5 * x * (1 - x) + step
+        return x[step = -1] + sum[n](X)
+    """,
+    """
+    def f(X[t, i]) -> [t, i]:
+        scan t with h = X[t = 0]:
+            h = h + max[w](unroll[i, w = 3](X; padding = 1)) * i
+        return h
+    """,
+    """
+    def f(X[t, i]; p = 0.5) -> [i], [t]:
+        Y = cumsum[i](X)
+        scan i:
+            m = mean[t](Y * X) * p
+            k = i + |t|
+        scan t with n = 0:
+            n = n + |i|
+        return m + k, n
+    """,
+    """
+    def f(A[i, j], B[j, i]) -> [i, j], [j, i]:
+        scan i with a = 0:
+            a = a + A * B
+        scan j with b = a[i = -1, j = 0]:
+            b = b * A + B
+        return a, b
+    """,
+    """
+    def f(E[vocab, d], I[time]) -> [time, d]:
+        scan time with h = E[vocab = 0]:
+            h = (h + E[vocab = I]) / 2
+        return h
+    """,
+    """
+    def f(X[time, i]) -> [time, time', i]:
+        Y = X[time -> time']
+        scan time with h = 0:
+            scan time' with g = h:
+                g = g * 0.5 + X - Y
+            h = sum[time'](g)
+        return g
+    """,
+    """
+    def f(X[t]) -> [t], [t]:
+        scan t with h = 0.5:
+            before = h
+            h = tanh(h + X)
+        return before, h
+    """,
+]
+
+DRAWS = [
+    """
+    def f(X[t, i]) -> [t, i]:
+        A = uniform[i] + normal[t, i] * bernoulli(sigmoid(X))
+        B = bernoulli[t, i](0.5)
+        return A + B + categorical[i](X)
+    """,
+    """
+    def f(X[time, i]) -> [time, i]:
+        scan time with h = 0:
+            n = normal[i]
+            h = h + n + X + normal[i]
+        return h
+    """,
+    "def f(X[i]; p = 0.5) -> [i, n] = uniform[n = 3] * X + normal[i] * bernoulli[n = 3](p)",
+]
+
 FORMULAS = [
     *GOLDEN,
     "def f(X[h, w, c]) -> [layer] = X[(h, w, c) -> layer]",
@@ -172,6 +283,8 @@ FORMULAS = [
     "def f(X[p, q]) -> [p, q, x, y]:\n    |x| = 2\n    |y| = 3\n    return X[p = p + x, q = 2 * q + 3 * y + 1]",
     "def f(X[p]) -> [q, r]:\n    |q| = 2\n    |r| = |p| - 1\n    return X[p = r - q + 1]",
     "def f(X[a]) -> [a] = X[a = 2:] * X[a = :-2] + logsumexp[b](X[a -> b])",
+    *SCANS,
+    *DRAWS,
 ]
 
 
@@ -191,9 +304,12 @@ def test_what_is_printed_parses_back_to_the_same_graph(text: str) -> None:
 def test_what_is_printed_computes_the_same(text: str) -> None:
     first = program(text)
     second = again(print_program(first), first)
+    torch.manual_seed(0)
     inputs = {given.name: _filled(given.kind, tuple(size.evaluate(_sizes(first)) for _, size in given.axes))
               for given in first.inputs}  # fmt: skip
-    for one, other in zip(evaluate(first, inputs), evaluate(second, inputs), strict=True):
+    results = evaluate(first, inputs)
+    torch.manual_seed(0)
+    for one, other in zip(results, evaluate(second, inputs), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
@@ -282,7 +398,7 @@ def test_brackets_stand_only_where_they_must(piece: spelling.Piece, text: str) -
 
 
 def test_every_primitive_can_be_printed() -> None:
-    assert FORMS.keys() == PRIMITIVES.keys()
+    assert FORMS.keys() | RUNS.keys() | {"part"} == PRIMITIVES.keys()
 
 
 def test_every_operation_can_be_printed() -> None:
