@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from namedlayers.codes.axes import AXES
 from namedlayers.codes.call import ARGUMENTS, ENTRANCES
+from namedlayers.codes.layers import LAYERS
 from namedlayers.codes.names import NAMES
 from namedlayers.codes.sizes import EXTENT, SIZES, SIZES_AT_CALL
 from namedlayers.codes.syntax import READING, SYNTAX
@@ -132,5 +133,5 @@ LIMITS = _told(
 
 CODES: dict[str, Code] = {
     **SYNTAX, **NAMES, **AXES, **SIZES, **SIZES_AT_CALL, **ENTRANCES, **ARGUMENTS, **ARGUMENTS_AT_CALL,
-    **WEIGHTS, **READING, **EXTENT, **LIMITS,
+    **LAYERS, **WEIGHTS, **READING, **EXTENT, **LIMITS,
 }  # fmt: skip

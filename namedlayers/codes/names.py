@@ -66,16 +66,6 @@ NAMES = table(
         "Correct the name, import the definition, or write it.",
     ),
     Code(
-        "NL0210",
-        "what this version does not compile",
-        "The text is a formula, but it has layers, `param`, `state` or `scan`, which this version reads and does not "
-        "run.",
-        "layer Linear[input -> output](X[input]) -> [output]:\n    param W[output, input] ~ zeros\n    return W "
-        "@[input] X",
-        "Write a `def` that takes its parameters after the `;`: `def linear(X[input]; W[output, input]) -> [output] = "
-        "…`.",
-    ),
-    Code(
         "NL0211",
         "complex numbers in order",
         "Complex numbers are neither smaller nor larger than others, so that nothing compares, sorts or rounds them.",

@@ -442,8 +442,9 @@ class _Elaboration:
         outputs += [state_output(ctx, one) for one in written]
         symbols, recipes, checks = solver.finish(self.dimensions)
         known = set(symbols)
+        bodies: set[v.DraftBody] = set()
         for statement in ctx.statements.values():
-            for size in (*statement.axes.values(), *v.sizes_of(statement.draft)):
+            for size in (*statement.axes.values(), *v.sizes_of(statement.draft, bodies)):
                 solver.undetermined(size, known)
         statements = self._build()
         return Program(

@@ -60,14 +60,16 @@ def _apply(ctx: Context, callee: Callee, call: tree.Call, env: Environment, one:
     bind_results(ctx, definition, inner, env)
     bind_options(ctx, definition, args, inner, call.span)
     check_clashes(ctx, bound, inner, definition)
+    uses = ctx.uses
     if one is not None:
+        ctx.uses = (*uses, call.span)
         enter(ctx, inner)
     lifted = ctx.lifted
     ctx.lifted = {**lifted, **{axis: one.value.axes[axis] for one in bound for axis in one.extras}}
     try:
         found = _run_body(ctx, callee, call, env, inner, definition)
     finally:
-        ctx.lifted = lifted
+        ctx.lifted, ctx.uses = lifted, uses
     if one is not None:
         note_part(ctx, one, inner)
     extras = {axis for one in bound for axis in one.extras}

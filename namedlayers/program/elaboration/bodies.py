@@ -101,7 +101,8 @@ def close(
         inputs.append(Input(leaf, tuple(source.axes.items()), source.role, source.kind, span))
         whole = {_beside(axis, source.axes) if axis == scanned else axis: size for axis, size in source.axes.items()}
         operands.append(stands_for(leaf) or v.leaf(leaf, whole))
-    return DraftBody(name, tuple(inputs), tuple(inside.values()), tuple(outputs), span), tuple(operands)
+    weight = sum(v.weight(one.draft) for one in inside.values())
+    return DraftBody(name, tuple(inputs), tuple(inside.values()), tuple(outputs), span, weight), tuple(operands)
 
 
 def captured(inside: Mapping[str, DraftStatement], own: set[str]) -> list[str]:

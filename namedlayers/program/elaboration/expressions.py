@@ -100,6 +100,8 @@ def _instead(name: str, env: Environment) -> str:
     for statement in env.definition.body:
         if isinstance(statement, tree.Assign) and any(target.name == name for target in statement.targets):
             return f"it is assigned further down, in line {statement.span.line}"
+        if isinstance(statement, tree.Declare) and statement.name == name:
+            return f"it is declared further down, in line {statement.span.line}"
     values = {*env.values, *env.axes} - {"training"}
     known = near_miss(name, values) or near_miss(name, {*env.namespace.names(), *BUILTINS, *CONSTANTS})
     return known or FOREIGN.get(name, "") or "an input stands in the signature; a value is assigned on a line before"

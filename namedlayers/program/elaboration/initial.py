@@ -182,9 +182,7 @@ def _unknown(ctx: Context, name: str, env: Environment) -> bool:
     return name not in env.values and env.namespace.find(name) is None and name not in ctx.builtins
 
 
-def _closed(
-    ctx: Context, inside: Mapping[str, DraftStatement], statement: tree.Declare
-) -> dict[str, DraftStatement]:
+def _closed(ctx: Context, inside: Mapping[str, DraftStatement], statement: tree.Declare) -> dict[str, DraftStatement]:
     """With the statements around that it needs: an initial value is computed apart from them.
 
     It may not depend on a tensor, nor on a draw that the call makes; the numbers of options must be known.

@@ -52,12 +52,13 @@ def declare(ctx: Context, statement: tree.Declare, env: Environment) -> None:
     path = (*env.path, statement.name)
     known = ctx.owned.declared.get(".".join(path))
     taken = env.values.get(statement.name)
-    if (known is not None and known.span != statement.span) or (known is None and taken is not None):
-        first = known.span if known is not None else taken.span  # type: ignore[union-attr]
+    first = env.declares.get(statement.name) or (None if taken is None else taken.span)
+    if first is not None and first != statement.span:
         raise ArgumentError(
             "NL0254", f"`{statement.name}` is there already", Label(statement.span), *also(first, "here"),
             hint="one name is one thing in the whole layer",
         )  # fmt: skip
+    env.declares[statement.name] = statement.span
     groups, places = _groups(ctx, statement, env)
     found = _declared(ctx, statement, env, path, groups, places) if known is None else known
     if known is not None:
@@ -270,13 +271,14 @@ def _declared(
 
 def _check_again(ctx: Context, known: DraftDeclared, groups: tuple[Group, ...], statement: tree.Declare) -> None:
     """An instance that is applied again has the parameters that it had before."""
+    use = ctx.uses[-1] if ctx.uses else statement.span
     before = [[axis for axis, _ in group] for group in known.groups]
     if before != [[axis for axis, _ in group] for group in groups]:
         shown = ", ".join(ctx.display.get(axis, axis) for group in groups for axis, _ in group)
         old = ", ".join(ctx.display.get(axis, axis) for group in before for axis in group)
         raise AxisError(
             "NL0324", f"this instance is applied over other axes than before: its `{known.path[-1]}` has [{old}], and "
-            f"would have [{shown}]", Label(ctx.solver.site.span if ctx.solver.site else statement.span),
+            f"would have [{shown}]", Label(use),
             *also(known.span, "declared here"), hint="rename the argument's axes, or write a second instance",
         )  # fmt: skip
     for old_group, group in zip(known.groups, groups, strict=True):
@@ -286,7 +288,7 @@ def _check_again(ctx: Context, known: DraftDeclared, groups: tuple[Group, ...], 
                 Check(
                     old_size, "==", size, "NL0428",
                     f"axis `{shown}` of `{'.'.join(known.path)}` has size {{left}} in one use of its instance, and "
-                    f"{{right}} in another", (Label(statement.span),),
+                    f"{{right}} in another", (Label(use), *also(statement.span, "declared here")),
                 )
             )  # fmt: skip
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from namedlayers.errors import ArgumentError, Label
+from namedlayers.errors import ArgumentError, FormulaSyntaxError, Label
 from namedlayers.program.elaboration import values as v
 from namedlayers.program.elaboration.bodies import (
     Carried,
@@ -41,6 +41,9 @@ from namedlayers.program.spec import NeedsStatic
 from namedlayers.syntax import tree
 
 MOST_ROUNDS = 10_000
+
+MOST_RUN = 200_000
+"""How many statements the rounds of a block come to at most, those of the blocks inside it included."""
 
 FEW = 8
 """Blocks that own nothing are written out for up to so many rounds, so that what spans rounds is seen."""
@@ -169,6 +172,12 @@ def _call_rounds(
     ctx: Context, statement: tree.Repeat, env: Environment, first: _Round, count: int, before: dict[str, Evaluated]
 ) -> None:
     """One call of the body for each round, with what the round owns."""
+    weight = first.body.weight
+    if count * weight > MOST_RUN:
+        raise FormulaSyntaxError(
+            "NL0604", f"the block makes {weight} statements and runs {count} times: more than {MOST_RUN} in all",
+            Label(statement.count.span),
+        )  # fmt: skip
     owned = ctx.owned
     own = {one.input: one for one in owned.declared.values() if _under(one.path, first.prefix)}
     parts = [part for part in owned.parts.values() if _under(part.path, first.prefix)]

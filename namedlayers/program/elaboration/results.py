@@ -45,9 +45,10 @@ def check_results(
 
 
 def signature_axes(definition: tree.Definition, inner: Environment) -> list[tuple[str, ...]]:
-    """The axes that axis parameters and inputs name."""
-    names = [p.name for p in axis_parameters(definition)]
-    names += [node.name for parameter in inputs_of(definition) for node in declared_axes(parameter)]
+    """The axes that inputs and axis parameters name: those of the inputs first, in the order in which callers give
+    them."""
+    names = [node.name for parameter in inputs_of(definition) for node in declared_axes(parameter)]
+    names += [p.name for p in axis_parameters(definition)]
     return [star(inner.axes[name]) for name in names if name in inner.axes]
 
 

@@ -50,7 +50,9 @@ def scan(ctx: Context, statement: tree.Scan, env: Environment) -> None:
         if grown is None:
             return
         starts = grown
-        env.values, ctx.names = dict(before), set(names)
+        env.values = dict(before)
+        if not ctx.scans:  # a scan around has taken note of names: what it sees is called by them
+            ctx.names = set(names)
         for name in [name for name in ctx.statements if name not in statements]:
             del ctx.statements[name]  # of the try that failed
     raise AssertionError("carried names grow without end")

@@ -44,13 +44,15 @@ class DraftStatement:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DraftBody:
-    """A `Body` to be, whose sizes are not solved yet. `outputs`: the name of a value with its axes in order."""
+    """A `Body` to be, whose sizes are not solved yet. `outputs`: the name of a value with its axes in order. `weight`:
+    how many statements one run of it is, those of the bodies that it calls included."""
 
     name: str
     inputs: tuple[Input, ...]
     statements: tuple[DraftStatement, ...]
     outputs: tuple[Output, ...]
     span: Span
+    weight: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,24 +162,33 @@ def primitive(op: str, attrs: Mapping[str, Any], operands: tuple[Draft, ...], ax
     return Draft("primitive", (op, tuple(sorted(attrs.items())), operands, tuple(axes.items())))
 
 
-def sizes_of(draft: Draft) -> Iterator[SizeExpr]:
-    """All sizes that a draft speaks of."""
+def weight(draft: Draft) -> int:
+    """How many statements a statement is, once the bodies in it are written out."""
+    bodies = [value for _, value in draft.parts[1] if isinstance(value, DraftBody)] if draft.form == "primitive" else []
+    return 1 + sum(body.weight for body in bodies)
+
+
+def sizes_of(draft: Draft, bodies: set[DraftBody] | None = None) -> Iterator[SizeExpr]:
+    """All sizes that a draft speaks of, but for the `bodies` that have been looked into."""
     waiting: list[Any] = [draft]
+    seen = set() if bodies is None else bodies
     while waiting:
         one = waiting.pop()
         if isinstance(one, SizeExpr):
             yield one
         elif isinstance(one, Draft):
             waiting += one.parts
-        elif isinstance(one, DraftBody):
+        elif isinstance(one, DraftBody) and one not in seen:
+            seen.add(one)
             waiting += [size for given in one.inputs for _, size in given.axes]
             waiting += [part for s in one.statements for part in (*s.axes.values(), s.draft)]
         elif isinstance(one, tuple):
             waiting += one
 
 
-def build(draft: Draft, normal: Any) -> Any:
-    """The funsor term of a draft; `normal` gives the solved form of a size. Call inside `terms.building()`."""
+def build(draft: Draft, normal: Any, bodies: dict[DraftBody, Body]) -> Any:
+    """The funsor term of a draft; `normal` gives the solved form of a size. Call inside `terms.building()`. A body is
+    built once and kept in `bodies`, however often it is called."""
 
     def size(expr: SizeExpr) -> Size:
         return Size(normal(expr))
@@ -193,8 +204,11 @@ def build(draft: Draft, normal: Any) -> Any:
         return tuple(map(attribute, value)) if isinstance(value, tuple) else value
 
     def body(one: DraftBody) -> Body:
-        inputs = tuple(replace(i, axes=tuple((a, normal(s)) for a, s in i.axes)) for i in one.inputs)
-        return Body(one.name, inputs, build_statements(one.statements, normal), one.outputs, one.span)
+        if one not in bodies:
+            inputs = tuple(replace(i, axes=tuple((a, normal(s)) for a, s in i.axes)) for i in one.inputs)
+            statements = build_statements(one.statements, normal, bodies)
+            bodies[one] = Body(one.name, inputs, statements, one.outputs, one.span)
+        return bodies[one]
 
     def operand(draft: Draft) -> terms.Operand:
         if draft.form == "leaf":
@@ -230,12 +244,15 @@ def build(draft: Draft, normal: Any) -> Any:
     return term(draft)
 
 
-def build_statements(drafts: Iterable[DraftStatement], normal: Any) -> tuple[Statement, ...]:
+def build_statements(
+    drafts: Iterable[DraftStatement], normal: Any, bodies: dict[DraftBody, Body] | None = None
+) -> tuple[Statement, ...]:
     """The statements of drafts, as `build`."""
     built = []
+    bodies = {} if bodies is None else bodies
     for one in drafts:
         axes = tuple((axis, normal(size)) for axis, size in one.axes.items())
-        built.append(Statement(one.name, axes, one.kind, build(one.draft, normal), one.span, one.within))
+        built.append(Statement(one.name, axes, one.kind, build(one.draft, normal, bodies), one.span, one.within))
     return tuple(built)
 
 
@@ -263,6 +280,8 @@ class Environment:
     order: tuple[int, ...] = ()
     given: Mapping[str, SizeExpr] = field(default_factory=dict)
     states: dict[str, str] = field(default_factory=dict)
+    declares: dict[str, Span] = field(default_factory=dict)
+    """Where the names of parameters and states are declared."""
 
 
 def star(axes: str | tuple[str, ...]) -> tuple[str, ...]:
