@@ -10,12 +10,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from namedlayers.call.module import Owner
 from namedlayers.errors import ArgumentError, Label
 from namedlayers.program.program import AxesOf, Kind
 from namedlayers.program.size import SizeExpr, const, symbol
@@ -26,14 +26,17 @@ from namedlayers.syntax.parser import parse
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """`dimensions` of the stored tensor, each with its axes and their sizes. `tensor` None: it has no size yet;
-    `declared` None: of an ordinary module."""
+    """`dimensions` of the stored tensor, each with its axes and their sizes; `declared` None: of an ordinary module."""
 
     path: str
     dimensions: tuple[AxesOf, ...]
-    tensor: torch.Tensor | None
-    dtype: torch.dtype
+    tensor: torch.Tensor
     declared: Declared | None
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is lazy: it has no size yet."""
+        return is_lazy(self.tensor)
 
     @property
     def axes(self) -> AxesOf:
@@ -67,7 +70,7 @@ class Held:
 
 
 def held(module: nn.Module) -> dict[str, Held]:
-    """All tensors of a module and of those in it, by name, in the order of the text."""
+    """All tensors of a module and of those in it, by name."""
     tensors: dict[str, torch.Tensor] = dict(module.named_parameters(remove_duplicate=False))
     tensors |= dict(module.named_buffers(remove_duplicate=False))
     found: dict[str, Held] = {}
@@ -77,12 +80,10 @@ def held(module: nn.Module) -> dict[str, Held]:
             if path not in tensors:
                 raise ArgumentError("NL0562", f"`{path}` is not a parameter or buffer of its own any more",
                                     Label(one.span), hint="load before `parametrize`, `prune` or the like")  # fmt: skip
-            dimensions = tuple(_scoped(group, prefix) for group in one.dimensions)
-            found[path] = _held(path, dimensions, tensors[path], one)
+            found[path] = Held(path, tuple(_scoped(group, prefix) for group in one.dimensions), tensors[path], one)
     for path in module.state_dict(keep_vars=True).keys() & tensors.keys() - found.keys():
-        found[path] = _held(
-            path, tuple(((str(k), const(n)),) for k, n in enumerate(_shape(tensors[path]))), tensors[path]
-        )
+        shape = () if is_lazy(tensors[path]) else tensors[path].shape
+        found[path] = Held(path, tuple(((str(k), const(n)),) for k, n in enumerate(shape)), tensors[path], None)
     return {path: found[path] for path in tensors if path in found}
 
 
@@ -93,19 +94,10 @@ def kind(dtype: torch.dtype) -> Kind:
     return Kind.REAL if dtype.is_floating_point else Kind.BOOL if dtype is torch.bool else Kind.INT
 
 
-def _held(path: str, dimensions: tuple[AxesOf, ...], tensor: torch.Tensor, declared: Declared | None = None) -> Held:
-    return Held(path, dimensions, None if is_lazy(tensor) else tensor, tensor.dtype, declared)
-
-
-def _shape(tensor: torch.Tensor) -> tuple[int, ...]:
-    return () if is_lazy(tensor) else tuple(tensor.shape)
-
-
 def _layers(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, tuple[Declared, ...]]]:
     """The outermost modules that are made of layers, with what they declare."""
-    declared: Any = getattr(module, "declared", None)
-    if isinstance(declared, tuple):
-        yield prefix, declared
+    if isinstance(module, Owner):
+        yield prefix, module._own_declared()
         return
     for name, child in module.named_children():
         yield from _layers(child, f"{prefix}{name}.")

@@ -15,10 +15,11 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from namedlayers.call.named import as_tensor
 from namedlayers.call.words import dtype_name
-from namedlayers.errors import ArgumentError, Label
+from namedlayers.errors import ArgumentError, Label, SizeError
 from namedlayers.program.size import const
 from namedlayers.tensor_files import read_tensors
 from namedlayers.weights.held import Held, held, kind
@@ -59,9 +60,11 @@ def load_weights(module: nn.Module, weights: Weights, mapping: MappingLike, *, s
     report = reported(found, rules, tensors, own, sizes)
     if strict and not report.complete:
         raise incomplete(report, rules, own)
+    _check_whole(report, own)
     with torch.no_grad():
         for fill, part in parts:
-            _window(fill, own[fill.held.path], sizes).copy_(part)
+            _materialise(fill.held, sizes)
+            _window(fill, sizes).copy_(part)
     return replace(report, sizes={name: size for name, size in sizes.items() if name not in known})
 
 
@@ -77,7 +80,7 @@ def foreign_weights(module: nn.Module, mapping: MappingLike) -> dict[str, torch.
     found: dict[str, torch.Tensor] = {}
     for route in routes:
         check_chosen(route, sizes)
-        value = outward(route, [_window(fill, fill.held, sizes) for fill in route.fills], sizes).clone()
+        value = outward(route, [_window(fill, sizes) for fill in route.fills], sizes).clone()
         if route.key in found and not torch.equal(found[route.key], value):
             message = f"`{route.key}` would be {', '.join(f'`{fill}`' for fill in route.fills)} and another tensor"
             raise ArgumentError("NL0564", message, Label(route.rule.span))
@@ -113,7 +116,7 @@ def _held(module: nn.Module) -> dict[str, Held]:
         raise ArgumentError("NL0562", f"weights are of a module, not of {type(module).__name__}", hint=hint)
     own = held(module)
     for one in own.values():
-        if one.tensor is not None and one.tensor.is_meta:
+        if one.tensor.is_meta and not one.waits:
             hint = "`module.to_empty(device=…)` gives it memory"
             raise ArgumentError("NL0562", f"`{one.path}` is on the meta device: it has no memory", hint=hint)
     return own
@@ -124,15 +127,33 @@ def _known(own: Iterable[Held]) -> dict[str, int]:
     return solve(
         (prod((size for _, size in group), start=const(1)), have)
         for one in own
-        if one.tensor is not None
+        if not one.waits
         for group, have in zip(one.dimensions, one.tensor.shape, strict=True)
     )
 
 
-def _window(fill: Fill, one: Held, sizes: Mapping[str, int]) -> torch.Tensor:
+def _check_whole(report: LoadReport, own: Mapping[str, Held]) -> None:
+    """What is only filled in part must have a size, and values, already."""
+    for name in report.missing:
+        one = own[name.partition("[")[0]]
+        if name != one.path and one.waits:
+            hint = "give the sizes to the constructor"
+            raise SizeError(
+                "NL0561", f"nothing fills `{name}`, and `{one.path}` has no values yet", *one.labels, hint=hint
+            )
+
+
+def _materialise(one: Held, sizes: Mapping[str, int]) -> None:
+    """Gives a tensor that waits its size; its module becomes an ordinary one at its next call."""
+    tensor = one.tensor
+    if isinstance(tensor, UninitializedParameter | UninitializedBuffer):
+        known = iter(axis_sizes(one, sizes))
+        tensor.materialize(tuple(prod(next(known) for _ in group) for group in one.dimensions))
+
+
+def _window(fill: Fill, sizes: Mapping[str, int]) -> torch.Tensor:
     """What a fill fills of a tensor, with one dimension for each axis: a view."""
-    assert one.tensor is not None
-    view = one.view(one.tensor.detach(), axis_sizes(one, sizes))
+    view = fill.held.view(fill.held.tensor.detach(), axis_sizes(fill.held, sizes))
     for axis, coordinate in fill.chosen:
         view = view.narrow(axis, coordinate, 1)
     return view
@@ -141,7 +162,7 @@ def _window(fill: Fill, one: Held, sizes: Mapping[str, int]) -> torch.Tensor:
 def _check_elements(route: Route, tensor: torch.Tensor) -> None:
     """A tensor of reals does not fill one of integers."""
     for fill in route.fills:
-        have, want = kind(tensor.dtype), kind(fill.held.dtype)
+        have, want = kind(tensor.dtype), kind(fill.held.tensor.dtype)
         if want < have:
             shown = f"`{route.key}` is {have.name.lower()} ({dtype_name(tensor.dtype)})"
             message = f"{shown}, but `{fill.held.path}` is {want.name.lower()}"

@@ -58,7 +58,7 @@ class LoadReport:
     def __str__(self) -> str:
         filled = {target.partition("[")[0] for one in self.loaded for target in one.targets}
         fill = "fills" if len(self.loaded) == 1 else "fill"
-        lines = [f"{_count(len(self.loaded), 'tensor')} {fill} {_count(len(filled), 'parameter')} and states"]
+        lines = [f"{_count(len(self.loaded), 'tensor')} {fill} {_filled(len(filled))}"]
         converted = Counter(one.dtypes for one in self.loaded if one.dtypes[0] != one.dtypes[1])
         lines += [f"  converted: {count} from {old} to {new}" for (old, new), count in converted.items()]
         sizes = ", ".join(f"{name} = {size}" for name, size in self.sizes.items())
@@ -120,7 +120,7 @@ def _unfilled(one: Held, fills: list[Fill], sizes: Mapping[str, int]) -> Iterabl
 
 
 def _dtypes(tensor: torch.Tensor, fills: Iterable[Fill]) -> tuple[str, str]:
-    return dtype_name(tensor.dtype), ", ".join(dict.fromkeys(dtype_name(fill.held.dtype) for fill in fills))
+    return dtype_name(tensor.dtype), ", ".join(dict.fromkeys(dtype_name(fill.held.tensor.dtype) for fill in fills))
 
 
 def listed(names: Iterable[str], most: int = 4) -> str:
@@ -144,6 +144,10 @@ def _lists(report: LoadReport) -> list[str]:
         shown = listed(getattr(report, names), most=8)
         found += [f"  {what}: {shown}"] if shown else []
     return found
+
+
+def _filled(count: int) -> str:
+    return "1 parameter or state" if count == 1 else f"{count} parameters and states"
 
 
 def _count(count: int, noun: str) -> str:

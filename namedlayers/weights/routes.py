@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from namedlayers.errors import ArgumentError, AxisError, Label, UnknownNameError, near_miss
+from namedlayers.errors import ArgumentError, AxisError, Label, SizeError, UnknownNameError, near_miss
 from namedlayers.weights.held import Held
 from namedlayers.weights.mapping import Chosen, Rule, Target
 from namedlayers.weights.pattern import Bindings
@@ -136,6 +136,11 @@ def _fill(target: Target, bindings: Bindings, own: Mapping[str, Held], several: 
         shown = Label(target.path.span, f"`{path}`" if path != target.path.span.text else "")
         raise UnknownNameError("NL0552", f"the module has no parameter or state `{path}`", shown, hint=hint)
     one = own[path]
+    if one.declared is None and one.waits:
+        hint = "call its module once before"
+        raise SizeError(
+            "NL0561", f"`{path}` is of an ordinary module, and has no size yet", Label(target.span), hint=hint
+        )
     if target.places is None:
         counts = itertools.accumulate((len(group) for group in one.dimensions), initial=0)
         spots = tuple(Spot(tuple(range(at, at + len(g))), None) for at, g in zip(counts, one.dimensions, strict=False))

@@ -1,7 +1,7 @@
 """The exact report of every mistake in a mapping, and of weights that do not fit.
 
-A golden file holds declarations, a line `==== call`, and an expression in which `m` is the module and `t(2, 3)` a tensor
-of ones.
+A golden file holds a layer, a line `==== call`, and an expression in which `m` is a module of it, all zeros, and
+`t(2, 3)` a tensor of ones.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import torch
 import namedlayers as nl
 from namedlayers.codes.weights import WEIGHTS
 from tests.golden import golden_files, stem
-from tests.weights.fake import Fake
+from tests.weights.modules import zeros
 
 FILES = golden_files(Path(__file__).parent / "golden")
 
 
 def report(given: str) -> str:
     declared, _, call = given.partition("==== call\n")
-    module = Fake(declared)
+    module = zeros(declared)
     with pytest.raises(nl.FormulaError) as caught:
         eval(call.strip(), {"nl": nl, "torch": torch, "m": module, "t": lambda *shape: torch.ones(shape)})
     assert all(not one.any() for one in module.parameters() if not one.is_meta), "what fails changes nothing"

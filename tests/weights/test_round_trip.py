@@ -8,9 +8,10 @@ import torch
 from einops import rearrange
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 import namedlayers as nl
-from tests.weights.fake import Fake
+from tests.weights.modules import zeros
 
 AXES = ("batch", "heads", "key", "layer'")
 
@@ -61,14 +62,14 @@ def layouts(draw: st.DrawFn) -> Layout:
     return Layout(sizes, draw(groups(axes, empty=False)), draw(groups(axes, empty=True)))
 
 
-def filled(module: Fake, shape: torch.Size) -> torch.Tensor:
+def filled(module: nn.Module, shape: torch.Size) -> torch.Tensor:
     return torch.arange(shape.numel(), dtype=torch.float32).reshape(shape)
 
 
 @settings(max_examples=150, deadline=None)
 @given(layouts())
 def test_a_layout_is_what_einops_makes_of_it(layout: Layout) -> None:
-    module = Fake(layout.declared)
+    module = zeros(layout.declared)
     wanted = filled(module, module.W.shape)
     theirs = rearrange(wanted, layout.pattern, **layout.known)
     nl.load_weights(module, {"w": theirs}, f"w -> {layout.target}")
@@ -82,7 +83,7 @@ def test_parts_follow_each_other_at_the_plus(layout: Layout, data: st.DataObject
     at = data.draw(st.integers(0, len(layout.foreign) - 1), "the dimension of the parts")
     before = data.draw(st.integers(0, len(layout.foreign[at])), "axes before the plus")
     head, param, end = layout.declared.splitlines()
-    module = Fake("\n".join([head, *(param.replace("W", name) for name in "UVW"), end]))
+    module = zeros("\n".join([head, *(param.replace("W", name) for name in "UVW"), end]))
     outer, inner = layout.foreign[at][:before], layout.foreign[at][before:]
     theirs = []
     for number, name in enumerate("UVW"):
@@ -113,7 +114,7 @@ def test_coordinates_of_an_axis_come_from_tensors_of_their_own(layout: Layout, d
     if not layout.sizes:
         return
     axis = data.draw(st.sampled_from(sorted(layout.sizes)))
-    module = Fake(layout.declared)
+    module = zeros(layout.declared)
     wanted = filled(module, module.W.shape)
     rest = tuple(tuple(a for a in group if a != axis) for group in layout.foreign)
     groups = [" ".join(g) or "1" for g in rest]
