@@ -32,7 +32,7 @@ def initialise(declared: Declared, tensor: torch.Tensor, sizes: Sizes) -> None:
             if tensor.numel():
                 _FILL[initial.function](tensor, fans, _options(initial, sizes))
         else:
-            tensor.copy_(torch.as_tensor(_value(declared, sizes)))
+            tensor.copy_(torch.tensor(_value(declared, sizes)))
     except (ValueError, RuntimeError, NotImplementedError) as error:
         if isinstance(error, ArgumentError):
             raise
