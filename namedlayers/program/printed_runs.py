@@ -198,8 +198,8 @@ def _at_once(body: Body, carried: Sequence[tuple[Input, Output]]) -> dict[str, t
     With that name, and the order of the axes.
     """
     last: dict[str, int] = {}
-    for place, statement in enumerate(body.statements):
-        last |= {name: place for name in _read(statement)}
+    for number, statement in enumerate(body.statements):
+        last |= dict.fromkeys(_read(statement), number)
     places = {statement.name: k for k, statement in enumerate(body.statements) if _is_a_line(statement)}
     found: dict[str, tuple[str, tuple[str, ...]]] = {}
     for given, output in carried:

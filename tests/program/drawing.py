@@ -1,7 +1,7 @@
 """Graphs as plain data, to be compared: all but names, spans, and how draws are numbered.
 
-In: a graph. Out: lists and tuples, equal for equal graphs. What always holds: what a body gives out and nobody takes
-does not count, as printed blocks give out all that they assign.
+In: a graph. Out: lists and tuples, equal for equal graphs. What always holds: a part counts where it is used, as the
+value of the body that it is, since a block in a text gives out all that it assigns.
 """
 
 from __future__ import annotations
@@ -13,43 +13,38 @@ from namedlayers.program.graph import Arg, Graph, Node, Region
 
 def drawn(graph: Graph) -> list[Any]:
     """The graph as data."""
-    sites: dict[Any, int] = {}
-    return _drawn(graph, sites, inside=False)
+    return _drawn(graph, {}, inside=False)
 
 
-def _drawn(graph: Graph, sites: dict[Any, int], inside: bool, taken: tuple[int, ...] = ()) -> list[Any]:
-    """`taken` are the outputs that count of a body, `inside`."""
-    outputs = [graph.outputs[k] for k in taken] if inside else graph.outputs
-    used = {arg.node for node in graph.nodes for arg in node.args} | {output.node for output in outputs}
-    nodes = [node for node in graph.nodes if node.op != "part" or node in used]
-    numbers = {node: k for k, node in enumerate(nodes)}
-
-    def arg(one: Arg) -> tuple[int, tuple[int, ...]]:
-        return numbers[one.node], one.axes
-
+def _drawn(graph: Graph, sites: dict[Any, int], inside: bool) -> list[Any]:
     listed: list[Any] = []
-    for node in nodes:
+    for node in graph.nodes:
+        if node.op == "part":
+            continue
         attrs: dict[str, Any] = dict(node.attrs)
-        if "site" in attrs:
-            attrs["site"] = sites.setdefault((graph.nodes[0], attrs["site"]), len(sites)) if attrs["site"] else 0
-        if inside and node.op == "input":
+        if attrs.get("site"):
+            attrs["site"] = sites.setdefault((graph.nodes[0], attrs["site"]), len(sites))
+        if node.op == "input" and inside:
             del attrs["name"]
         if isinstance(attrs.get("region"), Region):
-            wanted = (*range(attrs.get("carries", 0)), *_taken(node, nodes))
-            attrs["region"] = _drawn(attrs["region"].graph, sites, True, wanted)
-        if node.op == "part":
-            bundle = node.args[0].node
-            carries = dict(bundle.attrs).get("carries", 0)
-            number = attrs["number"]
-            attrs["number"] = number if number < carries else carries + _taken(bundle, nodes).index(number)
-        listed.append((node.op, sorted(attrs.items()), [arg(a) for a in node.args], node.space, node.rank, node.kind,
-                       node.weak))  # fmt: skip
-    return [*listed, *(arg(one) for one in outputs)]
+            region = attrs["region"].graph
+            carried = [_arg(region, one) for one in region.outputs[: attrs.get("carries", 0)]]
+            attrs["region"] = _drawn(region, sites, inside=True), carried
+        args = [_arg(graph, one) for one in node.args]
+        listed.append((node.op, sorted(attrs.items()), args, node.space, node.rank, node.kind, node.weak))
+    return listed if inside else [*listed, *(_arg(graph, one) for one in graph.outputs)]
 
 
-def _taken(bundle: Node, nodes: list[Node]) -> list[int]:
-    """The outputs that parts take, but those that are carried, in the order of the parts."""
-    carries = dict(bundle.attrs).get("carries", 0)
-    parts = (node for node in nodes if node.op == "part" and node.args[0].node is bundle)
-    numbers = (dict(node.attrs)["number"] for node in parts)
-    return [number for number in dict.fromkeys(numbers) if isinstance(number, int) and number >= carries]
+def _arg(graph: Graph, one: Arg) -> Any:
+    """A node by its number among those that are listed; a part by its bundle and its value inside."""
+    node, axes = one.node, one.axes
+    if node.op != "part":
+        return _number(graph, node), axes
+    bundle, number = node.args[0].node, node.attr("number")
+    region = bundle.attr("region")
+    assert isinstance(region, Region) and isinstance(number, int)
+    return "part", _number(graph, bundle), _arg(region.graph, region.graph.outputs[number]), axes
+
+
+def _number(graph: Graph, node: Node) -> int:
+    return sum(other.op != "part" for other in graph.nodes[: node.number])
