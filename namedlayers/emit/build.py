@@ -7,9 +7,6 @@ that `solve_sizes` finds.
 
 from __future__ import annotations
 
-import hashlib
-import linecache
-import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,16 +15,16 @@ from typing import Any, NoReturn
 import torch
 from torch import fx
 
+from namedlayers.emit.bodies import Bodies
 from namedlayers.emit.diagnosis import diagnose, shape_of
 from namedlayers.emit.emission import lower
+from namedlayers.emit.functions import execute, lowered, printable, signature
 from namedlayers.emit.names import Names
 from namedlayers.emit.printer import Printer, print_function
 from namedlayers.emit.prologue import Prologue
 from namedlayers.plan.plan import Guard, Plan, Variant
-from namedlayers.plan.planner import MOST_VARIANTS
 from namedlayers.program.graph import Graph
 from namedlayers.program.program import Program
-from namedlayers.program.size import SizeExpr, size_expr
 from namedlayers.program.sizes_at_call import solve_sizes
 
 
@@ -63,33 +60,24 @@ class Compiled:
         diagnose(self.program, args, self.variants[-1].graph, error)
 
 
-def build(program: Program, plan: Plan) -> Compiled:
-    """The function of a program, from its plan."""
-    prologue, names = _begin(program)
-    variants: list[Variant] = []
-    graphs: list[fx.Graph] = []
-    for number, variant in enumerate(plan.variants):
-        # An emission that takes some sizes not to be 0 needs one variant more, for when they are.
-        optimistic = number < len(plan.variants) - 1 or number + 1 < MOST_VARIANTS
-        graph, assumed = lower(variant.graph, program, prologue, names.copy(), _floors(variant), optimistic)
-        guards = tuple(Guard(size, ">=", size_expr(1)) for size in assumed)
-        variants.append(Variant((*variant.guards, *guards), variant.graph, variant.why))
-        graphs.append(graph)
-        if guards and number == len(plan.variants) - 1:
-            careful, _ = lower(variant.graph, program, prologue, names.copy(), _floors(variant))
-            variants.append(Variant(variant.guards, variant.graph, "for empty axes"))
-            graphs.append(careful)
-    printed = [(_condition(v, prologue), v.why, graph) for v, graph in zip(variants, graphs, strict=True)]
-    name = Names().fresh(program.name)
-    code, namespace = print_function(name, prologue, printed, signature(program))
-    function = _execute(name, code, namespace | {"fail": _failing(program)})
-    return Compiled(program, plan, tuple(variants), tuple(graphs), code, function, prologue)
+def build(program: Program, plan: Plan, *, checkpoint: frozenset[str] = frozenset()) -> Compiled:
+    """The function of a program, from its plan. Calls of the bodies that `checkpoint` names keep nothing for the
+    backward pass but their inputs, and are computed once more there."""
+    bodies = Bodies(plan, program.symbols, checkpoint)
+    prologue, names = _begin(program, bodies)
+    found = lowered(plan.variants, program, prologue, names, bodies)
+    name = Names(bodies.names).fresh(program.name)
+    code, namespace = print_function(name, prologue, printable(found, prologue), signature(program))
+    function = execute(name, code, namespace | {"fail": _failing(program)})
+    variants, graphs = zip(*found, strict=True)
+    return Compiled(program, plan, variants, graphs, "\n\n".join([*bodies.sources, code]), function, prologue)
 
 
 def emit(graph: Graph, program: Program) -> fx.GraphModule:
-    """The module of one variant that has no guards."""
-    prologue, names = _begin(program)
-    return _module(lower(graph, program, prologue, names)[0], program, prologue)
+    """The module of one variant that has no guards and runs no bodies."""
+    bodies = Bodies(Plan((), ()), ())
+    prologue, names = _begin(program, bodies)
+    return _module(lower(graph, program, prologue, names, bodies)[0], program, prologue)
 
 
 def holds(guard: Guard, sizes: Mapping[str, int]) -> bool:
@@ -99,18 +87,11 @@ def holds(guard: Guard, sizes: Mapping[str, int]) -> bool:
     ]
 
 
-def signature(program: Program) -> str:
-    """The program's inputs and results with their axes, in the order in which torch callers give and get them."""
-    inputs = ", ".join(f"{given.name}[{', '.join(name for name, _ in given.axes)}]" for given in program.inputs)
-    outputs = ", ".join(f"[{', '.join(output.axes)}]" for output in program.outputs)
-    return f"{inputs} -> {outputs}"
-
-
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
 
-def _begin(program: Program) -> tuple[Prologue, Names]:
-    names = Names()
+def _begin(program: Program, bodies: Bodies) -> tuple[Prologue, Names]:
+    names = Names(bodies.names)
     return Prologue(program, names), names
 
 
@@ -126,28 +107,3 @@ def _failing(program: Program) -> Callable[..., NoReturn]:
         raise AssertionError("the checks of a call and their diagnosis disagree")
 
     return fail
-
-
-def _floors(variant: Variant) -> list[tuple[SizeExpr, SizeExpr]]:
-    """What the guards say about how large sizes are at least."""
-    found = []
-    for guard in variant.guards:
-        more = 1 if guard.relation in ("<", ">") else 0
-        if guard.relation in (">=", ">", "=="):
-            found.append((guard.left, guard.right + more))
-        if guard.relation in ("<=", "<", "=="):
-            found.append((guard.right, guard.left + more))
-    return found
-
-
-def _condition(variant: Variant, prologue: Prologue) -> str:
-    conditions = (f"{prologue.render(g.left)} {g.relation} {prologue.render(g.right)}" for g in variant.guards)
-    return " and ".join(conditions)
-
-
-def _execute(name: str, code: str, namespace: dict[str, Any]) -> types.FunctionType:
-    """The function; its source is known to `linecache`, so that tracebacks and `inspect` show it."""
-    file = f"<namedlayers {name} {hashlib.sha256(code.encode()).hexdigest()[:12]}>"
-    linecache.cache[file] = (len(code), None, code.splitlines(keepends=True), file)
-    exec(compile(code, file, "exec"), namespace)
-    return namespace[name]

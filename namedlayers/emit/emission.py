@@ -8,15 +8,19 @@ left.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from torch import fx
 
 from namedlayers.emit import (  # noqa: F401  (importing them fills the table of emitters)
     attention,
+    calling,
     contractions,
+    drawing,
     elementwise,
     indexing,
     linalg,
+    looping,
     norms,
     numbers,
     reductions,
@@ -24,6 +28,7 @@ from namedlayers.emit import (  # noqa: F401  (importing them fills the table of
     transposed,
     windows,
 )
+from namedlayers.emit.attributes import listed
 from namedlayers.emit.elementwise import cast_kind
 from namedlayers.emit.lowering import EMITTERS, Lowering
 from namedlayers.emit.names import Names
@@ -31,21 +36,26 @@ from namedlayers.emit.prologue import Prologue
 from namedlayers.emit.value import Value
 from namedlayers.program.graph import Arg, Graph, Node
 from namedlayers.program.program import Kind, Program
+from namedlayers.program.regions import BUNDLES
 from namedlayers.program.size import SizeExpr
+
+if TYPE_CHECKING:
+    from namedlayers.emit.bodies import Bodies
 
 
 def lower(
-    graph: Graph, program: Program, prologue: Prologue, names: Names,
+    graph: Graph, program: Program, prologue: Prologue, names: Names, bodies: Bodies,
     floors: Sequence[tuple[SizeExpr, SizeExpr]] = (), optimistic: bool = False,
 ) -> tuple[fx.Graph, tuple[SizeExpr, ...]]:  # fmt: skip
     """The fx graph, and the sizes that it takes not to be 0 (none unless `optimistic`)."""
-    lo = Lowering(program, prologue, names, floors, optimistic)
+    lo = Lowering(program, prologue, names, bodies, floors, optimistic)
     live = graph.live()
     lo.wants = _wants(graph, live)
+    lo.users = graph.users()
     lo.finals = {span: node.number for node in live for span in node.spans}
     for node in live:
         _emit(lo, node)
-    outputs = [_output(lo, arg) for arg in graph.outputs]
+    outputs = [_output(lo, arg, prologue.inner) for arg in graph.outputs]
     lo.fx.output(outputs[0] if len(outputs) == 1 else tuple(outputs))
     _sweep(lo.fx)
     return lo.fx, tuple(lo.assumed)
@@ -55,6 +65,8 @@ def _emit(lo: Lowering, node: Node) -> None:
     lo.node = node
     value = EMITTERS[node.op](lo, node)
     lo.values[node.number] = value
+    if node.op in BUNDLES:
+        return
     held = value.held
     if not isinstance(held, fx.Node) or held.meta.get("planned") != node.number:  # an operand, or a size, passed on
         return
@@ -65,14 +77,14 @@ def _emit(lo: Lowering, node: Node) -> None:
     held.meta["text"] = node.spans[0].text if node.spans else ""
 
 
-def _output(lo: Lowering, arg: Arg) -> fx.Node:
-    """A result: a tensor with all its axes, in the order that callers get."""
+def _output(lo: Lowering, arg: Arg, inner: bool) -> fx.Node:
+    """A result: a tensor with all its axes, in the order that callers get. A body's (`inner`) may stay weak."""
     lo.node = arg.node
     value = lo.values[arg.node.number]
     places = sorted(range(len(arg.axes)), key=arg.axes.__getitem__)
     value = cast_kind(lo, value, arg.node.kind)
     value = lo.filled(value, places)
-    if value.weak and value.kind is Kind.REAL:
+    if value.weak and value.kind is Kind.REAL and not inner:
         value = _as_input(lo, value)
     held = lo.permuted(value, places).held
     assert isinstance(held, fx.Node)
@@ -95,8 +107,9 @@ def _wants(graph: Graph, live: Sequence[Node]) -> dict[int, tuple[int, ...]]:
         wants[arg.node.number] = tuple(sorted(range(len(arg.axes)), key=arg.axes.__getitem__))
     for node in reversed(live):
         order = {axis: place for place, axis in enumerate(wants.get(node.number, range(node.rank)))}
-        for arg in node.args:
-            liked = sorted((order.get(axis, len(order)), axis, k) for k, axis in enumerate(arg.axes))
+        places = listed(node, "places") if node.op in BUNDLES else [arg.axes for arg in node.args]
+        for arg, axes in zip(node.args, places, strict=True):
+            liked = sorted((order.get(axis, len(order)), axis, k) for k, axis in enumerate(axes))
             wants.setdefault(arg.node.number, tuple(k for _, _, k in liked))
     return wants
 

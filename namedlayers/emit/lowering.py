@@ -9,6 +9,7 @@ In: a planned graph and its program. Out: an `fx.Graph` of public torch operatio
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from namedlayers.emit.layout import Layout
 from namedlayers.emit.names import Names, identifier
@@ -18,6 +19,9 @@ from namedlayers.errors import Span
 from namedlayers.program.graph import Arg, Node
 from namedlayers.program.program import Program
 from namedlayers.program.size import SizeExpr
+
+if TYPE_CHECKING:
+    from namedlayers.emit.bodies import Bodies
 
 Emitter = Callable[["Lowering", Node], Value]
 EMITTERS: dict[str, Emitter] = {}
@@ -38,14 +42,18 @@ def emits(*ops: str) -> Callable[[Emitter], Emitter]:
 
 class Lowering(Layout):
     """Attributes, beside those of the layers: `values` by node number; `wants`, the order of axes that users of a node
-    like best; `finals`, the last node of a span of the text."""
+    like best; `users` by node number; `finals`, the last node of a span of the text; `bodies`, the functions of bodies;
+    `bundles`, for each node that runs a body what its parts are."""
 
     def __init__(
-        self, program: Program, prologue: Prologue, names: Names,
+        self, program: Program, prologue: Prologue, names: Names, bodies: Bodies,
         floors: Sequence[tuple[SizeExpr, SizeExpr]] = (), optimistic: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(program, prologue, names, floors, optimistic)
+        self.bodies = bodies
         self.values: dict[int, Value] = {}
+        self.users: dict[int, list[Node]] = {}
+        self.bundles: dict[int, dict[Node, Value]] = {}
         self.wants: dict[int, tuple[int, ...]] = {}
         self.finals: dict[Span, int] = {}
         self._statements = {

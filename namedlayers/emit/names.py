@@ -14,6 +14,7 @@ import builtins
 import keyword
 import re
 import unicodedata
+from collections.abc import Collection
 
 RESERVED = frozenset({*keyword.kwlist, *keyword.softkwlist, *dir(builtins)}) | {
     "torch", "F", "inf", "nan", "fail", "assume", "is_compiling", "quotient", "self", "device", "math", "operator",
@@ -23,14 +24,15 @@ RESERVED = frozenset({*keyword.kwlist, *keyword.softkwlist, *dir(builtins)}) | {
 
 
 class Names:
-    """Hands out identifiers."""
+    """Hands out identifiers. `functions` are names that are taken everywhere; there may be more of them later."""
 
-    def __init__(self) -> None:
+    def __init__(self, functions: Collection[str] = ()) -> None:
+        self._functions = functions
         self._taken = set(RESERVED)
         self._counts: dict[str, int] = {}
 
     def copy(self) -> Names:
-        other = Names()
+        other = Names(self._functions)
         other._taken, other._counts = set(self._taken), dict(self._counts)
         return other
 
@@ -38,7 +40,7 @@ class Names:
         """An identifier like `wish` that is not taken; it is taken from now on."""
         base = identifier(wish)
         name, count = base, self._counts.get(base, 0)
-        while name in self._taken:
+        while name in self._taken or name in self._functions:
             count += 1
             name = f"{base}_{count}"
         self._counts[base] = count

@@ -17,8 +17,8 @@ import cmath
 import dataclasses
 import math
 import operator
-from collections.abc import Callable, Iterable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import FunctionType, MappingProxyType
 from typing import Any
 
 import torch
@@ -72,11 +72,12 @@ class Printer(CodeGen):
 
 
 def print_function(
-    name: str, prologue: Prologue, variants: Iterable[tuple[str, str, fx.Graph]], comment: str
-) -> tuple[str, dict[str, Any]]:
+    name: str, prologue: Prologue, variants: Iterable[tuple[str, str, fx.Graph]], comment: str,
+    sizes: Sequence[str] = (),
+) -> tuple[str, dict[str, Any]]:  # fmt: skip
     """The source of the function that picks a variant and runs it, and the globals that it needs.
 
-    `variants` are (condition, why, graph); the last one's condition is not asked.
+    `variants` are (condition, why, graph); the last one's condition is not asked. `sizes` are further arguments.
     """
     variants = list(variants)
     extra: dict[str, Any] = {}
@@ -89,7 +90,7 @@ def print_function(
             body += [f"if {condition}:" + _comment(why), *(f"    {line}" for line in lines)]
         else:
             body += lines
-    header = f"def {name}({', '.join(prologue.arguments)}):" + _comment(comment, 200)
+    header = f"def {name}({', '.join((*prologue.arguments, *sizes))}):" + _comment(comment, 200)
     lines = [*prologue.lines(used), *body]
     return "\n".join([header, *(f"    {line}" for line in lines), ""]), {**GLOBALS, "assume": prologue.assume, **extra}
 
@@ -105,7 +106,7 @@ def body_lines(nodes: list[fx.Node], extra: dict[str, Any], root: str = "self") 
     printed = _Expressions(extra, root, frozenset(node.name for node in nodes))
     steps: list[tuple[fx.Node, str]] = []
     for node in nodes:
-        if node.op == "placeholder" or "prologue" in node.meta or printed.inlines(node):
+        if node.op == "placeholder" or "prologue" in node.meta or printed.inlines(node) or _unpacked(node):
             continue
         steps.append((node, printed.statement(node)))
     dropped = _drops([node for node, _ in steps], printed)
@@ -143,6 +144,8 @@ class _Expressions:
     def statement(self, node: fx.Node) -> str:
         if node.op == "output":
             return f"return {self.of(node.args[0])[0]}"
+        if "parts" in node.meta:
+            return f"{', '.join(_targets(node))} = {self._node(node)[0]}"
         return f"{node.name} = {self._node(node)[0]}"
 
     def of(self, value: Any, level: int = 0) -> tuple[str, int]:
@@ -161,6 +164,8 @@ class _Expressions:
             return f"slice({', '.join(self.of(part)[0] for part in (value.start, value.stop, value.step))})", _ATOM
         if isinstance(value, complex) and not cmath.isfinite(value):  # `nanj` is no Python
             return f"complex({value.real!r}, {value.imag!r})", _ATOM
+        if isinstance(value, FunctionType):
+            return self._function(value), _ATOM
         text = repr(value)
         return text, _UNARY if text.startswith("-") else _ATOM
 
@@ -230,6 +235,20 @@ def _known(target: Any) -> str | None:
 
 _HOMES = (("torch", torch), ("F", F), ("torch.linalg", torch.linalg), ("torch.fft", torch.fft),
           ("torch.special", torch.special))  # fmt: skip
+
+
+# --- several results --------------------------------------------------------------------------------------------------
+
+
+def _unpacked(node: fx.Node) -> bool:
+    """Whether a part of a tuple gets its name where the tuple is made."""
+    return node.target is operator.getitem and isinstance(node.args[0], fx.Node) and "parts" in node.args[0].meta
+
+
+def _targets(node: fx.Node) -> list[str]:
+    """What a tuple of `parts` many is unpacked into."""
+    names = {user.args[1]: user.name for user in node.users}
+    return [names.get(k, "_") for k in range(node.meta["parts"])]
 
 
 # --- comments and temporaries -----------------------------------------------------------------------------------------

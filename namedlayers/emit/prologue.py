@@ -10,9 +10,10 @@ While torch traces the function, `assume` makes the checks `torch._check`s with 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 
 import torch
 
@@ -37,7 +38,11 @@ class Condition:
 
 class Prologue:
     """The names and lines of one program. Attributes: `arguments`, an identifier for each input; `dims`, one for each
-    axis of each input; `symbols`, one for each symbol (the same one where a symbol is simply the size of an axis)."""
+    axis of each input; `symbols`, one for each symbol (the same one where a symbol is simply the size of an axis);
+    `passed`, the names of the symbols that are arguments themselves (none); `inner`, whether it is of a body."""
+
+    inner = False
+    passed: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, program: Program, names: Names) -> None:
         self.program = program
@@ -157,6 +162,27 @@ class Prologue:
         if factor.value is not None:
             return str(factor.value)
         return f"(({self.render(factor)}) or 1)"
+
+
+class Entry(Prologue):
+    """What a body's function does before it: nothing. The sizes that it needs are further arguments, which the function
+    around it has found and checked."""
+
+    inner = True
+
+    def __init__(self, program: Program, names: Names) -> None:
+        self.program = program
+        self.arguments = tuple(names.fresh(given.name) for given in program.inputs)
+        self.dims = {}
+        self.symbols = {symbol: names.fresh(symbol) for symbol in program.symbols}
+        self.passed = self.symbols
+
+    @cached_property
+    def conditions(self) -> tuple[Condition, ...]:
+        return ()
+
+    def lines(self, used: frozenset[str]) -> list[str]:
+        return []
 
 
 def _axis_fault(given: Input, axis: int) -> str:

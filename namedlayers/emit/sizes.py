@@ -103,7 +103,12 @@ class Sizes(Calls):
         return held
 
     def _read_shapes(self, prologue: Prologue) -> None:
-        """The nodes that stand for what the prologue computes. Those that nothing uses are erased at the end."""
+        """The nodes that stand for what the prologue computes or is given. Those that nothing uses are erased at the
+        end."""
+        for symbol, name in prologue.passed.items():
+            node = self.fx.create_node("placeholder", name, name=name)
+            node.meta |= {"size": symbol, "axes": None}
+            self._sizes[SizeExpr({(Symbol(symbol),): 1})] = node
         numbers = {given.name: number for number, given in enumerate(self.program.inputs)}
         dims: dict[tuple[int, int], fx.Node] = {}
         for place, name in prologue.dims.items():

@@ -1,0 +1,143 @@
+"""The functions of bodies: what a `repeat` does in a round and a `scan` at a step, each one Python function.
+
+In: a plan with the plans of its bodies. Out: `BodyFunction`s, made when they are first asked for. What always holds: a
+body becomes one function, however often it is run; it takes the body's inputs in their order and then the sizes that it
+needs, and returns, as a tuple unless there is just one, the outputs that anything needs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import fx
+
+from namedlayers.emit.functions import Lowered, execute, lowered, printable, signature
+from namedlayers.emit.names import Names
+from namedlayers.emit.printer import print_function
+from namedlayers.emit.prologue import Entry
+from namedlayers.plan.plan import Plan, Variant
+from namedlayers.plan.regions import region_of
+from namedlayers.program.graph import Graph, Node, Region
+from namedlayers.program.program import Input, Program
+from namedlayers.program.regions import BUNDLES, DRAWS
+
+
+@dataclass(frozen=True, eq=False)
+class BodyFunction:
+    """`outputs`: which of the body's it returns; `sizes`: the symbols that it takes after the inputs; `draws`: whether
+    random numbers are drawn inside."""
+
+    name: str
+    function: Callable[..., Any]
+    outputs: tuple[int, ...]
+    sizes: tuple[str, ...]
+    draws: bool
+    graphs: tuple[fx.Graph, ...]
+
+
+class Bodies:
+    """All functions that one compiled function stands on. `names` are taken by functions, `sources` theirs, inner ones
+    first; `checkpoint` are the bodies, by name, that are computed anew in the backward pass."""
+
+    def __init__(self, plan: Plan, symbols: tuple[str, ...], checkpoint: frozenset[str] = frozenset()) -> None:
+        self.names: set[str] = set()
+        self.sources: list[str] = []
+        self.checkpoint = checkpoint
+        self._symbols = symbols
+        self._plans = plan.bodies
+        self._made: dict[Region, BodyFunction] = {}
+        self._keys: dict[Callable[..., Any], str] = {}
+        runs = [pair for one in (plan, *plan.bodies.values()) for v in one.variants for pair in _runs(v.graph)]
+        self._needed = {region: _needed(region, runs) for region in plan.bodies}
+        self._stepped = {region_of(node) for node, _ in runs if node.op == "scan"}
+
+    def function(self, region: Region, names: Names) -> BodyFunction:
+        """The function of a body, as it is called where `names` are the local ones."""
+        if region not in self._made:
+            self._made[region] = self._make(region, names)
+        return self._made[region]
+
+    def define(
+        self, wish: str, names: Names, source: Callable[[str], tuple[str, Mapping[str, Any]]]
+    ) -> Callable[..., Any]:
+        """A function with a name of its own, whose code and globals `source` gives for that name."""
+        name = names.fresh(wish)
+        self.names.add(name)
+        code, namespace = source(name)
+        function = execute(name, code, dict(namespace))
+        self.sources.append(code)
+        inner = [self._keys[one] for one in namespace.values() if callable(one) and one in self._keys]
+        self._keys[function] = hashlib.sha256("\n".join([code, *inner]).encode()).hexdigest()[:16]
+        return function
+
+    def key(self, function: Callable[..., Any]) -> str:
+        """The same for all functions that compute the same, in every process."""
+        return self._keys[function]
+
+    def _make(self, region: Region, names: Names) -> BodyFunction:
+        body, plan, outputs = region.body, self._plans[region], self._needed[region]
+        # What steps are traced with are tensors, numbers among them.
+        inputs = tuple(_as_tensor(given) for given in body.inputs) if region in self._stepped else body.inputs
+        results = tuple(body.outputs[k] for k in outputs)
+        program = Program(body.name, inputs, body.statements, results, self._symbols, (), (), body.span)
+        own = Names(self.names)
+        entry = Entry(program, own)
+        variants = [Variant(v.guards, _narrowed(v.graph, outputs), v.why) for v in plan.variants]
+        found = lowered(variants, program, entry, own, self)
+        sizes = _used(found, self._symbols)
+        passed = [entry.passed[symbol] for symbol in sizes]
+
+        def source(name: str) -> tuple[str, Mapping[str, Any]]:
+            return print_function(name, entry, printable(found, entry), signature(program), passed)
+
+        function = self.define(body.name, names, source)
+        draws = any(node.op in DRAWS or self._draws_inside(node) for v in variants for node in v.graph.live())
+        return BodyFunction(function.__name__, function, outputs, sizes, draws, tuple(graph for _, graph in found))
+
+    def _draws_inside(self, node: Node) -> bool:
+        return node.op in BUNDLES and self._made[region_of(node)].draws
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _runs(graph: Graph) -> Iterable[tuple[Node, list[Node]]]:
+    """The nodes that run a body, each with the nodes that take something of it."""
+    users = graph.users()
+    return [(node, users.get(node.number, [])) for node in graph.live() if node.op in BUNDLES]
+
+
+def _needed(region: Region, runs: Iterable[tuple[Node, list[Node]]]) -> tuple[int, ...]:
+    """The numbers of the outputs that are taken anywhere, or carried."""
+    found: set[int] = set()
+    for node, parts in runs:
+        if region_of(node) is region:
+            numbers = [part.attr("number") for part in parts]
+            carries = node.attr("carries") if node.op == "scan" else 0
+            assert isinstance(carries, int)
+            found |= {n for n in numbers if isinstance(n, int)} | set(range(carries))
+    return tuple(sorted(found))
+
+
+def _narrowed(graph: Graph, outputs: tuple[int, ...]) -> Graph:
+    """The same graph with some of its outputs."""
+    return Graph(graph.nodes, [graph.outputs[k] for k in outputs], graph._table)
+
+
+def _as_tensor(given: Input) -> Input:
+    return replace(given, role="data") if given.role == "option" else given
+
+
+def _used(found: Lowered, symbols: tuple[str, ...]) -> tuple[str, ...]:
+    """The symbols that some variant uses; the graphs lose their placeholders for all others."""
+    used = {symbol for variant, _ in found for g in variant.guards for symbol in (*g.left.symbols, *g.right.symbols)}
+    listed = [[node for node in graph.nodes if "size" in node.meta] for _, graph in found]
+    used |= {node.meta["size"] for nodes in listed for node in nodes if node.users}
+    for nodes in listed:
+        for node in nodes:
+            if node.meta["size"] not in used:
+                node.graph.erase_node(node)
+    return tuple(symbol for symbol in symbols if symbol in used)

@@ -1,0 +1,86 @@
+"""Generated functions: of a program, of a body, of a loop; all are lowered, printed and made to run here.
+
+In: variants of a plan. Out: fx graphs, and Python functions with their source. What always holds: a function's source
+is known to `linecache`, so that tracebacks and `inspect` show it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import linecache
+import types
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from torch import fx
+
+from namedlayers.emit.emission import lower
+from namedlayers.emit.names import Names
+from namedlayers.emit.prologue import Prologue
+from namedlayers.plan.plan import Guard, Variant
+from namedlayers.plan.planner import MOST_VARIANTS
+from namedlayers.program.program import Program
+from namedlayers.program.size import SizeExpr, size_expr
+
+if TYPE_CHECKING:
+    from namedlayers.emit.bodies import Bodies
+
+Lowered = tuple[tuple[Variant, fx.Graph], ...]
+
+
+def lowered(
+    variants: Sequence[Variant], program: Program, prologue: Prologue, names: Names, bodies: Bodies
+) -> Lowered:  # fmt: skip
+    """The variants with what their emission asks of sizes, and their graphs."""
+    found: list[tuple[Variant, fx.Graph]] = []
+    for number, variant in enumerate(variants):
+        # An emission that takes some sizes not to be 0 needs one variant more, for when they are.
+        optimistic = number < len(variants) - 1 or number + 1 < MOST_VARIANTS
+        graph, assumed = lower(variant.graph, program, prologue, names.copy(), bodies, _floors(variant), optimistic)
+        guards = tuple(Guard(size, ">=", size_expr(1)) for size in assumed)
+        found.append((Variant((*variant.guards, *guards), variant.graph, variant.why), graph))
+        if guards and number == len(variants) - 1:
+            careful, _ = lower(variant.graph, program, prologue, names.copy(), bodies, _floors(variant))
+            found.append((Variant(variant.guards, variant.graph, "for empty axes"), careful))
+    return tuple(found)
+
+
+def printable(found: Lowered, prologue: Prologue) -> list[tuple[str, str, fx.Graph]]:
+    """The condition under which each variant runs, what it is for, its graph."""
+    return [(_condition(variant, prologue), variant.why, graph) for variant, graph in found]
+
+
+def signature(program: Program) -> str:
+    """The program's inputs and results with their axes, in the order in which torch callers give and get them."""
+    inputs = ", ".join(f"{given.name}[{', '.join(name for name, _ in given.axes)}]" for given in program.inputs)
+    outputs = ", ".join(f"[{', '.join(output.axes)}]" for output in program.outputs)
+    return f"{inputs} -> {outputs}"
+
+
+def execute(name: str, code: str, namespace: dict[str, Any]) -> types.FunctionType:
+    """The function that a piece of source defines."""
+    file = f"<namedlayers {name} {hashlib.sha256(code.encode()).hexdigest()[:12]}>"
+    linecache.cache[file] = (len(code), None, code.splitlines(keepends=True), file)
+    exec(compile(code, file, "exec"), namespace)
+    namespace[name].__module__ = "namedlayers.generated"  # torch.fx asks where a function is from when it prints one
+    return namespace[name]
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _floors(variant: Variant) -> list[tuple[SizeExpr, SizeExpr]]:
+    """What the guards say about how large sizes are at least."""
+    found = []
+    for guard in variant.guards:
+        more = 1 if guard.relation in ("<", ">") else 0
+        if guard.relation in (">=", ">", "=="):
+            found.append((guard.left, guard.right + more))
+        if guard.relation in ("<=", "<", "=="):
+            found.append((guard.right, guard.left + more))
+    return found
+
+
+def _condition(variant: Variant, prologue: Prologue) -> str:
+    conditions = (f"{prologue.render(g.left)} {g.relation} {prologue.render(g.right)}" for g in variant.guards)
+    return " and ".join(conditions)

@@ -1,0 +1,123 @@
+"""Scans: a loop in Python over the steps, which is one operator where torch traces it.
+
+In: a node `scan`. Out: a call of a generated function, in which the sequences are taken apart once, each step calls the
+body's function, and what is needed of all steps is stacked at the end. What always holds: outputs that nothing takes
+are not collected; one that is taken at the last step only is not, either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from namedlayers.emit.calling import number_of, parts, passed, sizes, taken
+from namedlayers.emit.lowering import Lowering, emits
+from namedlayers.emit.names import Names
+from namedlayers.emit.printer import GLOBALS
+from namedlayers.emit.scan_operator import register
+from namedlayers.emit.scanning import Loop, nothing, traced, whole
+from namedlayers.emit.value import Value
+from namedlayers.plan.regions import region_of
+from namedlayers.program.graph import Node
+from namedlayers.program.program import Body
+from namedlayers.program.size import SizeExpr
+
+if TYPE_CHECKING:
+    from namedlayers.emit.bodies import BodyFunction
+
+
+@emits("scan")
+def emit_scan(lo: Lowering, node: Node) -> Value:
+    body = region_of(node).body
+    step = lo.bodies.function(region_of(node), lo.names)
+    given = [passed(lo, node, k, tensors=True) for k in range(len(node.args))]
+    scanned = tuple(len(value.axes) > len(one.axes) for value, one in zip(given, body.inputs, strict=True))
+    wanted = parts(lo, node)
+    results = tuple(_result(lo, step, part) for part in wanted)
+    carries, size, reverse = node.attr("carries"), node.attr("size"), bool(node.attr("reverse"))
+    assert isinstance(carries, int) and isinstance(size, SizeExpr)
+    loop = Loop(lo.bodies.key(step.function), scanned, carries, reverse, results, step.draws)
+    register(loop.key, step.function)
+    axis = next((part.names[0] for part in wanted if part.op == "part"), "steps")
+    function = _function(lo, f"scan_{axis}", loop, step, body)
+    args = (*given, lo.size(size), *sizes(lo, step))
+    places = [(part, k, _axes(part, results[k])) for k, part in enumerate(wanted)]
+    return taken(lo, node, function, args, {}, places, len(wanted))
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+Result = tuple[int, int]
+"""Which of the values that a step returns, and the dimension along which all steps are stacked; -1: the last one."""
+
+
+def _result(lo: Lowering, step: BodyFunction, part: Node) -> Result:
+    number = step.outputs.index(number_of(part))
+    if part.op == "final":
+        return number, -1
+    wanted = lo.wants.get(part.number, tuple(range(part.rank)))
+    return number, wanted.index(0)
+
+
+def _axes(part: Node, result: Result) -> tuple[int, ...]:
+    """The axes of a result: those of the step in their order, the scanned one where the steps are stacked."""
+    if part.op == "final":
+        return tuple(range(part.rank))
+    rest = range(1, part.rank)
+    return (*rest[: result[1]], 0, *rest[result[1] :])
+
+
+def _function(lo: Lowering, wish: str, loop: Loop, step: BodyFunction, body: Body) -> Callable[..., Any]:
+    """The loop's function; equal loops over one body are one."""
+
+    def source(name: str) -> tuple[str, Mapping[str, Any]]:
+        own = {step.name: step.function, "loop": loop, "traced": traced, "whole": whole, "nothing": nothing}
+        return _text(name, loop, step, body, Names({name, *own})), {**GLOBALS, **own}
+
+    return lo.bodies.define(wish, lo.names, source)
+
+
+def _text(name: str, loop: Loop, step: BodyFunction, body: Body, names: Names) -> str:
+    given = [names.fresh(one.name) for one in body.inputs]
+    count, *passed_on = [names.fresh(wish) for wish in ("steps", *step.sizes)]
+    now = [names.fresh(f"{one}_now") if is_ else one for one, is_ in zip(given, loop.scanned, strict=True)]
+    made = _made(loop, step, body, given, names)
+    stacks = {k: names.fresh(f"{made[k]}_all") for k, dim in loop.results if dim >= 0}
+    everything, extra = f"[{', '.join(given)}]", f"[{', '.join(passed_on)}]"
+    returned = [f"torch.stack({stacks[k]}, {dim})" if dim >= 0 else made[k] for k, dim in loop.results]
+    lines = [
+        f"if whole({count}):",
+        f"    return traced(loop, {everything}, {count}, {extra})",
+        f"if {count} == 0:",
+        f"    return nothing(loop, {everything}, {extra})",
+        *(f"{stack} = []" for stack in stacks.values()),
+        f"{_over(given, now, loop, count)}:",
+        f"    {', '.join(made)} = {step.name}({', '.join((*now, *passed_on))})",
+        *(f"    {stack}.append({made[k]})" for k, stack in stacks.items()),
+        *(f"{stack}.reverse()" for stack in stacks.values() if loop.reverse),
+        f"return {', '.join(returned)}",
+    ]
+    header = f"def {name}({', '.join((*given, count, *passed_on))}):"
+    return "\n".join([header, *(f"    {line}" for line in lines), ""])
+
+
+def _made(loop: Loop, step: BodyFunction, body: Body, given: list[str], names: Names) -> list[str]:
+    """What a step's results are called: a carried one as its input is."""
+    used = {k for k, _ in loop.results}
+    return [
+        given[number] if number < loop.carries else names.fresh(body.outputs[number].value) if k in used else "_"
+        for k, number in enumerate(step.outputs)
+    ]
+
+
+def _over(given: list[str], now: list[str], loop: Loop, count: str) -> str:
+    """The head of the loop: the sequences, taken apart along their first dimension, side by side."""
+    pairs = [(one, at) for one, at, is_ in zip(given, now, loop.scanned, strict=True) if is_]
+    taken_apart = [f"{one}.unbind()" for one, _ in pairs]
+    if loop.reverse:
+        taken_apart = [f"reversed({one})" for one in taken_apart]
+    if not pairs:
+        return f"for _ in range({count})"
+    if len(pairs) == 1:
+        return f"for {pairs[0][1]} in {taken_apart[0]}"
+    return f"for {', '.join(at for _, at in pairs)} in zip({', '.join(taken_apart)})"

@@ -1,0 +1,302 @@
+"""`namedlayers::scan`: a scan as one operator, so that a traced graph serves all numbers of steps.
+
+In: the key of a body's function, the tensors that it runs with, how many steps. Out: every value that a step returns,
+stacked along a first dimension. What always holds: functions of bodies are found by the hash of their content, in a
+table of the process that fills when programs are built; the operator is a pure function of its arguments, random
+numbers too (they follow from a seed that is drawn outside). Its gradient is an operator as well: from the last step to
+the first, each once more from what was carried into it. The gradient of that one is an error, never a wrong number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor
+
+from namedlayers.errors import ArgumentError
+
+Step = Callable[..., Any]
+
+
+def register(key: str, step: Step) -> None:
+    """Puts a body's function into the table of the process. It takes tensors, carried ones first, then sizes."""
+    _STEPS.setdefault(key, step)
+
+
+@lru_cache(1024)
+def step_of(body: str) -> Step:
+    """The function of a body, lifted by `vmap` as often as its name says."""
+    key, *lifts = body.split("|")
+    if key not in _STEPS:
+        raise ArgumentError(
+            "NL0440", "this graph has a scan whose formula is not compiled in this process",
+            hint="compile it first: look at the formula's `.code`, or call it once",
+        )  # fmt: skip
+    step = _STEPS[key]
+    for lift in lifts:
+        step = _lifted(step, *lift.split(":"))
+    return step
+
+
+def no_steps(step: Step, tensors: Sequence[Tensor], scanned: Sequence[bool], sizes: Sequence[int]) -> list[Tensor]:
+    """The values of no steps; a step on the device `meta` says what they look like."""
+    likes = [one.to("meta") for one in tensors]
+    args = [one.new_empty(one.shape[1:]) if is_ else one for one, is_ in zip(likes, scanned, strict=True)]
+    return [one.new_empty((0, *one.shape), device=_device(tensors)) for one in _listed(step(*args, *sizes))]
+
+
+# --- the operator -----------------------------------------------------------------------------------------------------
+
+
+@torch.library.custom_op("namedlayers::scan", mutates_args=())
+def scan(
+    body: str, tensors: Sequence[Tensor], scanned: Sequence[bool], carries: int, reverse: bool, steps: int,
+    sizes: Sequence[int], seed: Tensor | None,
+) -> list[Tensor]:  # fmt: skip
+    """The values of all steps. Sequences (`scanned`) have the steps first."""
+    step = step_of(body)
+    if steps == 0:
+        return no_steps(step, tensors, scanned, sizes)
+    now = list(tensors)
+    collected: list[list[Tensor]] = []
+    with torch.no_grad(), _plainly(seed, tensors) as begin:
+        for at in _order(steps, reverse):
+            begin(at)
+            args = [one[at] if is_ else held for one, is_, held in zip(tensors, scanned, now, strict=True)]
+            made = _listed(step(*args, *sizes))
+            now[:carries] = made[:carries]
+            collected.append(made)
+    if reverse:
+        collected.reverse()
+    return [torch.stack(listed).contiguous() for listed in zip(*collected, strict=True)]
+
+
+@scan.register_fake
+def _(
+    body: str, tensors: Sequence[Tensor], scanned: Sequence[bool], carries: int, reverse: bool, steps: int,
+    sizes: Sequence[int], seed: Tensor | None,
+) -> list[Tensor]:  # fmt: skip
+    # Of a body that is lifted, all tensors have the new dimensions in front; one step without them says the rest.
+    key, *lifts = body.split("|")
+    ranks = [len(lifts) + is_ for is_ in scanned]
+    lifted = tensors[0].shape[ranks[0] - len(lifts) : ranks[0]] if lifts else ()
+    args = [one.new_empty(one.shape[rank:]) for one, rank in zip(tensors, ranks, strict=True)]
+    with torch.autocast(_device(tensors).type, enabled=False):
+        return [one.new_empty((steps, *lifted, *one.shape)) for one in _listed(step_of(key)(*args, *sizes))]
+
+
+@torch.library.custom_op("namedlayers::scan_backward", mutates_args=())
+def scan_backward(
+    body: str, tensors: Sequence[Tensor], scanned: Sequence[bool], carries: int, reverse: bool, steps: int,
+    sizes: Sequence[int], seed: Tensor | None, carried: Sequence[Tensor], gradients: Sequence[Tensor | None],
+    wanted: Sequence[int],
+) -> list[Tensor]:  # fmt: skip
+    """The gradients of the inputs that `wanted` lists, from those of the values of all steps. `carried` are those of
+    the values that are carried."""
+    step, order = step_of(body), _order(steps, reverse)
+    before = dict(zip(order[1:], order, strict=False))
+    found = {k: torch.zeros(tensors[k].shape, dtype=tensors[k].dtype, device=tensors[k].device) for k in wanted}
+    fixed = [k for k in wanted if k >= carries and not scanned[k]]
+    moving = [k for k in range(carries) if _differentiable(tensors[k])] + [k for k in wanted if scanned[k]]
+    onward: dict[int, Tensor | None] = {}
+    with torch.enable_grad(), _plainly(seed, tensors) as begin:
+        held = [one.detach().requires_grad_(k in fixed) for k, one in enumerate(tensors)]
+        for at in reversed(order):
+            begin(at)
+            args = [one[at] if is_ else one for one, is_ in zip(held, scanned, strict=True)]
+            if at in before:
+                args[:carries] = [one[before[at]] for one in carried]
+            for k in moving:
+                args[k] = args[k].detach().requires_grad_()
+            made = _listed(step(*args, *sizes))
+            slopes = [None if one is None else one[at] for one in gradients]
+            slopes[:carries] = [_sum(one, onward.get(k)) for k, one in enumerate(slopes[:carries])]
+            parts = _pulled_back(made, slopes, {k: args[k] for k in (*moving, *fixed)})
+            onward = {k: parts[k] for k in range(carries) if k in parts}
+            for k in wanted:
+                part = parts[k]
+                if k >= carries and part is not None:
+                    (found[k][at] if scanned[k] else found[k]).add_(part)
+    for k, part in onward.items():
+        if part is not None and k in found:
+            found[k] += part
+    return [found[k] for k in wanted]
+
+
+@scan_backward.register_fake
+def _(
+    body: str, tensors: Sequence[Tensor], scanned: Sequence[bool], carries: int, reverse: bool, steps: int,
+    sizes: Sequence[int], seed: Tensor | None, carried: Sequence[Tensor], gradients: Sequence[Tensor | None],
+    wanted: Sequence[int],
+) -> list[Tensor]:  # fmt: skip
+    return [tensors[k].new_empty(tensors[k].shape) for k in wanted]
+
+
+# --- derivatives ------------------------------------------------------------------------------------------------------
+
+
+def _remember(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
+    body, tensors, scanned, carries, reverse, steps, sizes, seed = inputs
+    ctx.save_for_backward(*tensors, *output[:carries], *([] if seed is None else [seed]))
+    ctx.plain = body, list(scanned), carries, reverse, steps, list(sizes), seed is not None
+    ctx.set_materialize_grads(False)
+
+
+def _gradient(ctx: Any, gradients: list[Tensor | None]) -> tuple[Any, ...]:
+    body, scanned, carries, reverse, steps, sizes, seeded = ctx.plain
+    saved = list(ctx.saved_tensors)
+    seed = saved.pop() if seeded else None
+    tensors, carried = saved[: len(scanned)], saved[len(scanned) :]
+    wanted = [k for k, one in enumerate(tensors) if ctx.needs_input_grad[1][k] and _differentiable(one)]
+    found = scan_backward(
+        body, tensors, scanned, carries, reverse, steps, sizes, seed, carried, list(gradients), wanted
+    )  # fmt: skip
+    by_input: list[Tensor | None] = [None] * len(tensors)
+    for k, one in zip(wanted, found, strict=True):
+        by_input[k] = one
+    return None, by_input, None, None, None, None, None, None
+
+
+def _no_second(ctx: Any, gradients: list[Tensor | None]) -> NoReturn:
+    raise ArgumentError(
+        "NL0441", "a scan that was traced has no second derivative",
+        hint="differentiate the formula itself, which is not compiled by torch: it has all derivatives",
+    )  # fmt: skip
+
+
+scan.register_autograd(_gradient, setup_context=_remember)
+scan_backward.register_autograd(_no_second)
+
+
+# --- vmap -------------------------------------------------------------------------------------------------------------
+
+
+@scan.register_vmap
+def _(
+    info: Any, in_dims: tuple[Any, ...], body: str, tensors: Sequence[Tensor], scanned: Sequence[bool], carries: int,
+    reverse: bool, steps: int, sizes: Sequence[int], seed: Tensor | None,
+) -> tuple[list[Tensor], list[int]]:  # fmt: skip
+    batched = _batched(tensors, in_dims[1], scanned, info.batch_size)
+    seed = seed[0] if seed is not None and in_dims[7] is not None else seed
+    made = scan(_lifted_name(body, info, tensors, sizes), batched, scanned, carries, reverse, steps, sizes, seed)
+    return made, [1] * len(made)
+
+
+@scan_backward.register_vmap
+def _(
+    info: Any, in_dims: tuple[Any, ...], body: str, tensors: Sequence[Tensor], scanned: Sequence[bool], carries: int,
+    reverse: bool, steps: int, sizes: Sequence[int], seed: Tensor | None, carried: Sequence[Tensor],
+    gradients: Sequence[Tensor | None], wanted: Sequence[int],
+) -> tuple[list[Tensor], list[int]]:  # fmt: skip
+    batched = _batched(tensors, in_dims[1], scanned, info.batch_size)
+    before = _batched(carried, in_dims[8], [True] * carries, info.batch_size)
+    slopes = [
+        None if one is None else _batched([one], [dim], [True], info.batch_size)[0]
+        for one, dim in zip(gradients, in_dims[9], strict=True)
+    ]
+    seed = seed[0] if seed is not None and in_dims[7] is not None else seed
+    name = _lifted_name(body, info, tensors, sizes)
+    found = scan_backward(
+        name, batched, scanned, carries, reverse, steps, sizes, seed, before, slopes, wanted
+    )  # fmt: skip
+    return found, [1 if scanned[k] else 0 for k in wanted]
+
+
+def _batched(
+    tensors: Sequence[Tensor], dims: Sequence[int | None], scanned: Sequence[bool], size: int
+) -> list[Tensor]:  # fmt: skip
+    """All with the new dimension in front, behind the steps where there are any."""
+    found = []
+    for one, dim, is_ in zip(tensors, dims, scanned, strict=True):
+        place = 1 if is_ else 0
+        if dim is None:
+            one = one.unsqueeze(place)
+            found.append(one.expand(*one.shape[:place], size, *one.shape[place + 1 :]))
+        else:
+            found.append(one.movedim(dim, place))
+    return found
+
+
+def _lifted_name(body: str, info: Any, tensors: Sequence[Tensor], sizes: Sequence[int]) -> str:
+    return f"{body}|{info.randomness}:{len(tensors)}:{len(sizes)}"
+
+
+def _lifted(step: Step, randomness: str, tensors: str, sizes: str) -> Step:
+    return torch.func.vmap(step, (0,) * int(tensors) + (None,) * int(sizes), randomness=randomness)
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+_STEPS: dict[str, Step] = {}
+
+
+def _pulled_back(
+    made: Sequence[Tensor], slopes: Sequence[Tensor | None], starts: dict[int, Tensor]
+) -> dict[int, Tensor | None]:
+    """The gradients of `starts`, from those of what was made of them."""
+    ends = [(one, slope) for one, slope in zip(made, slopes, strict=True) if slope is not None and one.requires_grad]
+    if not ends or not starts:
+        return dict.fromkeys(starts)
+    values, outer = zip(*ends, strict=True)
+    return dict(zip(starts, torch.autograd.grad(values, list(starts.values()), outer, allow_unused=True), strict=True))
+
+
+def _order(steps: int, reverse: bool) -> list[int]:
+    return list(range(steps))[:: -1 if reverse else 1]
+
+
+def _listed(found: Any) -> list[Tensor]:
+    return list(found) if isinstance(found, tuple) else [found]
+
+
+def _sum(one: Tensor | None, other: Tensor | None) -> Tensor | None:
+    return one if other is None else other if one is None else one + other
+
+
+def _differentiable(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() or tensor.is_complex()
+
+
+def _device(tensors: Sequence[Tensor]) -> torch.device:
+    return tensors[0].device if tensors else torch.device("cpu")
+
+
+_WITHHELD = tuple(
+    getattr(torch._C.DispatchKey, name)
+    for name in (
+        "AutogradFunctionality ADInplaceOrView Conjugate Negative ZeroTensor FuncTorchBatched "
+        "FuncTorchBatchedDecomposition FuncTorchDynamicLayerBackMode FuncTorchDynamicLayerFrontMode "
+        "FuncTorchGradWrapper FuncTorchVmapMode"
+    ).split()
+)
+"""What torch leaves out below an operator, or below a mode of Python's that sees operators."""
+
+
+@contextmanager
+def _afresh() -> Iterator[None]:
+    """As at top level: derivatives are recorded, `vmap` works, conjugates are taken."""
+    gone = [key for key in _WITHHELD if torch._C._dispatch_tls_is_dispatch_key_excluded(key)]
+    for key in gone:
+        torch._C._dispatch_tls_set_dispatch_key_excluded(key, False)
+    try:
+        yield
+    finally:
+        for key in gone:
+            torch._C._dispatch_tls_set_dispatch_key_excluded(key, True)
+
+
+@contextmanager
+def _plainly(seed: Tensor | None, tensors: Sequence[Tensor]) -> Iterator[Callable[[int], object]]:
+    """Without autocast, whose state is not part of a graph; what is given sets the random state of a step."""
+    device = _device(tensors)
+    with _afresh(), torch.autocast(device.type, enabled=False):
+        if seed is None:
+            yield lambda at: None
+        else:
+            start = int(seed)
+            with torch.random.fork_rng([device] if device.type == "cuda" else []):
+                yield lambda at: torch.manual_seed(start + at)

@@ -1,0 +1,62 @@
+"""What the generated functions of scans call: where a loop becomes an operator, and loops without steps.
+
+In: a `Loop`, the tensors that it runs with. Out: its results. What always holds: the results are those of the generated
+loop, with the same axes in the same order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from namedlayers.emit.scan_operator import no_steps, scan, step_of
+
+
+@dataclass(frozen=True)
+class Loop:
+    """What a loop is beside its tensors: the body's `key`; which inputs are sequences, seen one step at a time; how
+    many are carried; for each result which of a step's values it is, and the dimension along which it is stacked (-1:
+    the last one only); whether random numbers are drawn."""
+
+    key: str
+    scanned: tuple[bool, ...]
+    carries: int
+    reverse: bool
+    results: tuple[tuple[int, int], ...]
+    draws: bool
+
+
+def whole(steps: Any) -> bool:
+    """Whether a scan is to be one operator: where torch traces it, unless it exports a number of steps that is fixed,
+    which other back ends know better step by step."""
+    if not torch.compiler.is_compiling():
+        return False
+    if not torch.compiler.is_exporting():
+        return True
+    from torch.fx.experimental.symbolic_shapes import has_static_value  # slow to import, and there while exporting
+
+    return not has_static_value(steps)
+
+
+def traced(loop: Loop, tensors: list[Tensor], steps: int, sizes: list[int]) -> Any:
+    """The results of a loop, by the operator."""
+    seed = torch.randint(1 << 62, ()) if loop.draws else None
+    return _results(loop, scan(loop.key, tensors, list(loop.scanned), loop.carries, loop.reverse, steps, sizes, seed))
+
+
+def nothing(loop: Loop, tensors: list[Tensor], sizes: list[int]) -> Any:
+    """The results of a loop without steps."""
+    return _results(loop, no_steps(step_of(loop.key), tensors, loop.scanned, sizes))
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _results(loop: Loop, found: Sequence[Tensor]) -> Any:
+    last = 0 if loop.reverse else -1
+    listed = [found[k].movedim(0, dim) if dim >= 0 else found[k][last] for k, dim in loop.results]
+    return listed[0] if len(listed) == 1 else tuple(listed)
