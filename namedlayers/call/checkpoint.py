@@ -57,6 +57,10 @@ def explained(
     wrong = misfits(module, declared, state_dict, "")
     if error is not None and not wrong:
         return error
+    if error is not None:
+        own = module.state_dict(keep_vars=True)
+        missing = [key for key in own if key not in state_dict]
+        unexpected = [key for key in state_dict if key not in own]
     by_path = {one.path: one for one in declared}
     name = module._get_name()
     said: list[str] = []

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 from torch import fx
 
+from namedlayers.call.classes import Classes, classes
 from namedlayers.call.making import make
 from namedlayers.call.module import Layer
 from namedlayers.call.packing import Packed, pack, unpack
 from namedlayers.call.ports import Port, inputs, outputs
-from namedlayers.call.settings import check_options, read_settings
+from namedlayers.call.settings import check_options, no_such_setting, read_settings
 from namedlayers.call.settled import Settled, Stars
 from namedlayers.call.specialise import Numerics, bounded
 from namedlayers.errors import ArgumentError, Label
@@ -78,8 +80,21 @@ class LayerType:
             names = " and ".join(f"`{one.name}`" for one in missing)
             labels = [Label(one.span, "not given") for one in missing]
             raise ArgumentError("NL0501", f"{self.name}() needs {names}", *labels)
-        settled = self.settled({**self._options, **found.options}, found.sizes, found.stars)
+        options = {**self._options, **found.options}
+        if found.inner:
+            # An axis that only the body names may be given a size where nothing else gives it one.
+            outer = {axis: size for axis, size in found.sizes.items() if axis not in found.inner}
+            open_axes = {axis for axis, _ in self.settled(options, outer, found.stars).structure.free.values()}
+            for name in found.inner:
+                if name not in open_axes:
+                    raise no_such_setting(self.definition, self._signature, name)
+        settled = self.settled(options, found.sizes, found.stars)
         return make(settled, found.dtype, found.device)
+
+    @cached_property
+    def classes(self) -> Classes:
+        """The classes of its modules."""
+        return classes(self.definition)
 
     def with_options(self, **options: Any) -> LayerType:
         """The same layer with these options settled, as `compile(text, **options)` does it."""

@@ -60,8 +60,6 @@ def _begin(whole: Layer, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> No
     given = run.arguments(args, kwargs, tuple(torch.empty(0) for _ in run.made.program.owned))
     shapes = {one.name: tuple(getattr(given[one.name], "shape", ())) for one in found.program.inputs}
     symbols = solve_sizes(found.program, shapes)
-    # The same symbols as in the settled structure, but for those that this call has in addition.
-    whole._symbols |= symbols
     waiting = [one for one in found.declared if _fits(whole, one, symbols)]
     for one in settled.structure.declared:
         learn(whole._symbols, one, _owner(whole, one)[1])

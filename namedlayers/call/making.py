@@ -14,14 +14,14 @@ from torch import nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter, is_lazy
 
 from namedlayers.call.initialise import initialise
-from namedlayers.call.lazy import LazyLayer, LazyOwner
-from namedlayers.call.module import VIEWS, Layer, Owner
+from namedlayers.call.module import VIEWS, Layer
 from namedlayers.call.settled import Settled
 from namedlayers.errors import ArgumentError, Label, SizeError, Span
 from namedlayers.program.elaboration.layers import sized_names
+from namedlayers.program.elaboration.stars import mentioned
 from namedlayers.program.program import Kind
 from namedlayers.program.size import Symbol
-from namedlayers.program.structure import Declared, Part
+from namedlayers.program.structure import Declared
 
 
 def make(settled: Settled, dtype: torch.dtype | None, device: torch.device | None) -> Layer:
@@ -30,13 +30,16 @@ def make(settled: Settled, dtype: torch.dtype | None, device: torch.device | Non
     declared = settled.structure.declared
     lazy = {one.path.rpartition(".")[0] for one in declared if _depends_on_data(one)}
     symbols: dict[str, int] = {}
-    whole = LazyLayer(settled, symbols) if lazy else Layer(settled, symbols)
+    whole = settled.module_class("", bool(lazy))(settled, symbols)
+    assert isinstance(whole, Layer)
     modules: dict[str, nn.Module] = {"": whole}
     for part in settled.structure.parts:
         above = part.path.rpartition(".")[0]
         if above not in modules:  # all rounds of a `repeat`
             _attach(modules, above, nn.ModuleList(), part.span)
-        _attach(modules, part.path, _module(settled, symbols, part, part.path in lazy), part.span)
+        module = settled.module_class(part.path, part.path in lazy)(settled, symbols)
+        module.place(part.path)
+        _attach(modules, part.path, module, part.span)
     for one in declared:
         owner = modules[one.path.rpartition(".")[0]]
         _check_name(one.name, one.span, "parameter" if one.kind == "param" else "state")
@@ -84,7 +87,9 @@ def _check_determined(settled: Settled) -> None:
 
 def _how(settled: Settled, axes: list[str]) -> str:
     """How sizes are given: to the constructor those of the layer's own axes, in the text all others."""
-    inner = [axis for axis in axes if axis not in sized_names(settled.layer.definition)]
+    definition = settled.layer.definition
+    own = {*sized_names(definition), *(axis for axis in mentioned(definition.body) if axis not in settled.sizes)}
+    inner = [axis for axis in axes if axis not in own]
     if inner:
         return f"say it where the text introduces the axis: `{inner[0]} = …`"
     named = [axis for axis in axes if axis.isidentifier()]
@@ -99,15 +104,6 @@ def _depends_on_data(one: Declared) -> bool:
     return any(size.value is None for size in (*one.sizes, *begins.fans)) or bool(
         begins.program and begins.program.symbols
     )
-
-
-def _module(settled: Settled, symbols: dict[str, int], part: Part, lazy: bool) -> Owner:
-    if part.definition is None:
-        module: Owner = LazyOwner(settled, symbols) if lazy else Owner(settled, symbols)
-    else:
-        module = LazyLayer(settled, symbols) if lazy else Layer(settled, symbols)
-    module.place(part.path)
-    return module
 
 
 def _attach(modules: dict[str, nn.Module], path: str, module: nn.Module, span: Span) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import fx, nn
+from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.parameter import is_lazy
 
 from namedlayers.call.blame import OF_TORCH, blame
@@ -69,7 +70,7 @@ class Owner(nn.Module):
         try:
             found = super().load_state_dict(state_dict, strict=False, assign=assign)
         except RuntimeError as error:
-            raise explained(self, self._own_declared(), state_dict, (), (), error) from None
+            raise explained(self, self._own_declared(), state_dict, [], [], error) from None
         if strict and (found.missing_keys or found.unexpected_keys):
             raise explained(self, self._own_declared(), state_dict, found.missing_keys, found.unexpected_keys)
         return found
@@ -111,6 +112,12 @@ class Owner(nn.Module):
     def register_full_backward_hook(self, *args: Any, **kwargs: Any) -> Any:
         self._check_hook()
         return super().register_full_backward_hook(*args, **kwargs)
+
+    # --- copies -------------------------------------------------------------------------------------------------------
+
+    def __reduce_ex__(self, protocol: Any) -> tuple:
+        """As what it was made from: the class of a layer is made from its text."""
+        return _empty, (self._whole, self._path, isinstance(self, LazyModuleMixin)), self.__getstate__()
 
     def _check_hook(self) -> None:
         if self._path:
@@ -222,8 +229,7 @@ class Layer(Owner):
         return shown(self._whole, self._path, self._symbols, self._shape_of)
 
     def _get_name(self) -> str:
-        part = self._whole.parts.get(self._path)
-        return self._whole.layer.name if part is None or part.definition is None else part.definition.name
+        return self._whole.layer_of(self._path).name
 
     # --- helpers ------------------------------------------------------------------------------------------------------
 
@@ -284,6 +290,12 @@ VIEWS: Mapping[str, Callable[[Layer], Any]] = {
     "graph": lambda self: self._own_settled().shown(self.training).graph,
     "code": lambda self: self._own_settled().shown(self.training).code,
 }
+
+
+def _empty(whole: Settled, path: str, lazy: bool) -> Owner:
+    """A module without anything in it, which unpickling and copying fill."""
+    cls = whole.module_class(path, lazy)
+    return cls.__new__(cls)
 
 
 def _outputs(self: Layer) -> tuple[Port, ...]:

@@ -21,6 +21,7 @@ from namedlayers.errors import ArgumentError, Label, near_miss
 from namedlayers.program.elaboration.definitions import axis_parameters, declared_axes, inputs_of
 from namedlayers.program.elaboration.layers import sized_names
 from namedlayers.program.elaboration.places import axis_in_signature
+from namedlayers.program.elaboration.stars import mentioned
 from namedlayers.program.signature import Signature, star_axes
 from namedlayers.program.spec import Static
 from namedlayers.syntax import tree
@@ -28,13 +29,15 @@ from namedlayers.syntax import tree
 
 @dataclass(slots=True)
 class Settings:
-    """`sizes` by axis; `stars`: the axes for which a starred axis parameter stands, where their sizes are given."""
+    """`sizes` by axis; `stars`: the axes for which a starred axis parameter stands, where their sizes are given.
+    `inner` are those of `sizes` that may be of axes that only the body names."""
 
     options: dict[str, Static] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
     stars: dict[str, tuple[str, ...]] = field(default_factory=dict)
     dtype: torch.dtype | None = None
     device: torch.device | None = None
+    inner: list[str] = field(default_factory=list)
 
 
 def read_settings(
@@ -42,7 +45,7 @@ def read_settings(
 ) -> Settings:
     """The keywords of a constructor; `settled` are the options that compiling has settled. Raises ArgumentError."""
     options, axes, stars = {one.name: one.span for one in sign.options}, sized_names(definition), _stars(definition)
-    found = Settings()
+    found, body = Settings(), mentioned(definition.body)
     for name, value in given.items():
         _check_one_meaning(definition, sign, name, {*axes, *stars}, options)
         if name in options:
@@ -64,9 +67,23 @@ def read_settings(
             found.dtype = _dtype(value)
         elif name == "device":
             found.device = None if value is None else torch.device(value)
+        elif name in body and name != TRAINING:
+            found.sizes[name] = _size(definition, sign, name, value)
+            found.inner.append(name)
         else:
-            _unknown(sign, name, [*axes, *stars], list(options))
+            raise no_such_setting(definition, sign, name)
     return found
+
+
+def no_such_setting(definition: tree.Definition, sign: Signature, name: str) -> ArgumentError:
+    """The error for a keyword that is nothing of a layer."""
+    if name == TRAINING:
+        return _training(sign)
+    axes, options = [*sized_names(definition), *_stars(definition)], [one.name for one in sign.options]
+    has = [f"the axes {listed(axes)}"] * bool(axes) + [f"the options {listed(options)}"] * bool(options)
+    hint = near_miss(name, [*axes, *options]) or (f"it has {' and '.join(has)}" if has else "it has none")
+    message = f"`{sign.name}` has no axis and no option `{name}`"
+    return ArgumentError("NL0531", message, Label(sign.span), hint=hint)
 
 
 def check_options(definition: tree.Definition, sign: Signature, options: Mapping[str, Any]) -> None:
@@ -119,12 +136,3 @@ def _dtype(value: Any) -> torch.dtype | None:
 def _training(sign: Signature) -> ArgumentError:
     message = f"`{TRAINING}` is no option of `{sign.name}`"
     return ArgumentError("NL0504", message, Label(sign.span), hint="a module says it: `.train()`, `.eval()`")
-
-
-def _unknown(sign: Signature, name: str, axes: list[str], options: list[str]) -> None:
-    if name == TRAINING:
-        raise _training(sign)
-    has = [f"the axes {listed(axes)}"] * bool(axes) + [f"the options {listed(options)}"] * bool(options)
-    hint = near_miss(name, [*axes, *options]) or (f"it has {' and '.join(has)}" if has else "it has none")
-    message = f"`{sign.name}` has no axis and no option `{name}`"
-    raise ArgumentError("NL0531", message, Label(sign.span), hint=hint)

@@ -24,6 +24,7 @@ from namedlayers.program.structure import Declared, Part, Structure
 
 if TYPE_CHECKING:
     from namedlayers.call.layer import LayerType
+    from namedlayers.call.module import Owner
 
 Stars = Mapping[str, tuple[str, ...]]
 
@@ -95,6 +96,23 @@ class Settled:
         layer = LayerType(self.layer.namespace, self.layer.definition, numerics="strict", checked=True)
         return layer.settled(self.options, self.sizes, self.stars)
 
+    def layer_of(self, path: str) -> LayerType:
+        """The type of an instance inside; of the whole for the empty path."""
+        part = self.parts.get(path)
+        if part is None or part.definition is None:
+            return self.layer
+        return self.layer.beside(part.namespace, part.definition)
+
+    def module_class(self, path: str, lazy: bool) -> type[Owner]:
+        """The class of the module at a path."""
+        from namedlayers.call.lazy import LazyOwner
+        from namedlayers.call.module import Owner
+
+        if path and self.parts[path].definition is None:
+            return LazyOwner if lazy else Owner
+        classes = self.layer_of(path).classes
+        return classes.lazy if lazy else classes.ordinary
+
     def part(self, path: str, symbols: Mapping[str, int]) -> Settled:
         """An instance inside, as a layer of its own; `symbols` are the sizes that data have decided."""
         found = self._parts.get(path)
@@ -128,8 +146,7 @@ class Settled:
         return found, {**stars, **own}
 
     def _part(self, part: Part, symbols: Mapping[str, int]) -> Settled:
-        assert part.definition is not None
-        layer = self.layer.beside(part.namespace, part.definition)
+        layer = self.layer_of(part.path)
         options = {name: _known(value, symbols) for name, value in part.options.items()}
         unknown = [name for name, value in options.items() if isinstance(value, SizeExpr)]
         if unknown:
