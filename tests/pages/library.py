@@ -27,14 +27,15 @@ Layers and functions that ship with the package, written in the language: this p
 `namedlayers/library`, with their comments. Each can be read, imported into a text, or loaded from Python:
 
 ```nl
-from attention import MultiHeadAttention
+from feedforward import FeedForward
 from norm import LayerNorm
 
-layer Block[seq, layer](X[seq, layer]) -> [seq, layer]:
-    look = MultiHeadAttention[query, seq, layer, layer; heads = 4]
-    norm = LayerNorm[layer]
-    Y = look(X[seq -> query], X, X)[query -> seq]
-    return norm(X + Y)
+layer Block[layer](X[layer]; depth = 2) -> [layer]:
+    repeat depth as block:
+        norm = LayerNorm[layer]
+        feed = FeedForward[layer; width = 2 * |layer|]
+        X = X + feed(norm(X))
+    return X
 ```
 
 ```python
