@@ -68,7 +68,8 @@ class Layout(Precision):
         return self.call("expand", (value, *shape), axes, kind=value.kind, weak=value.weak, inline=True)
 
     def merged(self, value: Value, group: Sequence[int], label: int) -> Value:
-        """The same with the axes `group`, which it has, as one called `label`, at the place of the first of them.
+        """The same with the axes `group`, which it has, as one called `label`, at the place of the last of them: the one
+        that varies fastest is most often the innermost dimension already, and what uses the result wants it there.
 
         A group of one is renamed; an empty group becomes a new dimension of size 1 at the end.
         """
@@ -78,7 +79,7 @@ class Layout(Precision):
             return self.call("unsqueeze", (value, -1), axes, kind=value.kind, weak=value.weak, inline=True)
         if not adjacent(value.axes, group):
             rest = [axis for axis in value.axes if axis not in group]
-            place = len([a for a in value.axes[: value.dim(group[0])] if a not in group])
+            place = len([a for a in value.axes[: value.dim(group[-1])] if a not in group])
             value = self.permuted(value, [*rest[:place], *group, *rest[place:]])
         start = value.dim(group[0])
         axes = (*value.axes[:start], label, *value.axes[start + len(group) :])

@@ -315,6 +315,7 @@ SPELLINGS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "gather along": ("X[t, v = 3], I[t]", ("take",), ("X @[v] one_hot[v](I)",)),
     "index-add": ("X[t, e], I[t]; Y[v = 3, e]", ("add", "put"), ("Y + X @[t] one_hot[v](I)",)),
     "identities": ("X[i]", (), ("X * 1", "1 * X", "X + 0", "X / 1", "-(-X)", "X - 0", "sum[](X)", "X ^ 1")),
+    "neutral conditions": ("X[i]", ("gt",), ("X > 0 and True", "True and X > 0", "X > 0 or False", "(False or X > 0) and 1 == 1")),
     "identity by choice": ("X[i]", (), ("where(True, X, -inf)", "where(False, 0, X)", "where(1 == 1, X, inf)")),
     "nested reductions": ("X[i, j, k]", ("extreme",), ("max[i](max[j](X))", "max[i, j](X)")),
 }

@@ -122,6 +122,14 @@ def _settled(scope: Scope, node: Node) -> Outcome:
     return Match(chosen) if same and constant(other.node) is not None else None
 
 
+def _neutral_condition(scope: Scope, node: Node) -> Outcome:
+    """x and True, x or False"""
+    for one, other in (node.args, node.args[::-1]):
+        if constant(other.node) is (node.op == "and") and one.node.kind == Kind.BOOL and len(one.axes) == node.rank:
+            return Match(one)
+    return None
+
+
 def _itself(scope: Scope, node: Node, found: Arg) -> Arg:
     return found
 
@@ -215,6 +223,7 @@ RULES = (
     Rule("known size", "exact", tuple(_OF_SIZES), _known_size, _build_size),
     Rule("neutral operand", "algebraic", tuple(_NEUTRAL), _neutral, _over_axes),
     Rule("double negation", "exact", ("neg",), _double, _itself),
+    Rule("neutral condition", "exact", ("and", "or"), _neutral_condition, _itself),
     Rule("settled choice", "exact", ("where",), _settled, _itself),
     Rule("factor -1", "exact", ("mul", "div"), _minus_one, _build_negative),
     Rule("factor 1 / y", "exact", ("mul",), _inverse_factor, _build_quotient),
