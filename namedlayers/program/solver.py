@@ -171,8 +171,8 @@ class Solver:
         recipes: list[Recipe] = []
         known: set[str] = set()
         # An axis whose symbol was replaced keeps a recipe too, so that checks may speak of it.
-        left = [(d, self.normal(d.size)) for d in dimensions]
-        left += [(d, d.size) for d in dimensions if self.normal(d.size) != d.size]
+        solved = [(d, self.normal(d.size)) for d in dimensions]
+        left = [*solved, *((d, d.size) for d in dimensions if self.normal(d.size) != d.size)]
         progress = True
         while progress:
             progress = False
@@ -189,7 +189,7 @@ class Solver:
                 recipes.append(Recipe(name, dimension.input, dimension.axis, rest, factor, labels))
                 known.add(name)
                 progress = True
-        for _, size in left:
+        for _, size in solved:
             for name in sorted(size.symbols - known if not lenient else ()):
                 raise self._undetermined(name)
         return recipes, known

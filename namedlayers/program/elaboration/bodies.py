@@ -56,6 +56,7 @@ def carry(ctx: Context, name: str, start: Value) -> Carried:
     """A carried name that begins with `start`, and the input of the body that stands for it."""
     inner = ctx.new_name(name)
     ctx.sources[inner] = Source(start.axes, start.kind, "data")
+    ctx.carried[inner] = name
     return Carried(name, inner, start.axes, start.kind, start)
 
 
@@ -65,8 +66,12 @@ def carried_value(one: Carried, span: Span) -> Value:
 
 
 def assigned(before: Mapping[str, Evaluated], env: Environment) -> list[str]:
-    """The names whose values a block has changed, in order."""
-    return [name for name, found in env.values.items() if found is not before.get(name)]
+    """The names that a block has assigned, in order; what it declares is not assigned."""
+    return [
+        name
+        for name, found in env.values.items()
+        if found is not before.get(name) and (name not in env.declares or name in env.states and name in before)
+    ]
 
 
 def output(ctx: Context, value: Value, hint: str, axes: Sequence[str] | None = None) -> Output:

@@ -100,13 +100,14 @@ def _inferred(
     args: dict[str, Evaluated],
     named: set[str],
 ) -> list[str]:
-    """The axes of a star that the call leaves out: those of its first input that the signature does not name."""
+    """The axes of a star that the call leaves out: those of its first input that the signature does not name. What
+    the definitions around are lifted over stays what it is lifted over."""
     for parameter in inputs_of(definition):
         axes = declared_axes(parameter)
         value = args.get(parameter.name)
         if any(a.star and a.name == star.name for a in axes) and isinstance(value, Value):
             taken = {env.axes.get(name) for name in named} | {env.axes.get(a.name) for a in axes if not a.star}
-            return [axis for axis in value.axes if axis not in taken]
+            return [axis for axis in value.axes if axis not in taken and axis not in ctx.lifted]
     return []
 
 

@@ -90,6 +90,8 @@ class Context:
     sources: dict[str, Source] = field(default_factory=dict)
     aliases: dict[str, Draft] = field(default_factory=dict)
     """Inputs of bodies that stand for a value outside, seen at the current step."""
+    carried: dict[str, str] = field(default_factory=dict)
+    """Inputs of bodies that go from step to step, with the names that the text has for them."""
     scans: tuple[Stepping, ...] = ()
     lifted: AxisSizes = field(default_factory=dict)
     """The extra axes over which the definitions around are lifted."""
@@ -574,8 +576,14 @@ def missing_axis(ctx: Context, what: str, axis: str, value: Value, span: Span) -
         f"{what} `{shown}`, but {spelled(value)} has no such axis",
         Label(span),
         *([Label(value.span, f"this {ctx.axes_of(value)}")] if value.span != span else []),
-        hint=near_miss(shown, displayed),
+        hint=near_miss(shown, displayed) or _begins(ctx, axis, value),
     )
+
+
+def _begins(ctx: Context, axis: str, value: Value) -> str:
+    """What to write for a carried value that begins without an axis."""
+    name = ctx.carried.get(value.draft.parts[0]) if value.draft.form == "leaf" else None
+    return f"let `{name}` begin with its axes: `{name} = zeros[{ctx.display.get(axis, axis)}]`" if name else ""
 
 
 def spelled(value: Value) -> str:

@@ -25,7 +25,19 @@ from namedlayers.syntax import tree
 def initial(
     ctx: Context, statement: tree.Declare, stored: AxisSizes, merged: bool, env: Environment
 ) -> tuple[DraftInitial, Kind]:
-    """How a declared tensor with these axes begins, and the kind of its elements."""
+    """How a declared tensor with these axes begins, and the kind of its elements: once, whatever scans and lifted axes
+    there are around."""
+    around = ctx.scans, ctx.lifted
+    ctx.scans, ctx.lifted = (), {}
+    try:
+        return _initial(ctx, statement, stored, merged, env)
+    finally:
+        ctx.scans, ctx.lifted = around
+
+
+def _initial(
+    ctx: Context, statement: tree.Declare, stored: AxisSizes, merged: bool, env: Environment
+) -> tuple[DraftInitial, Kind]:
     found = _named(statement.initial, env)
     lifted, ctx.lifted = ctx.lifted, {}  # its draws are made once, whatever the layer is applied to
     try:

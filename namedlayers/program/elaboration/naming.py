@@ -18,7 +18,8 @@ from namedlayers.syntax import tree
 def name_places(definition: tree.Definition, namespace: Namespace) -> dict[int, str]:
     """Names by where they begin in the text: what is written of a layer, and blocks that repeat."""
     found: dict[int, str] = {}
-    _name_block(definition.body, namespace, found)
+    options = {parameter.name for parameter in definition.parameters if parameter.axes is None}
+    _name_block(definition.body, namespace, options, found)
     return found
 
 
@@ -61,15 +62,21 @@ def free_name(wish: str, taken: set[str]) -> str:
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
 
-def _name_block(body: tuple[tree.Statement, ...], namespace: Namespace, found: dict[int, str]) -> None:
-    """Assigned instances and declared tensors first, as they have no other names; then what is named after its type."""
+def _name_block(
+    body: tuple[tree.Statement, ...], namespace: Namespace, options: set[str], found: dict[int, str]
+) -> None:
+    """Assigned instances and declared tensors first, as they have no other names; then what is named after its type.
+
+    An option may hold a layer, too.
+    """
     taken: set[str] = set()
     for node in _nodes(body, into_repeats=False):
         if isinstance(node, tree.Declare):
             taken.add(node.name)
         elif isinstance(node, tree.Assign) and len(node.targets) == 1:
             place = written(node.value)
-            if layer_of(place, namespace) is not None:
+            optional = isinstance(place, tree.Name) and place.name in options
+            if optional or layer_of(place, namespace) is not None:
                 found[place.span.start] = node.targets[0].name
                 taken.add(node.targets[0].name)
     for node in sorted(_nodes(body, into_repeats=False), key=lambda node: node.span.start):
@@ -77,7 +84,7 @@ def _name_block(body: tuple[tree.Statement, ...], namespace: Namespace, found: d
             wish = node.index.name if node.index is not None else "repeat"
             found[node.span.start] = free_name(wish, taken)
             taken.add(found[node.span.start])
-            _name_block(node.body, namespace, found)
+            _name_block(node.body, namespace, options, found)
             continue
         definition = layer_of(node, namespace)
         if definition is not None and node.span.start not in found:

@@ -58,7 +58,7 @@ def repeat(ctx: Context, statement: tree.Repeat, env: Environment) -> Evaluated 
         raise ArgumentError(
             "NL0231", f"a block repeats 0 to {MOST_ROUNDS} times, not {count}", Label(statement.count.span)
         )
-    path, order = env.path, env.order
+    path, order, declared = env.path, env.order, set(env.declares)
     try:
         if count > 1 and _may_be_alike(statement) and _as_body(ctx, statement, env, count):
             return None
@@ -71,6 +71,10 @@ def repeat(ctx: Context, statement: tree.Repeat, env: Environment) -> Evaluated 
                 return found
     finally:
         env.path, env.order = path, order
+        for name in env.declares.keys() - declared:  # each round had its own
+            del env.declares[name]
+            env.values.pop(name, None)
+            env.states.pop(name, None)
     return None
 
 

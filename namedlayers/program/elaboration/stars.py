@@ -43,6 +43,17 @@ def mentioned(node: Any) -> set[str]:
     return names
 
 
+def starred(node: tree.Node) -> bool:
+    """Whether a piece of the tree has a star in it, which is all of its axes there."""
+    waiting: list[Any] = [node]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, tree.Axis) and one.star:
+            return True
+        waiting += _children(one)
+    return False
+
+
 def _children(node: Any) -> Iterator[Any]:
     if isinstance(node, tuple):
         yield from node

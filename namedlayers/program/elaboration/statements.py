@@ -13,7 +13,7 @@ from namedlayers.program.elaboration.context import Context, described
 from namedlayers.program.elaboration.layers import declare, instance, write
 from namedlayers.program.elaboration.repeats import repeat
 from namedlayers.program.elaboration.scans import scan
-from namedlayers.program.elaboration.stars import unzip
+from namedlayers.program.elaboration.stars import starred, unzip
 from namedlayers.program.elaboration.values import Callee, Environment, Evaluated, Several, Static, Value
 from namedlayers.program.program import Check
 from namedlayers.program.size import SizeExpr, const
@@ -91,7 +91,7 @@ def _equation(ctx: Context, statement: tree.Equation, env: Environment) -> None:
 
 
 def _require(ctx: Context, statement: tree.Require, env: Environment) -> None:
-    for inner in unzip(ctx, statement.condition, env):
+    for inner in [env] if starred(statement.condition) else unzip(ctx, statement.condition, env):
         _require_one(ctx, statement, statement.condition, inner)
 
 
