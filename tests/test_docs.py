@@ -1,4 +1,5 @@
-"""The documentation runs: Python blocks in order, one namespace a page; formula blocks compile, each by itself."""
+"""The documentation is true: Python blocks run in order, one namespace a page; formula blocks compile, each by itself;
+links lead somewhere; the page of the library is what its files say."""
 
 from __future__ import annotations
 
@@ -8,7 +9,9 @@ from pathlib import Path
 import pytest
 
 import namedlayers as nl
+from namedlayers.codes import CODES
 from namedlayers.program.namespace import load_text
+from tests.pages import library
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -36,3 +39,26 @@ FORMULAS = [(page.name, line, text) for page in PAGES for line, text in _blocks(
 def test_formulas_compile(page: str, line: int, text: str) -> None:
     for name in load_text(text).definitions:
         assert nl.compile(text, name).name == name
+
+
+def test_the_page_of_the_library_is_made_from_its_files() -> None:
+    assert library.PAGE.read_text(encoding="utf-8") == library.page(), "python -m tests.pages.library"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_and_codes_are_there(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    prose = re.sub(r"^```.*?^```|`[^`\n]*`", "", text, flags=re.M | re.S)
+    for path, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)", prose):
+        target = page.parent / path if path else page
+        assert target.exists(), path
+        if anchor and target.suffix == ".md":
+            assert anchor in _anchors(target.read_text(encoding="utf-8")), f"{path}#{anchor}"
+    assert set(re.findall(r"\bNL0\d{3}\b", text)) <= set(CODES)
+
+
+def _anchors(text: str) -> set[str]:
+    """What links may lead to: headings, as they are made into anchors, and anchors."""
+    headings = re.findall(r"^#+ (.*)$", text, re.M)
+    made = {"".join(c for c in one.lower() if c.isalnum() or c in " -_").replace(" ", "-") for one in headings}
+    return made | set(re.findall(r'<a id="([^"]*)">', text))
