@@ -78,13 +78,15 @@ class Steps:
 
     `straight` are compiled functions that take the arguments of a call as they stand, the positional ones and then what
     is picked of the others, by `straight_key`, with what a module must supply; `asked` are the options whose values
-    belong to these keys. `latest` is the specialisation that was made or found last."""
+    belong to these keys; `straight_way` finds the entry for a call. `latest` is the specialisation that was made or
+    found last."""
 
     def __init__(
         self, sign: Signature, settled: Spec, specialisations: Specialisations, *, module: bool = False
     ) -> None:
         self.straight: dict[tuple, Straight] = {}
         self.asked: set[str] = set()
+        self.straight_way = _straight_way(self.straight, self.asked)
         self.latest: Specialisation | None = None
         self._signature = sign
         self._settled = settled
@@ -98,23 +100,6 @@ class Steps:
         self._key = f"{sign.name}-{next(_numbers)}"
         self._lock = threading.RLock()
         _all[self._key] = self
-
-    def straight_way(self, args: Args, kwargs: Keywords) -> Straight | None:
-        """The entry of `straight` for a call, if it has one."""
-        key: list[object] = []  # as `straight_key` makes it of forms
-        try:
-            for tensor in args:
-                key += (tensor.dtype, tensor.ndim, tensor.layout)
-            for name, value in kwargs.items():
-                if (kind := type(value)) not in PLAIN:
-                    key += (name, value.dtype, value.ndim, value.layout)
-                elif name in self.asked:
-                    key += (name, kind, value)
-                else:
-                    key += (name, kind)
-            return self.straight.get(tuple(key))
-        except AttributeError:  # neither a torch tensor nor a plain option
-            return None
 
     def run(self, args: Args, kwargs: Keywords) -> Run:
         """The step that ends this call. Raises ArgumentError and whatever else is wrong with it."""
@@ -230,6 +215,28 @@ def exact(statics: Statics) -> Hashable:
     False
     """
     return repr(statics) if statics else ()
+
+
+def _straight_way(table: Mapping[tuple, Straight], asked: set[str]) -> Callable[[Args, Keywords], Straight | None]:
+    """What finds the entry of `straight` for a call, if it has one."""
+
+    def find(args: Args, kwargs: Keywords) -> Straight | None:
+        key: list[object] = []  # as `straight_key` makes it of forms
+        try:
+            for tensor in args:
+                key += (tensor.dtype, tensor.ndim, tensor.layout)
+            for name, value in kwargs.items():
+                if (kind := type(value)) not in PLAIN:
+                    key += (name, value.dtype, value.ndim, value.layout)
+                elif name in asked:
+                    key += (name, kind, value)
+                else:
+                    key += (name, kind)
+            return table.get(tuple(key))
+        except AttributeError:  # neither a torch tensor nor a plain option
+            return None
+
+    return find
 
 
 def _given(program: Program) -> list[str]:
