@@ -63,6 +63,7 @@ TABLE = {
     "torch__Embedding__basic": formula("embedding"),
     "torch__RNNCell__tanh": formula("rnn_cell"),
     "torch__LSTMCell__basic": formula("lstm_cell"),
+    "torch__LSTM__l2_bidirectional": formula("lstm"),
     "torch__GRUCell__basic": formula("gru_cell"),
     "torch__Conv1d__k3_s1": formula("conv1d"),
     "torch__Conv2d__groups2_d2": formula("conv2d_grouped", groups=2, dilation=2, padding=2),
@@ -123,6 +124,7 @@ TABLE = {
     "ginjax__max_norm_pool__d2_scalar_norm_p2": formula("max_norm_pool", p=2),
     "ginjax__max_norm_pool__d2_scalar_plain_p3": formula("max_pool_plain", p=3),
     "ginjax__layer_wrapper__gelu_scalar_vector": formula("both_activated"),
+    "ginjax__layer_wrapper_aux__batchnorm_batch": formula("batch_norm_twice"),
 }
 
 
