@@ -23,7 +23,7 @@ from namedlayers.program.elaboration.definitions import (
 )
 from namedlayers.program.elaboration.expressions import evaluate, find_callee
 from namedlayers.program.elaboration.inputs import bind_inputs, bind_options, check_clashes
-from namedlayers.program.elaboration.layers import enter
+from namedlayers.program.elaboration.layers import enter, sized_names
 from namedlayers.program.elaboration.places import axis_in_signature, head
 from namedlayers.program.elaboration.reading import WantsInteger
 from namedlayers.program.elaboration.results import check_results, signature_axes
@@ -34,7 +34,7 @@ from namedlayers.program.namespace import Namespace
 from namedlayers.program.owning import finish_structure, state_output
 from namedlayers.program.program import Check, Input, Kind, Output, Program, Statement
 from namedlayers.program.size import SizeExpr, const, symbol
-from namedlayers.program.solver import Dimension
+from namedlayers.program.solver import Dimension, Undetermined
 from namedlayers.program.spec import Given, NeedsStatic, Spec
 from namedlayers.program.structure import Structure
 from namedlayers.syntax import tree
@@ -63,6 +63,12 @@ def _told(elaboration: _Elaboration, make: Callable[[_Elaboration], Made]) -> Ma
     definition, spec = elaboration.definition, elaboration.spec
     try:
         return make(elaboration)
+    except Undetermined as error:
+        axis = next((name for name in sized_names(definition) if f"`{name}`" in error.message), None)
+        if definition.kind == "def" or axis is None:
+            raise
+        hint = f"give it when the module is made: `{definition.name}({axis}=…)`"
+        raise Undetermined(error.code, error.message, *error.labels, hint=hint) from None
     except NeedsStatic as needs:
         axes = elaboration.axes_behind(needs.axes)
         if not needs.options and not axes:  # no call says it
@@ -140,6 +146,10 @@ def _default(
                 return spec, None
             for name in needs.options:
                 fixed[name] = literal_default(definition, name)
+        except Undetermined:
+            if definition.kind == "def":
+                raise
+            return spec, None  # whoever makes the module gives it
         else:
             return spec, made
 

@@ -27,6 +27,10 @@ class Dimension:
     label: Label
 
 
+class Undetermined(SizeError):
+    """A size that nothing determines."""
+
+
 @dataclass(slots=True)
 class Solver:
     """Collects equations while a program is elaborated."""
@@ -199,9 +203,9 @@ class Solver:
         for name in sorted(self.normal(size).symbols - known):
             raise self._undetermined(name)
 
-    def _undetermined(self, name: str) -> SizeError:
+    def _undetermined(self, name: str) -> Undetermined:
         origin = self.origins[name]
-        return SizeError(
+        return Undetermined(
             "NL0401",
             f"nothing determines the size of axis `{name}`",
             origin,

@@ -58,7 +58,8 @@ def _euler() -> np.ndarray:
 
 CASES = {
     "one carried value": Case(
-        "def f(X[t, i]; W[i, j]) -> [t, i]:\n    scan t with h = zeros[i]:\n        h = tanh(W @[i] h + X[i -> j])[j -> i]\n"
+        "def f(X[t, i]; W[i, j]) -> [t, i]:\n    scan t with h = zeros[i]:\n"
+        "        h = tanh(W @[i] h + X[i -> j])[j -> i]\n"
         "    return h",
         {"X": X, "W": WH},
         _steps(X, np.zeros(3), lambda h, x: np.tanh(h @ WH + x)),
@@ -98,7 +99,8 @@ CASES = {
         _steps(np.arange(6)[:, None] * X, np.zeros(3), lambda h, x: h / 2 + x),
     ),
     "another tensor at the current coordinate": Case(
-        "def f(X[t, i], E[pos, i]) -> [t, i]:\n    scan t with h = 0:\n        h = h / 2 + X * E[pos = t]\n    return h",
+        "def f(X[t, i], E[pos, i]) -> [t, i]:\n    scan t with h = 0:\n        h = h / 2 + X * E[pos = t]\n"
+        "    return h",
         {"X": X, "E": A},
         _steps(A * X, np.zeros(3), lambda h, x: h / 2 + x),
     ),
@@ -125,23 +127,27 @@ CASES = {
     ),
     "a definition inside": Case(
         "def cell(x[i], h[i]; W[i, j]) -> [i] = tanh(W @[i] h + x[i -> j])[j -> i]\n"
-        "def f(X[t, i]; W[i, j]) -> [t, i]:\n    scan t with h = zeros[i]:\n        h = cell(X, h; W = W)\n    return h",
+        "def f(X[t, i]; W[i, j]) -> [t, i]:\n    scan t with h = zeros[i]:\n        h = cell(X, h; W = W)\n"
+        "    return h",
         {"X": X, "W": WH},
         _steps(X, np.zeros(3), lambda h, x: np.tanh(h @ WH + x)),
     ),
     "a condition inside": Case(
-        "def f(X[t, i]; double = True) -> [t, i]:\n    scan t with h = 0:\n        if double:\n            h = sin(h + 2 * X)"
+        "def f(X[t, i]; double = True) -> [t, i]:\n    scan t with h = 0:\n        if double:\n"
+        "            h = sin(h + 2 * X)"
         "\n        else:\n            h = sin(h + X)\n    return h",
         {"X": X},
         _steps(2 * X, np.zeros(3), lambda h, x: np.sin(h + x)),
     ),
     "windows of the scanned axis, taken before": Case(
-        "def f(X[t, i]) -> [t, i]:\n    P = X[t = t - 1; fill = 0]\n    scan t with h = 0:\n        h = sin(h) + P\n    return h",
+        "def f(X[t, i]) -> [t, i]:\n    P = X[t = t - 1; fill = 0]\n    scan t with h = 0:\n"
+        "        h = sin(h) + P\n    return h",
         {"X": X},
         _steps(np.vstack([np.zeros((1, 3)), X[:-1]]), np.zeros(3), lambda h, x: np.sin(h) + x),
     ),
     "a repeat inside": Case(
-        "def f(X[t, i]) -> [t, i]:\n    scan t with h = 0:\n        repeat 3:\n            h = sin(h + X)\n    return h",
+        "def f(X[t, i]) -> [t, i]:\n    scan t with h = 0:\n        repeat 3:\n            h = sin(h + X)\n"
+        "    return h",
         {"X": X},
         _steps(X, np.zeros(3), lambda h, x: np.sin(np.sin(np.sin(h + x) + x) + x)),
     ),
