@@ -17,7 +17,7 @@ from torch import fx
 from namedlayers.emit.functions import Lowered, execute, lowered, printable, signature
 from namedlayers.emit.names import Names
 from namedlayers.emit.printer import print_function
-from namedlayers.emit.prologue import Entry
+from namedlayers.emit.prologue import Entry, Orders
 from namedlayers.plan.plan import Plan, Variant
 from namedlayers.plan.regions import region_of
 from namedlayers.program.graph import Graph, Node, Region
@@ -27,13 +27,14 @@ from namedlayers.program.regions import BUNDLES, DRAWS
 
 @dataclass(frozen=True, eq=False)
 class BodyFunction:
-    """`outputs`: which of the body's it returns; `sizes`: the symbols that it takes after the inputs; `draws`: whether
-    random numbers are drawn inside."""
+    """`outputs`: which of the body's it returns; `sizes`: the symbols that it takes after the inputs; `orders`: in
+    which order its inputs and what it returns have their axes; `draws`: whether random numbers are drawn inside."""
 
     name: str
     function: Callable[..., Any]
     outputs: tuple[int, ...]
     sizes: tuple[str, ...]
+    orders: Orders
     draws: bool
     graphs: tuple[fx.Graph, ...]
 
@@ -54,10 +55,11 @@ class Bodies:
         self._needed = {region: _needed(region, runs) for region in plan.bodies}
         self._stepped = {region_of(node) for node, _ in runs if node.op == "scan"}
 
-    def function(self, region: Region, names: Names) -> BodyFunction:
-        """The function of a body, as it is called where `names` are the local ones."""
+    def function(self, region: Region, names: Names, orders: Callable[[], Orders]) -> BodyFunction:
+        """The function of a body, as it is called where `names` are the local ones. Who asks first says the `orders` of
+        all inputs and outputs."""
         if region not in self._made:
-            self._made[region] = self._make(region, names)
+            self._made[region] = self._make(region, names, orders())
         return self._made[region]
 
     def define(
@@ -77,25 +79,29 @@ class Bodies:
         """The same for all functions that compute the same, in every process."""
         return self._keys[function]
 
-    def _make(self, region: Region, names: Names) -> BodyFunction:
+    def _make(self, region: Region, names: Names, orders: Orders) -> BodyFunction:
         body, plan, outputs = region.body, self._plans[region], self._needed[region]
         # What steps are traced with are tensors, numbers among them.
         inputs = tuple(_as_tensor(given) for given in body.inputs) if region in self._stepped else body.inputs
         results = tuple(body.outputs[k] for k in outputs)
         program = Program(body.name, inputs, body.statements, results, self._symbols, (), (), body.span)
+        orders = Orders(orders.inputs, tuple(orders.outputs[k] for k in outputs))
         own = Names(self.names)
-        entry = Entry(program, own)
+        entry = Entry(program, own, orders)
         variants = [Variant(v.guards, _narrowed(v.graph, outputs), v.why) for v in plan.variants]
         found = lowered(variants, program, entry, own, self)
         sizes = _used(found, self._symbols)
         passed = [entry.passed[symbol] for symbol in sizes]
 
         def source(name: str) -> tuple[str, Mapping[str, Any]]:
-            return print_function(name, entry, printable(found, entry), signature(program), passed)
+            return print_function(
+                name, entry, printable(found, entry), signature(_as_they_lie(program, orders)), passed
+            )
 
         function = self.define(body.name, names, source)
         draws = any(node.op in DRAWS or self._draws_inside(node) for v in variants for node in v.graph.live())
-        return BodyFunction(function.__name__, function, outputs, sizes, draws, tuple(graph for _, graph in found))
+        graphs = tuple(graph for _, graph in found)
+        return BodyFunction(function.__name__, function, outputs, sizes, orders, draws, graphs)
 
     def _draws_inside(self, node: Node) -> bool:
         return node.op in BUNDLES and self._made[region_of(node)].draws
@@ -129,6 +135,17 @@ def _narrowed(graph: Graph, outputs: tuple[int, ...]) -> Graph:
 
 def _as_tensor(given: Input) -> Input:
     return replace(given, role="data") if given.role == "option" else given
+
+
+def _as_they_lie(program: Program, orders: Orders) -> Program:
+    """With axes as tensors have them, for people."""
+    inputs = zip(program.inputs, orders.inputs, strict=True)
+    outputs = zip(program.outputs, orders.outputs, strict=True)
+    return replace(
+        program,
+        inputs=tuple(replace(one, axes=tuple(one.axes[k] for k in order)) for one, order in inputs),
+        outputs=tuple(replace(one, axes=tuple(one.axes[k] for k in order)) for one, order in outputs),
+    )
 
 
 def _used(found: Lowered, symbols: tuple[str, ...]) -> tuple[str, ...]:

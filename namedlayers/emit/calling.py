@@ -18,6 +18,7 @@ from torch.utils.checkpoint import checkpoint
 from namedlayers.emit.attributes import listed
 from namedlayers.emit.elementwise import cast_kind
 from namedlayers.emit.lowering import Lowering, emits
+from namedlayers.emit.orders import orders
 from namedlayers.emit.value import Value
 from namedlayers.plan.regions import region_of
 from namedlayers.program.graph import Node
@@ -31,20 +32,29 @@ if TYPE_CHECKING:
 @emits("call")
 def emit_call(lo: Lowering, node: Node) -> Value:
     region = region_of(node)
-    body = lo.bodies.function(region, lo.names)
-    given = [passed(lo, node, k) for k in range(len(node.args))]
+    body = function_of(lo, node)
+    given = [passed(lo, node, k, body.orders.inputs[k]) for k in range(len(node.args))]
     target: Callable[..., Any] = body.function
     options: dict[str, Any] = {}
     if region.body.name in lo.bodies.checkpoint:
         target, options = checkpoint, {"use_reentrant": False}
     args = (*([body.function] if options else []), *given, *sizes(lo, body))
-    places = [(part, body.outputs.index(number_of(part)), tuple(range(part.rank))) for part in parts(lo, node)]
+    places = []
+    for part in parts(lo, node):
+        place = body.outputs.index(number_of(part))
+        places.append((part, place, body.orders.outputs[place]))
     return taken(lo, node, target, args, options, places, len(body.outputs))
 
 
 @emits("part", "final")
 def emit_part(lo: Lowering, node: Node) -> Value:
     return lo.bundles[node.args[0].node.number][node]
+
+
+def function_of(lo: Lowering, node: Node) -> BodyFunction:
+    """The function of the body that a node runs."""
+    seen = [lo.values[arg.node.number].axes for arg in node.args]
+    return lo.bodies.function(region_of(node), lo.names, lambda: orders(node, seen, parts(lo, node), lo.wants))
 
 
 def parts(lo: Lowering, node: Node) -> list[Node]:
@@ -62,8 +72,8 @@ def sizes(lo: Lowering, body: BodyFunction) -> list[Any]:
     return [lo.size(symbol(name)) for name in body.sizes]
 
 
-def passed(lo: Lowering, node: Node, number: int, *, tensors: bool = False) -> Value:
-    """An operand with exactly the axes of the body's input, in its order, behind the scanned axis if it has that.
+def passed(lo: Lowering, node: Node, number: int, order: Sequence[int], *, tensors: bool = False) -> Value:
+    """An operand with exactly the axes of the body's input, in this order, behind the scanned axis if it has that.
 
     Its axes are called by their numbers in the operand's own node. `tensors`: no numbers.
     """
@@ -81,10 +91,10 @@ def passed(lo: Lowering, node: Node, number: int, *, tensors: bool = False) -> V
             value = lo.call(torch.full, ((), value), (), {"dtype": dtype, **lo.device()}, inline=True)
         elif dtype is not None:
             value = lo.cast(value, dtype, value.kind, weak=False)
-        order = sorted(range(operand.rank), key=places.__getitem__)
-        value = lo.filled(value, [axis for axis in order if places[axis] >= 0])
-        axes = [axis for axis in order if axis in value.axes]
-        along = next((axis for axis in axes if places[axis] < 0), None)
+        inside = [places.index(place) for place in order]
+        value = lo.filled(value, inside)
+        along = next((axis for axis in value.axes if places[axis] < 0), None)
+        axes = [*([] if along is None else [along]), *inside]
         copied = along is not None and len(axes) > 1 and value.axes[-1] == along
         value = lo.permuted(value, axes)
         # Step after step would be read at a stride: one copy costs less.

@@ -19,13 +19,14 @@ from namedlayers.program.program import Kind, Program
 
 
 class Calls:
-    """Attributes: `program`, `fx` (the graph being built), `inputs` (its placeholders), `node` (the planned node that
-    is being emitted)."""
+    """Attributes: `program`, `prologue`, `fx` (the graph being built), `inputs` (its placeholders), `node` (the planned
+    node that is being emitted)."""
 
     node: Node
 
     def __init__(self, program: Program, prologue: Prologue, names: Names) -> None:
         self.program = program
+        self.prologue = prologue
         self.names = names
         self.fx = fx.Graph()
         self.inputs = [self.fx.create_node("placeholder", name, name=name) for name in prologue.arguments]

@@ -7,7 +7,7 @@ left.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from torch import fx
@@ -28,10 +28,10 @@ from namedlayers.emit import (  # noqa: F401  (importing them fills the table of
     transposed,
     windows,
 )
-from namedlayers.emit.attributes import listed
 from namedlayers.emit.elementwise import cast_kind
 from namedlayers.emit.lowering import EMITTERS, Lowering
 from namedlayers.emit.names import Names
+from namedlayers.emit.orders import liked
 from namedlayers.emit.prologue import Prologue
 from namedlayers.emit.value import Value
 from namedlayers.program.graph import Arg, Graph, Node
@@ -50,12 +50,13 @@ def lower(
     """The fx graph, and the sizes that it takes not to be 0 (none unless `optimistic`)."""
     lo = Lowering(program, prologue, names, bodies, floors, optimistic)
     live = graph.live()
-    lo.wants = _wants(graph, live)
+    places = [_places(arg, prologue.returned(k, len(arg.axes))) for k, arg in enumerate(graph.outputs)]
+    lo.wants = _wants(graph, live, places)
     lo.users = graph.users()
     lo.finals = {span: node.number for node in live for span in node.spans}
     for node in live:
         _emit(lo, node)
-    outputs = [_output(lo, arg, prologue.inner) for arg in graph.outputs]
+    outputs = [_output(lo, arg, order, prologue.inner) for arg, order in zip(graph.outputs, places, strict=True)]
     lo.fx.output(outputs[0] if len(outputs) == 1 else tuple(outputs))
     _sweep(lo.fx)
     return lo.fx, tuple(lo.assumed)
@@ -77,11 +78,16 @@ def _emit(lo: Lowering, node: Node) -> None:
     held.meta["text"] = node.spans[0].text if node.spans else ""
 
 
-def _output(lo: Lowering, arg: Arg, inner: bool) -> fx.Node:
+def _places(arg: Arg, order: Sequence[int]) -> tuple[int, ...]:
+    """The node's axes in the order in which callers get them."""
+    places = sorted(range(len(arg.axes)), key=arg.axes.__getitem__)
+    return tuple(places[k] for k in order)
+
+
+def _output(lo: Lowering, arg: Arg, places: tuple[int, ...], inner: bool) -> fx.Node:
     """A result: a tensor with all its axes, in the order that callers get. A body's (`inner`) may stay weak."""
     lo.node = arg.node
     value = lo.values[arg.node.number]
-    places = sorted(range(len(arg.axes)), key=arg.axes.__getitem__)
     value = cast_kind(lo, value, arg.node.kind)
     value = lo.filled(value, places)
     if value.weak and value.kind is Kind.REAL and not inner:
@@ -99,19 +105,26 @@ def _as_input(lo: Lowering, value: Value) -> Value:
     return value
 
 
-def _wants(graph: Graph, live: Sequence[Node]) -> dict[int, tuple[int, ...]]:
+def _wants(graph: Graph, live: Sequence[Node], places: Sequence[tuple[int, ...]]) -> dict[int, tuple[int, ...]]:
     """For each node the order of its axes that its last user likes best: the user's own, what is consumed at the
-    end."""
+    end; of what a body runs with the order of what comes of it."""
     wants: dict[int, tuple[int, ...]] = {}
-    for arg in reversed(graph.outputs):
-        wants[arg.node.number] = tuple(sorted(range(len(arg.axes)), key=arg.axes.__getitem__))
+    for arg, axes in reversed(list(zip(graph.outputs, places, strict=True))):
+        wants[arg.node.number] = axes
+    users = graph.users()
     for node in reversed(live):
-        order = {axis: place for place, axis in enumerate(wants.get(node.number, range(node.rank)))}
-        places = listed(node, "places") if node.op in BUNDLES else [arg.axes for arg in node.args]
-        for arg, axes in zip(node.args, places, strict=True):
-            liked = sorted((order.get(axis, len(order)), axis, k) for k, axis in enumerate(axes))
-            wants.setdefault(arg.node.number, tuple(k for _, _, k in liked))
+        if node.op in BUNDLES:
+            found = liked(node, users.get(node.number, ()), wants)
+        else:
+            order = {axis: place for place, axis in enumerate(wants.get(node.number, range(node.rank)))}
+            found = [_ordered(arg.axes, order) for arg in node.args]
+        for arg, axes in zip(node.args, found, strict=True):
+            wants.setdefault(arg.node.number, axes)
     return wants
+
+
+def _ordered(axes: Sequence[int], order: Mapping[int, int]) -> tuple[int, ...]:
+    return tuple(k for _, _, k in sorted((order.get(axis, len(order)), axis, k) for k, axis in enumerate(axes)))
 
 
 def _sweep(graph: fx.Graph) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from namedlayers.emit.calling import number_of, parts, passed, sizes, taken
+from namedlayers.emit.calling import function_of, number_of, parts, passed, sizes, taken
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.names import Names
 from namedlayers.emit.printer import GLOBALS
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 @emits("scan")
 def emit_scan(lo: Lowering, node: Node) -> Value:
     body = region_of(node).body
-    step = lo.bodies.function(region_of(node), lo.names)
-    given = [passed(lo, node, k, tensors=True) for k in range(len(node.args))]
+    step = function_of(lo, node)
+    given = [passed(lo, node, k, step.orders.inputs[k], tensors=True) for k in range(len(node.args))]
     scanned = tuple(len(value.axes) > len(one.axes) for value, one in zip(given, body.inputs, strict=True))
     wanted = parts(lo, node)
     results = tuple(_result(lo, step, part) for part in wanted)
@@ -41,7 +41,7 @@ def emit_scan(lo: Lowering, node: Node) -> Value:
     axis = next((part.names[0] for part in wanted if part.op == "part"), "steps")
     function = _function(lo, f"scan_{axis}", loop, step, body)
     args = (*given, lo.size(size), *sizes(lo, step))
-    places = [(part, k, _axes(part, results[k])) for k, part in enumerate(wanted)]
+    places = [(part, k, _axes(part, results[k], step)) for k, part in enumerate(wanted)]
     return taken(lo, node, function, args, {}, places, len(wanted))
 
 
@@ -59,12 +59,13 @@ def _result(lo: Lowering, step: BodyFunction, part: Node) -> Result:
     return number, wanted.index(0)
 
 
-def _axes(part: Node, result: Result) -> tuple[int, ...]:
-    """The axes of a result: those of the step in their order, the scanned one where the steps are stacked."""
+def _axes(part: Node, result: Result, step: BodyFunction) -> tuple[int, ...]:
+    """The axes of a result: those of the step as they lie, the scanned one where the steps are stacked."""
+    number, dim = result
     if part.op == "final":
-        return tuple(range(part.rank))
-    rest = range(1, part.rank)
-    return (*rest[: result[1]], 0, *rest[result[1] :])
+        return step.orders.outputs[number]
+    rest = [axis + 1 for axis in step.orders.outputs[number]]
+    return (*rest[:dim], 0, *rest[dim:])
 
 
 def _function(lo: Lowering, wish: str, loop: Loop, step: BodyFunction, body: Body) -> Callable[..., Any]:

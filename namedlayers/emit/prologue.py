@@ -65,6 +65,14 @@ class Prologue:
     def __deepcopy__(self, memo: dict) -> Prologue:
         return self  # nothing in here changes
 
+    def given(self, number: int, rank: int) -> tuple[int, ...]:
+        """The order in which an argument has the axes of its input."""
+        return tuple(range(rank))
+
+    def returned(self, number: int, rank: int) -> tuple[int, ...]:
+        """The order in which a result has its axes."""
+        return tuple(range(rank))
+
     def render(self, size: SizeExpr) -> str:
         """A size as a Python expression."""
         return size.render(self.symbols.__getitem__)
@@ -164,18 +172,33 @@ class Prologue:
         return f"(({self.render(factor)}) or 1)"
 
 
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """For each input and each result of a body the order in which tensors have its axes."""
+
+    inputs: tuple[tuple[int, ...], ...]
+    outputs: tuple[tuple[int, ...], ...]
+
+
 class Entry(Prologue):
     """What a body's function does before it: nothing. The sizes that it needs are further arguments, which the function
     around it has found and checked."""
 
     inner = True
 
-    def __init__(self, program: Program, names: Names) -> None:
+    def __init__(self, program: Program, names: Names, orders: Orders) -> None:
         self.program = program
         self.arguments = tuple(names.fresh(given.name) for given in program.inputs)
         self.dims = {}
         self.symbols = {symbol: names.fresh(symbol) for symbol in program.symbols}
         self.passed = self.symbols
+        self.orders = orders
+
+    def given(self, number: int, rank: int) -> tuple[int, ...]:
+        return self.orders.inputs[number]
+
+    def returned(self, number: int, rank: int) -> tuple[int, ...]:
+        return self.orders.outputs[number]
 
     @cached_property
     def conditions(self) -> tuple[Condition, ...]:

@@ -26,8 +26,8 @@ def emit_input(lo: Lowering, node: Node) -> Value:
     number = next(k for k, given in enumerate(lo.program.inputs) if given.name == name)
     option = lo.program.inputs[number].role == "option"
     held = lo.inputs[number]
-    axes = tuple(range(node.rank))
-    held.meta |= {"axes": node.names, "spans": node.spans}
+    axes = lo.prologue.given(number, node.rank)
+    held.meta |= {"axes": tuple(node.names[axis] for axis in axes), "spans": node.spans}
     return Value(held, axes, node.kind, node.weak, number=option)
 
 
