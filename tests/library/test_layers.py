@@ -64,7 +64,9 @@ def transposed(n: int, shape: tuple[int, ...], **options: Any) -> Beside:
 
 
 def _rectangular(kernel: int | tuple[int, ...], n: int) -> dict[str, int]:
-    return {"kernel": kernel} if isinstance(kernel, int) else dict(zip(("kd", "kh", "kw")[3 - n :], kernel, strict=True))
+    return (
+        {"kernel": kernel} if isinstance(kernel, int) else dict(zip(("kd", "kh", "kw")[3 - n :], kernel, strict=True))
+    )
 
 
 class Glu(nn.Module):
