@@ -101,13 +101,19 @@ class LayerType:
         settled = {**self._options, **options}
         return LayerType(self.namespace, self.definition, numerics=self.numerics, options=settled)
 
-    def settled(self, options: Mapping[str, Static], sizes: Mapping[str, int], stars: Stars) -> Settled:
+    def settled(
+        self,
+        options: Mapping[str, Static],
+        sizes: Mapping[str, int],
+        stars: Stars,
+        checkpoint: frozenset[str] = frozenset(),
+    ) -> Settled:
         """What all modules with these options and sizes share."""
-        key = repr((sorted(options.items()), sorted(sizes.items()), sorted(stars.items())))
+        key = repr((sorted(options.items()), sorted(sizes.items()), sorted(stars.items()), sorted(checkpoint)))
         with self._lock:
             found = self._made.get(key)
             if found is None:
-                found = self._made[key] = Settled(self, options, sizes, stars)
+                found = self._made[key] = Settled(self, options, sizes, stars, checkpoint)
                 bounded(self._made, MOST_SETTLED)
             return found
 

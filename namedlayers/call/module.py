@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -163,7 +163,7 @@ class Layer(Owner):
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         settled = self._settled
         if settled is None:
-            settled = self._settled = self._whole.part(self._path, self._symbols)
+            settled = self._own_settled()
         steps = settled.steps[self.training]
         if is_traced():
             given, keywords = all_as_torch(args, kwargs)
@@ -207,6 +207,18 @@ class Layer(Owner):
         result = results[0] if kept == 1 else results
         return result if run.finish is None else run.finish(result)
 
+    def checkpoint(self, *blocks: str) -> Self:
+        """From now on, what the rounds of these `repeat` blocks compute is not kept for the backward pass, but computed
+        anew there; random numbers are the same. Without names: of none. Returns the module."""
+        settled = self._own_settled().checkpointing(blocks)
+        if not self._path:
+            for module in self.modules():
+                if isinstance(module, Owner) and module._whole is self._whole and module is not self:
+                    module._whole = settled
+            self._whole = settled
+        self._settled = settled
+        return self
+
     def explain(self) -> str:
         """Which rules fired where, and which nearly did and why not."""
         return self._own_settled().shown(self.training).explain()
@@ -234,7 +246,9 @@ class Layer(Owner):
     # --- helpers ------------------------------------------------------------------------------------------------------
 
     def _own_settled(self) -> Settled:
-        return self._whole.part(self._path, self._symbols) if self._path else self._whole
+        if self._settled is None:
+            self._settled = self._whole.part(self._path, self._symbols)
+        return self._settled
 
     def _tensors(self, made: Specialisation) -> Tensors:
         owned = made.owned

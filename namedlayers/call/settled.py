@@ -7,20 +7,22 @@ pickles as what it was made from.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from namedlayers.call.specialise import Specialisation, Specialisations
 from namedlayers.call.steps import Steps
-from namedlayers.errors import ArgumentError, Label, SizeError
+from namedlayers.call.words import listed
+from namedlayers.errors import ArgumentError, Label, SizeError, near_miss
 from namedlayers.program.elaborate import TRAINING, default_structure, structure
-from namedlayers.program.program import Program
+from namedlayers.program.program import Body, Program
 from namedlayers.program.signature import Signature, signature
 from namedlayers.program.size import SizeExpr
 from namedlayers.program.spec import NeedsStatic, Spec, Static
 from namedlayers.program.structure import Declared, Part, Structure
+from namedlayers.program.terms import Primitive
 
 if TYPE_CHECKING:
     from namedlayers.call.layer import LayerType
@@ -31,12 +33,21 @@ Stars = Mapping[str, tuple[str, ...]]
 
 class Settled:
     """Attributes: `layer`, `options` (those given), `sizes` (those given, by axis), `stars` (which axes a starred axis
-    parameter stands for), `signature` (with these in the place of stars), `structure`."""
+    parameter stands for), `signature` (with these in the place of stars), `structure`; `checkpoint` names the blocks
+    that are computed anew in the backward pass."""
 
-    def __init__(self, layer: LayerType, options: Mapping[str, Static], sizes: Mapping[str, int], stars: Stars) -> None:
+    def __init__(
+        self,
+        layer: LayerType,
+        options: Mapping[str, Static],
+        sizes: Mapping[str, int],
+        stars: Stars,
+        checkpoint: frozenset[str] = frozenset(),
+    ) -> None:
         self.layer = layer
         self.options = dict(options)
         self.sizes = dict(sizes)
+        self.checkpoint = checkpoint
         self.structure, self.stars = self._structure(stars)
         self.signature: Signature = _without_stars(signature(layer.definition), self.stars)
         self._parts: dict[str, Settled] = {}
@@ -113,6 +124,21 @@ class Settled:
         classes = self.layer_of(path).classes
         return classes.lazy if lazy else classes.ordinary
 
+    def checkpointing(self, blocks: Iterable[str]) -> Settled:
+        """The same layer, with these blocks computed anew in the backward pass. Raises ArgumentError."""
+        found = self.layer.settled(self.options, self.sizes, self.stars, frozenset(blocks))
+        program = found.default(True).program
+        known = {body.name: body.span for body in bodies(program)}
+        for block in found.checkpoint:
+            if block not in known:
+                has = f"there are {listed(known)}" if known else "there are none"
+                raise ArgumentError(
+                    "NL0541", f"`{self.layer.name}` has no block `{block}` that runs as a whole",
+                    Label(signature(self.layer.definition).span),
+                    hint=near_miss(block, known) or f"blocks are those of a `repeat` whose rounds are alike: {has}",
+                )  # fmt: skip
+        return found
+
     def part(self, path: str, symbols: Mapping[str, int]) -> Settled:
         """An instance inside, as a layer of its own; `symbols` are the sizes that data have decided."""
         found = self._parts.get(path)
@@ -129,7 +155,7 @@ class Settled:
         return self
 
     def __reduce__(self) -> tuple:
-        return _restore, (self.layer, self.options, self.sizes, self.stars)
+        return _restore, (self.layer, self.options, self.sizes, self.stars, self.checkpoint)
 
     # --- helpers ------------------------------------------------------------------------------------------------------
 
@@ -171,7 +197,7 @@ class _OfLayer(Specialisations):
 
     def __init__(self, settled: Settled, training: bool, compiled: dict[object, Specialisation]) -> None:
         layer = settled.layer
-        super().__init__(layer.namespace, layer.definition, settled.spec(training), layer.numerics)
+        super().__init__(layer.namespace, layer.definition, settled.spec(training), layer.numerics, settled.checkpoint)
         self._compiled = compiled
         self._of = settled
 
@@ -204,8 +230,19 @@ class _OfLayer(Specialisations):
         )  # fmt: skip
 
 
-def _restore(layer: LayerType, options: Mapping[str, Static], sizes: Mapping[str, int], stars: Stars) -> Settled:
-    return layer.settled(options, sizes, stars)
+def _restore(
+    layer: LayerType, options: Mapping[str, Static], sizes: Mapping[str, int], stars: Stars, checkpoint: frozenset[str]
+) -> Settled:
+    return layer.settled(options, sizes, stars, checkpoint)
+
+
+def bodies(block: Program | Body) -> Iterator[Body]:
+    """The bodies that calls in a program run, those inside of others too."""
+    for statement in block.statements:
+        if isinstance(statement.term, Primitive) and statement.term.op == "call":
+            body = dict(statement.term.attrs)["body"]
+            yield body
+            yield from bodies(body)
 
 
 def _known(value: Any, symbols: Mapping[str, int]) -> Any:

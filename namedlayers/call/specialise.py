@@ -58,13 +58,22 @@ class Specialisation:
 
 
 class Specialisations:
-    """Those of one definition. `settled` has the options, and of a layer the sizes, that every call has."""
+    """Those of one definition. `settled` has the options, and of a layer the sizes, that every call has; `checkpoint`
+    names the blocks of which nothing is kept for the backward pass."""
 
-    def __init__(self, namespace: Namespace, definition: tree.Definition, settled: Spec, numerics: Numerics) -> None:
+    def __init__(
+        self,
+        namespace: Namespace,
+        definition: tree.Definition,
+        settled: Spec,
+        numerics: Numerics,
+        checkpoint: frozenset[str] = frozenset(),
+    ) -> None:
         self.namespace = namespace
         self.definition = definition
         self.settled = settled
         self.numerics = numerics
+        self.checkpoint = checkpoint
         self._made: dict[Key, Specialisation] = {}
         self._checked: dict[Key, Program] = {}
         self._default: Spec | None = None
@@ -103,7 +112,8 @@ class Specialisations:
         from namedlayers.program.numbering import number
 
         planned = plan(number(program), numerics=self.numerics)
-        return Specialisation(program, planned, build(program, planned), owned(program))
+        compiled = build(program, planned, checkpoint=self.checkpoint)
+        return Specialisation(program, planned, compiled, owned(program))
 
 
 Key = tuple[Spec, str]

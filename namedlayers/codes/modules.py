@@ -109,4 +109,12 @@ MODULES = told(
         "`layer F(X[i]): param type[i] ~ ones`",
         "Call it otherwise.",
     ),
+    Code(
+        "NL0541",
+        "a block that cannot be checkpointed",
+        "What runs as a whole, and so can be computed anew as a whole, is the block of a `repeat` whose rounds are "
+        "alike; it is called by the name after `as`.",
+        '`model.checkpoint("blok")` with `repeat n as block: …`',
+        "Use the name of a block; let its rounds not depend on the round's number.",
+    ),
 )
