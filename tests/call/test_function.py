@@ -335,3 +335,12 @@ def test_a_static_real_keeps_its_sign() -> None:
     assert divided(torch.ones(1), s=0.0).item() == math.inf
     assert divided(torch.ones(1), s=-0.0).item() == -math.inf
     assert divided(torch.ones(1), s=0.0).item() == math.inf
+
+
+def test_an_option_is_static_where_another_definition_reads_by_it() -> None:
+    f = nl.compile("def f(X[seq]; hop = 2) -> [seq, k] = unroll[seq, k = 3](X; stride = hop)")
+    x = torch.arange(10.0)
+    torch.testing.assert_close(f(x, hop=3), x.unfold(0, 3, 3))
+    torch.testing.assert_close(f(x), x.unfold(0, 3, 2))
+    g = nl.compile("def g(X[seq]; hop = 2) -> [seq] = X[seq = hop // 2 * seq + hop - 1]")
+    torch.testing.assert_close(g(x, hop=4), x[3::2])

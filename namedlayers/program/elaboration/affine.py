@@ -43,8 +43,10 @@ def affine(ctx: Context, expr: tree.Expr, env: Environment, axis: str) -> Affine
                 return None
             return _scaled(left, right.offset) if left.coefficients else _scaled(right, left.offset)
         return _sum(left, right if expr.op == "+" else _scaled(right, const(-1)))
-    if isinstance(expr, (tree.Number, tree.SizeOf)) or _only_static(expr, env):
+    if isinstance(expr, (tree.Number, tree.SizeOf)) or _only_static(ctx, expr, env):
         found = ctx.evaluate(expr, env)
+        if _option(ctx, found):
+            return Affine({}, ctx.size(expr, env))
         if isinstance(found, Static) and isinstance(found.value, (int, SizeExpr)) and not isinstance(found.value, bool):
             return Affine({}, ctx.size(expr, env))
     return None
@@ -72,23 +74,27 @@ def _affine_name(ctx: Context, expr: tree.Name, env: Environment, axis: str) -> 
             )  # fmt: skip
         if isinstance(found, Static) and isinstance(found.value, (int, SizeExpr)) and not isinstance(found.value, bool):
             return Affine({}, ctx.size_value(found.value, expr.span, "an index"))
-        if isinstance(found, Value) and name in ctx.scalars and found.kind is Kind.INT:
-            return Affine({}, ctx.size(expr, env))  # an option: it must be known while compiling
-        return None
+        return Affine({}, ctx.size(expr, env)) if _option(ctx, found) else None
     known = env.axes.get(name)
     if isinstance(known, tuple) or any(scan.axis == known for scan in ctx.scans):  # (a step's coordinate is a value)
         return None
     return Affine({known or ctx.introduce(tree.Axis(expr.span, name), env): const(1)}, const(0))
 
 
-def _only_static(expr: tree.Expr, env: Environment) -> bool:
+def _option(ctx: Context, found: object) -> bool:
+    """Whether this is an integer that options decide, the caller's included: it must be known while compiling."""
+    return isinstance(found, Value) and found.kind is Kind.INT and not found.axes and bool(ctx.depends(found.draft)[0])
+
+
+def _only_static(ctx: Context, expr: tree.Expr, env: Environment) -> bool:
     """Whether the expression has no names but options and sizes, so that evaluating it introduces nothing."""
     if isinstance(expr, tree.Name):
-        return isinstance(env.values.get(expr.name), Static)
+        found = env.values.get(expr.name)
+        return isinstance(found, Static) or _option(ctx, found)
     if isinstance(expr, tree.Binary):
-        return _only_static(expr.left, env) and _only_static(expr.right, env)
+        return _only_static(ctx, expr.left, env) and _only_static(ctx, expr.right, env)
     if isinstance(expr, tree.Unary):
-        return _only_static(expr.operand, env)
+        return _only_static(ctx, expr.operand, env)
     return isinstance(expr, (tree.Number, tree.SizeOf))
 
 
