@@ -28,12 +28,12 @@ RATE = 16000  # samples a second
 HOP = 160  # samples between two estimates
 
 MAPPING = """
-    conv{n}.weight                  -> block{n}.W[chans', chans, kernel, 1]
-    conv{n}.bias                    -> block{n}.b
-    conv{n}_BN.weight               -> block{n}.gain
-    conv{n}_BN.bias                 -> block{n}.bias
-    conv{n}_BN.running_mean         -> block{n}.mean
-    conv{n}_BN.running_var          -> block{n}.variance
+    conv{n + 1}.weight              -> block{n}.W[chans', chans, kernel, 1]
+    conv{n + 1}.bias                -> block{n}.b
+    conv{n + 1}_BN.weight           -> block{n}.gain
+    conv{n + 1}_BN.bias             -> block{n}.bias
+    conv{n + 1}_BN.running_mean     -> block{n}.mean
+    conv{n + 1}_BN.running_var      -> block{n}.variance
     conv{n}_BN.num_batches_tracked  -> _
     classifier.weight               -> classifier.W[output, input]
     classifier.bias                 -> classifier.b
