@@ -47,7 +47,7 @@ def finish_structure(
 
 def state_output(ctx: Context, one: DraftDeclared) -> Output:
     """The new value of a state as an output, with the dimensions in which it is stored."""
-    value = ctx.owned.written[".".join(one.path)]
+    value = v.renamed(ctx.owned.written[".".join(one.path)], one.axes)
     for axis, group in zip(one.stored, one.groups, strict=True):
         if len(group) != 1:
             members = tuple(name for name, _ in group)

@@ -62,6 +62,53 @@ layer Net[a](X[a], Y[a]) -> [b]:
     assert torch.allclose(module(x, y), (x @ module.f.W.T + module.f.b) * (y @ module.f.W.T + module.f.b))
 
 
+def test_the_axes_of_an_instance_are_its_own_at_each_use() -> None:
+    net = """
+layer Bottleneck[a](X[a]) -> [a]:
+    state last[b] ~ zeros
+    Y = relu(Linear[a -> b = 2](X))
+    if training:
+        last = Y
+    return Linear[b -> a](Y)
+
+layer Net[a](X[a]) -> [a]:
+    f = Bottleneck[a]
+    scan step = 2 with x = X:
+        x = tanh(x + X)
+    return f(f(x[step = -1]))
+"""
+    module = nl.compile(LINEAR + net)(a=3)
+    assert len(shapes(module)) == 5
+    x = torch.randn(3)
+    f = module.f
+    once = lambda y: f.linear_2.W @ torch.relu(f.linear.W @ y + f.linear.b) + f.linear_2.b  # noqa: E731
+    start = torch.tanh(torch.tanh(x + x) + x)
+    assert torch.allclose(module(x), once(once(start)), atol=1e-6)
+    assert torch.allclose(f.last, torch.relu(f.linear.W @ once(start) + f.linear.b), atol=1e-6)
+
+
+def test_a_cell_inside_a_scan() -> None:
+    net = """
+layer Cell[input, hidden](x[input], h[hidden]) -> [hidden]:
+    new = Linear[input -> hidden'](x) + Linear[hidden -> hidden'; bias = False](h)
+    return tanh(new)[hidden' -> hidden]
+
+layer Net(X[time, input]) -> [time, hidden]:
+    cell = Cell[input, hidden = 4]
+    scan time with h = zeros[hidden]:
+        h = cell(X, h)
+    return h
+"""
+    module = nl.compile(LINEAR + net)(input=3)
+    assert list(shapes(module)) == ["cell.linear.W", "cell.linear.b", "cell.linear_2.W"]
+    x, h, found = torch.randn(2, 5, 3), torch.zeros(2, 4), []
+    cell = module.cell
+    for t in range(5):
+        h = torch.tanh(x[:, t] @ cell.linear.W.T + cell.linear.b + h @ cell.linear_2.W.T)
+        found.append(h)
+    assert torch.allclose(module(x), torch.stack(found, 1), atol=1e-6)
+
+
 def test_rounds_of_a_repeat_are_numbered() -> None:
     net = """
 layer Net[a](X[a]; depth = 2) -> [a]:

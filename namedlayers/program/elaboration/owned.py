@@ -48,6 +48,11 @@ class DraftDeclared:
     span: Span
     places: tuple[Span, ...]
 
+    @property
+    def axes(self) -> dict[str, SizeExpr]:
+        """All axes with their sizes, merged ones one by one."""
+        return {axis: size for group in self.groups for axis, size in group}
+
 
 @dataclass(slots=True)
 class DraftPart:
@@ -62,6 +67,9 @@ class DraftPart:
     sizes: dict[str, SizeExpr] = field(default_factory=dict)
 
 
+Snapshot = tuple[dict[str, DraftDeclared], dict[str, DraftPart], dict[str, Value]]
+
+
 @dataclass(slots=True)
 class Owned:
     """By path: what is declared, which instances there are, and what states have become (`written`)."""
@@ -73,6 +81,15 @@ class Owned:
     """Names of instances whose places the text alone does not name: by the path around them and their place."""
     places: dict[int, dict[int, str]] = field(default_factory=dict)
     """The names of places of each definition (by identity)."""
+
+    def snapshot(self) -> Snapshot:
+        """What is owned so far, for a block that may have to be elaborated again."""
+        return dict(self.declared), dict(self.parts), dict(self.written)
+
+    def restore(self, kept: Snapshot) -> None:
+        """What was owned then; what has been declared since is forgotten."""
+        declared, parts, written = kept
+        self.declared, self.parts, self.written = dict(declared), dict(parts), dict(written)
 
     def in_order(self) -> list[DraftDeclared]:
         """What is declared, in the order of the text."""

@@ -108,7 +108,7 @@ def _as_body(ctx: Context, statement: tree.Repeat, env: Environment, count: int)
     """Elaborates round 0 as a body, and calls it for each round; False, with nothing changed, where that cannot be."""
     before, names, statements = dict(env.values), set(ctx.names), frozenset(ctx.statements)
     owned = ctx.owned
-    kept = dict(owned.declared), dict(owned.parts), dict(owned.written)
+    kept = owned.snapshot()
     around, ctx.round = ctx.round, ctx.round
     path, order = env.path, env.order
     try:
@@ -121,7 +121,7 @@ def _as_body(ctx: Context, statement: tree.Repeat, env: Environment, count: int)
         ctx.round = around
         env.path, env.order = path, order
     env.values, ctx.names = before, names
-    owned.declared, owned.parts, owned.written = kept
+    owned.restore(kept)
     for name in [name for name in ctx.statements if name not in statements]:
         del ctx.statements[name]
     return False

@@ -42,7 +42,7 @@ def scan(ctx: Context, statement: tree.Scan, env: Environment) -> None:
         )  # fmt: skip
     axis, size = _axis(ctx, statement, env)
     starts = {one.name: _start(ctx, one, axis, env) for one in statement.carries}
-    before = dict(env.values)
+    before, owned = dict(env.values), ctx.owned.snapshot()
     for _ in range(MOST_TRIES):
         starts = {name: ctx.let(_filled(ctx, value, value.axes), name) for name, value in starts.items()}
         names, statements = set(ctx.names), frozenset(ctx.statements)
@@ -51,6 +51,7 @@ def scan(ctx: Context, statement: tree.Scan, env: Environment) -> None:
             return
         starts = grown
         env.values = dict(before)
+        ctx.owned.restore(owned)
         if not ctx.scans:  # a scan around has taken note of names: what it sees is called by them
             ctx.names = set(names)
         for name in [name for name in ctx.statements if name not in statements]:

@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 from namedlayers.errors import ArgumentError, Label, SizeError, Span
 from namedlayers.program.elaboration.context import Context, described
-from namedlayers.program.elaboration.layers import declare, instance, write
+from namedlayers.program.elaboration.declaring import declare, write
+from namedlayers.program.elaboration.layers import instance
 from namedlayers.program.elaboration.repeats import repeat
 from namedlayers.program.elaboration.scans import scan
 from namedlayers.program.elaboration.stars import starred, unzip

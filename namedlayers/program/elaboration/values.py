@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from namedlayers.errors import Span
 from namedlayers.program import terms
@@ -17,6 +17,9 @@ from namedlayers.program.kinds import kind_of
 from namedlayers.program.program import AxesOf, Body, Input, Kind, Output, Statement
 from namedlayers.program.size import Size, SizeExpr
 from namedlayers.syntax import tree
+
+if TYPE_CHECKING:
+    from namedlayers.program.elaboration.owned import DraftDeclared
 
 AxisSizes = Mapping[str, SizeExpr]
 
@@ -145,6 +148,15 @@ def coordinates(axis: str, size: SizeExpr, span: Span) -> Value:
     return Value(Draft("coord", (axis, size)), {axis: size}, Kind.INT, span)
 
 
+def renamed(value: Value, axes: AxisSizes) -> Value:
+    """A let-bound value with its axes, in their order, called as in `axes`."""
+    names = dict(zip(value.axes, axes, strict=True))
+    draft = value.draft
+    if draft.form == "leaf":
+        draft = Draft("leaf", (draft.parts[0], tuple((names[axis], size) for axis, size in draft.parts[1])))
+    return replace(value, draft=draft, axes=dict(axes), virtual=frozenset(names[axis] for axis in value.virtual))
+
+
 def unary(op: str, x: Draft) -> Draft:
     return Draft("unary", (op, x), x.depth + 1)
 
@@ -264,7 +276,7 @@ class Environment:
     those that the signature names: these have one size in the whole definition. `undefined` are names that only one
     branch of an `if` assigned, with the place of its condition. In a layer, `path` names it in the module (None in a
     `def`), `order` are the places that lead to it, `given` the sizes by which its brackets or the constructor override
-    defaults, `states` the paths of its states by name.
+    defaults, `states` its states by name.
     """
 
     namespace: Any
@@ -279,7 +291,7 @@ class Environment:
     path: tuple[str, ...] | None = None
     order: tuple[int, ...] = ()
     given: Mapping[str, SizeExpr] = field(default_factory=dict)
-    states: dict[str, str] = field(default_factory=dict)
+    states: dict[str, DraftDeclared] = field(default_factory=dict)
     declares: dict[str, Span] = field(default_factory=dict)
     """Where the names of parameters and states are declared."""
 
