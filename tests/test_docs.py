@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
 import namedlayers as nl
 from namedlayers.codes import CODES
@@ -39,6 +40,20 @@ FORMULAS = [(page.name, line, text) for page in PAGES for line, text in _blocks(
 def test_formulas_compile(page: str, line: int, text: str) -> None:
     for name in load_text(text).definitions:
         assert nl.compile(text, name).name == name
+
+
+def test_the_readme_shows_the_code_that_runs() -> None:
+    page = PAGES[0]
+    (_, formula), *_ = _blocks(page, "nl")
+    (_, shown), *_ = _blocks(page, "text")
+    module = nl.compile(formula)()
+    module(torch.zeros(2, 5, 16))
+    assert set(_code(shown)) <= set(_code(module.code))
+
+
+def _code(text: str) -> list[str]:
+    """The lines without comments, and without what forgets values."""
+    return [re.split(r" *(?:#|; del )", line)[0].strip() for line in text.splitlines()]
 
 
 def test_the_page_of_the_library_is_made_from_its_files() -> None:
