@@ -22,9 +22,9 @@ import namedlayers as nl
 from namedlayers.codes import CODES, Code
 from namedlayers.errors import FormulaError, near_miss
 from namedlayers.files import STDIN, read_source, read_stdin, split_name, write_text
-from namedlayers.inspect.views import VIEWS, specialised
+from namedlayers.inspect.views import VIEWS, Shown, specialised
 from namedlayers.syntax import format_module, parse
-from namedlayers.tensor_files import read_tensor, write_tensors
+from namedlayers.tensor_files import read_tensor, read_tensors, write_tensors
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -67,21 +67,23 @@ def check(arguments: argparse.Namespace) -> int:
 
 def show(arguments: argparse.Namespace) -> int:
     """Prints one view of a definition."""
-    function = _definition(arguments.file).with_options(**_once("--option", arguments.option))
+    definition = _definition(arguments.file).with_options(**_once("--option", arguments.option))
     sizes = _once("--size", arguments.size)
     terminal = sys.stdout if arguments.output == STDIN and sys.stdout.isatty() else None
-    text = VIEWS[arguments.view](specialised(function, sizes) if sizes else function, terminal)
+    text = VIEWS[arguments.view](_for_sizes(definition, sizes) if sizes else definition, terminal)
     write_text(arguments.output, text.rstrip("\n") + "\n")
     return 0
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Calls a definition with tensors from files."""
-    function = _definition(arguments.file).with_options(**_once("--option", arguments.option))
+    """Calls a definition with tensors from files; of a layer, a module in evaluation."""
+    definition = _definition(arguments.file).with_options(**_once("--option", arguments.option))
+    sizes = _once("--size", arguments.size)
     inputs = {name: read_tensor(spec) for name, spec in _once("--input", arguments.input).items()}
+    called = _callable(definition, sizes, arguments.weights, arguments.seed)
     with torch.no_grad():
-        results = function(**inputs)
-    named = _by_name(function, results)
+        results = called(**inputs)
+    named = _by_name(called, results)
     if arguments.output is not None:
         write_tensors(arguments.output, named)
         return 0
@@ -197,6 +199,13 @@ _OPTION = _argument(
     metavar="k=2",
     help="an option of the definition; may be repeated",
 )
+_SIZE = _argument(
+    "--size",
+    action="append",
+    type=_pair("axis=size", _size),
+    metavar="key=64",
+    help="the size of an axis: to see what runs for it, or of a layer's parameters; may be repeated",
+)
 _FILE = _argument("file", metavar="FILE[:NAME]", help="a formula file, and which of its definitions (the last)")
 
 COMMANDS = (
@@ -208,13 +217,7 @@ COMMANDS = (
         (
             _FILE,
             _argument("--as", dest="view", choices=sorted(VIEWS), default="code", help="which view (code)"),
-            _argument(
-                "--size",
-                action="append",
-                type=_pair("axis=size", _size),
-                metavar="key=64",
-                help="the size of an axis, to see what runs for these sizes; may be repeated",
-            ),
+            _SIZE,
             _OPTION,
             _argument("-o", dest="output", default=STDIN, metavar="OUT", help="write to a file"),
         ),
@@ -233,6 +236,9 @@ COMMANDS = (
                 help="a tensor: .npy, .npz, .pt or .safetensors; file:key where it holds several; may be repeated",
             ),
             _OPTION,
+            _SIZE,
+            _argument("--weights", metavar="w.safetensors", help="the state dict of a layer: .pt or .safetensors"),
+            _argument("--seed", type=int, default=0, metavar="0", help="of the initial values of a layer (0)"),
             _argument("-o", dest="output", metavar="OUT", help="write the results: .npy, .npz, .pt or .safetensors"),
         ),
     ),
@@ -274,7 +280,7 @@ def _load(path: str) -> nl.Namespace:
     return nl.loads(source.text, source.name)
 
 
-def _definition(spec: str) -> nl.Function:
+def _definition(spec: str) -> nl.Function | nl.LayerType:
     """`FILE` or `FILE:NAME`: the definition of that name, or the last one."""
     path, name = split_name(spec)
     module = _load(path)
@@ -285,7 +291,33 @@ def _definition(spec: str) -> nl.Function:
     return module[name]
 
 
-def _by_name(function: nl.Function, results: Any) -> dict[str, torch.Tensor]:
+def _for_sizes(definition: nl.Function | nl.LayerType, sizes: dict[str, int]) -> Shown:
+    """What runs for these sizes; of a layer, in a module of them in evaluation, whose tensors are not filled."""
+    if isinstance(definition, nl.Function):
+        return specialised(definition, sizes)
+    with torch.device("meta"):
+        module = definition(**sizes).eval()
+    asked = {axis for port in module.inputs for axis in port.axes}
+    return specialised(module, {axis: size for axis, size in sizes.items() if axis in asked})
+
+
+def _callable(
+    definition: nl.Function | nl.LayerType, sizes: dict[str, int], weights: str | None, seed: int
+) -> nl.Function | nl.Layer:
+    """The function, or a module of the layer, with the weights of a file or else with initial values."""
+    if isinstance(definition, nl.Function):
+        if sizes or weights is not None:
+            flag = "--size" if sizes else "--weights"
+            raise FormulaError("NL0617", f"{flag} is for layers, and `{definition.name}` is a `def`")
+        return definition
+    torch.manual_seed(seed)
+    module = definition(**sizes).eval()
+    if weights is not None:
+        module.load_state_dict(read_tensors(weights))
+    return module
+
+
+def _by_name(function: nl.Function | nl.Layer, results: Any) -> dict[str, torch.Tensor]:
     """Results under the names that the formula gives them; a name that comes twice gets its number."""
     values = results if isinstance(results, tuple) else (results,)
     named: dict[str, torch.Tensor] = {}

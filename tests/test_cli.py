@@ -26,6 +26,15 @@ def attention(Q[key], K[seq, key], V[seq, val]; scale = 1) -> [val]:
     return softmax[seq](scale * scores(Q, K)) @[seq] V
 """
 TWO = "def two(X[a]) -> [], [a]:\n    return sum[a](X), 2 * X\n"
+LINEAR = """\
+layer Linear[input -> output](X[input]; bias = True) -> [output]:
+    param W[output, input] ~ kaiming_uniform(input)
+    Y = W @[input] X
+    if bias:
+        param b[output] ~ zeros
+        Y = Y + b
+    return Y
+"""
 WRONG = "def wrong(X[a]) = sum[b](X)\n"
 UNFORMATTED = "def  f( X[a] )=sum[a]( X )   # a comment\n"
 
@@ -53,7 +62,14 @@ class Shell:
 @pytest.fixture
 def shell(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Shell:
     monkeypatch.chdir(tmp_path)
-    texts = {"attention.nl": ATTENTION, "two.nl": TWO, "wrong.nl": WRONG, "ugly.nl": UNFORMATTED, "broken.nl": "def ("}
+    texts = {
+        "attention.nl": ATTENTION,
+        "two.nl": TWO,
+        "linear.nl": LINEAR,
+        "wrong.nl": WRONG,
+        "ugly.nl": UNFORMATTED,
+        "broken.nl": "def (",
+    }
     for name, text in texts.items():
         Path(name).write_text(text)
     Path("binary.nl").write_bytes(b"def f(X[a]) =\xff\xfe X")
@@ -65,6 +81,7 @@ def shell(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytes
     torch.save(torch.from_numpy(k), "k.pt")
     torch.save({"K": torch.from_numpy(k), "V": torch.from_numpy(v)}, "kv.pt")
     save_file({"V": torch.from_numpy(v)}, "v.safetensors")
+    save_file({"W": torch.from_numpy(k), "b": torch.ones(4)}, "linear.safetensors")
     return Shell(tmp_path, capsys)
 
 
@@ -126,6 +143,15 @@ def test_show_takes_options_and_sizes(shell: Shell) -> None:
     assert done.out.splitlines()[0].split() == ["value", "axes", "operation", "operands", "rule", "computes"]
 
 
+def test_show_shows_layers(shell: Shell) -> None:
+    made = nl.load("linear.nl").Linear
+    assert shell("check", "linear.nl").out == "linear.nl: 1 definition, no errors\n"
+    assert shell("show", "linear.nl", "--as", "program").out.rstrip() == str(made.program).rstrip()
+    done = shell("show", "linear.nl", "--size", "input=3", "--size", "output=4")
+    assert done.out.rstrip() == made(input=3, output=4).specialize(torch.zeros(3)).code.rstrip()
+    assert "bias" not in shell("show", "linear.nl", "--option", "bias=False", "--as", "program").out
+
+
 # --- run --------------------------------------------------------------------------------------------------------------
 
 INPUTS = {
@@ -158,6 +184,15 @@ def test_run_writes_several_results(shell: Shell, ending: str) -> None:
     total, doubled = written(Path(f"out{ending}")).values()
     np.testing.assert_array_equal(total, 3.0)
     np.testing.assert_array_equal(doubled, [2.0, 4.0])
+
+
+def test_run_of_a_layer_takes_weights(shell: Shell) -> None:
+    arguments = ("run", "linear.nl", "--input", "X=q.npy", "--size", "output=4")
+    done = shell(*arguments, "--weights", "linear.safetensors", "-o", "out.npy")
+    assert (done.status, done.out, done.err) == (0, "", "")
+    np.testing.assert_allclose(np.load("out.npy"), np.load("kv.npz")["K"] @ np.load("q.npy") + 1, rtol=1e-5)
+    first, again, other = (shell(*arguments, "--seed", seed).out for seed in ("3", "3", "4"))
+    assert first == again != other
 
 
 def test_run_does_not_run_what_is_in_files(shell: Shell) -> None:
@@ -247,6 +282,14 @@ MISTAKES = {
     ("run", "two.nl", "--input", "X=q.npy", "-o", "no/out.npz"): "NL0616",
     ("run", "two.nl", "--input", "Y=q.npy"): "NL05",
     ("run", "two.nl"): "NL05",
+    ("run", "two.nl", "--input", "X=q.npy", "--size", "a=3"): "NL0617: --size is for layers",
+    ("run", "two.nl", "--input", "X=q.npy", "--weights", "k.pt"): "NL0617: --weights is for layers",
+    ("run", "linear.nl", "--input", "X=q.npy"): "NL0527: the size of axis `output` of `Linear` must be given",
+    ("run", "linear.nl", "--input", "X=q.npy", "--size", "outptu=4"): "did you mean `output`?",
+    ("run", "linear.nl", "--input", "X=q.npy", "--size", "output=4", "--weights", "v.safetensors"): "NL0534",
+    ("run", "linear.nl", "--input", "X=q.npy", "--size", "output=5", "--weights", "linear.safetensors"): "NL0533",
+    ("show", "linear.nl", "--size", "inptu=4"): "did you mean `input`?",
+    ("show", "linear.nl", "--size", "output=4"): "NL0617: the size of axis `input` of `X` is not given",
     ("explain", "NL9999"): "NL0617: there is no error code `NL9999`",
 }
 

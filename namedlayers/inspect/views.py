@@ -71,7 +71,7 @@ def _inputs(function: Any) -> list[_Input]:
         program = function.program
     except SizeError:  # the program itself depends on sizes: nothing is known before they are, so all inputs are given
         return [(port.name, dict.fromkeys(port.axes), torch.float32) for port in function.inputs]
-    tensors = [one for one in program.inputs if one.role != "option"]
+    tensors = [one for one in program.inputs if one.role != "option" and not one.owned]
     return [(one.name, {axis: size.value for axis, size in one.axes}, _DTYPES[one.kind]) for one in tensors]
 
 
