@@ -66,7 +66,7 @@ def filled(module: nn.Module, shape: torch.Size) -> torch.Tensor:
     return torch.arange(shape.numel(), dtype=torch.float32).reshape(shape)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(layouts())
 def test_a_layout_is_what_einops_makes_of_it(layout: Layout) -> None:
     module = zeros(layout.declared)
@@ -77,7 +77,7 @@ def test_a_layout_is_what_einops_makes_of_it(layout: Layout) -> None:
     assert torch.equal(nl.foreign_weights(module, f"w -> {layout.target}")["w"], theirs)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(layouts(), st.data())
 def test_parts_follow_each_other_at_the_plus(layout: Layout, data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(layout.foreign) - 1), "the dimension of the parts")
