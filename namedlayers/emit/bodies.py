@@ -10,14 +10,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from types import FunctionType
 from typing import Any
 
 from torch import fx
 
 from namedlayers.emit.functions import Lowered, execute, lowered, printable, signature
-from namedlayers.emit.names import Names
+from namedlayers.emit.names import Names, identifier
 from namedlayers.emit.printer import print_function
 from namedlayers.emit.prologue import Entry, Orders
+from namedlayers.emit.scanning import Loop
 from namedlayers.plan.plan import Plan, Variant
 from namedlayers.plan.regions import region_of
 from namedlayers.program.graph import Graph, Node, Region
@@ -50,6 +52,7 @@ class Bodies:
         self._symbols = symbols
         self._plans = plan.bodies
         self._made: dict[Region, BodyFunction] = {}
+        self._functions: dict[str, Callable[..., Any]] = {}
         self._keys: dict[Callable[..., Any], str] = {}
         runs = [pair for one in (plan, *plan.bodies.values()) for v in one.variants for pair in _runs(v.graph)]
         self._needed = {region: _needed(region, runs) for region in plan.bodies}
@@ -65,15 +68,20 @@ class Bodies:
     def define(
         self, wish: str, names: Names, source: Callable[[str], tuple[str, Mapping[str, Any]]]
     ) -> Callable[..., Any]:
-        """A function with a name of its own, whose code and globals `source` gives for that name."""
-        name = names.fresh(wish)
-        self.names.add(name)
-        code, namespace = source(name)
-        function = execute(name, code, dict(namespace))
-        self.sources.append(code)
-        inner = [self._keys[one] for one in namespace.values() if callable(one) and one in self._keys]
-        self._keys[function] = hashlib.sha256("\n".join([code, *inner]).encode()).hexdigest()[:16]
-        return function
+        """A function whose code and globals `source` gives for a name; equal ones are one."""
+        wish = identifier(wish)
+        code, namespace = source(wish)
+        functions = [self._keys.get(one, "") for one in namespace.values() if isinstance(one, FunctionType)]
+        loops = [repr(one) for one in namespace.values() if isinstance(one, Loop)]
+        key = hashlib.sha256("\n".join([code, *functions, *loops]).encode()).hexdigest()[:16]
+        if key not in self._functions:
+            name = names.fresh(wish)
+            self.names.add(name)
+            code = code if name == wish else source(name)[0]
+            self.sources.append(code)
+            self._functions[key] = execute(name, code, dict(namespace))
+            self._keys[self._functions[key]] = key
+        return self._functions[key]
 
     def key(self, function: Callable[..., Any]) -> str:
         """The same for all functions that compute the same, in every process."""

@@ -2,7 +2,7 @@
 
 In: a program, its graph, the arguments of a call, the exception that escaped. Out: a `FormulaError` is raised, or
 nothing is said. What always holds: this runs only after a call has failed; what is cheap to ask is asked first: sizes,
-indices that are inputs; then the reference evaluates the call, unless it is large.
+indices and probabilities that are inputs; then the reference evaluates the call, unless it is large.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ def diagnose(program: Program, args: Sequence[Any], graph: Graph | None = None, 
     for node in graph.live():
         if node.op == "gather" and not node.attr("fill"):
             _check_indices(node, given, sizes, error)
+        elif node.op in ("random", "dropout") and node.args:
+            _check_probability(node, given, error)
     if sum(int(np.size(value)) for value in given.values()) <= LARGE:
         from namedlayers.reference import evaluate  # imported here, since hardly any call fails
 
@@ -55,6 +57,18 @@ def _concrete(arg: Any) -> Any:
         return arg.detach().to("cpu", real).resolve_conj().resolve_neg().numpy()
     except (RuntimeError, TypeError):  # no elements: a fake tensor, or one that `vmap` stands for
         return None
+
+
+def _check_probability(node: Node, given: dict[str, Any], error: Exception) -> None:
+    """Where it is an input."""
+    p = node.args[-1].node
+    if p.op != "input":
+        return
+    found = np.asarray(given[str(p.attr("name"))])
+    wrong = found[~((found >= 0) & (found <= 1))]
+    if wrong.size:
+        message = f"the probability {wrong.flat[0]} is not between 0 and 1"
+        raise ArgumentError("NL0588", message, *(Label(span) for span in node.spans)) from error
 
 
 def _check_indices(node: Node, given: dict[str, Any], sizes: dict[str, int], error: Exception) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import operator
 
 import torch
-import torch.nn.functional as F
 
 from namedlayers.emit.attributes import position, word
 from namedlayers.emit.lowering import Lowering, emits
@@ -53,7 +52,7 @@ def emit_dropout(lo: Lowering, node: Node) -> Value:
     x = lo.working(lo.tensor(x))
     x = lo.permuted(lo.filled(x, axes), axes)
     if p.number:
-        return lo.call(F.dropout, (x, p, True), axes)
+        return lo.call(torch.dropout, (x, p, True), axes)
     rate = lo.call(torch.rsub, (lo.working(p), 1), (), kind=Kind.REAL, wish="rate")
     rates = lo.call("expand_as", (rate, x), axes, kind=Kind.REAL, inline=True)
     kept = lo.truth(lo.call(torch.bernoulli, (rates,), axes, kind=Kind.REAL, inline=True))

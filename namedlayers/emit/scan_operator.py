@@ -4,7 +4,7 @@ In: the key of a body's function, the tensors that it runs with, how many steps.
 stacked along a first dimension. What always holds: functions of bodies are found by the hash of their content, in a
 table of the process that fills when programs are built; the operator is a pure function of its arguments, random
 numbers too (they follow from a seed that is drawn outside). Its gradient is an operator as well: from the last step to
-the first, each once more from what was carried into it. The gradient of that one is an error, never a wrong number.
+the first, each once more from what was carried into it. The gradients of that one are those of the steps written out.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -61,18 +61,8 @@ def scan(
     step = step_of(body)
     if steps == 0:
         return no_steps(step, tensors, scanned, sizes)
-    now = list(tensors)
-    collected: list[list[Tensor]] = []
     with torch.no_grad(), _plainly(seed, tensors) as begin:
-        for at in _order(steps, reverse):
-            begin(at)
-            args = [one[at] if is_ else held for one, is_, held in zip(tensors, scanned, now, strict=True)]
-            made = _listed(step(*args, *sizes))
-            now[:carries] = made[:carries]
-            collected.append(made)
-    if reverse:
-        collected.reverse()
-    return [torch.stack(listed).contiguous() for listed in zip(*collected, strict=True)]
+        return [one.contiguous() for one in _run(step, tensors, scanned, carries, _order(steps, reverse), sizes, begin)]
 
 
 @scan.register_fake
@@ -158,18 +148,45 @@ def _gradient(ctx: Any, gradients: list[Tensor | None]) -> tuple[Any, ...]:
     by_input: list[Tensor | None] = [None] * len(tensors)
     for k, one in zip(wanted, found, strict=True):
         by_input[k] = one
-    return None, by_input, None, None, None, None, None, None
+    return None, by_input, _none(scanned), None, None, None, _none(sizes), None
 
 
-def _no_second(ctx: Any, gradients: list[Tensor | None]) -> NoReturn:
-    raise ArgumentError(
-        "NL0441", "a scan that was traced has no second derivative",
-        hint="differentiate the formula itself, which is not compiled by torch: it has all derivatives",
-    )  # fmt: skip
+def _remember_all(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
+    body, tensors, scanned, carries, reverse, steps, sizes, seed, _, gradients, wanted = inputs
+    present = [k for k, one in enumerate(gradients) if one is not None]
+    ctx.save_for_backward(*tensors, *(gradients[k] for k in present), *([] if seed is None else [seed]))
+    ctx.plain = body, list(scanned), carries, reverse, steps, list(sizes), seed is not None, list(wanted), present
+    ctx.set_materialize_grads(False)
+
+
+def _second_gradient(ctx: Any, gradients: list[Tensor | None]) -> tuple[Any, ...]:
+    """Of all that a gradient was made of; what was carried follows from the inputs. By the steps written out, so that
+    it can be differentiated again."""
+    body, scanned, carries, reverse, steps, sizes, seeded, wanted, present = ctx.plain
+    saved = list(ctx.saved_tensors)
+    seed = saved.pop() if seeded else None
+    by_slope: list[Tensor | None] = [None] * len(ctx.needs_input_grad[9])
+    plain = _none(scanned), None, None, None, _none(sizes), None, [None] * carries
+    if steps == 0:
+        return None, [None] * len(scanned), *plain, by_slope, _none(wanted)
+    further = torch.is_grad_enabled()
+    with torch.enable_grad(), _plainly(seed, saved) as begin:
+        # Twins, so that a tensor that is given twice is two.
+        twins = [one.view_as(one).requires_grad_(one.requires_grad or _differentiable(one)) for one in saved]
+        tensors, slopes = twins[: len(scanned)], twins[len(scanned) :]
+        made = _run(step_of(body), tensors, scanned, carries, _order(steps, reverse), sizes, begin)
+        first = _pulled_back([made[k] for k in present], slopes, {k: tensors[k] for k in wanted}, further=True)
+        ends = {k: one for k, one in enumerate(first.values()) if one is not None}
+        outer = [gradients[k] for k in ends]
+        second = _pulled_back(list(ends.values()), outer, dict(enumerate(twins)), further=further)
+    found = list(second.values())
+    for k, one in zip(present, found[len(scanned) :], strict=True):
+        by_slope[k] = one
+    return None, found[: len(scanned)], *plain, by_slope, _none(wanted)
 
 
 scan.register_autograd(_gradient, setup_context=_remember)
-scan_backward.register_autograd(_no_second)
+scan_backward.register_autograd(_second_gradient, setup_context=_remember_all)
 
 
 # --- vmap -------------------------------------------------------------------------------------------------------------
@@ -234,15 +251,39 @@ def _lifted(step: Step, randomness: str, tensors: str, sizes: str) -> Step:
 _STEPS: dict[str, Step] = {}
 
 
+def _run(
+    step: Step, tensors: Sequence[Tensor], scanned: Sequence[bool], carries: int, order: Sequence[int],
+    sizes: Sequence[int], begin: Callable[[int], object],
+) -> list[Tensor]:  # fmt: skip
+    """All values of all steps; `begin` is told where each step is."""
+    now, collected = list(tensors), []
+    for at in order:
+        begin(at)
+        args = [one[at] if is_ else held for one, is_, held in zip(tensors, scanned, now, strict=True)]
+        made = _listed(step(*args, *sizes))
+        now[:carries] = made[:carries]
+        collected.append(made)
+    if order[0] > order[-1]:
+        collected.reverse()
+    return [torch.stack(listed) for listed in zip(*collected, strict=True)]
+
+
 def _pulled_back(
-    made: Sequence[Tensor], slopes: Sequence[Tensor | None], starts: dict[int, Tensor]
+    made: Sequence[Tensor], slopes: Sequence[Tensor | None], starts: dict[int, Tensor], *, further: bool = False
 ) -> dict[int, Tensor | None]:
-    """The gradients of `starts`, from those of what was made of them."""
+    """The gradients of `starts`, from those of what was made of them; `further`: they have gradients in turn."""
     ends = [(one, slope) for one, slope in zip(made, slopes, strict=True) if slope is not None and one.requires_grad]
-    if not ends or not starts:
+    reached = {k: one for k, one in starts.items() if one.requires_grad}
+    if not ends or not reached:
         return dict.fromkeys(starts)
     values, outer = zip(*ends, strict=True)
-    return dict(zip(starts, torch.autograd.grad(values, list(starts.values()), outer, allow_unused=True), strict=True))
+    found = torch.autograd.grad(values, list(reached.values()), outer, create_graph=further, allow_unused=True)
+    return dict.fromkeys(starts) | dict(zip(reached, found, strict=True))
+
+
+def _none(listed: Sequence[Any]) -> list[Any] | None:
+    """No gradient of a list of numbers; torch takes an empty one for a list of tensors."""
+    return None if listed else []
 
 
 def _order(steps: int, reverse: bool) -> list[int]:
@@ -277,7 +318,7 @@ _WITHHELD = tuple(
 
 
 @contextmanager
-def _afresh() -> Iterator[None]:
+def afresh() -> Iterator[None]:
     """As at top level: derivatives are recorded, `vmap` works, conjugates are taken."""
     gone = [key for key in _WITHHELD if torch._C._dispatch_tls_is_dispatch_key_excluded(key)]
     for key in gone:
@@ -293,7 +334,7 @@ def _afresh() -> Iterator[None]:
 def _plainly(seed: Tensor | None, tensors: Sequence[Tensor]) -> Iterator[Callable[[int], object]]:
     """Without autocast, whose state is not part of a graph; what is given sets the random state of a step."""
     device = _device(tensors)
-    with _afresh(), torch.autocast(device.type, enabled=False):
+    with afresh(), torch.autocast(device.type, enabled=False):
         if seed is None:
             yield lambda at: None
         else:
