@@ -248,20 +248,84 @@ def _join(b: _Builder) -> None:
     b.bind(text, {**x.axes, axis: size})
 
 
+_UPDATES = [
+    "tanh({h} + {x})", "0.5 * {h} + {x}", "{h} * sigmoid({x}) + {y}", "maximum({h}, {x})", "{h} + {x} * {y}",
+    "where({x} > 0, {h}, {y})", "0.5 * ({h} - {x}) + tanh({y})", "exp(-{x} ^ 2) * {h}", "{y} - 0.5 * {h}",
+    "logaddexp({h}, {x})", "{h} / (1 + abs({h} + {y}))",
+]  # fmt: skip
+"""What a step does with the carried value, with what it sees of a sequence, and with another value."""
+
+
+def _scan(b: _Builder) -> None:
+    """Along an axis of one value, with another one that has the axis or is the same at all steps; at times along a
+    second axis inside, with a second value carried, backwards, or with a mean or a softmax in the step."""
+    x = b.pick()
+    if not x.axes:
+        return _unary(b)
+    axis = b.axis(x)
+    steps, time = x.axes[axis], b.fresh()
+    # A new name has one size, whatever other values have along the axis.
+    x = _under(b, x, axis, time)
+    form = b.draw(st.sampled_from(_UPDATES))
+    y = b.draw(st.sampled_from([*b.values, x])) if "{y}" in form else Operand("0", {})
+    if y.axes.get(axis) == steps and b.draw(st.booleans()):
+        y = _under(b, y, axis, time)
+    start = b.draw(st.sampled_from([Operand("0", {}), Operand("0.5", {}), *b.values]))
+    if not (_agree(x, y) and _agree(x, start) and _agree(y, start)):
+        y, start = Operand("0.25", {}), Operand("1", {})
+    h, lines = f"h{b.made}", []
+    seen = Operand(x.text, {name: size for name, size in x.axes.items() if name != time})
+    rows = sorted(seen.axes.keys() - y.axes.keys() - start.axes.keys())
+    if rows and "{x}" in form and b.draw(st.integers(0, 3)) == 0:
+        seen = _rows(b, seen, b.draw(st.sampled_from(rows)), lines)
+    inside = {**(seen.axes if "{x}" in form else {}), **y.axes}
+    axes = {**start.axes, **{name: size for name, size in inside.items() if name != time}}
+    update = form.format(h=h, x=seen.text, y=y.text)
+    mixed = [f"softmax[{name}]({update})" for name in sorted(axes) if axes[name]]
+    mixed += [f"{update} - mean[{name}]({h})" for name in sorted(start.axes) if axes[name]]
+    if mixed and b.draw(st.integers(0, 3)) == 0:
+        update = b.draw(st.sampled_from(mixed))
+    second = b.draw(st.booleans())
+    carried = f"{h} = {start.text}" + (f", g{h} = 1" if second else "")
+    lines.append(f"m{h} = {update}")
+    lines += [f"g{h} = 0.5 * g{h} + m{h}", f"{h} = tanh(m{h} + 0.1 * g{h})"] if second else [f"{h} = m{h}"]
+    backwards = " reversed" if b.draw(st.booleans()) else ""
+    b.lines.append(f"scan {time}{backwards} with {carried}:" + "".join(f"\n        {line}" for line in lines))
+    result = Operand(b.draw(st.sampled_from([h, f"m{h}", f"g{h}"][: 2 + second])), {time: steps, **axes})
+    if steps and b.draw(st.booleans()):
+        where = b.draw(st.sampled_from(["-1", "0"]))
+        result = Operand(f"{result.text}[{time} = {where}]", axes)
+    b.bind(result.text, result.axes)
+
+
+def _rows(b: _Builder, value: Operand, row: str, lines: list[str]) -> Operand:
+    """A scan inside a scan, along an axis of what is seen."""
+    new = b.fresh()
+    lines += [f"r{new} = {value.text}[{row} -> {new}]", f"scan {new} with s{new} = 0.5:",
+              f"    s{new} = tanh(s{new} + r{new})"]  # fmt: skip
+    return Operand(f"s{new}", {(new if name == row else name): size for name, size in value.axes.items()})
+
+
+def _under(b: _Builder, value: Operand, old: str, new: str) -> Operand:
+    """A value with an axis renamed, under a name of its own, for the next step only."""
+    b.bind(f"{value.text}[{old} -> {new}]", {(new if axis == old else axis): n for axis, n in value.axes.items()})
+    return b.values.pop()
+
+
 STEPS: tuple[Step, ...] = (
     _unary, _binary, _contract, _contract, _reduce, _along, _rename, _merge, _split, _slice, _windows, _convolve,
-    _mask, _join,
+    _mask, _join, _scan,
 )  # fmt: skip
 
 
 @st.composite
-def formulas(draw: Draw, special: bool = False) -> Formula:
+def formulas(draw: Draw, special: bool = False, steps: tuple[Step, ...] = STEPS) -> Formula:
     """A formula with one result; `special` puts infinities and zeros into inputs, and sizes may be 0 and 1."""
     sizes = {axis: draw(st.sampled_from([2, 3, 4, 6, 1] + [0] * special)) for axis in AXES}
     builder = _Builder(draw, sizes)
     for _ in range(draw(st.integers(1, 3))):
         builder.input(special)
-    for step in draw(st.lists(st.sampled_from(STEPS), min_size=1, max_size=7)):
+    for step in draw(st.lists(st.sampled_from(steps), min_size=1, max_size=7)):
         step(builder)
     result = builder.values[-1]
     inputs = ", ".join(f"{name}[{', '.join(axes)}]" for name, axes in builder.declared.items())

@@ -35,15 +35,17 @@ def _drawn(graph: Graph, sites: dict[Any, int], inside: bool) -> list[Any]:
     return listed if inside else [*listed, *(_arg(graph, one) for one in graph.outputs)]
 
 
-def _arg(graph: Graph, one: Arg) -> Any:
-    """A node by its number among those that are listed; a part by its bundle and its value inside."""
+def _arg(graph: Graph, one: Arg) -> tuple[Any, tuple[int, ...]]:
+    """A node by its number among those that are listed, and where its axes lie; a part as its bundle's value inside."""
     node, axes = one.node, one.axes
     if node.op != "part":
         return _number(graph, node), axes
     bundle, number = node.args[0].node, node.attr("number")
     region = bundle.attr("region")
     assert isinstance(region, Region) and isinstance(number, int)
-    return "part", _number(graph, bundle), _arg(region.graph, region.graph.outputs[number]), axes
+    value, inside = _arg(region.graph, region.graph.outputs[number])
+    scanned = int(bundle.op == "scan")
+    return ("part", _number(graph, bundle), value), axes[:scanned] + tuple(axes[scanned + k] for k in inside)
 
 
 def _number(graph: Graph, node: Node) -> int:
