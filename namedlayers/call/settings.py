@@ -9,6 +9,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import torch
@@ -47,7 +48,7 @@ def read_settings(
     options, axes, stars = {one.name: one.span for one in sign.options}, sized_names(definition), _stars(definition)
     found, body = Settings(), mentioned(definition.body)
     for name, value in given.items():
-        _check_one_meaning(definition, sign, name, {*axes, *stars}, options)
+        _check_one_meaning(definition, sign, name, options)
         if name in options:
             if name in settled:
                 raise ArgumentError(
@@ -103,10 +104,10 @@ def _stars(definition: tree.Definition) -> list[str]:
     return list(dict.fromkeys(node.name for node in nodes if node.star))
 
 
-def _check_one_meaning(
-    definition: tree.Definition, sign: Signature, name: str, axes: set[str], options: Mapping[str, Any]
-) -> None:
-    if name in axes and name in options:
+def _check_one_meaning(definition: tree.Definition, sign: Signature, name: str, options: Mapping[str, Any]) -> None:
+    """An option may be called like an axis that only a parameter has, and may well be its size."""
+    axes = {*sign.axis_parameters, *(axis for one in sign.inputs for axis in one.axes), *chain(*sign.outputs or ())}
+    if name in options and {name, f"*{name}"} & axes:
         raise ArgumentError(
             "NL0529", f"`{name}` is an axis and an option of `{sign.name}`: which is meant?",
             Label(axis_in_signature(definition, name), "an axis"), Label(options[name], "an option"),
