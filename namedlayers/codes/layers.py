@@ -89,6 +89,15 @@ LAYERS = table(
         "Let it begin with a real.",
     ),
     Code(
+        "NL0261",
+        "an operation that values of a semiring have not",
+        "Under a semiring its values are added, multiplied, summed and moved. What else a formula computes, it computes "
+        "of parameters, options and literals, which are ordinary numbers.",
+        "`sin(X)` of data `X` under the semiring `log`",
+        "Compute it of a parameter, or say by `semiring_inputs` which inputs are values.",
+        told=True,
+    ),
+    Code(
         "NL0318",
         "a scan inside a scan over the same axis",
         "Inside a scan there is only the current step of its axis, so it cannot be scanned once more.",

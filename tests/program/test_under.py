@@ -1,0 +1,111 @@
+"""A program under a semiring: the same formula with another sum and another product."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from namedlayers.errors import ArgumentError
+from namedlayers.program.elaborate import default_program, elaborate
+from namedlayers.program.namespace import load_text
+from namedlayers.program.program import Kind, Program
+from namedlayers.program.semirings import SEMIRINGS
+from namedlayers.program.spec import Given, Spec
+from namedlayers.program.under import under
+from namedlayers.reference import evaluate
+
+R = np.random.default_rng(5)
+X, W, P = R.random((4, 3)), R.random((3, 2)), R.random(3)
+
+
+def made(text: str, semiring: str) -> Program:
+    """The last definition of a text, its data being the semiring's values."""
+    space = load_text(text)
+    spec, program = default_program(space, list(space.definitions.values())[-1])
+    assert program is not None
+    if semiring in ("complex-log", "boolean"):
+        kind = Kind.COMPLEX if semiring == "complex-log" else Kind.BOOL
+        data = {one.name for one in program.inputs if one.role == "data"}
+        given = tuple((n, Given(kind if n in data else one.kind, one.axes)) for n, one in spec.given)
+        program = elaborate(space, list(space.definitions.values())[-1], Spec(given, spec.options, spec.scalars))
+    return under(program, SEMIRINGS[semiring], [one.name for one in program.inputs if one.role == "data"])
+
+
+# The plain numbers behind a semiring's values, where there is a map that carries one to the other.
+MAPS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
+    "log": (np.log, np.exp),
+    "complex-log": (lambda x: np.log(x.astype(complex)), np.exp),
+}
+
+FORMULAS = {
+    "a contraction": ("def f(X[b, i]; W[i, o]) = X @[i] W", {"X": X, "W": W}),
+    "sums, products and literals": ("def f(X[b, i]) = sum[b](2 * X + 3) * prod[i](X)", {"X": X}),
+    "a power": ("def f(X[b, i]) = sum[i](X ^ 3)", {"X": X}),
+    "weights computed ordinarily": ("def f(X[b, i]; W[i, o]) = X @[i] softmax[i](W - 1)", {"X": X, "W": W}),
+    "moved": ("def f(X[b, i]) -> [k] = X[(b, i) -> k][k = ::2]", {"X": X}),
+    "padded by the zero of the semiring": ("def f(X[b, i]) = sum[i](pad[i](X; before = 1))", {"X": X}),
+    "a choice": ("def f(X[b, i]) = sum[i](where(i < 2, X, 0))", {"X": X}),
+    "running": ("def f(X[b, i]) = cumsum[i](X) + cumprod[b](X)", {"X": X}),
+    "joined with weights": ("def f(X[b, i]; P[i]) = sum[k](stack[k](X, P))", {"X": X, "P": P}),
+    "a recurrence": (
+        "def f(X[b, i]; A[i, i'], p[i]) -> []:\n    scan b with a = p:\n        a = (A @[i] a)[i' -> i] * X\n"
+        "    return sum[i](a[b = -1])",
+        {"X": X, "A": R.random((3, 3)), "p": P},
+    ),
+    "rounds": (
+        "def f(X[b, i]; A[i, i']) -> [b, i]:\n    repeat 10:\n        X = (A @[i] X)[i' -> i] + 0.1\n    return X",
+        {"X": X, "A": R.random((3, 3))},
+    ),
+}
+
+
+@pytest.mark.parametrize("semiring", MAPS)
+@pytest.mark.parametrize("name", FORMULAS)
+def test_a_formula_commutes_with_the_map_to_the_semiring(name: str, semiring: str) -> None:
+    text, inputs = FORMULAS[name]
+    space = load_text(text)
+    _, plain = default_program(space, list(space.definitions.values())[-1])
+    assert plain is not None
+    (expected,) = evaluate(plain, inputs)
+    there, back = MAPS[semiring]
+    program = made(text, semiring)
+    given = {one.name: there(inputs[one.name]) if one.role == "data" else inputs[one.name] for one in program.inputs}
+    (found,) = evaluate(program, given)
+    np.testing.assert_allclose(back(found), expected, rtol=1e-9)
+
+
+EXTREMES = {
+    "max-plus": (X[:, :, None] + W).max(1),
+    "min-plus": (X[:, :, None] + W).min(1),
+    "max-product": (X[:, :, None] * W).max(1),
+    "min-product": (X[:, :, None] * W).min(1),
+}
+
+
+@pytest.mark.parametrize("semiring", EXTREMES)
+def test_extremes_in_the_place_of_sums(semiring: str) -> None:
+    text, inputs = FORMULAS["a contraction"]
+    np.testing.assert_allclose(evaluate(made(text, semiring), inputs)[0], EXTREMES[semiring])
+
+
+def test_truth() -> None:
+    edges, start = np.array([[0, 1, 0], [0, 0, 1], [0, 0, 0]]), np.array([True, False, False])
+    text = "def reached(X[i]; A[i, i']) = X + (A @[i] X)[i' -> i]"
+    found = evaluate(made(text, "boolean"), {"X": start, "A": edges})[0]
+    assert found.dtype == bool and found.tolist() == [True, True, False]
+
+
+def test_negative_weights_have_complex_logarithms() -> None:
+    inputs = {"X": np.log(X.astype(complex)), "W": W - 0.5}
+    (found,) = evaluate(made("def f(X[b, i]; W[i, o]) = X @[i] W", "complex-log"), inputs)
+    np.testing.assert_allclose(np.exp(found), X @ (W - 0.5), atol=1e-12)
+
+
+@pytest.mark.parametrize("body", ["sin(X)", "X - 1", "X / 2", "max[i](X)", "X < 1", "sort[i](X)", "X ^ 0.5", "2 ^ X"])
+def test_what_a_semiring_has_not(body: str) -> None:
+    with pytest.raises(ArgumentError, match="NL0261") as error:
+        made(f"def f(X[i]) = {body}", "log")
+    assert "log" in str(error.value)
