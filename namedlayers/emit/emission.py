@@ -23,6 +23,7 @@ from namedlayers.emit import (  # noqa: F401  (importing them fills the table of
     looping,
     norms,
     numbers,
+    recurrent,
     reductions,
     shaping,
     transposed,

@@ -99,5 +99,30 @@ OPERATIONS: dict[str, OperationSpec] = {
         "operand the bundle of a scan: its output `number` after the step that is made last, without the scanned axis; "
         "there is such a step",
     ),
+    "recurrence": OperationSpec(
+        ("axis", "reverse"),
+        "operands a, b, h0: along `axis` (a position), h = a * h + b step by step, from the value h0, which lacks that "
+        "axis; from the end if `reverse`. The result is h after every step; operands may lack axes along which they "
+        "are the same",
+    ),
+    "rnn": OperationSpec(
+        ("act", "axis", "hidden", "inner", "reverse"),
+        "operands X, h0, W, U[, b, c], weights as torch stores them: along `axis`, step by step, h = act(W X + b + U h "
+        "+ c), act tanh or relu. `hidden` are the result's positions of a state's axes, `inner` the consumed positions "
+        "that they have in U; the other consumed axes, in X and W, are features; all other axes are batch. The rows of "
+        "W, U, b and c are -1 in their Args: all of `hidden` in this order, the last varying fastest. No axis is "
+        "empty, batch axes aside (the guards say so)",
+    ),
+    "gru": OperationSpec(
+        ("axis", "hidden", "inner", "reverse"),
+        "as rnn, with three gates in the rows, before `hidden`: r, z (sigmoid) and n = tanh(W X + b + r * (U h + c)); "
+        "h = (1 - z) * n + z * h",
+    ),
+    "lstm": OperationSpec(
+        ("axis", "hidden", "inner", "reverse"),
+        "operands X, h0, c0, W, U[, b, c]: as rnn, with four gates in the rows, before `hidden`: i, f (sigmoid), g "
+        "(tanh), o (sigmoid); cell = f * cell + i * g, h = o * tanh(cell). The result is h",
+    ),
+    "cell": OperationSpec((), "operand an `lstm`, whose axis of steps is -1 in its Arg: its cell after the last step"),
     "cast": OperationSpec(("kind",), "the operand as another kind"),
 }

@@ -15,17 +15,19 @@ from typing import Literal
 from namedlayers.plan import paths
 from namedlayers.plan.paths import Path
 from namedlayers.plan.plan import Event, Plan, Variant
-from namedlayers.plan.regions import LAST_STEP, regions
+from namedlayers.plan.regions import LAST_STEPS, regions
 from namedlayers.plan.requirements import impossible, requirements, together
 from namedlayers.plan.rewrite import Rewriter, live_nodes
+from namedlayers.plan.rule import Numerics as Class
 from namedlayers.plan.rules import PHASES
+from namedlayers.plan.scans import open_scans
 from namedlayers.program.graph import Arg, Graph, Node, Region
 
 Numerics = Literal["default", "strict", "fast"]
 
 MOST_VARIANTS = 4
 
-_ALLOWED: dict[Numerics, frozenset[str]] = {
+_ALLOWED: dict[Numerics, frozenset[Class]] = {
     "strict": frozenset({"exact"}),
     "default": frozenset({"exact", "algebraic"}),
     "fast": frozenset({"exact", "algebraic", "conditioned"}),
@@ -69,13 +71,14 @@ class _Rewritten:
 
 def _rewritten(graph: Graph, numerics: Numerics, admit: Callable[[Node], bool]) -> _Rewritten:
     """The graph after all phases."""
+    opened = open_scans(graph, _ALLOWED[numerics], admit)
     target = Graph()
-    rewriter = Rewriter(target, admit)
-    outputs: Sequence[Arg] = graph.outputs
+    rewriter = Rewriter(target, admit, list(opened.events))
+    outputs: Sequence[Arg] = opened.graph.outputs
     for phase in PHASES:
         rules = [rule for rule in phase if rule.numerics in _ALLOWED[numerics]]
         outputs = rewriter.rewrite(outputs, rules)
-    outputs = rewriter.rewrite(outputs, [LAST_STEP])
+    outputs = rewriter.rewrite(outputs, LAST_STEPS)
     return _Rewritten(target, tuple(outputs), _settled(rewriter.events))
 
 

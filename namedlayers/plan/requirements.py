@@ -125,6 +125,14 @@ def _standardize(node: Node) -> Iterator[Guard]:
         yield _at_least(node.space[position], 1)
 
 
+def _network(node: Node) -> Iterator[Guard]:
+    """There is a step, and neither states nor inputs are empty."""
+    axis, hidden = node.attr("axis"), node.attr("hidden")
+    assert isinstance(axis, int) and isinstance(hidden, tuple)
+    for position in (axis, *hidden, *range(node.rank, len(node.space))):
+        yield _at_least(node.space[position], 1)
+
+
 _NEEDS: dict[str, Callable[[Node], Iterator[Guard]]] = {
     "conv": _convolution,
     "conv_transpose": _convolution,
@@ -132,4 +140,7 @@ _NEEDS: dict[str, Callable[[Node], Iterator[Guard]]] = {
     "extreme": _extreme,
     "statistic": _statistic,
     "standardize": _standardize,
+    "rnn": _network,
+    "gru": _network,
+    "lstm": _network,
 }

@@ -1,0 +1,103 @@
+"""Recurrences: linear ones by a parallel scan, networks by torch's kernels.
+
+In: operands in any layouts; weights as torch stores them. Out: a tensor with the steps first. What always holds: the
+kernels see (steps, batch, features) and get weights as they are; nothing is permuted that a view can do.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+
+from torch import fx
+
+from namedlayers.emit.attributes import position, positions, word
+from namedlayers.emit.elementwise import cast_kind
+from namedlayers.emit.lowering import Lowering, emits
+from namedlayers.emit.network_operator import network
+from namedlayers.emit.recurrence import recurrence
+from namedlayers.emit.value import Value, own
+from namedlayers.program.graph import Node
+
+_BATCH, _HIDDEN, _FEATURES, _ONE, _INNER = -101, -102, -103, -104, -105
+
+
+@emits("recurrence")
+def emit_recurrence(lo: Lowering, node: Node) -> Value:
+    a, b, start = (cast_kind(lo, value, node.kind) for value in lo.alike(lo.operands(node)))
+    step = position(node, "axis")
+    rest = [axis for axis in range(node.rank) if axis != step]
+    # The values of one step lie as b's do: b is as large as the result, a often is not.
+    liked = [axis for axis in b.axes if axis in rest]
+    order = [step, *(axis for axis in rest if axis not in liked), *liked]
+    a, b = (lo.permuted(lo.filled(value, order), order) for value in (a, b))
+    start = lo.permuted(lo.filled(start, order[1:]), order[1:])
+    return lo.call(recurrence, (a, b, start, bool(node.attr("reverse"))), order, weak=False)
+
+
+@emits("rnn", "gru", "lstm")
+def emit_network(lo: Lowering, node: Node) -> Value:
+    x, *rest = lo.alike(lo.operands(node))
+    states, weights = rest[: 2 if node.op == "lstm" else 1], rest[2 if node.op == "lstm" else 1 :]
+    step, hidden, inner = position(node, "axis"), positions(node, "hidden"), positions(node, "inner")
+    features = tuple(axis for axis in range(node.rank, len(node.space)) if axis not in inner)
+    batch = _batch(x, [axis for axis in range(node.rank) if axis != step and axis not in hidden])
+    x = _grouped(lo, x, [((step,), step), (batch, _BATCH), (features, _FEATURES)])
+    given = [_one(lo, _grouped(lo, state, [(batch, _BATCH), (hidden, _HIDDEN)])) for state in states]
+    first = len(states) + 1
+    stored = [
+        _grouped(lo, weight, [((_row(node, first + k),), _row(node, first + k)), *columns])
+        for k, (weight, columns) in enumerate(
+            zip(weights, ([(features, _FEATURES)], [(inner, _INNER)], [], []), strict=False)
+        )
+    ]
+    name = f"rnn_{word(node, 'act')}" if node.op == "rnn" else node.op
+    held = lo.raw(network, (name, x, given, stored, bool(node.attr("reverse"))), {}, node.op)
+    found = lo.call(operator.getitem, (held, 0), (step, _BATCH, _HIDDEN), inline=True, weak=False)
+    return _ungrouped(lo, found, batch, hidden)
+
+
+@emits("cell")
+def emit_cell(lo: Lowering, node: Node) -> Value:
+    """Of the same call of the kernel: the second of its results."""
+    (arg,) = node.args
+    source = lo.values[arg.node.number].held
+    while isinstance(source, fx.Node) and source.target is not network:  # through the views around its results
+        source = source.args[0]  # type: ignore[assignment]
+    hidden = tuple(arg.axes[axis] for axis in positions(arg.node, "hidden"))
+    values = lo.values[arg.node.number].axes
+    batch = tuple(arg.axes[axis] for axis in values if arg.axes[axis] >= 0 and arg.axes[axis] not in hidden)
+    found = lo.call(operator.getitem, (source, 1), (_BATCH, _HIDDEN), inline=True, weak=False)
+    return _ungrouped(lo, found, batch, hidden)
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _batch(x: Value, axes: Sequence[int]) -> tuple[int, ...]:
+    """The axes that become the batch, in the order of the input, so that merging them is a view."""
+    return (*(axis for axis in axes if axis not in x.axes), *(axis for axis in x.axes if axis in axes))
+
+
+def _grouped(lo: Lowering, value: Value, groups: Sequence[tuple[tuple[int, ...], int]]) -> Value:
+    """The value with one dimension for each group."""
+    every = [axis for group, _ in groups for axis in group]
+    value = lo.permuted(lo.filled(value, every), every)
+    for group, label in groups:
+        if group != (label,):
+            value = lo.merged(value, group, label)
+    return lo.permuted(value, [label for _, label in groups])
+
+
+def _ungrouped(lo: Lowering, value: Value, batch: tuple[int, ...], hidden: tuple[int, ...]) -> Value:
+    value = lo.unmerged(value, _HIDDEN, hidden)
+    return lo.unmerged(value, _BATCH, batch)
+
+
+def _one(lo: Lowering, value: Value) -> Value:
+    """With a dimension in front, that of the layers."""
+    return lo.call("unsqueeze", (value, 0), (_ONE, *value.axes), weak=value.weak, inline=True)
+
+
+def _row(node: Node, number: int) -> int:
+    return own(node.args[number].axes.index(-1))

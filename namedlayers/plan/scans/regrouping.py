@@ -1,0 +1,152 @@
+"""The body of a scan written so that as much as possible is free of the carried values.
+
+In: a body's graph and how many of its inputs are carried. Out: a graph with the same inputs and results. What always
+holds: sums are only put in another order (what is free of carried values is added up first); a product with pieces put
+together is the sum of the products with the pieces; products of one value with several weights are one product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from namedlayers.plan.rewrite import Rewriter
+from namedlayers.plan.rule import Match, Outcome, Rule
+from namedlayers.plan.scans import selecting
+from namedlayers.plan.scans.block import copied
+from namedlayers.plan.scans.packing import packed
+from namedlayers.plan.view import Scope, Sum
+from namedlayers.program.graph import Arg, Graph, Node
+from namedlayers.program.size import const
+
+
+def regrouped(graph: Graph, carries: int) -> Graph:
+    """The body with sums regrouped, pieces apart and weights packed."""
+    return packed(rewritten(graph, _rules(carries)), carries)
+
+
+def with_parts_apart(graph: Graph, carries: int) -> Graph:
+    """The body with sums regrouped, pieces apart, and indices below what they read: each gate by itself."""
+    return rewritten(graph, (*selecting.RULES, *_rules(carries)))
+
+
+def _rules(carries: int) -> tuple[Rule, ...]:
+    bound = Bound(carries)
+    return (
+        Rule("pieces of a joined value", "algebraic", ("reduce sum",), bound.pieces, _build_pieces),
+        Rule("what is free of carried values", "algebraic", ("add", "sub"), bound.sum, _build_sum),
+    )
+
+
+def rewritten(graph: Graph, rules: Sequence[Rule]) -> Graph:
+    """A body after rules, its inputs first."""
+    target = Graph()
+    for node in graph.nodes:
+        if node.op == "input":
+            target.node(
+                "input", (), node.space, node.rank, node.kind, attrs=dict(node.attrs), weak=node.weak,
+                names=node.names, spans=node.spans,
+            )  # fmt: skip
+    target.outputs += Rewriter(target, lambda node: True).rewrite(graph.outputs, rules)
+    return copied(target)
+
+
+@dataclass(slots=True)
+class Bound:
+    """Tells which nodes depend on carried values: the first `carries` inputs."""
+
+    carries: int
+    _known: dict[int, bool] = field(default_factory=dict)
+
+    def __call__(self, node: Node) -> bool:
+        waiting = [node]
+        while waiting:
+            one = waiting[-1]
+            missing = [arg.node for arg in one.args if arg.node.number not in self._known]
+            if missing and one.number not in self._known:
+                waiting += missing
+                continue
+            waiting.pop()
+            own = one.op == "input" and one.number < self.carries
+            self._known[one.number] = own or any(self._known[arg.node.number] for arg in one.args)
+        return self._known[node.number]
+
+    def sum(self, scope: Scope, node: Node) -> Outcome:
+        """Several summands that are free of carried values beside some that are not."""
+        if not self(node):
+            return None
+        total = scope.sum(scope.whole(), lambda one: self(one) and scope.once(one))
+        kept = tuple(pair for pair in total.terms if self(pair[1].node))
+        free = tuple(pair for pair in total.terms if not self(pair[1].node))
+        count = len(free) + (total.number != 0)
+        if count < 2 or not kept or not free:
+            return None
+        ranks = [term.node.rank for _, term in free]
+        if len({axis for _, term in free for axis in term.axes}) > max(ranks):
+            return None  # their sum would be larger than each
+        return Match((Sum(0, kept), Sum(total.number, free)), total.nodes)
+
+    def pieces(self, scope: Scope, node: Node) -> Outcome:
+        """The sum over an axis along which carried and other values are joined, times weights."""
+        (body,) = node.args
+        if body.node.op != "mul" or not self(body.node):
+            return None
+        for joined, weights in (pair := scope.operands(body), pair[::-1]):
+            one = joined.node
+            if one.op != "concat" or self(weights.node) or all(self(arg.node) for arg in one.args):
+                continue
+            axis = one.attr("axis")
+            assert isinstance(axis, int)
+            if joined.axes[axis] >= node.rank and joined.axes[axis] in weights.axes and self(one):
+                return Match((joined, weights, axis), (body.node, one))
+        return None
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _build_sum(scope: Scope, node: Node, found: tuple[Sum, Sum]) -> Arg:
+    kept, free = found
+    return scope.apply("add", total(scope, kept), total(scope, free))
+
+
+def total(scope: Scope, terms: Sum) -> Arg:
+    """The node of a sum."""
+    ordered = sorted(terms.terms, key=lambda pair: -pair[0])
+    result: Arg | None = None
+    for sign, term in ordered:
+        if result is None:
+            result = term if sign > 0 else scope.apply("neg", term)
+        else:
+            result = scope.apply("add" if sign > 0 else "sub", result, term)
+    if result is None:
+        return scope.number(terms.number)
+    return result if terms.number == 0 else scope.apply("add", result, scope.number(terms.number))
+
+
+def _build_pieces(scope: Scope, node: Node, found: tuple[Arg, Arg, int]) -> Arg:
+    joined, weights, axis = found
+    consumed = tuple(c for c in range(node.rank, len(node.space)) if c != joined.axes[axis])
+    result: Arg | None = None
+    start = const(0)
+    for piece in joined.node.args:
+        own = piece.axes.index(-1)
+        size = piece.node.sizes[own]
+        along = scope.fresh(size, scope.names[joined.axes[axis]])
+        axes = tuple(along if k == own else joined.axes[position] for k, position in enumerate(piece.axes))
+        factor = _slice(scope, weights, joined.axes[axis], along, start)
+        product = scope.apply("mul", Arg(piece.node, axes), factor)
+        product = scope.reduce("sum", product, (along, *consumed))
+        result = product if result is None else scope.apply("add", result, product)
+        start = start + size
+    assert result is not None
+    return result
+
+
+def _slice(scope: Scope, value: Arg, axis: int, along: int, start: object) -> Arg:
+    """The value from `start` on, along a new coordinate instead of `axis`."""
+    own = value.axes.index(axis)
+    result = tuple(along if k == own else c for k, c in enumerate(value.axes))
+    arg = Arg(value.node, tuple(-1 if k == own else c for k, c in enumerate(value.axes)))
+    entry = (own, ((own, const(1)),), start)
+    return scope.build("index", (arg,), result, kind=value.node.kind, attrs={"entries": (entry,)})
