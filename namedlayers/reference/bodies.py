@@ -14,7 +14,7 @@ import numpy as np
 
 from namedlayers.program.program import Body
 from namedlayers.program.terms import Operand, Ref
-from namedlayers.reference.named import Named
+from namedlayers.reference.named import Named, Origin
 
 Bundle = tuple[Named, ...]
 
@@ -73,10 +73,30 @@ _SCANNED = "scanned"
 
 def _at(value: Named, step: int) -> Named:
     """A value at one step, where it has the scanned axis."""
-    if _SCANNED not in value.axes:
-        return value
-    position = value.axes.index(_SCANNED)
-    return Named(value.array.take(step, axis=position), value.axes[:position] + value.axes[position + 1 :])
+    return _taken(value, value.axes.index(_SCANNED), step, _REMEMBERED) if _SCANNED in value.axes else value
+
+
+_REMEMBERED = 3
+"""How far back it matters what a value was made of: a quotient, its sum, the terms of that."""
+
+
+def _taken(value: Named, position: int, step: int, remembered: int) -> Named:
+    array = np.asarray(value.array[(slice(None),) * position + (step,)])
+    made = _made_at(value.made, position, step, remembered - 1) if value.made and remembered else None
+    return Named(array, _without(value.axes, position), made)
+
+
+def _made_at(made: Origin, position: int, step: int, remembered: int) -> Origin:
+    """How one step of a value was made: of the same step of what it was made of."""
+    axis = made.axes[position]
+    operands = (
+        _taken(one, one.axes.index(axis), step, remembered) if axis in one.axes else one for one in made.operands
+    )
+    return Origin(made.op, tuple(operands), _without(made.axes, position))
+
+
+def _without(axes: tuple[str, ...], position: int) -> tuple[str, ...]:
+    return axes[:position] + axes[position + 1 :]
 
 
 def _joined(runner: Runner, body: Body, number: int, rows: Sequence[Bundle]) -> Named:

@@ -177,6 +177,22 @@ def test_a_softmax_that_is_cut_by_a_call_is_0_where_a_row_is_masked() -> None:
     np.testing.assert_allclose(found, [[0, 0], [0.5, 0.5]])
 
 
+@pytest.mark.parametrize("quotient", [False, True])
+def test_a_softmax_that_is_cut_by_a_scan_is_0_where_a_row_is_masked(quotient: bool) -> None:
+    """The maximum is taken around the scan, for all steps at once, or the exponentials are; the rest inside."""
+    inside = Builder()
+    X, norm = inside.input("X", "j"), inside.input("n", "")
+    inside.let("Y", inside.div(X, norm) if quotient else inside.exp(inside.sub(X, norm)))
+    b = Builder()
+    X = b.input("X", "time j")
+    b.let("E", b.exp(b.sub(X, b.max("j", X))))
+    b.let("norm", b.sum("j", b.leaf("E")) if quotient else b.logsumexp("j", X))
+    b.scan("s", inside.body("Y"), b.ref("E" if quotient else "X"), b.ref("norm"), carries=0)
+    b.part("Y", "s", 0, "time j")
+    (found,) = evaluate(b.program("Y"), {"X": np.array([[-np.inf, -np.inf], [0.0, 0.0]])})
+    np.testing.assert_allclose(found, [[0, 0], [0.5, 0.5]])
+
+
 def test_what_is_not_finite_inside_shows_in_the_trace() -> None:
     program = recurrence(False)
     inputs: dict[str, Any] = {"X": np.zeros((2, 3)), "W": np.ones((1, 2)), "h0": np.zeros(1)}
