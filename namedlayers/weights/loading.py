@@ -116,6 +116,9 @@ def _held(module: nn.Module) -> dict[str, Held]:
         raise ArgumentError("NL0562", f"weights are of a module, not of {type(module).__name__}", hint=hint)
     own = held(module)
     for one in own.values():
+        if hasattr(one.tensor, "placements"):  # a DTensor
+            hint = "load before `fully_shard` or the like"
+            raise ArgumentError("NL0562", f"`{one.path}` is spread over several processes", hint=hint)
         if one.tensor.is_meta and not one.waits:
             hint = "`module.to_empty(device=…)` gives it memory"
             raise ArgumentError("NL0562", f"`{one.path}` is on the meta device: it has no memory", hint=hint)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from torch import nn
+from torch import distributed, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
 from torch.nn.modules.lazy import LazyModuleMixin
 
 import namedlayers as nl
@@ -348,3 +350,19 @@ def test_a_part_of_a_layer_and_a_round_of_a_repeat() -> None:
     assert torch.equal(net.block[1].one.up.W, found["up.weight"]) and torch.equal(
         net.block[0].one.up.W, found["up.weight"]
     )
+
+
+@pytest.fixture
+def group() -> Iterator[None]:
+    """A group of one process."""
+    distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
+    yield
+    distributed.destroy_process_group()
+
+
+def test_a_sharded_module_is_refused(group: None) -> None:
+    module = zeros(LINEAR)
+    fully_shard(module, mesh=init_device_mesh("cpu", (1,)))
+    with pytest.raises(nl.FormulaError, match="NL0562: `W` is spread over several processes") as caught:
+        nl.load_weights(module, theirs(), MAPPING)
+    assert caught.value.hint == "load before `fully_shard` or the like"
