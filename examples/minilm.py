@@ -33,12 +33,12 @@ MAPPING = """
     embeddings.token_type_embeddings.weight                 -> encoder.embedding.sentence
     embeddings.LayerNorm.weight                             -> encoder.embedding.norm.gamma
     embeddings.LayerNorm.bias                               -> encoder.embedding.norm.beta
-    encoder.layer.{l}.attention.self.query.weight           -> encoder.block.{l}.attention.Wq[heads key, layer]
-    encoder.layer.{l}.attention.self.query.bias             -> encoder.block.{l}.attention.bq[heads key]
-    encoder.layer.{l}.attention.self.key.weight             -> encoder.block.{l}.attention.Wk[heads key, layer]
-    encoder.layer.{l}.attention.self.key.bias               -> encoder.block.{l}.attention.bk[heads key]
-    encoder.layer.{l}.attention.self.value.weight           -> encoder.block.{l}.attention.Wv[heads key, layer]
-    encoder.layer.{l}.attention.self.value.bias             -> encoder.block.{l}.attention.bv[heads key]
+    encoder.layer.{l}.attention.self.query.weight           -> encoder.block.{l}.attention.W[heads key, layer, role = 0]
+    encoder.layer.{l}.attention.self.query.bias             -> encoder.block.{l}.attention.b[heads key, role = 0]
+    encoder.layer.{l}.attention.self.key.weight             -> encoder.block.{l}.attention.W[heads key, layer, role = 1]
+    encoder.layer.{l}.attention.self.key.bias               -> encoder.block.{l}.attention.b[heads key, role = 1]
+    encoder.layer.{l}.attention.self.value.weight           -> encoder.block.{l}.attention.W[heads key, layer, role = 2]
+    encoder.layer.{l}.attention.self.value.bias             -> encoder.block.{l}.attention.b[heads key, role = 2]
     encoder.layer.{l}.attention.output.dense.weight         -> encoder.block.{l}.attention.Wo[layer, heads key]
     encoder.layer.{l}.attention.output.dense.bias           -> encoder.block.{l}.attention.bo
     encoder.layer.{l}.attention.output.LayerNorm.weight     -> encoder.block.{l}.norm.gamma
