@@ -35,9 +35,9 @@ class Loaded:
         return f"{self.key} -> {', '.join(self.targets)}{converted}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class LoadReport:
-    """What `load_weights` did; `str()` is a summary, `details()` has a line for each tensor.
+    """What `load_weights` did; it shows itself as a summary, `details()` has a line for each tensor.
 
     `unused` keys met no line of the mapping, `ignored` ones a line that leaves them out; `unmatched` lines met no key;
     `missing` parameters and states were not filled. `sizes` were not known to the module before.
@@ -64,6 +64,8 @@ class LoadReport:
         sizes = ", ".join(f"{name} = {size}" for name, size in self.sizes.items())
         lines += [f"  sizes found: {sizes}"] if sizes else []
         return "\n".join([*lines, *_lists(self)])
+
+    __repr__ = __str__
 
     def details(self) -> str:
         """The summary, and a line for each tensor that was loaded."""
