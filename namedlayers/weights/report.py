@@ -93,7 +93,7 @@ def reported(
         ),
         ignored=tuple(route.key for route in routes if not route.fills),
         unused=tuple(key for key in tensors if key not in keys),
-        unmatched=tuple(rule.key.span.text for rule in rules if id(rule) not in used),
+        unmatched=tuple(rule.key.span.text for rule in rules if rule.targets and id(rule) not in used),
         missing=tuple(name for one in own.values() for name in _unfilled(one, filled.get(one.path, []), sizes)),
     )
 

@@ -127,6 +127,11 @@ def test_what_is_missing_and_unused_is_reported() -> None:
     )
 
 
+def test_what_is_left_out_need_not_be_there() -> None:
+    found = {key: value for key, value in theirs().items() if not key.startswith("head")}
+    assert nl.load_weights(zeros(LINEAR), found, MAPPING).complete
+
+
 def test_parameters_keep_their_identity_and_their_gradients() -> None:
     module = zeros(LINEAR)
     before, module.W.grad = module.W, torch.ones(4, 3)
