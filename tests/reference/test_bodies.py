@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from namedlayers.errors import ArgumentError
+from namedlayers.program.elaborate import default_spec, structure
+from namedlayers.program.namespace import load_text
 from namedlayers.program.program import Body, Program
 from namedlayers.program.size import symbol
 from namedlayers.program.verify import verify_program
@@ -222,3 +224,25 @@ def test_sizes_may_be_given() -> None:
     b.let("X", b.add(b.coord("i"), b.size(j)))
     (found,) = evaluate(b.program("X"), {}, sizes={"i": 3, "j": 10})
     assert found.tolist() == [10, 11, 12]
+
+
+def test_initial_values_of_a_layer() -> None:
+    """Programs without inputs, over the sizes of what they begin."""
+    namespace = load_text(
+        """
+        layer S[chans -> state](X[chans]) -> [state]:
+            param A[state] ~ log(state + 1)
+            param B[state, chans] ~ uniform(-1 / sqrt(|chans|), 1 / sqrt(|chans|))
+            return B @[chans] X * A
+        """
+    )
+    (definition,) = namespace.definitions.values()
+    declared = structure(namespace, definition, default_spec(namespace, definition)).declared
+    programs = [one.initial.program for one in declared]
+    found = []
+    for program in programs:
+        assert program is not None
+        verify_program(program, {"state", "chans"})
+        found.append(evaluate(program, {}, sizes={"state": 3, "chans": 4}))
+    np.testing.assert_allclose(found[0][0], np.log([1, 2, 3]))
+    assert found[1] == (-0.5, 0.5)
