@@ -16,6 +16,8 @@ import torch
 from namedlayers.emit.build import Compiled, build
 from namedlayers.plan.plan import Plan, Variant
 from namedlayers.plan.planner import plan
+from namedlayers.plan.regions import regions
+from namedlayers.program.graph import Graph, Region
 from namedlayers.program.numbering import number
 from namedlayers.program.program import Program
 from namedlayers.reference import evaluate
@@ -37,7 +39,16 @@ def compiled(text: str, arrays: Arrays, **options: Any) -> Compiled:
 def as_written(text: str, arrays: Arrays, **options: Any) -> Compiled:
     """Without any rule."""
     program = program_of(text, arrays, **options)
-    return build(program, Plan((Variant((), number(program), ""),), ()))
+    return build(program, unplanned(number(program)))
+
+
+def unplanned(graph: Graph) -> Plan:
+    """A plan that changes nothing, not in bodies either."""
+    bodies: dict[Region, Plan] = {}
+    for region in regions(graph.live()):
+        inner = unplanned(region.graph)
+        bodies |= {**inner.bodies, region: inner}
+    return Plan((Variant((), graph, ""),), (), bodies)
 
 
 WAYS = {"planned": compiled, "as written": as_written}
