@@ -237,8 +237,9 @@ class _Elaboration:
         self.namespace, self.definition, self.spec = namespace, definition, spec
         self.given = dict(spec.given)
         self.ctx = Context(
-            evaluate=self._evaluate, run=self._run, run_block=self._run_block, builtins=frozenset(BUILTINS)
-        )
+            evaluate=self._evaluate, run=self._run, run_block=self._run_block, builtins=frozenset(BUILTINS),
+            modes=dict(spec.modes),
+        )  # fmt: skip
         self.env = Environment(namespace, definition)
         self.symbols: dict[str, SizeExpr] = {}
         self.inputs: list[Input] = []

@@ -25,13 +25,15 @@ class Given:
 class Spec:
     """`given` inputs (others take their defaults), `options` with static values, `scalars`: options whose number is
     only known at the call, `sizes` of axes that are fixed for this program, `stars`: the axes that an axis parameter
-    with a star stands for, where the inputs do not say it."""
+    with a star stands for, where the inputs do not say it, `modes`: parts of a layer, by path, for which `training` is
+    another than for the whole."""
 
     given: tuple[tuple[str, Given], ...] = ()
     options: tuple[tuple[str, Static], ...] = ()
     scalars: tuple[tuple[str, Kind], ...] = ()
     sizes: tuple[tuple[str, int], ...] = ()
     stars: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    modes: tuple[tuple[str, bool], ...] = ()
 
 
 @dataclass(slots=True)

@@ -51,7 +51,10 @@ def _apply(ctx: Context, callee: Callee, call: tree.Call, env: Environment, one:
     if one is not None:
         inner.path, inner.order, inner.given = one.path, one.order, given_sizes(ctx, one)
     args = _arguments(ctx, callee, call, env, definition, one, inner.given)
-    inner.values["training"] = env.values.get("training", Static(False, call.span))
+    mode = ctx.modes.get(".".join(one.path)) if one is not None else None
+    inner.values["training"] = Static(mode, call.span) if mode is not None else env.values.get(
+        "training", Static(False, call.span)
+    )  # fmt: skip
     if one is None:
         bind_axes(ctx, callee, call, env, inner, definition, args)
     else:

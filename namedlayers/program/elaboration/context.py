@@ -101,6 +101,8 @@ class Context:
     """The path of the round of a `repeat` that is elaborated as a body: names inside leave it out."""
     owned: Owned = field(default_factory=Owned)
     builtins: frozenset[str] = frozenset()
+    modes: Mapping[str, bool] = field(default_factory=dict)
+    """What `training` is in parts where it differs from the whole, by path."""
     sites: int = 0
     """How many random draws there are so far."""
     scalars: set[str] = field(default_factory=set)

@@ -45,6 +45,8 @@ def enter_round(
     env.path = (*path, _places(ctx, env)[place], str(k))
     env.order = (*order, place, k)
     name = ".".join(env.path)
+    if name in ctx.modes:
+        env.values["training"] = Static(ctx.modes[name], statement.span)
     if name not in ctx.owned.parts:
         ctx.owned.parts[name] = DraftPart(env.path, env.order, None, env.namespace, {}, statement.span)
 

@@ -58,19 +58,23 @@ def repeat(ctx: Context, statement: tree.Repeat, env: Environment) -> Evaluated 
         raise ArgumentError(
             "NL0231", f"a block repeats 0 to {MOST_ROUNDS} times, not {count}", Label(statement.count.span)
         )
-    path, order, declared = env.path, env.order, set(env.declares)
+    path, order, declared, training = env.path, env.order, set(env.declares), env.values.get("training")
     try:
-        if count > 1 and _may_be_alike(statement) and _as_body(ctx, statement, env, count):
+        if count > 1 and not ctx.modes and _may_be_alike(statement) and _as_body(ctx, statement, env, count):
             return None
         for k in range(count):
             if statement.index is not None:
                 env.values[statement.index.name] = Static(k, statement.index.span)
+            if training is not None:
+                env.values["training"] = training  # a round may have had a mode of its own
             enter_round(ctx, statement, k, path, order, env)
             found = ctx.run_block(statement.body, env)
             if found is not None:
                 return found
     finally:
         env.path, env.order = path, order
+        if training is not None:
+            env.values["training"] = training
         for name in env.declares.keys() - declared:  # each round had its own
             del env.declares[name]
             env.values.pop(name, None)
