@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -25,7 +25,7 @@ from namedlayers.program.graph import Node
 from namedlayers.program.program import Kind
 from namedlayers.program.size import SizeExpr
 
-_QUERY, _POSITION, _FEATURE, _VALUE, _BATCH, _ONE = -101, -102, -103, -104, -105, -106
+_QUERY, _POSITION, _FEATURE, _VALUE, _BATCH, _ONE, _HEADS = -101, -102, -103, -104, -105, -106, -107
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,10 @@ def emit_attention(lo: Lowering, node: Node) -> Value:
     mask = _mask(lo, given, query)
     causal = positions(node, "causal")
     if causal:
-        if mask is None and roles.query == causal[:1] and roles.position == causal[1:]:
+        if mask is None and causal[0] in roles.query and roles.position == causal[1:]:
             options["is_causal"] = True
+            if len(roles.query) > 1:
+                return _in_groups(lo, (query, given["key"], given["value"]), options, roles, causal[0])
         else:
             mask = _causal_mask(lo, mask, *causal)
     if mask is not None:
@@ -83,6 +85,44 @@ def _out_of_four(lo: Lowering, operands: tuple[Value, ...], options: dict, roles
     assert isinstance(found.held, fx.Node)
     found.held.meta.pop("inline", None)
     return found
+
+
+def _in_groups(lo: Lowering, operands: tuple[Value, Value, Value], options: dict, roles: _Roles, place: int) -> Value:
+    """The query has other axes beside its place: heads that share keys and values, which the kernel knows by their
+    number: as many times as many as the heads of these, which are an axis of all three (one, if there is none)."""
+    members = tuple(a for a in roles.query if a != place)
+    sized = [a for a in roles.batch if (lo.space(a).value or 0) > 0]
+    group = tuple(a for a in operands[0].axes if a in sized)[-1:]
+    outer = tuple(a for a in roles.batch if a not in group)
+    heads = (*group, *members)
+    sizes = {label: [lo.size(lo.space(a)) for a in axes] for label, axes in ((_HEADS, heads), (_BATCH, outer))}
+    query, key, value = (
+        lo.merged(_filled_in(lo, one, (*outer, *own)), own, _HEADS)
+        for one, own in zip(operands, (heads, group, group), strict=True)
+    )
+    if outer:
+        query, key, value = (lo.merged(one, outer, _BATCH) for one in (query, key, value))
+    batch = (_BATCH, _HEADS) if outer else (_HEADS,)
+    inside = replace(roles, batch=batch, query=(place,))
+    four = (
+        _in_four(lo, query, inside, ((place,), _QUERY), (roles.feature, _FEATURE)),
+        _in_four(lo, key, inside, (roles.position, _POSITION), (roles.feature, _FEATURE)),
+        _in_four(lo, value, inside, (roles.position, _POSITION), (roles.value, _VALUE)),
+    )
+    found = _out_of_four(lo, four, {**options, "enable_gqa": True}, inside)
+    found = lo.split(found, _HEADS, heads, sizes[_HEADS], inline=len(outer) > 1)
+    return (
+        lo.split(found, _BATCH, outer, sizes[_BATCH], inline=False) if len(outer) > 1 else _named_as(lo, found, outer)
+    )
+
+
+def _filled_in(lo: Lowering, value: Value, axes: tuple[int, ...]) -> Value:
+    value = lo.filled(value, axes)
+    return lo.permuted(value, (*axes, *(a for a in value.axes if a not in axes)))
+
+
+def _named_as(lo: Lowering, value: Value, outer: tuple[int, ...]) -> Value:
+    return lo.renamed(value, {_BATCH: outer[0]}) if outer else value
 
 
 def _restored(lo: Lowering, value: Value, label: int, group: tuple[int, ...]) -> Value:

@@ -10,10 +10,12 @@ Of two operands every axis is one of: batch (in both, stays), contracted (in bot
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch import fx
 
 from namedlayers.emit.attributes import listed
 from namedlayers.emit.elementwise import elementwise
@@ -120,12 +122,22 @@ def _linear(lo: Lowering, x: Value, w: Value, rows: tuple[int, ...], bias: Value
 def _batched(
     lo: Lowering, left: Value, right: Value, batch: tuple[int, ...], rows: tuple[int, ...], columns: tuple[int, ...]
 ) -> Value:
+    return matrices(lo, left, right, frozenset((*batch, *rows, *columns)), torch.matmul, ())
+
+
+def matrices(
+    lo: Lowering, left: Value, right: Value, keep: frozenset[int], multiply: Callable[..., Any], more: tuple
+) -> Value:
+    """Two tensors as batches of matrices, multiplied by `multiply`, which takes `more` arguments besides."""
+    batch = tuple(a for a in left.axes if a in right.axes and a in keep)
+    rows = tuple(a for a in left.axes if a not in right.axes)
+    columns = tuple(a for a in right.axes if a not in left.axes)
     inner = _inner_order(left, right, tuple(a for a in left.axes if a in right.axes and a not in batch))
     sizes = [[lo.size(lo.space(a)) for a in group] for group in (rows, columns)]
     left = _matrix(lo, left, batch, (rows, _ROWS), (inner, _INNER))
     right = _matrix(lo, right, batch, (inner, _INNER), (columns, _COLUMNS))
     split = len(rows) != 1 or len(columns) != 1
-    found = lo.call(torch.matmul, (left, right), (*batch, _ROWS, _COLUMNS), inline=split)
+    found = lo.call(multiply, (left, right, *more), (*batch, _ROWS, _COLUMNS), inline=split)
     found = lo.split(found, _COLUMNS, columns, sizes[1], inline=len(rows) != 1)
     return lo.split(found, _ROWS, rows, sizes[0], inline=False)
 
@@ -208,11 +220,25 @@ def _right_first(lo: Lowering, left: Value, right: Value, inner: frozenset[int])
     if not rows or not columns:
         return False
     if len(rows) != len(columns) and not set(left.axes) & set(right.axes) - inner:
+        if _is_weight(lo, left) != _is_weight(lo, right):
+            return _is_weight(lo, left)
         return len(columns) > len(rows)  # the larger one is data, the other a matrix
     wanted = list(lo.wanted())
     places = [min(wanted.index(a) for a in group if a in wanted) if set(group) & set(wanted) else len(wanted)
               for group in (rows, columns)]  # fmt: skip
     return places[1] < places[0]
+
+
+_VIEWS = frozenset({"unflatten", "flatten", "permute", "transpose", "t"})
+
+
+def _is_weight(lo: Lowering, value: Value) -> bool:
+    """Whether this is a parameter, seen as it may be: the axes into which it is split do not make it data."""
+    held = value.held
+    while isinstance(held, fx.Node) and held.target in _VIEWS:
+        held = held.args[0]  # type: ignore[assignment]
+    places = [given for given, one in zip(lo.program.inputs, lo.inputs, strict=True) if one is held]
+    return any(given.role in ("parameter", "param") for given in places)
 
 
 def _trailing(value: Value, group: frozenset[int]) -> bool:

@@ -68,8 +68,8 @@ class Layout(Precision):
         return self.call("expand", (value, *shape), axes, kind=value.kind, weak=value.weak, inline=True)
 
     def merged(self, value: Value, group: Sequence[int], label: int) -> Value:
-        """The same with the axes `group`, which it has, as one called `label`, at the place of the last of them: the one
-        that varies fastest is most often the innermost dimension already, and what uses the result wants it there.
+        """The same with the axes `group`, which it has, as one called `label`, at the place of the last of them: what
+        varies fastest is most often the innermost dimension already, and what uses the result wants it there.
 
         A group of one is renamed; an empty group becomes a new dimension of size 1 at the end.
         """
