@@ -138,7 +138,7 @@ def _needed(region: Region, runs: Iterable[tuple[Node, list[Node]]]) -> tuple[in
 
 def _narrowed(graph: Graph, outputs: tuple[int, ...]) -> Graph:
     """The same graph with some of its outputs."""
-    return Graph(graph.nodes, [graph.outputs[k] for k in outputs], graph._table)
+    return Graph(graph.nodes, [graph.outputs[k] for k in outputs], _table=graph._table)
 
 
 def _as_tensor(given: Input) -> Input:

@@ -7,6 +7,7 @@ those axes last. What always holds: variance is taken in two passes or by torch'
 from __future__ import annotations
 
 import operator
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -43,6 +44,28 @@ def emit_standardize(lo: Lowering, node: Node) -> Value:
     return _affine(lo, lo.call(operator.mul, (centred, scale), x.axes), affine)
 
 
+@emits("batch_norm")
+def emit_batch_norm(lo: Lowering, node: Node) -> Value:
+    x, eps, *rest = lo.operands(node)
+    axes, rate = positions(node, "axes"), node.attr("rate")
+    (channel,) = (a for a in range(node.rank) if a not in axes)
+    x, *rest = lo.alike([lo.filled(lo.working(lo.tensor(x)), axes), *rest])
+    states, affine = rest[:2], dict(zip(listed(node, "affine"), rest[2:], strict=True))
+    if rate is not None:
+        # The kernel writes into what it is given.
+        states = [lo.call("clone", (value,), value.axes) for value in states]
+        for user in lo.users.get(node.number, ()):
+            if user.op == "running":
+                value = states[("mean", "var").index(str(user.attr("which")))]
+                lo.bundles.setdefault(node.number, {})[user] = Value(value.held, (0,), value.kind)
+    return _by_channel(lo, x, channel, eps, affine, (states[0], states[1], rate))
+
+
+@emits("running")
+def emit_running(lo: Lowering, node: Node) -> Value:
+    return lo.bundles[node.args[0].node.number][node]
+
+
 @emits("rms_norm")
 def emit_rms_norm(lo: Lowering, node: Node) -> Value:
     x, eps, affine, axes = _operands(lo, node)
@@ -69,22 +92,32 @@ def _last(x: Value, axes: tuple[int, ...]) -> bool:
     return bool(axes) and set(x.axes[len(x.axes) - len(axes) :]) == set(axes)
 
 
-def _kernel(
-    lo: Lowering, x: Value, axes: tuple[int, ...], affine: dict[str, Value]
-) -> tuple[tuple, dict[str, Value]]:
+def _kernel(lo: Lowering, x: Value, axes: tuple[int, ...], affine: dict[str, Value]) -> tuple[tuple, dict[str, Value]]:
     """What torch's kernels over the last dimensions take."""
     order = x.axes[len(x.axes) - len(axes) :]
     shape = tuple(lo.size(lo.space(a)) for a in order)
     return shape, {name: lo.permuted(lo.filled(v, axes), order) for name, v in affine.items()}
 
 
-def _by_channel(lo: Lowering, x: Value, channel: int, eps: Value, affine: dict[str, Value]) -> Value:
-    """Over all axes but one, the second one or the last: batch normalisation by the statistics of the batch.
+def _by_channel(
+    lo: Lowering, x: Value, channel: int, eps: Value, affine: dict[str, Value],
+    states: tuple[Value | None, Value | None, Any] = (None, None, 0.0),
+) -> Value:  # fmt: skip
+    """Over all axes but one: batch normalisation by the statistics of the batch, or by `states`: mean, variance, and
+    the rate at which they change, None if they stay and count.
 
     `affine` lies along that one.
     """
+    mean, variance, rate = states
     along = {name: lo.permuted(lo.filled(v, (channel,)), (channel,)) for name, v in affine.items()}
-    settings = (along.get("weight"), along.get("bias"), None, None, True, 0.0, eps, True)
+    training, rate = rate is not None, 0.0 if rate is None else rate
+    settings = (along.get("weight"), along.get("bias"), mean, variance, training, rate, eps, True)
+    if len(x.axes) == 1:
+        x = lo.call("unsqueeze", (x, 0), (_BATCH, channel), inline=True)
+        return lo.split(lo.call(torch.batch_norm, (x, *settings), x.axes, inline=True), _BATCH, (), [])
+    if x.dim(channel) not in (1, len(x.axes) - 1):
+        first, *rest = (a for a in x.axes if a != channel)
+        x = lo.permuted(x, (first, channel, *rest))
     if x.dim(channel) == 1:
         return lo.call(torch.batch_norm, (x, *settings), x.axes)
     group = x.axes[:-1]

@@ -50,6 +50,17 @@ OPERATIONS: dict[str, OperationSpec] = {
         "weight, + bias as the tuple `affine` says (some of `weight`, `bias`, in this order); both have exactly "
         "`axes`, or both the one axis that is not among `axes` (a channel; it is not empty, the guards say so)",
     ),
+    "batch_norm": OperationSpec(
+        ("axes", "affine", "rate"),
+        "operands X, eps, mean, var[, weight][, bias], all but X and eps along the one axis that is not among `axes`. "
+        "rate None: (X - mean) / sqrt(var + eps), then as `affine` says; else standardize, of at least two values, "
+        "which keeps running statistics: see `running`. No gradient flows into mean and var",
+    ),
+    "running": OperationSpec(
+        ("which",),
+        "operand a batch_norm with a rate, at its channels, its other axes being -1: (1 - rate) times its mean (which "
+        "mean) or var (which var) plus rate times that of X, the latter with ddof 1. No gradient flows out of it",
+    ),
     "rms_norm": OperationSpec(("axes", "affine"), "operands X, eps[, weight]: X / sqrt(mean(X^2) + eps) over `axes`"),
     "conv": OperationSpec(
         ("space", "bias"),

@@ -20,6 +20,8 @@ from namedlayers.plan.requirements import impossible, requirements, together
 from namedlayers.plan.rewrite import Rewriter, live_nodes
 from namedlayers.plan.rule import Numerics as Class
 from namedlayers.plan.rules import PHASES
+from namedlayers.plan.rules.norms import by_states
+from namedlayers.plan.running import Held, held_inside, keep_running
 from namedlayers.plan.scans import open_scans
 from namedlayers.program.graph import Arg, Graph, Node, Region
 
@@ -36,28 +38,29 @@ _ALLOWED: dict[Numerics, frozenset[Class]] = {
 
 def plan(graph: Graph, *, numerics: Numerics = "default") -> Plan:
     """The plan of a graph; `numerics` says which rules may take part."""
-    return _plan(graph, numerics, {})
+    return _plan(graph, numerics, {}, Held(graph.states, graph.stored))
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
 
-def _plan(graph: Graph, numerics: Numerics, made: dict[Region, Plan]) -> Plan:
+def _plan(graph: Graph, numerics: Numerics, made: dict[Region, Plan], held: Held) -> Plan:
     """`made`: the plans of bodies that are planned already."""
-    main = _rewritten(graph, numerics, lambda node: not any(map(impossible, requirements(node))))
+    main = _rewritten(graph, numerics, held, lambda node: not any(map(impossible, requirements(node))))
     needed = together(guard for node in live_nodes(main.outputs) for guard in requirements(node))
     found = [
         Variant((*needed, *choice.guards), _with_paths(main, choice.paths), _why(bool(needed), bool(choice.guards)))
         for choice in paths.choices(_contractions(main.outputs), MOST_VARIANTS - bool(needed))
     ]
     if needed:
-        safe = _rewritten(graph, numerics, lambda node: not requirements(node))
+        safe = _rewritten(graph, numerics, held, lambda node: not requirements(node))
         (choice,) = paths.choices(_contractions(safe.outputs), 1)
         found.append(Variant((), _with_paths(safe, choice.paths), "any sizes, empty axes and short ones included"))
     bodies: dict[Region, Plan] = {}
+    inside = held_inside([variant.graph for variant in found], held)
     for region in regions(node for variant in found for node in variant.graph.live()):
         if region not in made:
-            made[region] = _plan(region.graph, numerics, made)
+            made[region] = _plan(region.graph, numerics, made, inside[region])
         bodies |= {**made[region].bodies, region: made[region]}
     return Plan(tuple(found), main.events, bodies)
 
@@ -69,16 +72,18 @@ class _Rewritten:
     events: tuple[Event, ...]
 
 
-def _rewritten(graph: Graph, numerics: Numerics, admit: Callable[[Node], bool]) -> _Rewritten:
+def _rewritten(graph: Graph, numerics: Numerics, held: Held, admit: Callable[[Node], bool]) -> _Rewritten:
     """The graph after all phases."""
     opened = open_scans(graph, _ALLOWED[numerics], admit)
     target = Graph()
     rewriter = Rewriter(target, admit, list(opened.events))
     outputs: Sequence[Arg] = opened.graph.outputs
     for phase in PHASES:
-        rules = [rule for rule in phase if rule.numerics in _ALLOWED[numerics]]
+        rules = [rule for rule in (*phase, *by_states(held.states)) if rule.numerics in _ALLOWED[numerics]]
         outputs = rewriter.rewrite(outputs, rules)
     outputs = rewriter.rewrite(outputs, LAST_STEPS)
+    if "algebraic" in _ALLOWED[numerics]:
+        outputs = keep_running(target, outputs, held, admit, rewriter.events)
     return _Rewritten(target, tuple(outputs), _settled(rewriter.events))
 
 
@@ -115,7 +120,7 @@ def _with_paths(rewritten: _Rewritten, chosen: tuple[Path, ...]) -> Graph:
             rule=node.rule,
         )
     outputs = [Arg(new[a.node.number], a.axes) for a in rewritten.outputs]
-    return Graph(graph.nodes, outputs, graph._table)
+    return Graph(graph.nodes, outputs, _table=graph._table)
 
 
 def _why(needed: bool, ordered: bool) -> str:

@@ -133,6 +133,19 @@ def _network(node: Node) -> Iterator[Guard]:
         yield _at_least(node.space[position], 1)
 
 
+def _batch_norm(node: Node) -> Iterator[Guard]:
+    """There is a channel; in training, more than one value of each."""
+    axes = node.attr("axes")
+    assert isinstance(axes, tuple)
+    total: SizeExpr = const(1)
+    for position in range(node.rank):
+        if position in axes:
+            total = total * node.space[position]
+        else:
+            yield _at_least(node.space[position], 1)
+    yield _at_least(total, 1 if node.attr("rate") is None else 2)
+
+
 _NEEDS: dict[str, Callable[[Node], Iterator[Guard]]] = {
     "conv": _convolution,
     "conv_transpose": _convolution,
@@ -143,4 +156,5 @@ _NEEDS: dict[str, Callable[[Node], Iterator[Guard]]] = {
     "rnn": _network,
     "gru": _network,
     "lstm": _network,
+    "batch_norm": _batch_norm,
 }

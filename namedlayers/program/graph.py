@@ -82,10 +82,16 @@ class Region:
 
 @dataclass(slots=True)
 class Graph:
-    """Nodes in order, and which are the results (each with the order of axes that callers get)."""
+    """Nodes in order, and which are the results (each with the order of axes that callers get).
+
+    `states` are the names of inputs that a layer holds, and `stored` the numbers of results that it only stores: no
+    gradient flows into either.
+    """
 
     nodes: list[Node] = field(default_factory=list)
     outputs: list[Arg] = field(default_factory=list)
+    states: frozenset[str] = frozenset()
+    stored: frozenset[int] = frozenset()
     _table: dict[Hashable, Node] = field(default_factory=dict, repr=False)
 
     def node(

@@ -49,7 +49,10 @@ def number(program: Program) -> Graph:
     """The program as a graph, its outputs in order."""
     # A number given at the call has no precision of its own, nor has an integer.
     weak = [given.kind < Kind.REAL or given.role == "option" for given in program.inputs]
-    return _numbered(program, weak, Regions(_numbered))
+    graph = _numbered(program, weak, Regions(_numbered))
+    graph.states = frozenset(given.name for given in program.inputs if given.role == "state")
+    graph.stored = frozenset(range(len(program.outputs))[len(program.outputs) - len(program.writes) :])
+    return graph
 
 
 def _numbered(block: Program | Body, weak: Sequence[bool], regions: Regions) -> Graph:

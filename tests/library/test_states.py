@@ -56,6 +56,71 @@ def test_batch_norm(ours: dict[str, Any], theirs: dict[str, Any], shape: tuple[i
             torch.testing.assert_close(value, kept[PAIRS[name]])
 
 
+def test_the_kernel_keeps_the_statistics() -> None:
+    layer = NORM.BatchNorm(chans=3)
+    layer(torch.randn(4, 3, 5))
+    assert "torch.var" not in layer.code.split("return")[0] and "running statistics" in layer.explain()
+    layer.eval()(torch.randn(4, 3, 5))
+    assert "False, 0.0, 1e-05" in layer.code
+
+
+def test_batch_norms_of_repeated_blocks() -> None:
+    """Bodies keep their statistics in the kernel as well."""
+    stack = nl.compile(
+        """
+        from norm import BatchNorm
+
+        layer Stack(X[batch, chans, time]) -> [batch, chans, time]:
+            repeat 3 as block:
+                norm = BatchNorm[chans]
+                X = X + relu(norm(X))
+            return X
+        """
+    )(chans=4).double()
+    originals = [nn.BatchNorm1d(4).double() for _ in range(3)]
+    for training in (True, True, False):
+        x = (2 * torch.randn(5, 4, 3, dtype=torch.float64)).requires_grad_()
+        wanted = x
+        for original in originals:
+            wanted = wanted + torch.relu(original.train(training)(wanted))
+        found = stack.train(training)(x)
+        torch.testing.assert_close(found, wanted)
+        gradients = [torch.autograd.grad(one.square().sum(), x) for one in (found, wanted)]
+        torch.testing.assert_close(*gradients)
+        for k, original in enumerate(originals):
+            torch.testing.assert_close(stack.state_dict()[f"block.{k}.norm.running_var"], original.running_var)
+
+
+def test_a_gradient_flows_through_what_is_read_again() -> None:
+    text = """
+        layer Follow(X[batch, chans]) -> [batch, chans]:
+            state m[chans] ~ zeros
+            state v[chans] ~ ones
+            Y = standardize[batch](X)
+            m = 0.5 * m + 0.5 * mean[batch](X)
+            v = 0.5 * v + 0.5 * var[batch](X; ddof = 1)
+            return Y * v - m
+        """
+    layer = nl.compile(text)(chans=3).double()
+    x = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
+    y = F.batch_norm(x, None, None, training=True)
+    wanted = y * (0.5 + 0.5 * x.var(0)) - 0.5 * x.mean(0)
+    found = layer(x)
+    torch.testing.assert_close(found, wanted)
+    torch.testing.assert_close(*(torch.autograd.grad(one.square().sum(), x) for one in (found, wanted)))
+    torch.testing.assert_close(layer.v, 0.5 + 0.5 * x.var(0).detach())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_batch_norm_of_another_precision(dtype: torch.dtype) -> None:
+    layer, original = NORM.BatchNorm(chans=3).to(dtype), nn.BatchNorm1d(3).to(dtype)
+    for training in (True, False):
+        x = torch.randn(50, 3, dtype=dtype)
+        found, wanted = layer.train(training)(x), original.train(training)(x)
+        torch.testing.assert_close(found.float(), wanted.float(), rtol=2e-2, atol=2e-2)
+    torch.testing.assert_close(layer.running_var.float(), original.running_var.float(), rtol=2e-2, atol=2e-2)
+
+
 def test_batch_norm_of_one_value() -> None:
     layer = NORM.BatchNorm(chans=3)
     with pytest.raises(nl.FormulaError, match="variance of one value"):

@@ -5,11 +5,13 @@ from __future__ import annotations
 from namedlayers.plan.rule import Match, Near, Outcome, Rule
 from namedlayers.plan.rules.build import count, divisor, inverse_root, square_of, square_root, statistic, sum_of_squares
 from namedlayers.plan.rules.statistics import centred
-from namedlayers.plan.view import Product, Scope
+from namedlayers.plan.view import Product, Scope, constant
 from namedlayers.program.graph import Arg, Node
 from namedlayers.program.program import Kind
 
 Found = tuple[Arg, Arg, tuple[int, ...], Product]
+
+_AFFINE = ("standardize", "batch_norm", "rms_norm")
 
 
 def _radicands(scope: Scope) -> list[tuple[Arg, Arg, Product]]:
@@ -139,13 +141,45 @@ def _build_rms_norm(scope: Scope, node: Node, found: Found) -> Arg:
     return _normalised(scope, node, "rms_norm", x, eps, axes, rest)
 
 
+def by_states(states: frozenset[str]) -> tuple[Rule, ...]:
+    """The rule for what is normalised by statistics that a layer holds: inputs of these names."""
+
+    def held(arg: Arg) -> bool:
+        return arg.node.op == "input" and arg.node.attr("name") in states and arg.node.kind == Kind.REAL
+
+    def match(scope: Scope, node: Node) -> Outcome:
+        """(x - mean) / sqrt(var + eps), times anything"""
+        for root, radicand, rest in _radicands(scope):
+            for v, eps in _with_eps(scope, radicand):
+                if not held(v) or len(v.axes) != 1 or constant(eps.node) is None:
+                    continue
+                for k, d in enumerate(rest.top):
+                    total = scope.own_sum(d)
+                    x, m = ([arg for s, arg in total.terms if s == sign] for sign in (1, -1))
+                    if (len(x), len(m), total.number) == (1, 1, 0) and held(m[0]) and m[0].axes == v.axes:
+                        if x[0].axes.count(v.axes[0]) == 1 == len(x[0].axes) - len(set(x[0].axes)) + 1:
+                            left = Product(rest.number, rest.top[:k] + rest.top[k + 1 :], rest.bottom)
+                            return Match((x[0], eps, m[0], v, left), (d.node, root.node))
+        return None
+
+    def build(scope: Scope, node: Node, found: tuple[Arg, Arg, Arg, Arg, Product]) -> Arg:
+        x, eps, m, v, rest = found
+        result = sorted(x.axes)
+        axes = tuple(k for k, c in enumerate(result) if c not in v.axes)
+        attrs = {"axes": axes, "affine": (), "rate": None}
+        core = scope.build("batch_norm", (x, eps, m, v), result, kind=node.kind, attrs=attrs)
+        return scope.multiply(Product(rest.number, (core, *rest.top), rest.bottom))
+
+    return (Rule("norm by running statistics", "algebraic", ("div", "mul"), match, build),) if states else ()
+
+
 def _affine(scope: Scope, node: Node) -> Outcome:
     """normalised * weight, normalised + bias"""
     role = "weight" if node.op == "mul" else "bias"
     first, second = node.args
     for core, parameter in ((first, second), (second, first)):
         op = core.node.op
-        if op != "standardize" and (op != "rms_norm" or role == "bias") or not scope.once(core.node):
+        if op not in _AFFINE or (op == "rms_norm" and role == "bias") or not scope.once(core.node):
             continue
         affine, axes = core.node.attr("affine"), core.node.attr("axes")
         assert isinstance(affine, tuple) and isinstance(axes, tuple)
@@ -154,9 +188,9 @@ def _affine(scope: Scope, node: Node) -> Outcome:
         normalised = {core.axes[p] for p in axes}
         channel = set(core.axes) - normalised
         if affine:
-            along = [set(scope.operands(core)[2].axes)]
+            along = [set(scope.operands(core)[-1].axes)]
         else:
-            along = [normalised] + [channel] * (op == "standardize" and len(channel) == 1)
+            along = [normalised] * (op != "batch_norm") + [channel] * (op != "rms_norm" and len(channel) == 1)
         if parameter.node.kind == Kind.REAL and set(parameter.axes) in along:
             return Match((core, parameter, role), (core.node,))
         if parameter.node.rank and set(parameter.axes) < set(core.axes):
@@ -175,7 +209,8 @@ def _build_affine(scope: Scope, node: Node, found: tuple[Arg, Arg, str]) -> Arg:
     core, parameter, role = found
     axes, affine = core.node.attr("axes"), core.node.attr("affine")
     assert isinstance(axes, tuple) and isinstance(affine, tuple)
-    attrs = {"axes": tuple(sorted(core.axes[p] for p in axes)), "affine": (*affine, role)}
+    moved = {"axes": tuple(sorted(core.axes[p] for p in axes)), "affine": (*affine, role)}
+    attrs = dict(core.node.attrs) | moved
     return scope.build(core.node.op, (*scope.operands(core), parameter), range(node.rank), kind=node.kind, attrs=attrs)
 
 

@@ -1,7 +1,7 @@
-"""What is folded out of a contraction is a transposed convolution: every position of X adds W times itself at its windows.
+"""What is folded out of a contraction is a transposed convolution: W times X at each position is added to a window.
 
-The fold adds at `stride * position + dilation * kernel - padding`; X has the position and W the kernel axis. Folds along
-further axes, of the same positions and weights, join it.
+The fold adds at `stride * position + dilation * kernel - padding`; X has the position and W the kernel axis. Folds
+along further axes, of the same positions and weights, join it.
 """
 
 from __future__ import annotations
