@@ -72,6 +72,13 @@ def test_links_and_codes_are_there(page: Path) -> None:
     assert set(re.findall(r"\bNL0\d{3}\b", text)) <= set(CODES)
 
 
+def test_files_that_the_page_of_the_design_names_are_there() -> None:
+    text = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    files = [path.as_posix() for folder in ("namedlayers", "tests") for path in (ROOT / folder).rglob("*.*")]
+    named = set(re.findall(r"`([\w/]+\.(?:py|nl))`", text))
+    assert {name for name in named if not any(f"/{name}" in path for path in files)} == set()
+
+
 def _anchors(text: str) -> set[str]:
     """What links may lead to: headings, as they are made into anchors, and anchors."""
     headings = re.findall(r"^#+ (.*)$", text, re.M)
