@@ -20,6 +20,7 @@ from namedlayers.emit import (  # noqa: F401  (importing them fills the table of
     elementwise,
     indexing,
     linalg,
+    log_contractions,
     looping,
     norms,
     numbers,

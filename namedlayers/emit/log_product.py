@@ -4,7 +4,7 @@ In: A [..., m, k] and B [..., k, n], logarithms, or, where they are `linear`, th
 What always holds: each factor is shifted by its row's or column's maximum, so that one matrix product does the work; an
 entry of it that is too small to have all its digits is computed again, in double precision, and what is too small there
 by itself, element by element. -inf stands for nothing and has no gradient; a weight of 0 has one, and a negative weight
-gives NaN, as its logarithm does. Derivatives are made of differentiable operations, so that those of any order are right.
+gives NaN, as its logarithm does. Derivatives are differentiable themselves.
 
 What is traced (`torch.compile`, `torch.export`) sees an operator; elsewhere it is an autograd function, which
 `torch.func` transforms too.
@@ -18,6 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+_HALF = (torch.float16, torch.bfloat16)
+
 CHUNK = 1 << 22
 """How many elements are held at once where entries are computed one by one."""
 
@@ -29,6 +31,8 @@ def log_product(a: Tensor, b: Tensor, a_linear: bool, b_linear: bool) -> Tensor:
     >>> log_product(a, b, False, False), log_product(a, b, True, False)
     (tensor([[3.5000]]), tensor([[2.4055]]))
     """
+    if a.dtype in _HALF:
+        return log_product(a.float(), b.float(), a_linear, b_linear).to(a.dtype)
     if torch.compiler.is_compiling():
         return _operator(a, b, a_linear, b_linear)
     return _LogProduct.apply(a, b, a_linear, b_linear)
@@ -79,8 +83,8 @@ def _keep_slopes(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor
 def _second_slopes(ctx: Any, to_a: Tensor, to_b: Tensor) -> tuple[Tensor | None, ...]:
     """The derivative of the derivative: differentiable operations, gone through once more."""
     with torch.enable_grad():
-        inputs = [one.detach().requires_grad_() for one in ctx.saved_tensors]
-        slopes = _slopes(*inputs, ctx.a_linear, ctx.b_linear)
+        a, b, out, slope = inputs = tuple(one.detach().requires_grad_() for one in ctx.saved_tensors)
+        slopes = _slopes(a, b, out, slope, ctx.a_linear, ctx.b_linear)
         found = torch.autograd.grad(slopes, inputs, (to_a, to_b), allow_unused=True)
     return *found, None, None
 
@@ -118,12 +122,12 @@ class _LogProduct(torch.autograd.Function):
 def _forward(a: Tensor, b: Tensor, a_linear: bool, b_linear: bool) -> Tensor:
     left, right = _Factor(a, a_linear, -1), _Factor(b, b_linear, -2)
     shift = left.shift + right.shift
-    product = left.scaled @ right.scaled
+    product = _matmul(left.scaled, right.scaled)
     out = torch.log(product) + shift
     small = _small(product, left, right)
     if small.any():
         if product.dtype is not torch.float64:
-            wide = left.wide() @ right.wide()
+            wide = _matmul(left.wide(), right.wide())
             out = torch.where(small, (torch.log(wide) + shift).to(out.dtype), out)
             small = small & _small(wide, left, right)
         for places in _places(small, a.shape[-1]):
@@ -132,9 +136,7 @@ def _forward(a: Tensor, b: Tensor, a_linear: bool, b_linear: bool) -> Tensor:
     return out
 
 
-def _slopes(
-    a: Tensor, b: Tensor, out: Tensor, slope: Tensor, a_linear: bool, b_linear: bool
-) -> tuple[Tensor, Tensor]:
+def _slopes(a: Tensor, b: Tensor, out: Tensor, slope: Tensor, a_linear: bool, b_linear: bool) -> tuple[Tensor, Tensor]:
     """What a slope at the result is at the factors: each weighs as its share of the sum."""
     left, right = _Factor(a, a_linear, -1), _Factor(b, b_linear, -2)
     shift = left.shift + right.shift
@@ -150,8 +152,8 @@ def _slopes(
     nothing = small | ~torch.isfinite(wide)
     shares = torch.where(nothing, 0, slope * torch.exp(shift - torch.where(nothing, shift, wide)))
     shares = shares.to(lefts.dtype)
-    to_a = left.slope(shares @ rights.mT, lefts).to(a.dtype)
-    to_b = right.slope(lefts.mT @ shares, rights).to(b.dtype)
+    to_a = left.slope(_matmul(shares, rights.mT), lefts).to(a.dtype)
+    to_b = right.slope(_matmul(lefts.mT, shares), rights).to(b.dtype)
     if few:
         for places in _places(small & torch.isfinite(out), a.shape[-1]):
             total = out[places].unsqueeze(-1)
@@ -205,11 +207,19 @@ class _Factor:
         return torch.where(given < 0, torch.nan, given) / self.unit.to(given.dtype)
 
 
+def _matmul(a: Tensor, b: Tensor) -> Tensor:
+    """In the precision that the factors have, whatever autocast would rather have."""
+    if not torch.is_autocast_enabled(a.device.type):
+        return a @ b
+    with torch.autocast(a.device.type, enabled=False):
+        return a @ b
+
+
 def _small(product: Tensor, left: _Factor, right: _Factor) -> Tensor:
     """The entries of a product that may lack digits, but for those of nothing at all."""
     info = torch.finfo(product.dtype)
-    least = left.given.shape[-1] * info.tiny / info.eps
-    return (product < least) & ~left.empty & ~right.empty
+    small = product < left.given.shape[-1] * info.tiny / info.eps
+    return small & ~left.empty & ~right.empty if small.any() else small
 
 
 def _places(small: Tensor, length: int) -> Iterator[tuple[Tensor, ...]]:

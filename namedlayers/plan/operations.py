@@ -24,6 +24,11 @@ OPERATIONS: dict[str, OperationSpec] = {
         "pairwise contractions, as opt_einsum's linear paths ((i, j), …) are (operands i, j are taken out, the "
         "result appended)",
     ),
+    "log_contract": OperationSpec(
+        ("linear",),
+        "two operands, which share the consumed axes: log(sum over the consumed axes of exp(A + B)); an operand that is "
+        "`linear` (two truth values) is w in the place of log(w)",
+    ),
     "linear": OperationSpec(
         (),
         "operands X, W, b: contract(X, W) + b; b has exactly the result axes that W has, and X has none of them",

@@ -16,6 +16,7 @@ from namedlayers.plan.rules import (
     elementwise,
     gather,
     identity,
+    log_products,
     norms,
     pooling,
     reductions,
@@ -35,6 +36,7 @@ RECOGNISING: tuple[Rule, ...] = (
     *norms.RULES,
     *softmax.RULES,
     *elementwise.RULES,
+    *log_products.RULES,
     *pooling.RULES,
 )
 ATTENDING: tuple[Rule, ...] = attention.RULES

@@ -1,0 +1,88 @@
+"""Contractions of the semiring `log`: logsumexp of an outer sum, or the logarithm of weights in the place of a term.
+
+`logsumexp[i](W + X)` where neither term has all axes becomes a matrix product of exponentials, shifted so that nothing
+overflows, and repaired where it underflows: the outer sum is never held. A term `log(w)` is taken as the weights
+themselves, so that a weight of 0 has a derivative. Terms without a summed axis are added afterwards.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from namedlayers.plan.rule import Match, Near, Outcome, Rule
+from namedlayers.plan.rules.build import negative
+from namedlayers.plan.view import Number, Scope
+from namedlayers.program.graph import Arg, Node
+from namedlayers.program.program import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Two groups of terms between which the sum is outer, what is added afterwards, and a number beside them."""
+
+    groups: tuple[tuple[Arg, ...], tuple[Arg, ...]]
+    rest: tuple[Arg, ...]
+    number: Number
+
+
+def _log_product(scope: Scope, node: Node) -> Outcome:
+    (body,) = node.args
+    if node.kind is not Kind.REAL or body.node.op not in ("add", "sub") or not _outer(scope, body.node):
+        return None
+    total = scope.sum(body, lambda inner: _outer(scope, inner))
+    consumed = set(range(node.rank, len(node.space)))
+    terms = [term if sign > 0 else negative(scope, term) for sign, term in total.terms]
+    inside = [term for term in terms if consumed & set(term.axes)]
+    rest = tuple(term for term in terms if not consumed & set(term.axes))
+    groups = _groups(inside)
+    if len(groups) > 2:
+        return Near(f"its terms are {len(groups)} factors, of which each has axes that no other has")
+    if len(groups) < 2 or any(term.node.kind is not Kind.REAL for term in inside):
+        return None
+    left, right = ({axis for term in group for axis in term.axes} for group in groups)
+    if not left & right & consumed or not left - right - consumed or not right - left - consumed:
+        return None
+    return Match(_Found((groups[0], groups[1]), rest, total.number), total.nodes)
+
+
+def _outer(scope: Scope, node: Node) -> bool:
+    """A sum that is larger than its terms, or that nothing else needs."""
+    return scope.once(node) or node.rank > max(arg.node.rank for arg in node.args)
+
+
+def _groups(terms: list[Arg]) -> list[tuple[Arg, ...]]:
+    """The terms by the largest axes among them: one whose axes another has belongs to the smallest such."""
+    axes = [frozenset(term.axes) for term in terms]
+    largest = [one for one in dict.fromkeys(axes) if not any(one < other for other in axes)]
+    found: dict[frozenset[int], list[Arg]] = {one: [] for one in largest}
+    for term, one in zip(terms, axes, strict=True):
+        found[min((other for other in largest if one <= other), key=len)].append(term)
+    return [tuple(group) for group in found.values()]
+
+
+def _build(scope: Scope, node: Node, found: _Found) -> Arg:
+    consumed = set(range(node.rank, len(node.space)))
+    held = [{axis for term in group for axis in term.axes} for group in found.groups]
+    factors: list[Arg] = []
+    linear: list[bool] = []
+    for group, own, other in zip(found.groups, held, reversed(held), strict=True):
+        alone = sorted(own & consumed - other)
+        weights = len(group) == 1 and group[0].node.op == "log" and not alone
+        factor = scope.operands(group[0])[0] if weights else group[0]
+        if weights and factor.node.kind is not Kind.REAL:
+            factor, weights = group[0], False
+        for term in group[1:]:
+            factor = scope.apply("add", factor, term)
+        factors.append(scope.reduce("logsumexp", factor, alone) if alone else factor)
+        linear.append(weights)
+    kept = {axis for factor in factors for axis in factor.axes}
+    result = sorted(kept - consumed)
+    whole = scope.build(
+        "log_contract", factors, result, sorted(kept & consumed), kind=Kind.REAL, attrs={"linear": tuple(linear)}
+    )
+    for term in found.rest:
+        whole = scope.apply("add", whole, term)
+    return whole if found.number == 0 else scope.apply("add", whole, scope.number(found.number))
+
+
+RULES = (Rule("log product", "exact", ("reduce logsumexp",), _log_product, _build),)

@@ -1,0 +1,87 @@
+"""`logsumexp` of an outer sum is a matrix product of the log semiring, however it is written."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import namedlayers as nl
+from tests.helpers import check
+
+R = np.random.default_rng(2)
+X, Y, W, C = R.normal(size=(4, 3)), R.normal(size=(2, 3, 5)), R.random((3, 2)), R.normal(size=3)
+
+
+def _lse(x: np.ndarray, axis: int) -> np.ndarray:
+    return np.log(np.exp(x).sum(axis))
+
+
+FORMULAS = {
+    "two logarithms": (
+        "def f(X[b, i], Y[a, i, o]) -> [a, b, o] = logsumexp[i](X + Y)", {"X": X, "Y": Y},
+        _lse(X[None, :, :, None] + Y[:, None], 2),
+    ),
+    "weights": (
+        "def f(X[b, i]; W[i, o]) -> [b, o] = logsumexp[i](X + log(W))", {"X": X, "W": W},
+        np.log(np.exp(X) @ W),
+    ),
+    "written out": (
+        "def f(X[b, i]; W[i, o]) -> [b, o] = log(sum[i](exp(X + log(W))))", {"X": X, "W": W},
+        np.log(np.exp(X) @ W),
+    ),
+    "subtracted": (
+        "def f(X[b, i]; W[i, o]) -> [b, o] = logsumexp[i](X - W)", {"X": X, "W": W}, _lse(X[:, :, None] - W, 1)
+    ),
+    "further terms and a number": (
+        "def f(X[b, i], B[b]; W[i, o], c[i]) -> [b, o] = logsumexp[i](W + B + (X + c) + 2)",
+        {"X": X, "B": C[[0, 1, 2, 0]], "W": W, "c": C},
+        _lse(X[:, :, None] + W + (C[:, None] + 2) + C[[0, 1, 2, 0]][:, None, None], 1),
+    ),
+    "a batch on both sides": (
+        "def f(X[b, n, i], Y[b, i, o]) -> [b, n, o] = logsumexp[i](X + Y)",
+        {"X": R.normal(size=(2, 4, 3)), "Y": Y}, None,
+    ),
+    "two summed axes": (
+        "def f(X[b, i, j], Y[i, j, o]) -> [b, o] = logsumexp[i, j](X + Y)",
+        {"X": R.normal(size=(4, 2, 3)), "Y": Y}, None,
+    ),
+    "an axis that one side alone has": (
+        "def f(X[b, i, j], Y[i, o]) -> [b, o] = logsumexp[i, j](X + Y)",
+        {"X": R.normal(size=(4, 3, 2)), "Y": R.normal(size=(3, 5))}, None,
+    ),
+    "cut by lets": (
+        "def f(X[b, i]; W[i, o]) -> [b, o]:\n    L = log(W)\n    S = L + X\n    return logsumexp[i](S)",
+        {"X": X, "W": W},
+        np.log(np.exp(X) @ W),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [name for name in FORMULAS if name != "written out"])
+def test_it_is_recognised(name: str) -> None:
+    text, inputs, _ = FORMULAS[name]
+    function = nl.compile(text)
+    function(**inputs)
+    assert "log_product" in function.code
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_it_is_the_same(name: str) -> None:
+    text, inputs, expected = FORMULAS[name]
+    if expected is None:
+        expected = nl.compile(text).reference(**inputs).numpy()
+    check(text, inputs, expected)
+
+
+NOT = {
+    "a term has all axes": "def f(X[b, i], Y[b, i, o]) -> [b, o] = logsumexp[i](X + Y)",
+    "nothing is shared": "def f(X[b, i], Y[o, j]) -> [b, o] = logsumexp[i, j](X + Y)",
+    "a maximum": "def f(X[b, i], Y[i, o]) -> [b, o] = max[i](X + Y)",
+    "a product": "def f(X[b, i], Y[i, o]) -> [b, o] = logsumexp[i](X * Y)",
+    "three factors": "def f(X[a, i], Y[b, i], Z[c, i]) -> [a, b, c] = logsumexp[i](X + Y + Z)",
+}
+
+
+@pytest.mark.parametrize("name", NOT)
+def test_what_is_none(name: str) -> None:
+    assert "log_product" not in nl.compile(NOT[name]).code
