@@ -72,11 +72,12 @@ def _of_made(scope: Scope, node: Node) -> Outcome:
 
 
 def _is_made(node: Node, axis: int) -> bool:
-    """Whether all that varies along the axis comes from scans, and goes through operations that keep it."""
+    """Whether all that varies along the axis comes from scans, and goes through operations (one at least) that keep
+    it."""
     waiting, found = [(node, axis, 0)], False
     while waiting:
         one, along, depth = waiting.pop()
-        if one.op == "part":
+        if one.op == "part" and depth:
             if along != 0 or one.args[0].node.op != "scan":
                 return False
             found = True
