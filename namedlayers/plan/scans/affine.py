@@ -83,7 +83,7 @@ class Affines:
             return Affine((), ((1, arg),))
         if node.op not in _SIGNS:
             product = weighed(arg, 1, self.bound)
-            return None if product is None else Affine((product,), ())
+            return Affine((product,), ()) if product is not None and product.summed else None
         parts = [self.of(one, depth - 1) for one in operands(arg)] if depth else []
         found = [part for part in parts if part is not None]
         if len(found) < len(node.args) or sum(len(part.products) + len(part.free) for part in found) > LONGEST:

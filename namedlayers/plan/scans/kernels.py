@@ -71,12 +71,18 @@ def _as_cell(block: Block, state: int, memory: int | None) -> Found | Near | Non
         return None
     reading = Reading(block, Affines(block.open))
     understood = reading.leaves(update)
-    if not any(_of_state(block, found, state) for _, found in reading.gates):
+    if not any(one.value.node.number == state for _, found in reading.gates for one in found.products):
         return None
     if not understood:
         return reading.reason
     if memory is not None and memory not in reading.states:
         return None
+    if not all(_of_state(block, found, state) for _, found in reading.gates):
+        return Near(
+            "weights are applied to something else than the state itself (torch's GRU resets after the product)"
+        )
+    if any(len(found.products) != 1 for _, found in reading.gates):
+        return Near("a gate is not one product of weights and the state")
     if reading.choosing and max(reading.constants, default=0) > cells.LARGEST_CONSTANT:
         return Near(f"beside a choice, constants of the update are at most {cells.LARGEST_CONSTANT}")
     if reading.states.get(state, _itself(block, state)) != _itself(block, state):
@@ -85,9 +91,6 @@ def _as_cell(block: Block, state: int, memory: int | None) -> Found | Near | Non
     cell = _told(block, reading, state, memory, order)
     if cell is None:
         return Near("the update of the state is not that of torch's RNN, GRU or LSTM")
-    for _, found in reading.gates:
-        if not _of_state(block, found, state) or len(found.products) != 1:
-            return Near("a gate is not one product of weights and the state")
     gates = tuple(reading.gates[k][1].times(sign) for k, sign in zip(cell.order, cell.signs, strict=True))
     enters = tuple((s * cell.entering, a) for one in reading.entering for s, a in summands(one))
     return Found(cell, state, memory, order, gates, enters)

@@ -89,8 +89,8 @@ def _stored(layout: Rows, weights: Sequence[Weight]) -> Arg | None:
 def _stacked(layout: Rows, nodes: Sequence[Node], roles: tuple[int, ...]) -> Arg | None:
     """The tensor of which the gates' rows lie one after the other along an axis."""
     strides, total = {}, const(1)
-    for label, size in reversed(list(zip(layout.hidden, layout.sizes, strict=True))):
-        strides[label] = total
+    for k, size in reversed(list(enumerate(layout.sizes))):
+        strides[-2 - k] = total
         total = total * size
     axis = -1
     for number, node in enumerate(nodes):

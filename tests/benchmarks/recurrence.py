@@ -1,0 +1,121 @@
+"""Recurrence: torch's networks as formulas, a scan that no kernel covers, linear recurrences.
+
+    python tests/benchmarks/recurrence.py [--threads 2] [--rounds 15]
+
+Both sides compute the same from the same tensors; that they agree is asserted before anything is timed. Networks stand
+beside `torch.nn`'s modules with the same weights; what no kernel covers beside the loop over steps as one writes it in
+Python, products with the input inside of the loop.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from turns import medians, report
+
+import namedlayers as nl
+
+NETWORKS = {"RNN": torch.nn.RNN, "LSTM": torch.nn.LSTM, "GRU": torch.nn.GRU}
+SIZES = ((128, 32, 64, 128), (64, 8, 256, 256), (100, 1, 32, 64))
+"""Steps, batch, inputs, hidden."""
+
+# Zhou et al., Minimal Gated Unit for Recurrent Neural Networks, 2016: torch has no kernel for it.
+MINIMAL = """
+def minimal(X[time, batch, input], h0[batch, hidden];
+            Wf[hidden', input], Uf[hidden', hidden], bf[hidden'], Wn[hidden', input], Un[hidden', hidden], bn[hidden']
+) -> [time, batch, hidden]:
+    scan time with h = h0:
+        f = sigmoid(Wf @[input] X + Uf @[hidden] h + bf)[hidden' -> hidden]
+        n = tanh((Wn @[input] X + bn)[hidden' -> hidden] + (Un @[hidden] (f * h))[hidden' -> hidden])
+        h = (1 - f) * h + f * n
+    return h
+"""
+LINEAR = """
+def linear(a[time, batch, state], b[time, batch, state], h0[batch, state]) -> [time, batch, state]:
+    scan time with h = h0:
+        h = a * h + b
+    return h
+"""
+
+
+def minimal_by_hand(x: Tensor, h: Tensor, wf: Tensor, uf: Tensor, bf: Tensor, wn: Tensor, un: Tensor, bn: Tensor):  # type: ignore[no-untyped-def]
+    found = []
+    for now in x:
+        f = torch.sigmoid(now @ wf.T + h @ uf.T + bf)
+        n = torch.tanh(now @ wn.T + bn + (f * h) @ un.T)
+        h = (1 - f) * h + f * n
+        found.append(h)
+    return torch.stack(found)
+
+
+def linear_by_hand(a: Tensor, b: Tensor, h: Tensor) -> Tensor:
+    found = []
+    for factor, summand in zip(a, b, strict=True):
+        h = factor * h + summand
+        found.append(h)
+    return torch.stack(found)
+
+
+def pair(kind: str, steps: int, batch: int, inputs: int, hidden: int) -> dict[str, Callable[[Tensor], Tensor]]:
+    """The formula's network, as a module over (batch, time, input), and torch's with the same weights."""
+    torch.manual_seed(0)
+    theirs = NETWORKS[kind](inputs, hidden, batch_first=True)
+    ours = getattr(nl.load("recurrent"), kind)(input=inputs, hidden=hidden)
+    names = {"Wx": "weight_ih_l0", "Wh": "weight_hh_l0", "bx": "bias_ih_l0", "bh": "bias_hh_l0"}
+    ours.load_state_dict({mine: getattr(theirs, its).detach() for mine, its in names.items()})
+
+    def first(found: object) -> Tensor:
+        return found[0] if isinstance(found, tuple) else found  # type: ignore[return-value]
+
+    return {"formula": lambda x: first(ours(x)), f"nn.{kind}": lambda x: first(theirs(x))}
+
+
+def compare(title: str, sides: dict[str, Callable[..., Tensor]], tensors: Sequence[Tensor], rounds: int) -> None:
+    """Forward without gradients, then forward and backward to all tensors."""
+    (ours, mine), (base, theirs) = sides.items()
+    torch.testing.assert_close(mine(*tensors), theirs(*tensors), rtol=1e-4, atol=1e-4)
+    plain = [one.detach() for one in tensors]
+
+    def forward(run: Callable[..., Tensor]) -> Callable[[], object]:
+        def call() -> object:
+            with torch.no_grad():
+                return run(*plain)
+
+        return call
+
+    def both(run: Callable[..., Tensor]) -> Callable[[], object]:
+        leaves = [one.detach().requires_grad_() for one in tensors]
+        return lambda: run(*leaves).square().sum().backward()
+
+    report(f"{title}, forward", medians({n: forward(f) for n, f in sides.items()}, rounds=rounds), base)
+    report(f"{title}, forward and backward", medians({n: both(f) for n, f in sides.items()}, rounds=rounds), base)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=15)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    for sizes in SIZES:
+        steps, batch, inputs, hidden = sizes
+        for kind in NETWORKS:
+            title = f"{kind} {steps} steps, batch {batch}, {inputs} inputs, {hidden} hidden"
+            compare(title, pair(kind, *sizes), [torch.randn(batch, steps, inputs)], options.rounds)
+    for steps, batch, inputs, hidden in SIZES:
+        shapes = ((steps, batch, inputs), (batch, hidden), *(((hidden, inputs), (hidden, hidden), (hidden,)) * 2))
+        tensors = [torch.randn(shape) * 0.1 for shape in shapes]
+        sides = {"formula": nl.compile(MINIMAL), "loop": minimal_by_hand}
+        title = f"minimal gated unit {steps} steps, batch {batch}, {inputs} inputs, {hidden} hidden"
+        compare(title, sides, tensors, options.rounds)
+    for steps, batch, state in ((1024, 1, 64), (1024, 8, 16 * 64), (4096, 1, 1024)):
+        tensors = [torch.rand(steps, batch, state), torch.randn(steps, batch, state), torch.randn(batch, state)]
+        sides = {"formula": nl.compile(LINEAR), "loop": linear_by_hand}
+        compare(f"h = a * h + b, {steps} steps of {batch} x {state}", sides, tensors, options.rounds)
+
+
+if __name__ == "__main__":
+    main()
