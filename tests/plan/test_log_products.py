@@ -49,6 +49,14 @@ FORMULAS = {
         "def f(X[b, i, j], Y[i, o]) -> [b, o] = logsumexp[i, j](X + Y)",
         {"X": R.normal(size=(4, 3, 2)), "Y": R.normal(size=(3, 5))}, None,
     ),
+    "the logarithm of a contraction": (
+        "def f(X[b, i]; L[i, o]) -> [b, o] = log(exp(X) @[i] softmax[i](L))", {"X": X, "L": W},
+        np.log(np.exp(X) @ (np.exp(W) / np.exp(W).sum(0))),
+    ),
+    "the logarithm of a contraction of exponentials": (
+        "def f(X[b, i]; L[i, o]) -> [b, o] = log(exp(X) @[i] exp(L))", {"X": X, "L": W},
+        np.log(np.exp(X) @ np.exp(W)),
+    ),
     "cut by lets": (
         "def f(X[b, i]; W[i, o]) -> [b, o]:\n    L = log(W)\n    S = L + X\n    return logsumexp[i](S)",
         {"X": X, "W": W},
@@ -57,7 +65,7 @@ FORMULAS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", [name for name in FORMULAS if name != "written out"])
+@pytest.mark.parametrize("name", FORMULAS)
 def test_it_is_recognised(name: str) -> None:
     text, inputs, _ = FORMULAS[name]
     function = nl.compile(text)
@@ -78,6 +86,7 @@ NOT = {
     "nothing is shared": "def f(X[b, i], Y[o, j]) -> [b, o] = logsumexp[i, j](X + Y)",
     "a maximum": "def f(X[b, i], Y[i, o]) -> [b, o] = max[i](X + Y)",
     "a product": "def f(X[b, i], Y[i, o]) -> [b, o] = logsumexp[i](X * Y)",
+    "weights that may be negative": "def f(X[b, i]; W[i, o]) -> [b, o] = log(exp(X) @[i] W)",
     "three factors": "def f(X[a, i], Y[b, i], Z[c, i]) -> [a, b, c] = logsumexp[i](X + Y + Z)",
 }
 

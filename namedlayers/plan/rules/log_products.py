@@ -85,4 +85,33 @@ def _build(scope: Scope, node: Node, found: _Found) -> Arg:
     return whole if found.number == 0 else scope.apply("add", whole, scope.number(found.number))
 
 
-RULES = (Rule("log product", "exact", ("reduce logsumexp",), _log_product, _build),)
+def _log_of_contraction(scope: Scope, node: Node) -> Outcome:
+    """log(sum(exp(X) * W)), where W is known not to be negative"""
+    (body,) = scope.operands(scope.whole())
+    if body.node.op != "contract" or len(body.node.args) != 2 or not scope.once(body.node):
+        return None
+    operands, consumed = scope.operands(body), scope.consumed(body)
+    left, right = (set(one.axes) for one in operands)
+    if not any(one.node.op == "exp" for one in operands) or not left & right & set(consumed):
+        return None
+    if not left - right or not right - left or any(one.node.kind is not Kind.REAL for one in operands):
+        return None
+    if not all(one.node.op in _NOT_NEGATIVE for one in operands):
+        return Near("a factor may be negative, and the sum of both signs has no shift that keeps its digits")
+    return Match((operands, consumed), (body.node,))
+
+
+def _build_log_of_contraction(scope: Scope, node: Node, found: tuple[tuple[Arg, ...], tuple[int, ...]]) -> Arg:
+    operands, consumed = found
+    linear = tuple(one.node.op != "exp" for one in operands)
+    factors = [one if weights else scope.operands(one)[0] for one, weights in zip(operands, linear, strict=True)]
+    attrs = {"linear": linear}
+    return scope.build("log_contract", factors, range(node.rank), sorted(consumed), kind=Kind.REAL, attrs=attrs)
+
+
+_NOT_NEGATIVE = frozenset({"exp", "softmax", "sigmoid", "relu", "softplus", "abs"})
+
+RULES = (
+    Rule("log product", "exact", ("reduce logsumexp",), _log_product, _build),
+    Rule("log product", "algebraic", ("log",), _log_of_contraction, _build_log_of_contraction),
+)
