@@ -129,14 +129,14 @@ def _scan(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) ->
 
 
 def _recurrence(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
-    a, b, h = (np.broadcast_to(aligned(arg, v, len(space)), [1 if k == 0 and 0 not in arg.axes and number == 2 else n
-               for k, n in enumerate(space)]) for number, (arg, v) in
-               enumerate(zip(node.args, args, strict=True)))  # fmt: skip
-    assert node.attr("axis") == 0
-    h, found = h[0], np.empty(space)
-    for step in reversed(range(space[0])) if node.attr("reverse") else range(space[0]):
+    axis = node.attr("axis")
+    assert isinstance(axis, int) and axis not in node.args[2].axes
+    a, b, h = (aligned(arg, value, len(space)) for arg, value in zip(node.args, args, strict=True))
+    a, b = (np.moveaxis(np.broadcast_to(value, space), axis, 0) for value in (a, b))
+    h, found = np.moveaxis(h, axis, 0)[0], np.empty(b.shape)
+    for step in reversed(range(len(b))) if node.attr("reverse") else range(len(b)):
         h = found[step] = a[step] * h + b[step]
-    return found
+    return np.moveaxis(found, 0, axis)
 
 
 def _cumulative(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
@@ -170,7 +170,7 @@ operations._SPECIAL |= {
     "concat": _concat,
     "stack": _stack,
 }
-operations._ELEMENTWISE.setdefault("tanh", np.tanh)
+operations._ELEMENTWISE["sin"] = np.sin
 
 
 def _kernel(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:

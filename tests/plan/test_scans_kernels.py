@@ -32,7 +32,9 @@ def f(X[time, input], h0[hidden]; W[hidden', input], U[hidden', hidden], b[hidde
     return h
 """
 PACKED = """
-def f(X[time, input], h0[hidden], c0[hidden]; W[rows, input], U[rows, hidden], b[rows], d[rows]) -> [time, hidden], [hidden]:
+def f(
+    X[time, input], h0[hidden], c0[hidden]; W[rows, input], U[rows, hidden], b[rows], d[rows]
+) -> [time, hidden], [hidden]:
     scan time with h = h0, c = c0:
         a = (W @[input] X + b + U @[hidden] h + d)[rows -> (gate = 4, hidden)]
         c = sigmoid(a[gate = 1]) * c + sigmoid(a[gate = 0]) * tanh(a[gate = 2])
@@ -40,7 +42,9 @@ def f(X[time, input], h0[hidden], c0[hidden]; W[rows, input], U[rows, hidden], b
     return h, c[time = -1]
 """
 HEADS = """
-def f(X[time, batch, head, input], h0[batch, head, key]; W[head', key', head, input], U[head', key', head, key]) -> [time, batch, head, key]:
+def f(
+    X[time, batch, head, input], h0[batch, head, key]; W[head', key', head, input], U[head', key', head, key]
+) -> [time, batch, head, key]:
     scan time with h = h0:
         h = tanh(W @[head, input] X + U @[head, key] h)[head' -> head, key' -> key]
     return h
@@ -128,11 +132,11 @@ NEAR = {
         "a gate is not one product of weights and the state",
     ),
     "the cell at every step": (
-        _changed(PACKED, ("[time, hidden], [hidden]", "[time, hidden], [time, hidden]"), ("c[time = -1]", "c")),
+        _changed(PACKED, (", [hidden]:", ", [time, hidden]:"), ("c[time = -1]", "c")),
         "the cell is needed at every step; torch's kernel tells the last one only",
     ),
     "peepholes": (
-        _changed(PACKED, ("+ d)", "+ d + P @[hidden] c)"), ("d[rows])", "d[rows], P[rows, hidden])")),
+        _changed(PACKED, ("+ d)", "+ d + P @[hidden] c)"), ("d[rows]\n", "d[rows], P[rows, hidden]\n")),
         "weights are applied to something else than the state itself (torch's GRU resets after the product)",
     ),
     "coupled gates": (
