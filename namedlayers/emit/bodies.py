@@ -42,13 +42,16 @@ class BodyFunction:
 
 
 class Bodies:
-    """All functions that one compiled function stands on. `names` are taken by functions, `sources` theirs, inner ones
+    """All functions that the one called `main` stands on. `names` are taken by functions, `sources` theirs, inner ones
     first; `checkpoint` are the bodies, by name, that are computed anew in the backward pass."""
 
-    def __init__(self, plan: Plan, symbols: tuple[str, ...], checkpoint: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, plan: Plan, main: str = "", symbols: tuple[str, ...] = (), checkpoint: frozenset[str] = frozenset()
+    ) -> None:
         self.names: set[str] = set()
         self.sources: list[str] = []
         self.checkpoint = checkpoint
+        self._main = main
         self._symbols = symbols
         self._plans = plan.bodies
         self._made: dict[Region, BodyFunction] = {}
@@ -76,6 +79,8 @@ class Bodies:
         key = hashlib.sha256("\n".join([code, *functions, *loops]).encode()).hexdigest()[:16]
         if key not in self._functions:
             name = names.fresh(wish)
+            while name == self._main:
+                name = names.fresh(wish)
             self.names.add(name)
             code = code if name == wish else source(name)[0]
             self.sources.append(code)

@@ -63,10 +63,10 @@ class Compiled:
 def build(program: Program, plan: Plan, *, checkpoint: frozenset[str] = frozenset()) -> Compiled:
     """The function of a program, from its plan. Calls of the bodies that `checkpoint` names keep nothing for the
     backward pass but their inputs, and are computed once more there."""
-    bodies = Bodies(plan, program.symbols, checkpoint)
+    name = Names().fresh(program.name)
+    bodies = Bodies(plan, name, program.symbols, checkpoint)
     prologue, names = _begin(program, bodies)
     found = lowered(plan.variants, program, prologue, names, bodies)
-    name = Names(bodies.names).fresh(program.name)
     code, namespace = print_function(name, prologue, printable(found, prologue), signature(program))
     function = execute(name, code, namespace | {"fail": _failing(program)})
     variants, graphs = zip(*found, strict=True)
@@ -75,7 +75,7 @@ def build(program: Program, plan: Plan, *, checkpoint: frozenset[str] = frozense
 
 def emit(graph: Graph, program: Program) -> fx.GraphModule:
     """The module of one variant that has no guards and runs no bodies."""
-    bodies = Bodies(Plan((), ()), ())
+    bodies = Bodies(Plan((), ()))
     prologue, names = _begin(program, bodies)
     return _module(lower(graph, program, prologue, names, bodies)[0], program, prologue)
 

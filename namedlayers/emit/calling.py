@@ -8,6 +8,7 @@ tensors; something weak that must not be weak inside takes the precision of ever
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -110,14 +111,14 @@ def taken(
     if count == 1:
         ((part, _, axes),) = places
         with at(lo, part):
-            bundle = found[part] = lo.call(target, args, axes, options)
+            bundle = found[part] = lo.call(target, args, axes, options, wish=_wish(part))
     else:
         held = lo.raw(target, args, options, region_of(node).body.name)
         held.meta |= {"parts": count, "text": node.spans[0].text if node.spans else ""}
         bundle = Value(held, (), node.kind)
         for part, place, axes in places:
             with at(lo, part):
-                found[part] = lo.call(operator.getitem, (held, place), axes)
+                found[part] = lo.call(operator.getitem, (held, place), axes, wish=_wish(part))
     lo.bundles[node.number] = found
     return bundle
 
@@ -133,6 +134,12 @@ def at(lo: Lowering, node: Node) -> Iterator[None]:
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _wish(part: Node) -> str:
+    """What a part is called inside, without the number that makes it unique there."""
+    outputs = region_of(part.args[0].node).body.outputs
+    return re.sub(r"_\d+$", "", outputs[number_of(part)].value)
 
 
 def joint_dtype(*tensors: torch.Tensor) -> torch.dtype:

@@ -18,7 +18,7 @@ from collections.abc import Collection
 
 RESERVED = frozenset({*keyword.kwlist, *keyword.softkwlist, *dir(builtins)}) | {
     "torch", "F", "inf", "nan", "fail", "assume", "is_compiling", "quotient", "self", "device", "math", "operator",
-    "getattr",
+    "getattr", "checkpoint", "joint_dtype", "whole", "traced", "nothing", "loop",
 }  # fmt: skip
 """What generated code must not assign to."""
 
