@@ -49,7 +49,9 @@ def classes(definition: tree.Definition) -> Classes:
 def _forward(definition: tree.Definition) -> Callable[..., Any]:
     """`Layer.forward` with the arguments of the formula."""
     own = Layer.forward
-    found = types.FunctionType(own.__code__, own.__globals__, "forward", own.__defaults__, own.__closure__)
+    # A code of its own, since torch.compile counts by code how often it has compiled.
+    code = own.__code__.replace(co_qualname=f"{definition.name}.forward")
+    found = types.FunctionType(code, own.__globals__, "forward", own.__defaults__, own.__closure__)
     found.__doc__ = definition.span.text
     kind = inspect.Parameter
     listed = [kind("self", kind.POSITIONAL_ONLY)]

@@ -54,7 +54,7 @@ def _begin(whole: Layer, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> No
 
     args, kwargs = all_as_torch(args, kwargs)
     settled = whole._whole
-    run = settled.steps[whole.training].run(args, kwargs)
+    run = whole._steps().run(args, kwargs)
     options = tuple((name, True if name == TRAINING else value) for name, value in run.spec.options)
     found = structure(settled.layer.namespace, settled.layer.definition, replace(run.spec, options=options))
     given = run.arguments(args, kwargs, tuple(torch.empty(0) for _ in run.made.program.owned))

@@ -26,7 +26,7 @@ from namedlayers.call.ports import Port, inputs, outputs
 from namedlayers.call.settled import Settled
 from namedlayers.call.shown import shown
 from namedlayers.call.specialise import Specialisation
-from namedlayers.call.steps import Run
+from namedlayers.call.steps import Run, Steps
 from namedlayers.call.tracing import is_traced
 from namedlayers.errors import ArgumentError, Label
 from namedlayers.program.program import Program
@@ -164,7 +164,7 @@ class Layer(Owner):
         settled = self._settled
         if settled is None:
             settled = self._own_settled()
-        steps = settled.steps[self.training]
+        steps = settled.steps[self.training] if not settled.modal else self._steps()
         if is_traced():
             given, keywords = all_as_torch(args, kwargs)
             run = steps.run_traced(given, keywords)
@@ -221,7 +221,7 @@ class Layer(Owner):
 
     def explain(self) -> str:
         """Which rules fired where, and which nearly did and why not."""
-        return self._own_settled().shown(self.training).explain()
+        return self._shown().explain()
 
     # --- looking ------------------------------------------------------------------------------------------------------
 
@@ -250,6 +250,15 @@ class Layer(Owner):
             self._settled = self._whole.part(self._path, self._symbols)
         return self._settled
 
+    def _steps(self) -> Steps:
+        """The steps of calls in the present mode."""
+        settled = self._own_settled()
+        return settled.steps_in(self.training, settled.differing(self))
+
+    def _shown(self) -> Specialisation:
+        settled = self._own_settled()
+        return settled.shown(self.training, settled.differing(self))
+
     def _tensors(self, made: Specialisation) -> Tensors:
         owned = made.owned
         if owned is None:
@@ -262,7 +271,7 @@ class Layer(Owner):
     def _prepared(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Run, dict[str, Any]]:
         """The step of a call, and all that its program takes."""
         args, kwargs = all_as_torch(args, kwargs)
-        run = self._own_settled().steps[self.training].run(args, kwargs)
+        run = self._steps().run(args, kwargs)
         return run, run.arguments(args, kwargs, self._tensors(run.made))
 
     def _after(self, error: Exception, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
@@ -272,7 +281,7 @@ class Layer(Owner):
         settled = self._own_settled()
         if isinstance(error, NotImplementedError) and settled.layer.numerics != "strict":
             settled = settled.written_out
-        run = settled.steps[self.training].run(args, kwargs)
+        run = settled.steps_in(self.training, settled.differing(self)).run(args, kwargs)
         owned = run.made.owned
         tensors = owned.find(self) if owned is not None else ()
         if settled is not self._own_settled():
@@ -300,9 +309,9 @@ VIEWS: Mapping[str, Callable[[Layer], Any]] = {
     "inputs": lambda self: inputs(self._own_settled().signature),
     "outputs": lambda self: _outputs(self),
     "declared": lambda self: self._own_declared(),
-    "program": lambda self: self._own_settled().shown(self.training).program,
-    "graph": lambda self: self._own_settled().shown(self.training).graph,
-    "code": lambda self: self._own_settled().shown(self.training).code,
+    "program": lambda self: self._shown().program,
+    "graph": lambda self: self._shown().graph,
+    "code": lambda self: self._shown().code,
 }
 
 
@@ -316,7 +325,7 @@ def _outputs(self: Layer) -> tuple[Port, ...]:
     settled = self._own_settled()
     stated = settled.signature.outputs
     if stated is None:
-        program = settled.default(self.training).program
+        program = settled.default(self.training, settled.differing(self)).program
         stated = tuple(one.axes for one in program.outputs[: len(program.outputs) - len(program.writes)])
     return outputs(settled.layer.definition, stated)
 

@@ -7,13 +7,18 @@ pickles as what it was made from.
 
 from __future__ import annotations
 
+import itertools
+import threading
+import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from namedlayers.call.modes import Modes, differing, modal_parts
 from namedlayers.call.specialise import Specialisation, Specialisations
 from namedlayers.call.steps import Steps
+from namedlayers.call.tracing import not_traced
 from namedlayers.call.words import listed
 from namedlayers.errors import ArgumentError, Label, SizeError, near_miss
 from namedlayers.program.elaborate import TRAINING, default_structure, structure
@@ -51,26 +56,33 @@ class Settled:
         self.structure, self.stars = self._structure(stars)
         self.signature: Signature = _without_stars(signature(layer.definition), self.stars)
         self._parts: dict[str, Settled] = {}
-        compiled: dict[object, Specialisation] = {}
-        self._specialisations = {training: _OfLayer(self, training, compiled) for training in (False, True)}
+        self._compiled: dict[object, Specialisation] = {}
+        self._lock = threading.RLock()
         # One for each mode: programs depend on `training`, and calls must not ask for it.
-        self.steps = {
-            training: Steps(self.signature, self.spec(training), made, module=True)
-            for training, made in self._specialisations.items()
-        }
+        self.steps = {training: self._new_steps(training, ()) for training in (False, True)}
+        # Others as attributes: torch.compile sees those that are made while it traces.
+        self._others = _Attributes()
+        self._key = f"{layer.name}-{next(_numbers)}"
+        _all[self._key] = self
+        self.modal = modal_parts(layer.namespace, layer.definition, self.structure)
+        self.differing = differing(self.modal)
 
-    def spec(self, training: bool) -> Spec:
+    def steps_in(self, training: bool, modes: Modes) -> Steps:
+        """The steps of calls for which some parts are in another mode than the whole."""
+        return getattr(self._others, _steps_attribute(self._key, training, modes)) if modes else self.steps[training]
+
+    def spec(self, training: bool, modes: Modes = ()) -> Spec:
         """What every call of the modules has."""
         options = tuple(sorted({**self.options, TRAINING: training}.items()))
-        return Spec((), options, (), tuple(self.sizes.items()), tuple(self.stars.items()))
+        return Spec((), options, (), tuple(self.sizes.items()), tuple(self.stars.items()), modes)
 
-    def shown(self, training: bool) -> Specialisation:
+    def shown(self, training: bool, modes: Modes = ()) -> Specialisation:
         """The newest kind of call, and before any the default one."""
-        return self.steps[training].latest or self.default(training)
+        return self.steps_in(training, modes).latest or self.default(training, modes)
 
-    def default(self, training: bool) -> Specialisation:
+    def default(self, training: bool, modes: Modes = ()) -> Specialisation:
         """What a call without optional inputs and further axes runs."""
-        made = self._specialisations[training]
+        made = self.steps_in(training, modes).specialisations
         try:
             return made.get(made.default())
         except NeedsStatic as needs:
@@ -78,7 +90,7 @@ class Settled:
 
     def check(self) -> None:
         """Raises FormulaError for what is wrong with the layer, whatever it is called with."""
-        self._specialisations[False].default()
+        self.steps[False].specialisations.default()
 
     def needs(self, needs: NeedsStatic) -> SizeError:
         """The error for sizes that must be known to make a program."""
@@ -159,6 +171,10 @@ class Settled:
 
     # --- helpers ------------------------------------------------------------------------------------------------------
 
+    def _new_steps(self, training: bool, modes: Modes) -> Steps:
+        spec = self.spec(training, modes)
+        return Steps(self.signature, spec, _OfLayer(self, spec, self._compiled), module=True)
+
     def _structure(self, stars: Stars) -> tuple[Structure, Stars]:
         layer = self.layer
         self.stars = stars
@@ -195,9 +211,9 @@ class Settled:
 class _OfLayer(Specialisations):
     """The specialisations of a layer in one mode. Programs that are equal in both modes are compiled once."""
 
-    def __init__(self, settled: Settled, training: bool, compiled: dict[object, Specialisation]) -> None:
+    def __init__(self, settled: Settled, spec: Spec, compiled: dict[object, Specialisation]) -> None:
         layer = settled.layer
-        super().__init__(layer.namespace, layer.definition, settled.spec(training), layer.numerics, settled.checkpoint)
+        super().__init__(layer.namespace, layer.definition, spec, layer.numerics, settled.checkpoint)
         self._compiled = compiled
         self._of = settled
 
@@ -228,6 +244,25 @@ class _OfLayer(Specialisations):
             "NL0504", f"`{called[0]}` decides what `{self.definition.name}` owns, so it is settled when that is made",
             Label(label), hint=f"`{self.definition.name}({called[0]}=…)`",
         )  # fmt: skip
+
+
+class _Attributes:
+    """Holds steps as attributes."""
+
+
+_numbers = itertools.count(1)
+_all: weakref.WeakValueDictionary[str, Settled] = weakref.WeakValueDictionary()
+
+
+@not_traced
+def _steps_attribute(key: str, training: bool, modes: Modes) -> str:
+    """The attribute under which a layer has the steps of modes; made now if it is not there."""
+    settled = _all[key]
+    name = repr((training, modes))
+    with settled._lock:
+        if not hasattr(settled._others, name):
+            setattr(settled._others, name, settled._new_steps(training, modes))
+    return name
 
 
 def _restore(

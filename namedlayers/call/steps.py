@@ -91,7 +91,7 @@ class Steps:
         self._signature = sign
         self._settled = settled
         self._options = dict(settled.options)
-        self._specialisations = specialisations
+        self.specialisations = specialisations
         self._module = module
         self._known: dict[tuple[CallForm, Hashable], tuple[str, Run | Ask]] = {}
         self._quick: dict[tuple[tuple, Hashable], Run | Ask] = {}
@@ -169,7 +169,7 @@ class Steps:
     def _step(self, binding: Binding, statics: Statics) -> Run | Ask:
         spec = self._spec(binding, statics)
         try:
-            made = self._specialisations.get(spec)
+            made = self.specialisations.get(spec)
         except NeedsStatic as needs:
             return self._ask(binding, statics, needs)
         supply = suppliers(binding, _given(made.program))
@@ -189,6 +189,7 @@ class Steps:
                 *((name, value) for sort, name, value in statics if sort == "axis" and isinstance(value, int)),
             ),
             self._settled.stars,
+            self._settled.modes,
         )
 
     def _ask(self, binding: Binding, statics: Statics, needs: NeedsStatic) -> Ask:

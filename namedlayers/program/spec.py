@@ -25,8 +25,8 @@ class Given:
 class Spec:
     """`given` inputs (others take their defaults), `options` with static values, `scalars`: options whose number is
     only known at the call, `sizes` of axes that are fixed for this program, `stars`: the axes that an axis parameter
-    with a star stands for, where the inputs do not say it, `modes`: parts of a layer, by path, for which `training` is
-    another than for the whole."""
+    with a star stands for, where the inputs do not say it, `modes`: what `training` is in parts of a layer, by
+    path, where it is not what it is around them."""
 
     given: tuple[tuple[str, Given], ...] = ()
     options: tuple[tuple[str, Static], ...] = ()
