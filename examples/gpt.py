@@ -4,7 +4,7 @@ The text is that of `help("if")` and the like (pydoc_data.topics, half a million
 the test. In a copy of the repository, for a minute on two cores:
 
     pip install -c constraints.txt -e ".[gpt]"
-    python examples/gpt.py --steps 300 --seed 0
+    python examples/gpt.py --steps 1000 --seed 0
 """
 
 from __future__ import annotations
@@ -58,10 +58,10 @@ def main(argv: list[str] | None = None) -> tuple[float, float, str]:
 
 def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Train a small GPT, written as a formula, on Python's documentation.")
-    parser.add_argument("--steps", type=int, default=300, help="of training (300)")
-    parser.add_argument("--batch", type=int, default=24, help="windows of text a step (24)")
+    parser.add_argument("--steps", type=int, default=1000, help="of training (1000)")
+    parser.add_argument("--batch", type=int, default=16, help="windows of text a step (16)")
     parser.add_argument("--depth", type=int, default=4, help="blocks (4)")
-    parser.add_argument("--rate", type=float, default=3e-3, help="the highest learning rate (0.003)")
+    parser.add_argument("--rate", type=float, default=4e-3, help="the highest learning rate (0.004)")
     parser.add_argument("--length", type=int, default=500, help="characters to write (500)")
     parser.add_argument("--temperature", type=float, default=0.7, help="of what it writes; 0 < t <= 1 (0.7)")
     parser.add_argument("--seed", type=int, default=0, help="of the first parameters, the batches and the writing (0)")

