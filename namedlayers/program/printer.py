@@ -140,7 +140,8 @@ class _Printer:
             self.shown.add(name)
             self.names.values[given.name] = name
         self.name_symbols()
-        after = ", ".join(part for part in map(self.inputs_text, ("parameter", "param", "state", "option")) if part)
+        listed = (self.inputs_text("parameter", "param", "state"), self.inputs_text("option"))
+        after = ", ".join(part for part in listed if part)
         parameters = f"[{', '.join(self.parameters)}]" if self.parameters else ""
         results = ", ".join(f"[{', '.join(output.axes)}]" for output in self.definition.outputs)
         for axis, size in self.sizes.items():
@@ -152,13 +153,13 @@ class _Printer:
         data = self.inputs_text("data")
         return f"def {self.name}{parameters}({data}{f'; {after}' if after else ''}) -> {results}:"
 
-    def inputs_text(self, role: str) -> str:
+    def inputs_text(self, *roles: str) -> str:
         listed = []
         for given in self.definition.inputs:
-            if given.role == role:
+            if given.role in roles:
                 name, axes = self.names.values[given.name], self.names.axes[given.name]
                 sized = (axis if self.sizes[axis].value is None else f"{axis} = {self.sizes[axis]}" for axis in axes)
-                listed.append(name if role == "option" else f"{name}[{', '.join(sized)}]")
+                listed.append(name if given.role == "option" else f"{name}[{', '.join(sized)}]")
         return ", ".join(listed)
 
     def name_symbols(self) -> None:

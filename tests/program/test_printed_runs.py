@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from namedlayers.program.elaborate import default_spec, elaborate
+import namedlayers
+from namedlayers.errors import FormulaError
+from namedlayers.program.elaborate import default_program, default_spec, elaborate
 from namedlayers.program.namespace import load_text
 from namedlayers.program.numbering import number
 from namedlayers.program.printer import print_program, spec_of
-from namedlayers.program.program import Body, Kind, Program
+from namedlayers.program.program import Body, Kind, Output, Program
 from namedlayers.program.size import symbol
+from namedlayers.program.spec import Spec
 from namedlayers.program.verify import verify_graph, verify_program
 from namedlayers.reference import evaluate
 from tests.program.drawing import drawn
 from tests.programs import INT, Builder
+
+LIBRARY = Path(namedlayers.__file__).parent / "library"
 
 i, j, n, time = map(symbol, ("i", "j", "n", "time"))
 
@@ -314,3 +320,24 @@ def test_scans_by_hand_are_printed_alike_again() -> None:
         _, second = check(make())
         third = again(print_program(second), second)
         assert drawn(number(second)) == drawn(number(third))
+
+
+@pytest.mark.parametrize("path", sorted(LIBRARY.glob("*.nl")), ids=lambda path: path.stem)
+def test_what_is_printed_of_the_library_parses_back(path: Path) -> None:
+    """With results of the same axes and kinds."""
+    namespace, printed = load_text(path.read_text(encoding="utf-8"), folder=path.parent), 0
+    for definition in namespace.definitions.values():
+        try:
+            _, first = default_program(namespace, definition, Spec(options=(("training", True),)))
+        except FormulaError:
+            continue  # needs an option, or a size that no input determines
+        if first is not None:
+            printed += 1
+            second = again(print_program(first), first)
+            verify_program(second)
+            assert [_told(second, output) for output in second.outputs] == [_told(first, o) for o in first.outputs]
+    assert printed
+
+
+def _told(program: Program, output: Output) -> tuple[tuple[str, ...], Kind]:
+    return output.axes, next(value.kind for value in program.values if value.name == output.value)
