@@ -51,8 +51,12 @@ def emit_dropout(lo: Lowering, node: Node) -> Value:
     axes = tuple(range(node.rank))
     x = lo.working(lo.tensor(x))
     x = lo.permuted(lo.filled(x, axes), axes)
-    if p.number:
+    if p.number and node.kind is not Kind.COMPLEX:
         return lo.call(torch.dropout, (x, p, True), axes)
+    if p.number:  # torch drops no complex numbers: a real mask does
+        parts = lo.call(torch.real, (x,), axes, kind=Kind.REAL, inline=True)
+        ones = lo.call(torch.ones_like, (parts,), axes, kind=Kind.REAL, inline=True)
+        return lo.call(operator.mul, (x, lo.call(torch.dropout, (ones, p, True), axes, kind=Kind.REAL)), axes)
     rate = lo.call(torch.rsub, (lo.working(p), 1), (), kind=Kind.REAL, wish="rate")
     rates = lo.call("expand_as", (rate, x), axes, kind=Kind.REAL, inline=True)
     kept = lo.truth(lo.call(torch.bernoulli, (rates,), axes, kind=Kind.REAL, inline=True))

@@ -77,6 +77,15 @@ CONSTANT = dict.fromkeys(
     No("a Python number is a constant of the exported program: declare a scalar tensor (next row)", "not close"),
 )
 
+TRACED_SCAN = {
+    "onnx": No(
+        "a scan over a dimension that is dynamic is one operator of this package, which ONNX does not know: leave that "
+        "dimension static, and its steps are exported one by one (next row)",
+        "namedlayers.scan",
+    )
+}
+DRAWS = {"vmap": No('`vmap` asks what random numbers are to do: `vmap(f, randomness="different")`', "randomness")}
+
 # --- rows -------------------------------------------------------------------------------------------------------------
 
 POSITIVE = "X @[k] conj(X)[i -> j] + eye[i, j]"
@@ -420,6 +429,86 @@ GROUPS: Mapping[str, tuple[Feature, ...]] = {
             {"X": reals("a seq")},
             {"a": A, "seq": SEQ},
             no={**NO_ORDER, **not_in_onnx("aten.sort.stable")},
+        ),
+    ),
+    "Blocks": (
+        Feature(
+            "`scan`",
+            "def f(X[a, t, h]; W[h, h'], h0[h] = 0) -> [a, t, h]:\n"
+            "    scan t with h = h0:\n"
+            "        h = sin((W @[h] h)[h' -> h] / 8) + X\n"
+            "    return h",
+            {"X": reals("a t h"), "W": reals("h h")},
+            {"a": A, "t": SEQ, "h": B},
+            no=TRACED_SCAN,
+        ),
+        Feature(
+            "`scan` of a fixed length",
+            "def f(X[a, h]; W[h, h']) -> [a, h]:\n"
+            "    scan step = 5 with h = X:\n"
+            "        h = sin((W @[h] h)[h' -> h] / 8) + X\n"
+            "    return h[step = -1]",
+            {"X": reals("a h"), "W": reals("h h")},
+            {"a": A, "h": B},
+        ),
+        Feature(
+            "`scan reversed`, two carried values, the last step",
+            "def f(X[a, t]) -> [a], [a, t]:\n"
+            "    scan t reversed with c = X[t = -1], h = 1:\n"
+            "        c = sigmoid(X + h) * c\n"
+            "        h = sin(c / 4) * h + X\n"
+            "    return c[t = 0], h",
+            {"X": reals("a t")},
+            {"a": A, "t": SEQ},
+            no=TRACED_SCAN,
+        ),
+        Feature(
+            "`repeat`",
+            "def f(X[a, b]; W[b, c]) -> [a, b]:\n"
+            "    repeat 12:\n"
+            "        X = X + sin(X @[b] W / 8) @[c] W / 8\n"
+            "    return X",
+            {"X": reals("a b"), "W": reals("b c")},
+            {"a": A, "b": B, "c": C},
+        ),
+    ),
+    "Random numbers (draws that the result does not depend on)": (
+        Feature(
+            "`uniform`, `normal`, `bernoulli`",
+            "def f(X[a, b]) -> [a, b]:\n"
+            "    U = uniform[a, b]\n"
+            "    within = U >= 0 and U <= 1\n"
+            "    return where(within or bernoulli(U), X, nan) + 0 * normal[a, b]",
+            {"X": reals("a b")},
+            {"a": A, "b": C},
+            no=DRAWS,
+        ),
+        Feature(
+            "`categorical`",
+            "def f(X[a, b]) -> [a] = X[b = categorical[b](where(b == 1, 0, -inf) + 0 * abs(X))]",
+            {"X": reals("a b")},
+            {"a": A, "b": C},
+            no=DRAWS,
+        ),
+        Feature(
+            "`dropout` while training",
+            "def f(X[a, b]; training = True) -> [a, b]:\n"
+            "    Y = dropout(X; p = 0.5)\n"
+            "    return where(Y == 0, X, Y / 2)",
+            {"X": reals("a b")},
+            {"a": A, "b": C},
+            no=DRAWS,
+        ),
+        Feature(
+            "draws in a scan",
+            "def f(X[t, h]) -> [t, h]:\n"
+            "    scan t with h = X[t = 0]:\n"
+            "        U = uniform[h] * exp(-abs(h))\n"
+            "        h = where(bernoulli(U) or U >= 0, sin(h) + X, nan)\n"
+            "    return h",
+            {"X": reals("t h")},
+            {"t": SEQ, "h": B},
+            no={**DRAWS, **TRACED_SCAN},
         ),
     ),
     "Fourier and linear algebra": (

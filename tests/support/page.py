@@ -75,6 +75,29 @@ _, slope = torch.func.jvp(lambda q: attention(q, k, v), (q,), (torch.ones_like(q
 assert slope.shape == (3, 4)
 ```
 
+**Scans** are loops over the steps in plain calls. Traced by `torch.compile`, or exported with a number of steps that is
+dynamic, a scan is one operator, `namedlayers::scan`, so that one graph serves all lengths; a fixed number of steps is
+exported step by step. The operator finds what a step does in a table of the process: a program that `torch.export.load`
+reads in another process needs the formula compiled there first (NL0440 says so). Random numbers inside follow from one
+number that is drawn outside, so they are not those of a plain call with the same seed, and the backward pass draws the same
+ones again. torch cannot compile `torch.func.grad` of an operator that is made in Python; `torch.autograd` it can.
+
+```python
+wander = nl.compile("""
+    def wander(X[time, i]; W[i, i']) -> [time, i]:
+        scan time with h = X[time = 0]:
+            h = sin((W @[i] h)[i' -> i]) + X
+        return h
+""")
+fast = torch.compile(wander, fullgraph=True, dynamic=True, backend="aot_eager")
+for steps in (5, 9):
+    x, w = torch.randn(steps, 3), torch.randn(3, 3)
+    torch.testing.assert_close(fast(x, w), wander(x, w))
+```
+
+**Blocks in a repeat** are one function each, called for every round. `checkpoint` names those that keep nothing but their
+inputs for the backward pass and are computed again there, with the same random numbers: `model.checkpoint("block")`.
+
 **Gradients at ties.** Where several elements are the maximum, a `max` reduction gives each an equal part of the gradient; a
 max *pool* gives all of it to the first, as torch's pools do. `argmax` and `topk` name the first, `sort` is stable.
 
