@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from torch import fx
 
 from namedlayers.emit import (  # noqa: F401  (importing them fills the table of emitters)
+    activations,
     attention,
     calling,
     contractions,

@@ -227,7 +227,7 @@ def _known(target: Any) -> str | None:
         return f"torch.ops.{target}"
     name = getattr(target, "__name__", "").removeprefix("_C._nn.")
     for path, module in _HOMES:
-        for candidate in (name, name.removeprefix("linalg_"), name.removeprefix("fft_")):
+        for candidate in (name, name.removeprefix("linalg_"), name.removeprefix("fft_"), name.replace("_", "")):
             if candidate and getattr(module, candidate, None) is target:
                 return f"{path}.{candidate}"
     return None

@@ -44,6 +44,11 @@ OPERATIONS: dict[str, OperationSpec] = {
     "silu": OperationSpec((), "X * sigmoid(X)"),
     "gelu": OperationSpec(("approximate",), "X * Phi(X); approximate `none` or `tanh`"),
     "softplus": OperationSpec((), "log(1 + exp(X))"),
+    "activation": OperationSpec(
+        ("function",),
+        "operands X, numbers: clip (lo, hi), leaky_relu (slope), elu (alpha), softshrink (bound), "
+        "hardshrink (bound), threshold (least, value), selu, hardswish, mish, log_sigmoid, as torch defines them",
+    ),
     "statistic": OperationSpec(
         ("op", "ddof"),
         "op mean, var, std or norm (root of the sum of squared magnitudes) over the consumed axes; ddof for var and "

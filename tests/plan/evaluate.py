@@ -78,7 +78,8 @@ erf = np.vectorize(math.erf, otypes=[float])
 sigmoid = _real(lambda x: 1 / (1 + np.exp(-x)))
 _ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "neg": _counted(np.negative), "abs": _counted(np.abs), "exp": _real(np.exp), "log": _real(np.log),
-    "log1p": _real(np.log1p), "sqrt": _real(np.sqrt), "rsqrt": _real(lambda x: 1 / np.sqrt(x)), "tanh": _real(np.tanh),
+    "log1p": _real(np.log1p), "expm1": _real(np.expm1), "sqrt": _real(np.sqrt),
+    "rsqrt": _real(lambda x: 1 / np.sqrt(x)), "tanh": _real(np.tanh),
     "erf": _real(erf), "not": lambda x: np.logical_not(x), "detach": lambda x: x,
     "add": _counted(np.add), "sub": _counted(np.subtract), "mul": _counted(np.multiply), "div": _real(np.divide),
     "floordiv": _counted(np.floor_divide), "mod": _counted(np.mod), "pow": _counted(np.power), "lt": np.less,
@@ -95,6 +96,22 @@ def _gelu(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) ->
     if node.attr("approximate") == "tanh":
         return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
     return 0.5 * x * (1 + erf(x / math.sqrt(2)))
+
+
+_ACTIVATIONS: dict[str, Callable[..., Any]] = {
+    "clip": lambda x, lo, hi: np.minimum(np.maximum(x, lo), hi), "leaky_relu": lambda x, s: np.where(x > 0, x, s * x),
+    "elu": lambda x, a: np.where(x > 0, x, a * np.expm1(np.minimum(x, 0))),
+    "selu": lambda x: 1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * np.expm1(np.minimum(x, 0))),
+    "softshrink": lambda x, b: x - np.clip(x, -b, b), "hardshrink": lambda x, b: np.where(np.abs(x) > b, x, 0),
+    "threshold": lambda x, t, v: np.where(x > t, x, v),
+    "hardswish": lambda x: x * np.clip(x + 3, 0, 6) / 6, "mish": lambda x: x * np.tanh(np.logaddexp(x, 0)),
+    "log_sigmoid": lambda x: -np.logaddexp(-x, 0),
+}  # fmt: skip
+
+
+def _activation(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
+    over = [aligned(a, v, len(space)) for a, v in zip(node.args, args, strict=True)]
+    return _ACTIVATIONS[str(node.attr("function"))](*over)
 
 
 # --- over the index space ---------------------------------------------------------------------------------------------
@@ -389,6 +406,7 @@ def _split(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -
 
 
 _SPECIAL: dict[str, Callable[..., Any]] = {
+    "activation": _activation,
     "gelu": _gelu, "softmax": _axiswise(_softmax), "standardize": _standardize, "rms_norm": _standardize, "conv": _conv,
     "conv_transpose": _conv_transpose,
     "log_softmax": _axiswise(lambda x, axes: x - np.expand_dims(_logsumexp(x, axes), axes)),

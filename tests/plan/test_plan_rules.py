@@ -260,6 +260,39 @@ SPELLINGS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
             "sum[c, k, e](W * F * unroll[x, k](X))",
         ),
     ),
+    "clip": ("X[i]", ("activation",), ("minimum(maximum(X, -1), 2)", "maximum(minimum(X, 2), -1)", "clip(X, 0, 6)")),
+    "leaky relu": (
+        "X[i]",
+        ("activation",),
+        (
+            "where(X > 0, X, 0.1 * X)",
+            "where(X < 0, X * 0.1, X)",
+            "maximum(X, 0) + 0.1 * minimum(X, 0)",
+            "where(X >= 0, X, X / 4)",
+        ),
+    ),
+    "elu": (
+        "X[i]",
+        ("activation",),
+        (
+            "where(X > 0, X, 0.7 * expm1(minimum(X, 0)))",
+            "where(X > 0, X, 0.7 * (exp(X) - 1))",
+            "maximum(X, 0) + 0.7 * expm1(minimum(X, 0))",
+        ),
+    ),
+    "selu": (
+        "X[i]",
+        ("activation",),
+        ("1.0507009873554805 * where(X > 0, X, 1.6732632423543772 * expm1(minimum(X, 0)))",),
+    ),
+    "shrink": (
+        "X[i]",
+        ("activation",),
+        ("X - clip(X, -0.5, 0.5)", "where(abs(X) > 0.5, X, 0)", "where(X > 0.2, X, 7)"),
+    ),
+    "hard swish": ("X[i]", ("activation",), ("X * (clip(X + 3, 0, 6) / 6)", "clip(X + 3, 0, 6) * X / 6")),
+    "mish": ("X[i]", ("activation",), ("X * tanh(softplus(X))", "X * tanh(log(1 + exp(X)))")),
+    "log of a sigmoid": ("X[i]", ("activation",), ("-softplus(-X)",)),
     "transposed conv": (
         "X[c, x]; W[c, o, k], b[o]",
         ("conv_transpose",),
@@ -315,7 +348,11 @@ SPELLINGS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "gather along": ("X[t, v = 3], I[t]", ("take",), ("X @[v] one_hot[v](I)",)),
     "index-add": ("X[t, e], I[t]; Y[v = 3, e]", ("add", "put"), ("Y + X @[t] one_hot[v](I)",)),
     "identities": ("X[i]", (), ("X * 1", "1 * X", "X + 0", "X / 1", "-(-X)", "X - 0", "sum[](X)", "X ^ 1")),
-    "neutral conditions": ("X[i]", ("gt",), ("X > 0 and True", "True and X > 0", "X > 0 or False", "(False or X > 0) and 1 == 1")),
+    "neutral conditions": (
+        "X[i]",
+        ("gt",),
+        ("X > 0 and True", "True and X > 0", "X > 0 or False", "(False or X > 0) and 1 == 1"),
+    ),
     "identity by choice": ("X[i]", (), ("where(True, X, -inf)", "where(False, 0, X)", "where(1 == 1, X, inf)")),
     "nested reductions": ("X[i, j, k]", ("extreme",), ("max[i](max[j](X))", "max[i, j](X)")),
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from namedlayers.plan.rule import Rule
 from namedlayers.plan.rules import (
+    activations,
     attention,
     contraction,
     convolution,
@@ -36,6 +37,7 @@ RECOGNISING: tuple[Rule, ...] = (
     *norms.RULES,
     *softmax.RULES,
     *elementwise.RULES,
+    *activations.RULES,
     *log_products.RULES,
     *pooling.RULES,
 )

@@ -1,0 +1,28 @@
+"""Activations: one function of torch each, of a tensor and numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+
+from namedlayers.emit.lowering import Lowering, emits
+from namedlayers.emit.value import Value
+from namedlayers.program.graph import Node
+
+FUNCTIONS: dict[str, Callable] = {
+    "clip": torch.clamp, "leaky_relu": F.leaky_relu, "elu": F.elu, "softshrink": F.softshrink,
+    "hardshrink": F.hardshrink, "threshold": F.threshold, "selu": F.selu, "hardswish": F.hardswish,
+    "mish": F.mish, "log_sigmoid": F.logsigmoid,
+}  # fmt: skip
+
+
+@emits("activation")
+def emit_activation(lo: Lowering, node: Node) -> Value:
+    x, *numbers = lo.operands(node)
+    x = lo.tensor(x)
+    function = FUNCTIONS[str(node.attr("function"))]
+    if function is torch.clamp and all(one.literal for one in numbers) and numbers[0].held < numbers[1].held:  # type: ignore[operator]
+        function = F.hardtanh  # whose gradient is one pass too
+    return lo.call(function, (x, *numbers), x.axes, weak=x.weak)
