@@ -67,19 +67,23 @@ def parts_are_not_sharded(rank: int) -> None:
         fully_shard(made("FeedForward")[0].block[0].up)
 
 
-def run(rank: int, port: int, work: Callable[[int], None]) -> None:
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), OMP_NUM_THREADS="1")
+WORKS: tuple[Callable[[int], None], ...] = (replicated, sharded, sharded_on_meta, parts_are_not_sharded)
+
+
+def run(rank: int, port: int) -> None:
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     torch.set_num_threads(1)
     dist.init_process_group("gloo", rank=rank, world_size=2)
     try:
-        work(rank)
+        for work in WORKS:
+            work(rank)
     finally:
         dist.destroy_process_group()
 
 
-@pytest.mark.parametrize("work", [replicated, sharded, sharded_on_meta, parts_are_not_sharded])
-def test_on_two_processes(work: Callable[[int], None]) -> None:
+def test_on_two_processes() -> None:
+    """All at once, as starting processes takes longer than what they do."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    mp.spawn(run, (port, work), nprocs=2)
+    mp.spawn(run, (port,), nprocs=2)
