@@ -313,13 +313,14 @@ def test_a_tree_shows_its_parts() -> None:
 
 
 def test_views() -> None:
-    module, x = made("Linear")
+    module, x = nl.compile(TEXT, "Linear")(input=3, output=4), torch.randn(5, 3)
     assert module.name == type(module).__name__ == "Linear" and module.source == TEXT
     assert module.inputs == (("X", ("input",)),) and module.outputs == (("Y", ("output",)),)
     assert [str(one) for one in module.declared] == ["W[output, input]", "b[output]"]
     assert LAYERS.Linear.parameters == ("W[output, input]", "b[output]")
     assert "W @[input] X" in str(module.program) and "F.linear" in module.code
     assert "linear" in module.explain()
+    assert "W @[input] X" in str(module.program)
     torch.testing.assert_close(module(x), module.graph(x, module.W, module.b))
     assert module.specialize(x).code == module.code != module.specialize(x[0]).code
     assert str(inspect.signature(module.forward)) == "(X, *, bias=True)"
