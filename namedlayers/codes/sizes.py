@@ -70,7 +70,7 @@ SIZES = table(
         "a window that is longer than its axis",
         "A window reaches over so many elements that not even one fits into the axis.",
         "def f(X[seq = 2]) = max[kernel](unroll[seq, kernel = 5](X))",
-        "Use a smaller window, or pad: `unroll[…](X; padding = \"same\")`.",
+        'Use a smaller window, or pad: `unroll[…](X; padding = "same")`.',
     ),
     Code(
         "NL0410",
@@ -169,6 +169,14 @@ SIZES = table(
 )
 
 SIZES_AT_CALL = table(
+    Code(
+        "NL0431",
+        "a call that needs more memory than it may take",
+        "With `max_memory`, a call whose intermediate values would take more is computed piece by piece, along an axis of "
+        "which nothing depends on its coordinates or its size. There is none here, or its pieces are still too large.",
+        "`cumsum[t](X)` of a million elements with `max_memory=\"1MiB\"`",
+        "Allow more, or leave `max_memory` out.",
+    ),
     Code(
         "NL0481",
         "a size that is no multiple",
