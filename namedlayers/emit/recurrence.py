@@ -11,7 +11,7 @@ the processor by themselves, and one fused multiply-add a step moves the least m
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -83,8 +83,9 @@ def _slopes(ctx: Any, slope: Tensor, lagged: Callable[..., Tensor]) -> tuple[Ten
     to_b = lagged(conjugate, slope, not ctx.reverse)
     to_a = to_h0 = None
     if ctx.needs_input_grad[0]:
-        before = [h[1:], h0.unsqueeze(0)[: h.shape[0]]] if ctx.reverse else [h0.unsqueeze(0)[: h.shape[0]], h[:-1]]
-        to_a = to_b * torch.conj_physical(torch.cat(before))
+        start = h0.unsqueeze(0)[: h.shape[0]]
+        before = [h[1:], start] if ctx.reverse else [start, h[:-1]]
+        to_a = _times(to_b, [torch.conj_physical(one) for one in before])
     if ctx.needs_input_grad[2]:
         first = slice(-1, None) if ctx.reverse else slice(0, 1)
         to_h0 = (conjugate[first] * to_b[first]).sum(0)
@@ -104,7 +105,18 @@ def _lagged_slopes(ctx: Any, slope: Tensor, plain: Callable[..., Tensor]) -> tup
         return None, to_b, None
     none = nothing.unsqueeze(0)[: h.shape[0]]
     after = [none, to_b[:-1]] if ctx.reverse else [to_b[1:], none]
-    return torch.cat(after) * torch.conj_physical(h), to_b, None
+    return _times(torch.conj_physical(h), after), to_b, None
+
+
+def _times(whole: Tensor, pieces: Sequence[Tensor]) -> Tensor:
+    """`whole` times the pieces one behind the other."""
+    if torch.is_grad_enabled():  # this product is differentiated in turn
+        return whole * torch.cat(list(pieces))
+    found = torch.empty_like(whole)
+    middle = pieces[0].shape[0]
+    torch.mul(whole[:middle], pieces[0], out=found[:middle])
+    torch.mul(whole[middle:], pieces[1], out=found[middle:])
+    return found
 
 
 _operator.register_autograd(lambda ctx, slope: _slopes(ctx, slope, _lagged_operator), setup_context=_keep)

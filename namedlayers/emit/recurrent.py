@@ -37,13 +37,13 @@ def emit_recurrence(lo: Lowering, node: Node) -> Value:
 
 @emits("rnn", "gru", "lstm")
 def emit_network(lo: Lowering, node: Node) -> Value:
-    x, *rest = lo.alike(lo.operands(node))
-    states, weights = rest[: 2 if node.op == "lstm" else 1], rest[2 if node.op == "lstm" else 1 :]
+    x, *states = lo.operands(node)[: 3 if node.op == "lstm" else 2]
+    x, *weights = lo.alike([x, *lo.operands(node)[1 + len(states) :]])
     step, hidden, inner = position(node, "axis"), positions(node, "hidden"), positions(node, "inner")
     features = tuple(axis for axis in range(node.rank, len(node.space)) if axis not in inner)
     batch = _batch(x, [axis for axis in range(node.rank) if axis != step and axis not in hidden])
     x = _grouped(lo, x, [((step,), step), (batch, _BATCH), (features, _FEATURES)])
-    given = [_one(lo, _grouped(lo, state, [(batch, _BATCH), (hidden, _HIDDEN)])) for state in states]
+    given = [_state(lo, state, x, batch, hidden) for state in states]
     first = len(states) + 1
     stored = [
         _grouped(lo, weight, [((_row(node, first + k),), _row(node, first + k)), *columns])
@@ -84,19 +84,29 @@ def _grouped(lo: Lowering, value: Value, groups: Sequence[tuple[tuple[int, ...],
     every = [axis for group, _ in groups for axis in group]
     value = lo.permuted(lo.filled(value, every), every)
     for group, label in groups:
-        if group != (label,):
+        if group and group != (label,):
             value = lo.merged(value, group, label)
-    return lo.permuted(value, [label for _, label in groups])
+    for place, (group, label) in enumerate(groups):
+        if not group:
+            axes = (*value.axes[:place], label, *value.axes[place:])
+            value = lo.call("unsqueeze", (value, place), axes, kind=value.kind, weak=value.weak, inline=True)
+    return value
+
+
+def _state(
+    lo: Lowering, value: Value, x: Value, batch: tuple[int, ...], hidden: tuple[int, ...]
+) -> Value:  # fmt: skip
+    """A start value as kernels want it: with a dimension in front, that of the layers."""
+    if value.literal:
+        shape = (1, lo.size(lo.extent(batch)), lo.size(lo.extent(hidden)))
+        return lo.call("new_full", (x, shape, value), (_ONE, _BATCH, _HIDDEN), weak=False, wish="start")
+    value = _grouped(lo, lo.alike([x, value])[1], [(batch, _BATCH), (hidden, _HIDDEN)])
+    return lo.call("unsqueeze", (value, 0), (_ONE, *value.axes), weak=value.weak, inline=True)
 
 
 def _ungrouped(lo: Lowering, value: Value, batch: tuple[int, ...], hidden: tuple[int, ...]) -> Value:
     value = lo.unmerged(value, _HIDDEN, hidden)
     return lo.unmerged(value, _BATCH, batch)
-
-
-def _one(lo: Lowering, value: Value) -> Value:
-    """With a dimension in front, that of the layers."""
-    return lo.call("unsqueeze", (value, 0), (_ONE, *value.axes), weak=value.weak, inline=True)
 
 
 def _row(node: Node, number: int) -> int:
