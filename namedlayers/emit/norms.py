@@ -12,7 +12,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from namedlayers.emit.attributes import listed, positions
+from namedlayers.emit.attributes import listed, position, positions, size_of
 from namedlayers.emit.elementwise import elementwise
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.value import Value
@@ -59,6 +59,24 @@ def emit_batch_norm(lo: Lowering, node: Node) -> Value:
                 value = states[("mean", "var").index(str(user.attr("which")))]
                 lo.bundles.setdefault(node.number, {})[user] = Value(value.held, (0,), value.kind)
     return _by_channel(lo, x, channel, eps, affine, (states[0], states[1], rate))
+
+
+@emits("group_norm")
+def emit_group_norm(lo: Lowering, node: Node) -> Value:
+    x, eps, *rest = lo.operands(node)
+    space, channel = positions(node, "axes"), position(node, "channel")
+    x, *rest = lo.alike([lo.filled(lo.working(lo.tensor(x)), (*space, channel)), *rest])
+    affine = dict(zip(listed(node, "affine"), [lo.filled(v, (channel,)) for v in rest], strict=True))
+    batch = tuple(a for a in x.axes if a not in (*space, channel))
+    within = tuple(a for a in x.axes if a in space)
+    x = lo.permuted(x, (*batch, channel, *within))
+    if batch:
+        x = lo.merged(x, batch, _BATCH)
+    else:
+        x = lo.call("unsqueeze", (x, 0), (_BATCH, *x.axes), inline=True)
+    args = (x, lo.size(size_of(node, "groups")), affine.get("weight"), affine.get("bias"), eps)
+    found = lo.call(torch.group_norm, args, x.axes)
+    return lo.unmerged(found, _BATCH, batch, inline=False)
 
 
 @emits("running")

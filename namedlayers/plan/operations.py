@@ -66,6 +66,11 @@ OPERATIONS: dict[str, OperationSpec] = {
         "rate None: (X - mean) / sqrt(var + eps), then as `affine` says; else standardize, of at least two values, "
         "which keeps running statistics: see `running`. No gradient flows into mean and var",
     ),
+    "group_norm": OperationSpec(
+        ("axes", "channel", "groups", "affine"),
+        "operands X, eps[, weight][, bias]: standardize over `axes` and over each of `groups` (a size) equal parts of "
+        "the axis at position `channel`, which is not among them and along which the parameters lie. No axis is empty",
+    ),
     "running": OperationSpec(
         ("which",),
         "operand a batch_norm with a rate, at its channels, its other axes being -1: (1 - rate) times its mean (which "

@@ -133,6 +133,11 @@ def _network(node: Node) -> Iterator[Guard]:
         yield _at_least(node.space[position], 1)
 
 
+def _group_norm(node: Node) -> Iterator[Guard]:
+    for size in node.space:
+        yield _at_least(size, 1)
+
+
 def _batch_norm(node: Node) -> Iterator[Guard]:
     """There is a channel; in training, more than one value of each."""
     axes = node.attr("axes")
@@ -157,4 +162,5 @@ _NEEDS: dict[str, Callable[[Node], Iterator[Guard]]] = {
     "gru": _network,
     "lstm": _network,
     "batch_norm": _batch_norm,
+    "group_norm": _group_norm,
 }

@@ -215,6 +215,22 @@ def _axiswise(f: Callable[[np.ndarray, tuple[int, ...]], np.ndarray]) -> Callabl
     return run
 
 
+def _group_norm(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
+    axes, channel, affine = node.attr("axes"), node.attr("channel"), node.attr("affine")
+    assert isinstance(axes, tuple) and isinstance(channel, int) and isinstance(affine, tuple) and channel not in axes
+    groups = _number(node.attr("groups"), sizes)  # type: ignore[arg-type]
+    x, eps, *parameters = (aligned(a, v, node.rank) for a, v in zip(node.args, args, strict=True))
+    assert x.shape[channel] % groups == 0
+    parts = x.reshape(*x.shape[:channel], groups, x.shape[channel] // groups, *x.shape[channel + 1 :])
+    over = (channel + 1, *(p if p < channel else p + 1 for p in axes))
+    centre = parts - parts.mean(axis=over, keepdims=True)
+    y = (centre / np.sqrt((centre**2).mean(axis=over, keepdims=True) + eps.reshape(()))).reshape(x.shape)
+    for role, parameter, arg in zip(affine, parameters, node.args[2:], strict=True):
+        assert arg.axes == (channel,)
+        y = y * parameter if role == "weight" else y + parameter
+    return y
+
+
 def _standardize(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
     axes, affine = node.attr("axes"), node.attr("affine")
     x, eps, *parameters = (aligned(a, v, node.rank) for a, v in zip(node.args, args, strict=True))
@@ -409,6 +425,7 @@ _SPECIAL: dict[str, Callable[..., Any]] = {
     "activation": _activation,
     "gelu": _gelu, "softmax": _axiswise(_softmax), "standardize": _standardize, "rms_norm": _standardize, "conv": _conv,
     "conv_transpose": _conv_transpose,
+    "group_norm": _group_norm,
     "log_softmax": _axiswise(lambda x, axes: x - np.expand_dims(_logsumexp(x, axes), axes)),
     "pool": _pool, "take": _take, "put": _put, "index": _index, "pad": _pad,
     "gather": _gather, "merge": _merge, "split": _split, "fold": _fold,

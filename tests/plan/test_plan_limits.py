@@ -40,6 +40,13 @@ NEAR = [
         "each factor has to have one",
         "conv_transpose",
     ),
+    (
+        "X[c = 6, x]",
+        "standardize[n, x](X[c -> (n = 2, m)])[(n, m) -> c]",
+        "group norm",
+        "the second part is to be normalised",
+        "group_norm",
+    ),
     ("X[c, x]", "mean[k](unroll[x, k = 3](X; dilation = 2))", "mean pool", "no dilation", "pool"),
     ("X[i, j]", "sum[j](X) / |i|", "mean", "divided by |i|", "statistic"),
     ("X[i, j]", "(X - mean[j](X)) / sqrt(var[j](X; ddof = 1) + 1e-5)", "standardize", "ddof 1", "standardize"),

@@ -293,6 +293,15 @@ SPELLINGS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "hard swish": ("X[i]", ("activation",), ("X * (clip(X + 3, 0, 6) / 6)", "clip(X + 3, 0, 6) * X / 6")),
     "mish": ("X[i]", ("activation",), ("X * tanh(softplus(X))", "X * tanh(log(1 + exp(X)))")),
     "log of a sigmoid": ("X[i]", ("activation",), ("-softplus(-X)",)),
+    "group norm": (
+        "X[b, c = 6, x, y]; g[c], h[c]",
+        ("group_norm",),
+        (
+            "standardize[m, x, y](X[c -> (n = 2, m)])[(n, m) -> c] * g + h",
+            "h + g * standardize[m, x, y](X[c -> (n, m = 3)]; eps = 1e-3)[(n, m) -> c]",
+        ),
+    ),
+    "mean of a constant size": ("X[i, j = 49]", ("statistic",), ("sum[j](X) / 49", "mean[j](X)")),
     "transposed conv": (
         "X[c, x]; W[c, o, k], b[o]",
         ("conv_transpose",),

@@ -97,8 +97,10 @@ def averaged(product: Product, part: Arg, count: SizeExpr) -> Product | None:
     top = list(product.top)
     top.remove(part)
     number = product.number
-    if count.value and not isinstance(number, complex) and number * count.value == round(number * count.value):
-        return Product(int(round(number * count.value)), tuple(top), product.bottom)
+    if count.value and not isinstance(number, complex):
+        whole = round(number * count.value)
+        if whole and abs(number * count.value / whole - 1) <= 1e-15:
+            return Product(whole, tuple(top), product.bottom)
     sizes = [(arg, size) for arg in product.bottom if (size := size_of(arg.node)) is not None]
     for chosen in (sizes, *([pair] for pair in sizes)):
         total, rest = const(1), list(product.bottom)

@@ -11,7 +11,7 @@ from namedlayers.program.program import Kind
 
 Found = tuple[Arg, Arg, tuple[int, ...], Product]
 
-_AFFINE = ("standardize", "batch_norm", "rms_norm")
+_AFFINE = ("standardize", "batch_norm", "group_norm", "rms_norm")
 
 
 def _radicands(scope: Scope) -> list[tuple[Arg, Arg, Product]]:
@@ -187,10 +187,14 @@ def _affine(scope: Scope, node: Node) -> Outcome:
             continue
         normalised = {core.axes[p] for p in axes}
         channel = set(core.axes) - normalised
+        if op == "group_norm":
+            channel = {core.axes[core.node.attr("channel")]}  # type: ignore[index]
         if affine:
             along = [set(scope.operands(core)[-1].axes)]
         else:
-            along = [normalised] * (op != "batch_norm") + [channel] * (op != "rms_norm" and len(channel) == 1)
+            along = [normalised] * (op in ("standardize", "rms_norm")) + [channel] * (
+                op != "rms_norm" and len(channel) == 1
+            )
         if parameter.node.kind == Kind.REAL and set(parameter.axes) in along:
             return Match((core, parameter, role), (core.node,))
         if parameter.node.rank and set(parameter.axes) < set(core.axes):
@@ -211,6 +215,8 @@ def _build_affine(scope: Scope, node: Node, found: tuple[Arg, Arg, str]) -> Arg:
     assert isinstance(axes, tuple) and isinstance(affine, tuple)
     moved = {"axes": tuple(sorted(core.axes[p] for p in axes)), "affine": (*affine, role)}
     attrs = dict(core.node.attrs) | moved
+    if core.node.op == "group_norm":
+        attrs["channel"] = core.axes[attrs["channel"]]  # type: ignore[index]
     return scope.build(core.node.op, (*scope.operands(core), parameter), range(node.rank), kind=node.kind, attrs=attrs)
 
 
