@@ -91,7 +91,8 @@ LAYERS = table(
     Code(
         "NL0261",
         "an operation that values of a semiring have not",
-        "Under a semiring its values are added, multiplied, summed and moved. What else a formula computes, it computes "
+        "Under a semiring its values are added, multiplied, summed and moved. What else a formula computes, "
+        "it computes "
         "of parameters, options and literals, which are ordinary numbers.",
         "`sin(X)` of data `X` under the semiring `log`",
         "Compute it of a parameter, or say by `semiring_inputs` which inputs are values.",
@@ -124,7 +125,8 @@ LAYERS = table(
         "NL0321",
         "the scanned axis inside a scan",
         "Inside a scan every tensor is seen at the current step. What is assigned gets the axis after the block.",
-        "def f(X[time]) -> [time]:\n    scan time with s = 0.0:\n        z = zeros[time]\n        s = s + X\n    return s",
+        "def f(X[time]) -> [time]:\n    scan time with s = 0.0:\n        z = zeros[time]\n        s = s + X\n"
+        "    return s",
         "Use another axis, or make the value before the scan.",
     ),
     Code(
@@ -137,7 +139,8 @@ LAYERS = table(
     Code(
         "NL0323",
         "a layer with a state that would be lifted",
-        "A layer that writes a state cannot run once for each coordinate of an axis, as one of the values would be kept.",
+        "A layer that writes a state cannot run once for each coordinate of an axis, as one of the values "
+        "would be kept.",
         "layer Mean(X[i]) -> [i]:\n    state total[] ~ 0.0\n    total = total + sum[i](X)\n    return X - total\n\n"
         "layer Net(X[i, batch]) -> [i, batch]:\n    return Mean(X)",
         "Let the layer's signature name the axis: `X[i, batch]`, or `X[i, *ax]`, and reduce over it.",

@@ -172,10 +172,11 @@ SIZES_AT_CALL = table(
     Code(
         "NL0431",
         "a call that needs more memory than it may take",
-        "With `max_memory`, a call whose intermediate values would take more is computed piece by piece, along an axis of "
-        "which nothing depends on its coordinates or its size. There is none here, or its pieces are still too large.",
-        "`cumsum[t](X)` of a million elements with `max_memory=\"1MiB\"`",
+        "With `max_memory`, a call whose intermediate values would take more is computed piece by piece, along an axis "
+        "on whose coordinates and size nothing depends. There is none here, or its pieces are still too large.",
+        '`cumsum[t](X)` of a million elements with `max_memory="1MiB"`',
         "Allow more, or leave `max_memory` out.",
+        told=True,
     ),
     Code(
         "NL0481",
