@@ -283,7 +283,8 @@ def _scan(b: _Builder) -> None:
     update = form.format(h=h, x=seen.text, y=y.text)
     mixed = [f"softmax[{name}]({update})" for name in sorted(axes) if axes[name]]
     mixed += [f"{update} - mean[{name}]({h})" for name in sorted(start.axes) if axes[name]]
-    if mixed and b.draw(st.integers(0, 3)) == 0:
+    mixed += [_turned(b, h, start, name, update) for name in sorted(start.axes)[:1]]
+    if mixed and b.draw(st.integers(0, 2)) == 0:
         update = b.draw(st.sampled_from(mixed))
     second = b.draw(st.booleans())
     carried = f"{h} = {start.text}" + (f", g{h} = 1" if second else "")
@@ -296,6 +297,15 @@ def _scan(b: _Builder) -> None:
         where = b.draw(st.sampled_from(["-1", "0"]))
         result = Operand(f"{result.text}[{time} = {where}]", axes)
     b.bind(result.text, result.axes)
+
+
+def _turned(b: _Builder, h: str, start: Operand, axis: str, update: str) -> str:
+    """With the carried value's product with a matrix along one of its axes; the matrix is made of coordinates."""
+    new, others = b.fresh(), ", ".join(name for name in start.axes if name != axis)
+    name = f"k{new}"
+    b.lines.append(f"{name} = cumsum[{axis}](0 * sum[{others}]({start.text}) + 1)")
+    matrix = f"cos(2 * {name}[{axis} -> {new}] - 3 * {name})"
+    return f"tanh(({matrix} @[{axis}] {h})[{new} -> {axis}] + {update})"
 
 
 def _rows(b: _Builder, value: Operand, row: str, lines: list[str]) -> Operand:
