@@ -181,7 +181,16 @@ def elementwise(
     """`target` of values that meet: aligned to one layout."""
     layout = layout_of(lo, values)
     weak = all(v.weak for v in values)
-    return lo.call(target, [lo.aligned(v, layout) for v in values], layout, kind=kind, weak=weak)
+    return lo.call(target, [_beside(lo, v, layout) for v in values], layout, kind=kind, weak=weak)
+
+
+def _beside(lo: Lowering, value: Value, layout: tuple[int, ...]) -> Value:
+    """Aligned. A smaller tensor whose axes lie in another order is copied: it is read often, and what is computed would
+    else lie in its order."""
+    if 1 < len(value.axes) < len(layout) and not value.number and not _in_order(value.axes, layout):
+        value = lo.permuted(value, [axis for axis in layout if axis in value.axes])
+        value = lo.call("contiguous", (value,), value.axes, kind=value.kind, weak=value.weak, inline=True)
+    return lo.aligned(value, layout)
 
 
 def layout_of(lo: Lowering, values: Sequence[Value]) -> tuple[int, ...]:
@@ -190,16 +199,10 @@ def layout_of(lo: Lowering, values: Sequence[Value]) -> tuple[int, ...]:
     every = {axis for value in values for axis in value.axes}
     liked = tuple(a for a in wanted if a in every) + tuple(sorted(every - set(wanted)))
     most = max(len(value.axes) for value in values)
+    if most < len(every):  # what is computed is larger than all of them
+        return liked
     fullest = [value.axes for value in values if len(value.axes) == most]
-    base = liked if any(_in_order(axes, liked) for axes in fullest) else fullest[0]
-    if len(base) == len(every):
-        return base
-    # The rest joins where the wanted order puts it, as far as the base's own order allows.
-    merged = list(base)
-    for axis in (a for a in liked if a not in base):
-        after = [a for a in liked[: liked.index(axis)] if a in merged]
-        merged.insert(merged.index(after[-1]) + 1 if after else 0, axis)
-    return tuple(merged)
+    return liked if any(_in_order(axes, liked) for axes in fullest) else fullest[0]
 
 
 def cast_kind(lo: Lowering, value: Value, kind: Kind) -> Value:
