@@ -20,7 +20,7 @@ from torch.nn.parameter import is_lazy
 
 from namedlayers.call.blame import OF_TORCH, blame
 from namedlayers.call.checkpoint import LoadError, explained, misfits
-from namedlayers.call.forms import all_as_torch, as_numpy
+from namedlayers.call.forms import all_as_torch, as_numpy, quick_key
 from namedlayers.call.owned import Tensors
 from namedlayers.call.ports import Port, inputs, outputs
 from namedlayers.call.settled import Settled
@@ -183,8 +183,12 @@ class Layer(Owner):
                 return owned.run(function, picked, tensors)
             except _MAY_FAIL as error:
                 return self._after(error, args, kwargs)
-        args, kwargs = all_as_torch(args, kwargs)
-        run = steps.run(args, kwargs)
+        quick = quick_key(args, kwargs)
+        if quick is not None:
+            run = steps.run_quickly(quick, args, kwargs)
+        else:
+            args, kwargs = all_as_torch(args, kwargs)
+            run = steps.run(args, kwargs)
         try:
             return run(args, kwargs, self._tensors(run.made))
         except _MAY_FAIL as error:
