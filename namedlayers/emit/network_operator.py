@@ -49,6 +49,8 @@ def _slopes(
         given = given if again else [one.detach().requires_grad_() for one in given]
         found = _run(op, given[0], given[1 : 1 + states], given[1 + states :], reverse)
         ends = [(one, slope) for one, slope in zip(found, slopes, strict=True) if slope is not None]
+        if not ends:
+            return [torch.zeros_like(one) for one in given]
         values, outer = zip(*ends, strict=True)
         return list(torch.autograd.grad(values, given, outer, create_graph=again, materialize_grads=True))
 
