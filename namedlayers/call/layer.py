@@ -18,7 +18,7 @@ from namedlayers.call.making import make
 from namedlayers.call.module import Layer
 from namedlayers.call.packing import Packed, pack, unpack
 from namedlayers.call.ports import Port, inputs, outputs
-from namedlayers.call.settings import check_options, no_such_setting, read_settings
+from namedlayers.call.settings import by_position, check_options, no_such_setting, read_settings, read_size
 from namedlayers.call.settled import Settled, Stars
 from namedlayers.call.specialise import Numerics, bounded
 from namedlayers.errors import ArgumentError, Label
@@ -72,23 +72,24 @@ class LayerType:
             if not self._unsettled():
                 self._plain().check()
 
-    def __call__(self, **settings: Any) -> Layer:
+    def __call__(self, *arguments: Any, **settings: Any) -> Layer:
         """A module with new parameters. `dtype=` and `device=` are those of its tensors, as torch modules have them."""
+        if arguments:
+            raise by_position(self.definition, self._signature)
         found = read_settings(self.definition, self._signature, settings, self._options)
         missing = [one for one in self._signature.options if one.name in self._unsettled() and one.name not in settings]
         if missing:
             names = " and ".join(f"`{one.name}`" for one in missing)
             labels = [Label(one.span, "not given") for one in missing]
             raise ArgumentError("NL0501", f"{self.name}() needs {names}", *labels)
-        options = {**self._options, **found.options}
+        options, sizes = {**self._options, **found.options}, dict(found.sizes)
         if found.inner:
-            # An axis that only the body names may be given a size where nothing else gives it one.
-            outer = {axis: size for axis, size in found.sizes.items() if axis not in found.inner}
-            open_axes = {axis for axis, _ in self.settled(options, outer, found.stars).structure.free.values()}
-            for name in found.inner:
-                if name not in open_axes:
+            free = self.settled(options, sizes, found.stars).structure.free
+            for name, value in found.inner.items():
+                if name not in {axis for axis, _ in free.values()}:
                     raise no_such_setting(self.definition, self._signature, name)
-        settled = self.settled(options, found.sizes, found.stars)
+                sizes[name] = read_size(self.definition, self._signature, name, value)
+        settled = self.settled(options, sizes, found.stars)
         return make(settled, found.dtype, found.device)
 
     @cached_property

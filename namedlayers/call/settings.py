@@ -31,14 +31,14 @@ from namedlayers.syntax import tree
 @dataclass(slots=True)
 class Settings:
     """`sizes` by axis; `stars`: the axes for which a starred axis parameter stands, where their sizes are given.
-    `inner` are those of `sizes` that may be of axes that only the body names."""
+    `inner` may be sizes of axes that only the body names, if nothing else gives these one."""
 
     options: dict[str, Static] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
     stars: dict[str, tuple[str, ...]] = field(default_factory=dict)
     dtype: torch.dtype | None = None
     device: torch.device | None = None
-    inner: list[str] = field(default_factory=list)
+    inner: dict[str, Any] = field(default_factory=dict)
 
 
 def read_settings(
@@ -46,7 +46,7 @@ def read_settings(
 ) -> Settings:
     """The keywords of a constructor; `settled` are the options that compiling has settled. Raises ArgumentError."""
     options, axes, stars = {one.name: one.span for one in sign.options}, sized_names(definition), _stars(definition)
-    found, body = Settings(), mentioned(definition.body)
+    found, body, tensors = Settings(), mentioned(definition.body), {TRAINING, *(one.name for one in sign.inputs)}
     for name, value in given.items():
         _check_one_meaning(definition, sign, name, options)
         if name in options:
@@ -58,19 +58,18 @@ def read_settings(
             check_option(name, options[name], read(form(value)))
             found.options[name] = value
         elif name in axes:
-            found.sizes[name] = _size(definition, sign, name, value)
+            found.sizes[name] = read_size(definition, sign, name, value)
         elif name in stars:
             sizes = value if isinstance(value, (tuple, list, torch.Size)) else (value,)
             found.stars[name] = star_axes(sign, name, len(sizes))
             for axis, size in zip(found.stars[name], sizes, strict=True):
-                found.sizes[axis] = _size(definition, sign, name, size)
+                found.sizes[axis] = read_size(definition, sign, name, size)
         elif name == "dtype":
             found.dtype = _dtype(value)
         elif name == "device":
             found.device = None if value is None else torch.device(value)
-        elif name in body and name != TRAINING:
-            found.sizes[name] = _size(definition, sign, name, value)
-            found.inner.append(name)
+        elif name in body and name not in tensors:
+            found.inner[name] = value
         else:
             raise no_such_setting(definition, sign, name)
     return found
@@ -81,10 +80,29 @@ def no_such_setting(definition: tree.Definition, sign: Signature, name: str) -> 
     if name == TRAINING:
         return _training(sign)
     axes, options = [*sized_names(definition), *_stars(definition)], [one.name for one in sign.options]
+    if any(name == one.name for one in sign.inputs):
+        return ArgumentError(
+            "NL0542", f"`{name}` is an input of the modules of `{sign.name}`, which must be made first",
+            Label(next(one.span for one in sign.inputs if one.name == name)), hint=_made_and_called(definition, sign),
+        )  # fmt: skip
     has = [f"the axes {listed(axes)}"] * bool(axes) + [f"the options {listed(options)}"] * bool(options)
     hint = near_miss(name, [*axes, *options]) or (f"it has {' and '.join(has)}" if has else "it has none")
     message = f"`{sign.name}` has no axis and no option `{name}`"
     return ArgumentError("NL0531", message, Label(sign.span), hint=hint)
+
+
+def by_position(definition: tree.Definition, sign: Signature) -> ArgumentError:
+    """The error for a layer that is called as if it were a module."""
+    return ArgumentError(
+        "NL0542", f"`{sign.name}` takes sizes and options, by name, and makes a module, which takes tensors",
+        Label(sign.span), hint=_made_and_called(definition, sign),
+    )  # fmt: skip
+
+
+def _made_and_called(definition: tree.Definition, sign: Signature) -> str:
+    axes = [axis for axis in sized_names(definition) if axis.isidentifier()][:2]
+    inputs = ", ".join(one.name for one in sign.inputs if one.required)
+    return f"`{sign.name}({', '.join(f'{axis}=…' for axis in axes)})({inputs})`"
 
 
 def check_options(definition: tree.Definition, sign: Signature, options: Mapping[str, Any]) -> None:
@@ -115,7 +133,8 @@ def _check_one_meaning(definition: tree.Definition, sign: Signature, name: str, 
         )  # fmt: skip
 
 
-def _size(definition: tree.Definition, sign: Signature, name: str, value: Any) -> int:
+def read_size(definition: tree.Definition, sign: Signature, name: str, value: Any) -> int:
+    """What is given for an axis."""
     try:
         size = None if isinstance(value, bool) else operator.index(value)
     except TypeError:

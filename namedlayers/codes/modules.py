@@ -110,6 +110,13 @@ MODULES = told(
         "Call it otherwise.",
     ),
     Code(
+        "NL0542",
+        "a layer that is called as if it were a module",
+        "A compiled layer makes modules; these have the parameters, and take tensors.",
+        f"`Linear(x)` with {_LINEAR}",
+        "Make a module first: `Linear(output=4)(x)`.",
+    ),
+    Code(
         "NL0541",
         "a block that cannot be checkpointed",
         "What runs as a whole, and so can be computed anew as a whole, is the block of a `repeat` whose rounds are "
