@@ -9,21 +9,19 @@ from __future__ import annotations
 import itertools
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, get_args
+from typing import Any
 
 from namedlayers.call.function import Function
 from namedlayers.call.layer import LayerType
+from namedlayers.call.manner import Manner, Numerics, manner_of
 from namedlayers.call.packing import Packed, pack, unpack
-from namedlayers.call.specialise import Numerics
 from namedlayers.call.tracing import not_traced
 from namedlayers.errors import ArgumentError, FormulaError, FormulaSyntaxError, UnknownNameError, near_miss
 from namedlayers.program.namespace import Namespace as Definitions
 from namedlayers.program.namespace import library_modules, load_file, load_library, load_text
-
-SEMIRINGS = ("sum-product",)
 
 
 def compile(
@@ -31,24 +29,34 @@ def compile(
     name: str | None = None,
     *,
     semiring: str = "sum-product",
+    semiring_inputs: Iterable[str] | None = None,
     numerics: Numerics = "default",
+    max_memory: int | str | None = None,
     **options: Any,
 ) -> Function | LayerType:
     """The definition `name` of a text, or its last one: a `def` as a function of torch tensors, a `layer` as what makes
     `torch.nn.Module`s.
 
     `options` settle options of the definition. `numerics="strict"` turns off the rewrites that may change how a result
-    overflows or underflows; `"fast"` adds those that lose digits.
+    overflows or underflows; `"fast"` adds those that lose digits. `max_memory` ("2GiB", or bytes) bounds what a call
+    takes for intermediate values: where they would take more, it is computed in pieces along an axis.
+
+    `semiring` says what sums and products are: `"log"` (of logarithms: log-sum-exp and +), `"complex-log"`,
+    `"max-plus"`, `"min-plus"`, `"max-product"`, `"min-product"`, `"boolean"`. Its values are the data, or the inputs
+    that `semiring_inputs` names; everything else is ordinary.
 
     >>> import torch
     >>> dot = compile("def dot(a[i], b[i]) = a @[i] b")
     >>> dot(torch.ones(3), torch.ones(3))
     tensor(3.)
+    >>> longest = compile("def path(d[a, b], e[b, c]) = d @[b] e", semiring="max-plus")
+    >>> longest(torch.tensor([[1.0, 2.0]]), torch.tensor([[5.0], [3.0]]))
+    tensor([[6.]])
     """
-    _check_settings(semiring, numerics)
+    manner = manner_of(numerics, semiring, semiring_inputs, max_memory)
     if not isinstance(source, str):
         raise ArgumentError("NL0505", f"a formula is text, not {type(source).__name__}", hint="`nl.load` reads files")
-    return _compile(load_text(source), name, numerics, options)
+    return _compile(load_text(source), name, manner, options)
 
 
 def loads(text: str, name: str = "<formula>") -> Namespace:
@@ -133,7 +141,7 @@ def _compiled(key: str, name: str) -> str:
             if name not in space._definitions.definitions:
                 error = _no_such_name(space._definitions, name)
                 raise NoSuchDefinition(error.code, error.message, hint=error.hint)
-            setattr(space._functions, name, _compile(space._definitions, name, "default", {}))
+            setattr(space._functions, name, _compile(space._definitions, name, Manner(), {}))
     return name
 
 
@@ -144,7 +152,7 @@ class NoSuchDefinition(FormulaError, AttributeError):
 
 
 def _compile(
-    definitions: Definitions, name: str | None, numerics: Numerics, options: dict[str, Any]
+    definitions: Definitions, name: str | None, manner: Manner, options: dict[str, Any]
 ) -> Function | LayerType:
     if name is None:
         if not definitions.definitions:
@@ -154,7 +162,7 @@ def _compile(
         raise _no_such_name(definitions, name)
     definition = definitions.definitions[name]
     kind = LayerType if definition.kind == "layer" else Function
-    return kind(definitions, definition, numerics=numerics, options=options)
+    return kind(definitions, definition, manner=manner, options=options)
 
 
 def _no_such_name(definitions: Definitions, name: str) -> UnknownNameError:
@@ -164,14 +172,3 @@ def _no_such_name(definitions: Definitions, name: str) -> UnknownNameError:
         "NL0242", f"{definitions.name} has no definition `{name}`", hint=near_miss(name, names) or defines
     )
 
-
-def _check_settings(semiring: str, numerics: str) -> None:
-    if semiring not in SEMIRINGS:
-        raise ArgumentError(
-            "NL0524", f"formulas cannot be compiled under the semiring {semiring!r}",
-            hint="this version evaluates sum-product only",
-        )  # fmt: skip
-    if numerics not in get_args(Numerics):
-        known = [str(one) for one in get_args(Numerics)]
-        hint = near_miss(str(numerics), known) or f"choose one of {', '.join(known)}"
-        raise ArgumentError("NL0525", f"there are no numerics {numerics!r}", hint=hint)

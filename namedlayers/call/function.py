@@ -10,7 +10,7 @@ other calls, and those that torch.compile traces, go by `steps`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,9 +22,10 @@ from namedlayers.call.bind import option_spans
 from namedlayers.call.blame import OF_TORCH, blame
 from namedlayers.call.fits import check_option
 from namedlayers.call.forms import all_as_torch, as_numpy, form, quick_key, read
+from namedlayers.call.manner import Manner, manner_of
 from namedlayers.call.packing import Packed, pack, unpack
 from namedlayers.call.ports import Port, inputs, outputs
-from namedlayers.call.specialise import Numerics, Specialisation, Specialisations
+from namedlayers.call.specialise import Specialisation, Specialisations
 from namedlayers.call.steps import Run, Steps
 from namedlayers.call.tracing import is_traced
 from namedlayers.call.words import listed
@@ -53,17 +54,18 @@ class Function:
         namespace: Namespace,
         definition: tree.Definition,
         *,
-        numerics: Numerics = "default",
+        manner: Manner = Manner(),  # noqa: B008
         options: Mapping[str, Static] | None = None,
     ) -> None:
         self._namespace = namespace
         self._definition = definition
         self._options = dict(options or {})
-        self._numerics: Numerics = numerics
+        self._manner = manner
         check_definition(namespace, definition)
         self._signature = signature(definition)
+        manner.check(self._signature)
         settled = Spec(options=tuple(sorted(self._options.items())))
-        self._specialisations = Specialisations(namespace, definition, settled, numerics)
+        self._specialisations = Specialisations(namespace, definition, settled, manner)
         self._check_options()
         self._steps = Steps(self._signature, settled, self._specialisations)
         self._straight_way = self._steps.straight_way
@@ -112,7 +114,25 @@ class Function:
         tensor([3., 2.])
         """
         settled = {**self._options, **options}
-        return Function(self._namespace, self._definition, numerics=self._numerics, options=settled)
+        return Function(self._namespace, self._definition, manner=self._manner, options=settled)
+
+    def under(self, semiring: str, inputs: Iterable[str] | None = None) -> Function:
+        """The same formula under a semiring, of which `inputs` (else the data) are values; see `compile`.
+
+        >>> import namedlayers as nl
+        >>> total = nl.compile("def total(X[i]; W[i]) = sum[i](W * X)")
+        >>> total.under("max-plus")(torch.tensor([1.0, 2.0]), W=torch.tensor([5.0, 3.0]))
+        tensor(6.)
+        """
+        found = manner_of(self._manner.numerics, semiring, inputs, None)
+        manner = replace(found, max_memory=self._manner.max_memory)
+        return Function(self._namespace, self._definition, manner=manner, options=self._options)
+
+    def within(self, max_memory: int | str) -> Function:
+        """The same, with at most so much memory for intermediate values; see `compile`."""
+        budget = manner_of("default", "sum-product", None, max_memory).max_memory
+        manner = replace(self._manner, max_memory=budget)
+        return Function(self._namespace, self._definition, manner=manner, options=self._options)
 
     def reference(self, *args: Any, dtype: Any = np.float64, **kwargs: Any) -> Any:
         """The same call evaluated by definition, slowly, in numpy; reals are computed as `dtype`.
@@ -188,11 +208,10 @@ class Function:
     def _after(self, error: Exception, run: Run, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """What becomes of a call that torch refused: the formula as it is written, where a kernel lacks what
         is asked of it (forward derivatives of a fused attention, say), else an error that says what is wrong."""
-        if isinstance(error, NotImplementedError) and self._numerics != "strict":
+        if isinstance(error, NotImplementedError) and self._manner.numerics != "strict":
             if self._written_out is None:
-                self._written_out = Function(
-                    self._namespace, self._definition, numerics="strict", options=self._options
-                )
+                strict = replace(self._manner, numerics="strict")
+                self._written_out = Function(self._namespace, self._definition, manner=strict, options=self._options)
             return self._written_out(*args, **kwargs)
         blame(self._signature, run, args, kwargs, error)
         raise error
@@ -243,9 +262,9 @@ class Function:
         return self
 
     def __reduce__(self) -> tuple:
-        return _restore, (pack(self._namespace), self.name, self._numerics, self._options)
+        return _restore, (pack(self._namespace), self.name, self._manner, self._options)
 
 
-def _restore(packed: Packed, name: str, numerics: Numerics, options: Mapping[str, Static]) -> Function:
+def _restore(packed: Packed, name: str, manner: Manner, options: Mapping[str, Static]) -> Function:
     namespace = unpack(packed)
-    return Function(namespace, namespace.definitions[name], numerics=numerics, options=options)
+    return Function(namespace, namespace.definitions[name], manner=manner, options=options)

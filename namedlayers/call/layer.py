@@ -15,12 +15,13 @@ from torch import fx
 
 from namedlayers.call.classes import Classes, classes
 from namedlayers.call.making import make
+from namedlayers.call.manner import Manner
 from namedlayers.call.module import Layer
 from namedlayers.call.packing import Packed, pack, unpack
 from namedlayers.call.ports import Port, inputs, outputs
 from namedlayers.call.settings import by_position, check_options, no_such_setting, read_settings, read_size
 from namedlayers.call.settled import Settled, Stars
-from namedlayers.call.specialise import Numerics, bounded
+from namedlayers.call.specialise import bounded
 from namedlayers.errors import ArgumentError, Label
 from namedlayers.program.elaborate import check_definition
 from namedlayers.program.namespace import Namespace
@@ -52,18 +53,19 @@ class LayerType:
         namespace: Namespace,
         definition: tree.Definition,
         *,
-        numerics: Numerics = "default",
+        manner: Manner = Manner(),  # noqa: B008
         options: Mapping[str, Static] | None = None,
         checked: bool = False,
     ) -> None:
         self.namespace = namespace
         self.definition = definition
-        self.numerics: Numerics = numerics
+        self.manner = manner
         self._options = dict(options or {})
         self._made: dict[object, Settled] = {}
         self._beside: dict[int, LayerType] = {}
         self._lock = threading.RLock()
         self._signature = signature(definition)
+        manner.check(self._signature)
         self.__name__ = self.__qualname__ = definition.name
         self.__doc__ = f"{self._signature}\n\n{definition.span.text}"
         if not checked:
@@ -100,7 +102,7 @@ class LayerType:
     def with_options(self, **options: Any) -> LayerType:
         """The same layer with these options settled, as `compile(text, **options)` does it."""
         settled = {**self._options, **options}
-        return LayerType(self.namespace, self.definition, numerics=self.numerics, options=settled)
+        return LayerType(self.namespace, self.definition, manner=self.manner, options=settled)
 
     def settled(
         self,
@@ -123,7 +125,7 @@ class LayerType:
         with self._lock:
             found = self._beside.get(id(definition))
             if found is None:
-                found = LayerType(namespace, definition, numerics=self.numerics, checked=True)
+                found = LayerType(namespace, definition, manner=self.manner, checked=True)
                 self._beside[id(definition)] = found
             return found
 
@@ -208,9 +210,9 @@ class LayerType:
         return self
 
     def __reduce__(self) -> tuple:
-        return _restore, (pack(self.namespace), self.name, self.numerics, self._options)
+        return _restore, (pack(self.namespace), self.name, self.manner, self._options)
 
 
-def _restore(packed: Packed, name: str, numerics: Numerics, options: Mapping[str, Static]) -> LayerType:
+def _restore(packed: Packed, name: str, manner: Manner, options: Mapping[str, Static]) -> LayerType:
     namespace = unpack(packed)
-    return LayerType(namespace, namespace.definitions[name], numerics=numerics, options=options, checked=True)
+    return LayerType(namespace, namespace.definitions[name], manner=manner, options=options, checked=True)

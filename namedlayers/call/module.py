@@ -283,7 +283,7 @@ class Layer(Owner):
         of it, else an error that says what is wrong."""
         args, kwargs = all_as_torch(args, kwargs)
         settled = self._own_settled()
-        if isinstance(error, NotImplementedError) and settled.layer.numerics != "strict":
+        if isinstance(error, NotImplementedError) and settled.layer.manner.numerics != "strict":
             settled = settled.written_out
         run = settled.steps_in(self.training, settled.differing(self)).run(args, kwargs)
         owned = run.made.owned

@@ -116,7 +116,8 @@ class Settled:
         """The same layer, computed as it is written: for calls that a kernel refuses."""
         from namedlayers.call.layer import LayerType
 
-        layer = LayerType(self.layer.namespace, self.layer.definition, numerics="strict", checked=True)
+        strict = replace(self.layer.manner, numerics="strict")
+        layer = LayerType(self.layer.namespace, self.layer.definition, manner=strict, checked=True)
         return layer.settled(self.options, self.sizes, self.stars)
 
     def layer_of(self, path: str) -> LayerType:
@@ -213,7 +214,7 @@ class _OfLayer(Specialisations):
 
     def __init__(self, settled: Settled, spec: Spec, compiled: dict[object, Specialisation]) -> None:
         layer = settled.layer
-        super().__init__(layer.namespace, layer.definition, spec, layer.numerics, settled.checkpoint)
+        super().__init__(layer.namespace, layer.definition, spec, layer.manner, settled.checkpoint)
         self._compiled = compiled
         self._of = settled
 

@@ -7,11 +7,12 @@ whichever thread asks first; there is a bound on how many are kept.
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
 
 from torch import fx
 
+from namedlayers.call.manner import Manner
 from namedlayers.call.owned import Owned, owned
 from namedlayers.program.elaborate import default_program, elaborate
 from namedlayers.program.namespace import Namespace
@@ -22,8 +23,6 @@ from namedlayers.syntax import tree
 if TYPE_CHECKING:
     from namedlayers.emit.build import Compiled
     from namedlayers.plan.plan import Plan
-
-Numerics = Literal["default", "strict", "fast"]
 
 MOST = 256
 """How many specialisations a function keeps; the oldest go first."""
@@ -66,13 +65,13 @@ class Specialisations:
         namespace: Namespace,
         definition: tree.Definition,
         settled: Spec,
-        numerics: Numerics,
+        manner: Manner,
         checkpoint: frozenset[str] = frozenset(),
     ) -> None:
         self.namespace = namespace
         self.definition = definition
         self.settled = settled
-        self.numerics = numerics
+        self.manner = manner
         self.checkpoint = checkpoint
         self._made: dict[Key, Specialisation] = {}
         self._checked: dict[Key, Program] = {}
@@ -84,7 +83,7 @@ class Specialisations:
         if self._default is None:
             spec, program = default_program(self.namespace, self.definition, self.settled)
             if program is not None:
-                self._checked[_key(spec)] = program
+                self._checked[_key(spec)] = self.manner.program(program)
             self._default = spec
         return self._default
 
@@ -103,16 +102,20 @@ class Specialisations:
 
     def _program(self, spec: Spec) -> Program:
         # Most functions are called as they were checked.
-        return self._checked.get(_key(spec)) or elaborate(self.namespace, self.definition, spec)
+        known = self._checked.get(_key(spec))
+        return known or self.manner.program(elaborate(self.namespace, self.definition, spec))
 
     def _compile(self, program: Program) -> Specialisation:
         # Imported here, so that loading and checking formulas needs none of it.
         from namedlayers.emit.build import build
+        from namedlayers.emit.tiled import Tiled
         from namedlayers.plan.planner import plan
         from namedlayers.program.numbering import number
 
-        planned = plan(number(program), numerics=self.numerics)
+        planned = plan(number(program), numerics=self.manner.numerics)
         compiled = build(program, planned, checkpoint=self.checkpoint)
+        if self.manner.max_memory is not None:
+            compiled = replace(compiled, function=Tiled(compiled, self.manner.max_memory))
         return Specialisation(program, planned, compiled, owned(program))
 
 

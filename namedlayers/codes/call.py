@@ -172,10 +172,28 @@ ARGUMENTS = told(
     ),
     Code(
         "NL0524",
-        "a semiring that this version does not have",
-        "Formulas are evaluated with sums and products.",
-        '`nl.compile(text, semiring="log")`',
-        "Leave `semiring` out.",
+        "a semiring that there is not",
+        "There are `sum-product` (the ordinary one), `log`, `complex-log`, `max-plus`, `min-plus`, `max-product`, "
+        "`min-product` and `boolean`.",
+        '`nl.compile(text, semiring="tropical")`',
+        "Use one of these: the tropical semirings are `max-plus` and `min-plus`.",
+        told=True,
+    ),
+    Code(
+        "NL0547",
+        "an amount of memory that is none",
+        "`max_memory` is a positive number of bytes, or a string with a unit: B, KB, MB, GB, TB, KiB, MiB, GiB, TiB.",
+        '`nl.compile(text, max_memory="2 gigs")`',
+        'Write `max_memory="2GiB"`.',
+        told=True,
+    ),
+    Code(
+        "NL0548",
+        "a semiring's value that is no input",
+        "`semiring_inputs` lists the inputs whose elements are values of the semiring, by name.",
+        '`nl.compile("def f(X[i]) = sum[i](X)", semiring="log", semiring_inputs=["Y"])`',
+        "Correct the name.",
+        told=True,
     ),
     Code(
         "NL0526",

@@ -29,21 +29,6 @@ PIECE = 64 << 20
 MOST_KNOWN = 256
 
 
-def bytes_of(budget: int | str) -> int:
-    """A budget in bytes; a string has a unit.
-
-    >>> bytes_of("2GiB"), bytes_of("500 MB"), bytes_of(1024)
-    (2147483648, 500000000, 1024)
-    """
-    if isinstance(budget, int):
-        return budget
-    digits = budget.strip().rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ").strip()
-    unit = budget.strip()[len(digits) :].strip()
-    if unit not in _UNITS:
-        raise ValueError(budget)
-    return int(float(digits) * _UNITS[unit])
-
-
 @dataclass(frozen=True, slots=True)
 class Cut:
     """An axis and how many of its coordinates a piece has."""
@@ -125,12 +110,6 @@ class Tiled:
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
-
-_UNITS = {"": 1, "B": 1} | {
-    f"{prefix}{unit}": base**power
-    for power, prefix in enumerate("kMGT", 1)
-    for unit, base in (("B", 1000), ("iB", 1024))
-} | {"KiB": 1024, "KB": 1000}  # fmt: skip
 
 
 def _shown(count: int) -> str:

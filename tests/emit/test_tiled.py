@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import namedlayers as nl
-from namedlayers.emit.tiled import Tiled, bytes_of
+from namedlayers.emit.tiled import Tiled
 from namedlayers.errors import SizeError
 from namedlayers.plan.tiling import peak, tiles
 
@@ -92,8 +92,3 @@ def test_what_cannot_fit_is_an_error() -> None:
     tiled = Tiled(nl.compile("def f(X[t]) -> [t] = cumsum[t](X)").specialize(x).compiled, 100)
     with pytest.raises(SizeError, match=r"NL0431.*3\.9 KiB"):
         tiled(x)
-
-
-@pytest.mark.parametrize(("budget", "expected"), [("2GiB", 2 << 30), ("1.5 MB", 1_500_000), (77, 77), ("3 KiB", 3072)])
-def test_units(budget: int | str, expected: int) -> None:
-    assert bytes_of(budget) == expected

@@ -1,0 +1,94 @@
+"""The manner in which a definition is compiled: its numerics, its semiring, its memory.
+
+In: the keywords of `compile`. Out: a `Manner`, which goes wherever the definition goes. What always holds: what it says
+is known to be possible before anything is compiled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from namedlayers.errors import ArgumentError, Label, near_miss
+from namedlayers.program.program import Program
+from namedlayers.program.semirings import SEMIRINGS
+from namedlayers.program.signature import Signature
+from namedlayers.program.under import under
+
+Numerics = Literal["default", "strict", "fast"]
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """`values` are the inputs that are values of the semiring; None: the data. `max_memory` is in bytes."""
+
+    numerics: Numerics = "default"
+    semiring: str = "sum-product"
+    values: tuple[str, ...] | None = None
+    max_memory: int | None = None
+
+    def check(self, sign: Signature) -> None:
+        """Raise ArgumentError for a value of the semiring that is no input."""
+        names = [one.name for one in sign.inputs]
+        for name in self.values or ():
+            if name not in names:
+                raise ArgumentError(
+                    "NL0548", f"`{name}` is to be a value of the semiring, but `{sign.name}` has no such input",
+                    Label(sign.span), hint=near_miss(name, names) or f"its inputs are {', '.join(names)}",
+                )  # fmt: skip
+
+    def program(self, program: Program) -> Program:
+        """The program under the semiring. Raises ArgumentError for an operation that it has not."""
+        if self.semiring == "sum-product":
+            return program
+        values: Collection[str] = self.values or ()
+        if self.values is None:
+            values = [given.name for given in program.inputs if given.role == "data"]
+        return under(program, SEMIRINGS[self.semiring], values)
+
+
+def manner_of(
+    numerics: str, semiring: str, semiring_inputs: Iterable[str] | None, max_memory: int | str | None
+) -> Manner:
+    """The manner that keywords ask for. Raises ArgumentError.
+
+    >>> manner_of("default", "log", None, "2GiB")
+    Manner(numerics='default', semiring='log', values=None, max_memory=2147483648)
+    """
+    _choose("NL0525", "there are no numerics", numerics, get_args(Numerics))
+    _choose("NL0524", "there is no semiring", semiring, ("sum-product", *SEMIRINGS))
+    values = None if semiring_inputs is None else tuple(semiring_inputs)
+    return Manner(numerics, semiring, values, None if max_memory is None else _bytes(max_memory))  # type: ignore[arg-type]
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _choose(code: str, what: str, given: object, known: Collection[str]) -> None:
+    if given not in known:
+        hint = near_miss(str(given), known) or f"choose one of {', '.join(known)}"
+        raise ArgumentError(code, f"{what} {given!r}", hint=hint)
+
+
+_UNITS = {"": 1, "B": 1} | {
+    f"{prefix}{unit}": base**power
+    for power, prefix in enumerate("KMGT", 1)
+    for unit, base in (("B", 1000), ("iB", 1024))
+}
+
+
+def _bytes(given: int | str) -> int:
+    """An amount of memory in bytes; a string may have a unit."""
+    if isinstance(given, int) and not isinstance(given, bool) and given > 0:
+        return given
+    if isinstance(given, str):
+        number = given.strip().rstrip("".join({letter for unit in _UNITS for letter in unit})).strip()
+        unit = given.strip().removeprefix(number).strip()
+        try:
+            amount = int(float(number) * _UNITS[unit])
+        except (ValueError, KeyError, OverflowError):
+            amount = 0
+        if amount > 0:
+            return amount
+    raise ArgumentError("NL0547", f"{given!r} is no amount of memory", hint='for example `max_memory="2GiB"`, or bytes')
