@@ -1,4 +1,7 @@
-"""Activations: one function of torch each, of a tensor and numbers."""
+"""Activations, and losses of single differences: one function of torch each, of tensors and numbers.
+
+In: tensors in any layout. Out: a tensor in the layout of the first. What always holds: numbers are no tensors.
+"""
 
 from __future__ import annotations
 
@@ -26,3 +29,13 @@ def emit_activation(lo: Lowering, node: Node) -> Value:
     if function is torch.clamp and all(one.literal for one in numbers) and numbers[0].held < numbers[1].held:  # type: ignore[operator]
         function = F.hardtanh  # whose gradient is one pass too
     return lo.call(function, (x, *numbers), x.axes, weak=x.weak)
+
+
+@emits("difference")
+def emit_difference(lo: Lowering, node: Node) -> Value:
+    x, y, *numbers = lo.operands(node)
+    x, y = lo.alike([x, y])
+    y = lo.permuted(y, x.axes)
+    if node.attr("function") == "square":
+        return lo.call(F.mse_loss, (x, y), x.axes, {"reduction": "none"})
+    return lo.call(F.huber_loss, (x, y), x.axes, {"reduction": "none", "delta": numbers[0]})

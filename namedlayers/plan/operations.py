@@ -49,6 +49,11 @@ OPERATIONS: dict[str, OperationSpec] = {
         "operands X, numbers: clip (lo, hi), leaky_relu (slope), elu (alpha), softshrink (bound), "
         "hardshrink (bound), threshold (least, value), selu, hardswish, mish, log_sigmoid, as torch defines them",
     ),
+    "difference": OperationSpec(
+        ("function",),
+        "operands X, Y, with all axes, and numbers: square, (X - Y)^2; huber (delta), half of that where it is below "
+        "delta^2 / 2, else delta * (|X - Y| - delta / 2)",
+    ),
     "statistic": OperationSpec(
         ("op", "ddof"),
         "op mean, var, std or norm (root of the sum of squared magnitudes) over the consumed axes; ddof for var and "

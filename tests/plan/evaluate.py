@@ -114,6 +114,15 @@ def _activation(node: Node, args: list[np.ndarray], space: list[int], sizes: Siz
     return _ACTIVATIONS[str(node.attr("function"))](*over)
 
 
+def _difference(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
+    x, y, *numbers = (aligned(a, v, len(space)) for a, v in zip(node.args, args, strict=True))
+    assert x.shape == y.shape == tuple(space)
+    if node.attr("function") == "square":
+        return (x - y) ** 2
+    clipped = np.clip(x - y, -numbers[0], numbers[0])
+    return clipped * (x - y - clipped / 2)
+
+
 # --- over the index space ---------------------------------------------------------------------------------------------
 
 
@@ -423,6 +432,7 @@ def _split(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -
 
 _SPECIAL: dict[str, Callable[..., Any]] = {
     "activation": _activation,
+    "difference": _difference,
     "gelu": _gelu, "softmax": _axiswise(_softmax), "standardize": _standardize, "rms_norm": _standardize, "conv": _conv,
     "conv_transpose": _conv_transpose,
     "group_norm": _group_norm,

@@ -302,6 +302,8 @@ SPELLINGS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
         ),
     ),
     "mean of a constant size": ("X[i, j = 49]", ("statistic",), ("sum[j](X) / 49", "mean[j](X)")),
+    "square of a difference": ("X[i], Y[i]", ("difference",), ("(X - Y) ^ 2", "(X - Y) * (X - Y)")),
+    "huber": ("X[i], Y[i]", ("difference",), ("clip(X - Y, -2, 2) * (X - Y - clip(X - Y, -2, 2) / 2)",)),
     "transposed conv": (
         "X[c, x]; W[c, o, k], b[o]",
         ("conv_transpose",),

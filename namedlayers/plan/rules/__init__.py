@@ -13,6 +13,7 @@ from namedlayers.plan.rules import (
     attention,
     contraction,
     convolution,
+    differences,
     distances,
     elementwise,
     gather,
@@ -45,6 +46,12 @@ RECOGNISING: tuple[Rule, ...] = (
 )
 ATTENDING: tuple[Rule, ...] = attention.RULES
 MERGING: tuple[Rule, ...] = contraction.MERGING
-FINISHING: tuple[Rule, ...] = (*convolution.BIASES, *pooling.LAST, *softmax.LEFT_OVER, *reductions.RULES)
+FINISHING: tuple[Rule, ...] = (
+    *convolution.BIASES,
+    *pooling.LAST,
+    *softmax.LEFT_OVER,
+    *differences.RULES,
+    *reductions.RULES,
+)
 
 PHASES: tuple[tuple[Rule, ...], ...] = (RECOGNISING, ATTENDING, MERGING, FINISHING)

@@ -126,7 +126,7 @@ def _soft_shrink(scope: Scope, node: Node) -> Found | None:
     inner, lo, hi = scope.operands(clipped)
     a, b = constant(lo.node), constant(hi.node)
     if a is not None and b is not None:
-        mirrored = a == -b  # type: ignore[operator]
+        mirrored = a == -b
     else:
         mirrored = lo.node.op == "neg" and scope.operands(lo)[0] == hi
     return (x, (hi,)) if inner == x and mirrored and (b is None or b >= 0) else None  # type: ignore[operator]

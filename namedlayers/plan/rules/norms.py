@@ -188,7 +188,7 @@ def _affine(scope: Scope, node: Node) -> Outcome:
         normalised = {core.axes[p] for p in axes}
         channel = set(core.axes) - normalised
         if op == "group_norm":
-            channel = {core.axes[core.node.attr("channel")]}  # type: ignore[index]
+            channel = {_channel(core)}
         if affine:
             along = [set(scope.operands(core)[-1].axes)]
         else:
@@ -205,6 +205,13 @@ def _affine(scope: Scope, node: Node) -> Outcome:
     return None
 
 
+def _channel(core: Arg) -> int:
+    """The coordinate of a group norm's channels."""
+    position = core.node.attr("channel")
+    assert isinstance(position, int)
+    return core.axes[position]
+
+
 def _names(scope: Scope, axes: tuple[int, ...]) -> str:
     return ", ".join(scope.names[c] for c in sorted(axes))
 
@@ -216,7 +223,7 @@ def _build_affine(scope: Scope, node: Node, found: tuple[Arg, Arg, str]) -> Arg:
     moved = {"axes": tuple(sorted(core.axes[p] for p in axes)), "affine": (*affine, role)}
     attrs = dict(core.node.attrs) | moved
     if core.node.op == "group_norm":
-        attrs["channel"] = core.axes[attrs["channel"]]  # type: ignore[index]
+        attrs["channel"] = _channel(core)
     return scope.build(core.node.op, (*scope.operands(core), parameter), range(node.rank), kind=node.kind, attrs=attrs)
 
 

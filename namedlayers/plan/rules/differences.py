@@ -1,0 +1,94 @@
+"""Functions of the difference of two tensors that torch computes in one pass: its square, and Huber's.
+
+They wait until all else has been seen, since squares of differences are parts of distances and of variances.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from namedlayers.plan.pattern import Bound, Op, Product, Sum, Var, match
+from namedlayers.plan.rule import Match, Outcome, Rule
+from namedlayers.plan.rules.build import square_of
+from namedlayers.plan.view import Scope, constant
+from namedlayers.program.graph import Arg, Node
+from namedlayers.program.program import Kind
+
+Found = tuple[Arg, tuple[Arg, ...]]
+"""The difference, and numbers."""
+
+
+def _square(scope: Scope, node: Node) -> Found | None:
+    """(x - y)^2"""
+    d = square_of(scope, scope.whole())
+    return (d, ()) if d is not None else None
+
+
+_D = Var("d")
+_CLIPPED = Op("activation", (_D, Var("lo"), Var("hi")))
+_REST = Sum(0, (_D, Product(-0.5, (_CLIPPED,))))
+_HUBER = Product(1, (_CLIPPED, _REST))
+
+
+def _huber(scope: Scope, node: Node) -> Found | None:
+    """c * (d - c / 2), where c is d clipped between -delta and delta"""
+    if not any(arg.node.op == "activation" for arg in node.args):
+        return None
+    bound = match(scope, _HUBER, scope.whole())
+    return _within(scope, bound) if bound is not None else None
+
+
+def _within(scope: Scope, bound: Bound) -> Found | None:
+    lo, hi = bound["lo"], bound["hi"]
+    a, b = constant(lo.node), constant(hi.node)
+    if a is None or b is None:
+        return (bound["d"], (hi,)) if lo.node.op == "neg" and scope.operands(lo)[0] == hi else None
+    return (bound["d"], (hi,)) if a == -b and b > 0 else None  # type: ignore[operator]
+
+
+def _rule(function: str, roots: tuple[str, ...], find: Callable[[Scope, Node], Found | None]) -> Rule:
+    def matched(scope: Scope, node: Node) -> Outcome:
+        found = find(scope, node) if node.kind == Kind.REAL and node.rank else None
+        if found is None or function == "square" and scope.uses(found[0].node) > len(node.args):
+            return None
+        return _matched(scope, found, tuple(range(node.rank)))
+
+    def build(scope: Scope, node: Node, found: tuple[Arg, ...]) -> Arg:
+        return scope.build("difference", found, range(node.rank), kind=node.kind, attrs={"function": function})
+
+    return Rule(f"{function} of a difference", "algebraic", roots, matched, build)
+
+
+def _matched(scope: Scope, found: Found, axes: tuple[int, ...]) -> Match | None:
+    """The two tensors and the numbers, if both have all the axes."""
+    d, numbers = found
+    if d.node.op != "sub":
+        return None
+    x, y = scope.operands(d)
+    alike = all(sorted(z.axes) == sorted(axes) and z.node.kind == Kind.REAL and not z.node.weak for z in (x, y))
+    return Match((x, y, *numbers), (d.node,)) if alike else None
+
+
+def _sum(scope: Scope, node: Node) -> Outcome:
+    """The sum of c * (d - c / 2)"""
+    if len(node.args) != 2 or node.kind != Kind.REAL:
+        return None
+    for clipped, rest in (node.args, node.args[::-1]):
+        bound = match(scope, _CLIPPED, clipped)
+        found = _within(scope, bound) if bound is not None and match(scope, _REST, rest) == bound else None
+        if found is not None:
+            return _matched(scope, found, tuple(range(len(node.space))))
+    return None
+
+
+def _build_sum(scope: Scope, node: Node, found: tuple[Arg, ...]) -> Arg:
+    axes = range(len(node.space))
+    losses = scope.build("difference", found, axes, kind=node.kind, attrs={"function": "huber"})
+    return scope.reduce("sum", losses, axes[node.rank :])
+
+
+RULES = (
+    Rule("huber of a difference", "algebraic", ("contract",), _sum, _build_sum),
+    _rule("square", ("pow", "mul"), _square),
+    _rule("huber", ("mul",), _huber),
+)
