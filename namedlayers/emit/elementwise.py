@@ -172,15 +172,16 @@ def emit_where(lo: Lowering, node: Node) -> Value:
         left = lo.tensor(cast_kind(lo, left, node.kind))
     elif Kind.COMPLEX is node.kind:
         left, right = lo.alike([left, right])
-    return elementwise(lo, torch.where, [lo.tensor(condition), left, right])
+    # A condition has no precision: a table of numbers stays one, whatever tensors it was chosen by.
+    return elementwise(lo, torch.where, [lo.tensor(condition), left, right], weak=left.weak and right.weak)
 
 
 def elementwise(
-    lo: Lowering, target: Callable | str, values: Sequence[Value], *, kind: Kind | None = None
+    lo: Lowering, target: Callable | str, values: Sequence[Value], *, kind: Kind | None = None, weak: bool | None = None
 ) -> Value:
     """`target` of values that meet: aligned to one layout."""
     layout = layout_of(lo, values)
-    weak = all(v.weak for v in values)
+    weak = all(v.weak for v in values) if weak is None else weak
     return lo.call(target, [_beside(lo, v, layout) for v in values], layout, kind=kind, weak=weak)
 
 

@@ -76,3 +76,9 @@ def test_balance() -> None:
     even = 100 * torch.eye(4).repeat(2, 1)
     assert MIXTURE.balance(even).item() == pytest.approx(1)
     assert MIXTURE.balance(even[:1].repeat(8, 1)).item() == pytest.approx(4)
+
+
+def test_a_mixture_in_half_precision() -> None:
+    layer = MIXTURE.MixtureOfExperts(experts=4)
+    layer(torch.randn(3, 8))
+    assert layer.bfloat16()(torch.randn(3, 8, dtype=torch.bfloat16)).dtype is torch.bfloat16
