@@ -57,6 +57,8 @@ def emit_linear(lo: Lowering, node: Node) -> Value:
     shared = set(x.axes) & set(w.axes)
     if shared == inner and shared and set(b.axes) == set(w.axes) - shared and node.kind is not Kind.INT:
         return _linear(lo, x, w, tuple(a for a in x.axes if a not in shared), b)
+    if shared == inner and shared and set(b.axes) == keep and node.kind is not Kind.INT:
+        return _onto(lo, x, w, b)
     return elementwise(lo, operator.add, [product(lo, x, w, keep), b])
 
 
@@ -117,6 +119,23 @@ def _linear(lo: Lowering, x: Value, w: Value, rows: tuple[int, ...], bias: Value
         w = lo.permuted(w, (_INNER, _COLUMNS))
         found = lo.call(torch.matmul, (x, w), axes, inline=split)
     return lo.split(found, _COLUMNS, columns, sizes, inline=False)
+
+
+def _onto(lo: Lowering, left: Value, right: Value, summand: Value) -> Value:
+    """A matrix product that begins with a summand. The sides stand as whoever uses the result likes them."""
+    result = lo.wanted()
+    if result[0] not in left.axes:
+        left, right = right, left
+    rows = tuple(a for a in result if a in left.axes)
+    columns = tuple(a for a in result if a in right.axes)
+    inner = _inner_order(left, right, tuple(a for a in left.axes if a in right.axes))
+    left = _matrix(lo, left, (), (rows, _ROWS), (inner, _INNER))
+    right = _matrix(lo, right, (), (inner, _INNER), (columns, _COLUMNS))
+    summand = _matrix(lo, summand, (), (rows, _ROWS), (columns, _COLUMNS))
+    sizes = [[lo.size(lo.space(a)) for a in group] for group in (rows, columns)]
+    found = lo.call(torch.addmm, (summand, left, right), (_ROWS, _COLUMNS), inline=len(rows) + len(columns) > 2)
+    found = lo.split(found, _COLUMNS, columns, sizes[1], inline=len(rows) != 1)
+    return lo.split(found, _ROWS, rows, sizes[0], inline=False)
 
 
 def _batched(

@@ -31,7 +31,8 @@ OPERATIONS: dict[str, OperationSpec] = {
     ),
     "linear": OperationSpec(
         (),
-        "operands X, W, b: contract(X, W) + b; b has exactly the result axes that W has, and X has none of them",
+        "operands X, W, b: contract(X, W) + b. b has exactly the result axes that W has, and X has none of them; or b "
+        "has all result axes, X and W have none in common, and one of them has just one",
     ),
     "extreme": OperationSpec(
         ("op",),
@@ -155,5 +156,10 @@ OPERATIONS: dict[str, OperationSpec] = {
         "(tanh), o (sigmoid); cell = f * cell + i * g, h = o * tanh(cell). The result is h",
     ),
     "cell": OperationSpec((), "operand an `lstm`, whose axis of steps is -1 in its Arg: its cell after the last step"),
+    "piece": OperationSpec(
+        ("axis", "number", "sizes"),
+        "operand X, of which the axis that is -1 in its Arg is cut into pieces of these sizes (all there are): piece "
+        "`number`, along the position `axis`; axis -1: the pieces are single coordinates, and the axis goes",
+    ),
     "cast": OperationSpec(("kind",), "the operand as another kind"),
 }

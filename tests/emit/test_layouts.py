@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from tests.emit.harness import body, compiled
+from tests.emit.harness import agree, body, compiled
 
 PRINTED: dict[str, tuple[str, dict[str, tuple[int, ...]], list[str]]] = {
     "a sum by name": (
@@ -107,3 +107,24 @@ def f(X[b, s, c]; Wq[h, k, c], Wk[h, k, c], Wv[h, v, c], Wo[c, h, v]) -> [b, s, 
     assert made.code.count(".transpose(1, 2)") == 4
     assert made.code.count("F.linear(") == 4
     assert made.code.count("scaled_dot_product_attention") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "axes", "line"),
+    [
+        ("def f(U[b, h], X[b, i]; W[i, h]) -> [b, h] = X @[i] W + U", "b h,b i,i h", "torch.addmm(U, X, W)"),
+        ("def f(U[h, b], X[b, i]; W[i, h]) -> [b, h] = U + X @[i] W", "h b,b i,i h", "torch.addmm(U.t(), X, W)"),
+        (
+            "def f(U[b, g, h], X[b, i]; W[g, h, i]) -> [b, g, h] = W @[i] X + U",
+            "b g h,b i,g h i",
+            "torch.addmm(U.flatten(1, 2), X, W.flatten(0, 1).t())",
+        ),
+    ],
+)
+def test_a_sum_begins_a_matrix_product(text: str, axes: str, line: str) -> None:
+    sizes = {"b": 2, "g": 2, "h": 3, "i": 4}
+    shapes = [[sizes[a] for a in one.split()] for one in axes.split(",")]
+    arrays = {name: np.random.default_rng(0).standard_normal(s) for name, s in zip("UXW", shapes, strict=True)}
+    made = compiled(text, arrays)
+    agree(made, arrays)
+    assert line in made.code

@@ -200,7 +200,7 @@ def _attention(node: Node, over: list[np.ndarray], whole: list[np.ndarray], axes
 
 
 def _linear(node: Node, over: list[np.ndarray], whole: list[np.ndarray], axes: tuple[int, ...]) -> Any:
-    assert set(node.args[2].axes) == set(node.args[1].axes) & set(range(node.rank))
+    assert set(node.args[2].axes) in (set(node.args[1].axes) & set(range(node.rank)), set(range(node.rank)))
     return (whole[0] * whole[1]).sum(axis=axes) + over[2].squeeze(axes)
 
 

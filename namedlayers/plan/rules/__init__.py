@@ -2,7 +2,7 @@
 
 Each phase runs until nothing changes; a later phase may rely on what an earlier one recognised, and on knowing which
 nodes are still needed. `RECOGNISING` finds what each part is, `ATTENDING` what stands on softmax and contraction,
-`MERGING` joins what contractions are left, `FINISHING` adds what kernels do besides.
+`MERGING` joins what contractions are left, `FINISHING` adds what kernels do besides, `JOINING` sums that begin one.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from namedlayers.plan.rules import (
     reductions,
     softmax,
     statistics,
+    sums,
     transposed,
 )
 
@@ -53,5 +54,6 @@ FINISHING: tuple[Rule, ...] = (
     *differences.RULES,
     *reductions.RULES,
 )
+JOINING: tuple[Rule, ...] = sums.RULES
 
-PHASES: tuple[tuple[Rule, ...], ...] = (RECOGNISING, ATTENDING, MERGING, FINISHING)
+PHASES: tuple[tuple[Rule, ...], ...] = (RECOGNISING, ATTENDING, MERGING, FINISHING, JOINING)
