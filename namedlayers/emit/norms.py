@@ -25,23 +25,30 @@ _BATCH = -101
 @emits("standardize")
 def emit_standardize(lo: Lowering, node: Node) -> Value:
     x, eps, affine, axes = _operands(lo, node)
+    if not eps.number or node.kind is not Kind.REAL or not axes:
+        return _affine(lo, _standardized(lo, x, eps, axes), affine)
     within = all(set(v.axes) <= set(axes) for v in affine.values())
-    if eps.number and _last(x, axes) and node.kind is Kind.REAL:
-        shape, options = _kernel(lo, x, axes, affine if within else {})
-        found = lo.call(F.layer_norm, (x, shape), x.axes, {**options, "eps": eps})
-        return found if within else _affine(lo, found, affine)
     rest = [a for a in x.axes if a not in axes]
-    if eps.number and len(rest) == 1 and node.kind is Kind.REAL and x.dim(rest[0]) in (1, len(x.axes) - 1):
+    if not _last(x, axes) and len(rest) == 1 and x.dim(rest[0]) in (1, len(x.axes) - 1):
         if within:
             return _affine(lo, _by_channel(lo, x, rest[0], eps, {}), affine)
         return _by_channel(lo, x, rest[0], eps, affine)
+    if not _last(x, axes):  # one copy costs less than the passes over what lies apart
+        x = lo.permuted(x, (*rest, *(a for a in x.axes if a in axes)))
+    shape, options = _kernel(lo, x, axes, affine if within else {})
+    found = lo.call(F.layer_norm, (x, shape), x.axes, {**options, "eps": eps})
+    return found if within else _affine(lo, found, affine)
+
+
+def _standardized(lo: Lowering, x: Value, eps: Value, axes: tuple[int, ...]) -> Value:
+    """Step by step, the variance in two passes."""
     dims = tuple(sorted(x.dim(a) for a in axes))
     pair = lo.call(torch.var_mean, (x,), x.axes, {"dim": dims, "correction": 0, "keepdim": True})
     variance, mean = (lo.call(operator.getitem, (pair, k), x.axes, inline=True) for k in (0, 1))
     centred = lo.call(operator.sub, (x, mean), x.axes, wish="centred")
     raised = lo.call(operator.add, (variance, eps), x.axes, inline=True)
     scale = lo.call(torch.rsqrt, (raised,), x.axes, inline=True)
-    return _affine(lo, lo.call(operator.mul, (centred, scale), x.axes), affine)
+    return lo.call(operator.mul, (centred, scale), x.axes)
 
 
 @emits("batch_norm")
@@ -87,7 +94,9 @@ def emit_running(lo: Lowering, node: Node) -> Value:
 @emits("rms_norm")
 def emit_rms_norm(lo: Lowering, node: Node) -> Value:
     x, eps, affine, axes = _operands(lo, node)
-    if eps.number and _last(x, axes) and node.kind is Kind.REAL:
+    if eps.number and axes and node.kind is Kind.REAL:
+        if not _last(x, axes):
+            x = lo.permuted(x, (*(a for a in x.axes if a not in axes), *(a for a in x.axes if a in axes)))
         shape, options = _kernel(lo, x, axes, affine)
         return lo.call(F.rms_norm, (x, shape), x.axes, {**options, "eps": eps})
     dims = tuple(sorted(x.dim(a) for a in axes))
