@@ -56,7 +56,8 @@ def _forward(definition: tree.Definition) -> Callable[..., Any]:
     kind = inspect.Parameter
     listed = [kind("self", kind.POSITIONAL_ONLY)]
     listed += [_argument(one, kind.POSITIONAL_OR_KEYWORD) for one in inputs_of(definition)]
-    listed += [_argument(one, kind.KEYWORD_ONLY) for one in options_of(definition)]
+    # An option without a default was given when the module was made.
+    listed += [_argument(one, kind.KEYWORD_ONLY) for one in options_of(definition) if one.default is not None]
     if all(one.name.isidentifier() for one in listed):  # a name may have primes
         found.__signature__ = inspect.Signature(_in_order(listed))  # type: ignore[attr-defined]
     return found

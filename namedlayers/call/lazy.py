@@ -61,6 +61,9 @@ def _begin(whole: Layer, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> No
     shapes = {one.name: tuple(getattr(given[one.name], "shape", ())) for one in found.program.inputs}
     symbols = solve_sizes(found.program, shapes)
     waiting = [one for one in found.declared if _fits(whole, one, symbols)]
+    # Only what parameters depend on belongs to the module; the other sizes are those of this call.
+    lasting = {name for one in settled.structure.declared for size in one.sizes for name in size.symbols}
+    whole._symbols.update((name, size) for name, size in symbols.items() if name in lasting)
     for one in settled.structure.declared:
         learn(whole._symbols, one, _owner(whole, one)[1])
     for one in waiting:

@@ -65,8 +65,8 @@ def learn(symbols: dict[str, int], one: Declared, tensor: torch.Tensor) -> None:
     """Notes the sizes of a tensor, by the symbols of its declaration."""
     for size, found in zip(one.sizes, tensor.shape, strict=True):
         match size.terms:
-            case (((Symbol(name),), 1),):
-                symbols.setdefault(name, int(found))
+            case (((Symbol(name),), factor),):
+                symbols.setdefault(name, int(found) // factor)
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------

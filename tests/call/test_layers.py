@@ -271,6 +271,22 @@ def test_a_part_keeps_its_options_and_stars() -> None:
     torch.testing.assert_close(module.norm(x), torch.nn.functional.layer_norm(x, (2, 3)))
 
 
+def test_a_part_has_the_sizes_that_data_decided_and_no_others() -> None:
+    text = TEXT + (
+        "\nlayer Outer(X[batch, layer]; width = 2 * |layer|) -> [batch, layer]:\n"
+        "    inner = FeedForward[layer; width = width, n = 1]\n"
+        "    return inner(BatchNorm(X[layer -> chans])[chans -> layer])\n"
+    )
+    module = nl.compile(text)()
+    x = torch.randn(5, 3)
+    module(x)
+    assert module.inner.block[0].up.W.shape == (6, 3)
+    for batch in (5, 7):
+        module.eval()
+        x = torch.randn(batch, 3)
+        torch.testing.assert_close(module.inner(module.batch_norm(x)), module(x))
+
+
 def test_tied_replaced_and_moved_parameters_are_used() -> None:
     module, x = made("FeedForward")
     module.block[1] = module.block[0]
