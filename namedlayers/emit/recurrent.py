@@ -9,9 +9,10 @@ from __future__ import annotations
 import operator
 from collections.abc import Sequence
 
+import torch
 from torch import fx
 
-from namedlayers.emit.attributes import position, positions, word
+from namedlayers.emit.attributes import listed, position, positions, word
 from namedlayers.emit.elementwise import cast_kind
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.network_operator import network
@@ -69,6 +70,25 @@ def emit_cell(lo: Lowering, node: Node) -> Value:
     batch = tuple(arg.axes[axis] for axis in values if arg.axes[axis] >= 0 and arg.axes[axis] not in hidden)
     found = lo.call(operator.getitem, (source, 1), (_BATCH, _HIDDEN), inline=True, weak=False)
     return _ungrouped(lo, found, batch, hidden)
+
+
+@emits("piece")
+def emit_piece(lo: Lowering, node: Node) -> Value:
+    """All pieces are cut at once, so that their gradients are put together at once."""
+    (arg,) = node.args
+    source = own(arg.axes.index(-1))
+    x = lo.tensor(lo.filled(lo.operand(arg), (source,)))
+    dim, axis = x.dim(source), position(node, "axis")
+    assert isinstance(x.held, fx.Node)
+    cut = x.held.meta.setdefault("pieces", {})
+    if (dim, axis < 0) not in cut:
+        if axis < 0:
+            cut[dim, True] = lo.raw(torch.unbind, (x, dim), {}, "parts")
+        else:
+            sizes = [lo.size(size) for size in listed(node, "sizes")]
+            cut[dim, False] = lo.raw(torch.split, (x, sizes, dim), {}, "parts")
+    axes = [axis if a == source else a for a in x.axes if a != source or axis >= 0]
+    return lo.call(operator.getitem, (cut[dim, axis < 0], position(node, "number")), axes, kind=x.kind, weak=x.weak)
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------

@@ -144,6 +144,19 @@ def _cumulative(node: Node, args: list[np.ndarray], space: list[int], sizes: Siz
     return {"sum": np.cumsum, "prod": np.cumprod}[str(node.attr("op"))](x, axis=node.attr("axis"))  # type: ignore[arg-type,operator]
 
 
+def _piece(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
+    (arg,) = node.args
+    axis, number, lengths = node.attr("axis"), node.attr("number"), node.attr("sizes")
+    assert isinstance(axis, int) and isinstance(number, int) and isinstance(lengths, tuple)
+    cut = arg.axes.index(-1)
+    ends = np.cumsum([size.evaluate(sizes) for size in lengths])
+    assert ends[-1] == args[0].shape[cut] and (axis >= 0 or len(lengths) == ends[-1])
+    piece = np.split(args[0], ends[:-1], axis=cut)[number]
+    if axis < 0:
+        return aligned(Arg(arg.node, tuple(p for p in arg.axes if p >= 0)), piece.squeeze(cut), node.rank)
+    return aligned(Arg(arg.node, tuple(axis if p < 0 else p for p in arg.axes)), piece, node.rank)
+
+
 def _concat(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
     axis = node.attr("axis")
     assert isinstance(axis, int)
@@ -167,6 +180,7 @@ operations._SPECIAL |= {
     "part": lambda node, args, space, sizes: args[0].item()[node.attr("number")],
     "recurrence": _recurrence,
     "cumulative": _cumulative,
+    "piece": _piece,
     "concat": _concat,
     "stack": _stack,
 }

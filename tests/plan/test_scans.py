@@ -151,8 +151,8 @@ def f(X[time, batch, i], h0[batch, i]; A[i', i], B[i, i'], C[i', i]) -> [time, b
         h = a * X + b / (1 + c * c)
     return h
 """)
-    assert found.inner.count("reduce") == 1 and found.inner.count("index") == 3
-    assert found.ops[0] == "stack"
+    assert found.inner.count("reduce") == 1 and found.inner.count("piece") == 3
+    assert found.ops[0] == "concat"
     everywhere(found)
 
 

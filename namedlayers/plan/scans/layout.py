@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from namedlayers.plan.scans.affine import SUMMED
 from namedlayers.plan.scans.block import Block
 from namedlayers.plan.scans.held import Held
-from namedlayers.plan.scans.packing import common
+from namedlayers.plan.scans.joining import common
 from namedlayers.program.graph import Arg, Graph, Node
 from namedlayers.program.program import Kind
 from namedlayers.program.size import SizeExpr, const

@@ -88,9 +88,18 @@ def _draw(graph: Graph, node: Node, operands: Sequence[Held], shift: int) -> Mov
     return (attrs | {"site": -1 - len(graph.nodes)} if shift else attrs), range(len(operands))
 
 
+def _piece(graph: Graph, node: Node, operands: Sequence[Held], shift: int) -> Moved:
+    """The axis that goes, if it does, is none of the result's."""
+    attrs = dict(node.attrs)
+    axis = attrs["axis"]
+    assert isinstance(axis, int)
+    return attrs | {"axis": axis + shift if axis >= 0 else axis}, (0,)
+
+
 _SPECIAL: dict[str, Callable[[Graph, Node, Sequence[Held], int], Moved]] = {
     "index": _index,
     "gather": _gather,
+    "piece": _piece,
     **dict.fromkeys(sorted(DRAWS), _draw),
 }
 

@@ -1,17 +1,19 @@
 """Products of one carried value with several weights become one product with all of them.
 
-In: a body's graph. Out: a graph with the same inputs and results. What always holds: the weights are free of carried
-values, so that they are put together once, before the loop; weights that are parts of one tensor are that tensor.
+In: a body's graph. Out: a graph with the same inputs and results. What always holds: weights, and what is added to
+the products, are free of carried values, so that they are put together before the loop; parts of one tensor are that
+tensor.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from namedlayers.plan.scans.block import copied
+from namedlayers.plan.scans.joining import Joining
+from namedlayers.plan.view import Scope
 from namedlayers.program.graph import Arg, Graph, Node
-from namedlayers.program.size import SizeExpr, const
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +29,19 @@ class Product:
 
     @property
     def key(self) -> tuple:
-        """Products with one key can be one."""
-        shape = tuple(self.weights.node.sizes[axis] for axis in self.outer)
+        """Products with one key can be one: all but the size of the first outer axis."""
+        shape = tuple(self.weights.node.sizes[axis] for axis in self.outer[1:])
         free = tuple(k for k, position in enumerate(self.value.axes) if position < self.node.rank)
-        return (self.value.node.number, tuple(sorted(k for _, k in self.inner)), free, shape, self.node.kind)
+        summed = tuple(sorted(k for _, k in self.inner))
+        return (self.value.node.number, summed, free, len(self.outer), shape, self.node.kind)
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """A node that stands for a product, and which axis of the product's result each of its axes is."""
+
+    node: Node
+    order: tuple[int, ...]
 
 
 def packed(graph: Graph, carries: int) -> Graph:
@@ -41,10 +52,10 @@ def packed(graph: Graph, carries: int) -> Graph:
         found = product(node, bound)
         if found is not None:
             groups.setdefault(found.key, []).append(found)
-    replaced: dict[int, Arg] = {}
+    replaced: dict[int, Node] = {}
     for group in groups.values():
-        if len(group) > 1 and len({one.weights for one in group}) > 1:
-            replaced |= _pack(graph, group)
+        if len({(one.weights.node.number, one.outer) for one in group}) > 1:
+            replaced |= _pack(graph, group, bound)
     return _with(graph, replaced) if replaced else graph
 
 
@@ -67,26 +78,6 @@ def product(node: Node, bound: set[int]) -> Product | None:
     return None
 
 
-def common(weights: Sequence[Node]) -> tuple[Node, int] | None:
-    """`(whole, axis)` if the weights are what one tensor is at 0, 1, … along an axis, all of it."""
-    first = weights[0]
-    if first.op != "index":
-        return None
-    found: list[tuple[int, SizeExpr]] = []
-    for one in weights:
-        if one.op != "index" or one.args != first.args:
-            return None
-        entries = one.attr("entries")
-        assert isinstance(entries, tuple)
-        if len(entries) != 1 or entries[0][1]:
-            return None
-        found.append((entries[0][0], entries[0][2]))
-    whole, axis = first.args[0].node, found[0][0]
-    if {own for own, _ in found} != {axis} or whole.sizes[axis] != len(weights):
-        return None
-    return (whole, axis) if [offset for _, offset in found] == [const(k) for k in range(len(weights))] else None
-
-
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
 
@@ -98,44 +89,84 @@ def _bound(graph: Graph, carries: int) -> set[int]:
     return found
 
 
-def _pack(graph: Graph, group: list[Product]) -> dict[int, Arg]:
-    """For each product's node a node that takes its part of the packed one."""
+def _pack(graph: Graph, group: list[Product], bound: set[int]) -> dict[int, Node]:
+    """For the node of each product, or the sum around it, one that takes its part of what is packed."""
     group = sorted(group, key=_offset)
-    weights, gate, order = _stacked(graph, group)
+    ends, added = _sums_around(graph, group, bound)
     first = group[0]
-    value, rank = first.value, first.node.rank
-    # The index space: the first product's, with the new axis after its result.
-    moved = {p: p if p < rank else p + 1 for p in range(len(first.node.space))}
-    axes = [0] * weights.rank
-    own = [k for k in range(weights.rank) if k != gate]
-    for k, axis in zip(own, order, strict=True):
-        axes[k] = moved[first.weights.axes[axis]]
-    axes[gate] = rank
-    count = const(len(group))
-    space = (*first.node.sizes, count, *first.node.space[rank:])
-    names = (*first.node.names[:rank], "gate", *first.node.names[rank:])
-    spans, kind = first.node.spans, first.node.kind
-    args = (Arg(weights, tuple(axes)), Arg(value.node, tuple(moved[p] for p in value.axes)))
-    body = graph.node("mul", args, space, len(space), kind, names=names, spans=spans)
-    whole = graph.node(
-        "reduce", (Arg(body, tuple(range(len(space)))),), space, rank + 1, kind, attrs={"op": "sum"}, names=names,
-        spans=spans,
-    )  # fmt: skip
-    found: dict[int, Arg] = {}
-    for number, one in enumerate(group):
-        # Where each axis of this product's result stands in the first one's.
-        places = {one.value.axes[k]: value.axes[k] for k in range(value.node.rank) if one.value.axes[k] < rank}
-        places |= {
-            one.weights.axes[mine]: first.weights.axes[its] for mine, its in zip(one.outer, first.outer, strict=True)
-        }
-        back = {its: mine for mine, its in places.items()}
-        entry = (rank, (), const(number))
-        taken = graph.node(
-            "index", (Arg(whole, (*(back[p] for p in range(rank)), -1)),), one.node.sizes, rank, kind,
-            attrs={"entries": (entry,)}, names=one.node.names[:rank], spans=one.node.spans,
+    scope = Scope(graph, first.node, lambda node: 1)
+    places = [_places(one, first) for one in group]
+    rows = first.weights.axes[first.outer[0]]
+    sizes = [one.weights.node.sizes[one.outer[0]] for one in group]
+    joining = Joining(scope, rows, sizes)
+    meets = {k: first.value.axes[k] for _, k in first.inner}
+    weights = joining.of([
+        Arg(one.weights.node, _weight_axes(one, place, meets)) for one, place in zip(group, places, strict=True)
+    ])  # fmt: skip
+    whole = scope.reduce("sum", scope.apply("mul", weights, first.value), meets.values(), kind=first.node.kind)
+    for listed in added:
+        moved = [Arg(arg.node, tuple(place[p] for p in arg.axes)) for arg, place in zip(listed, places, strict=True)]
+        whole = scope.apply("add", whole, joining.of(moved))
+    found: dict[int, Node] = {}
+    own = whole.axes.index(joining.axis)
+    for number, (end, place) in enumerate(zip(ends, places, strict=True)):
+        back = {place[position]: axis for axis, position in enumerate(end.order)}
+        axes = tuple(-1 if axis == joining.axis else back[axis] for axis in whole.axes)
+        node = end.node
+        found[node.number] = graph.node(
+            "piece", (Arg(whole.node, axes),), node.sizes, node.rank, node.kind,
+            attrs={"axis": back[rows], "number": number, "sizes": tuple(sizes)}, names=node.names[: node.rank],
+            spans=node.spans,
         )  # fmt: skip
-        found[one.node.number] = Arg(taken, tuple(range(rank)))
+    assert whole.node.sizes[own] == joining.total
     return found
+
+
+def _places(one: Product, first: Product) -> dict[int, int]:
+    """Where each axis of a product's result stands in the first one's."""
+    rank = one.node.rank
+    found = {mine: its for mine, its in zip(one.value.axes, first.value.axes, strict=True) if mine < rank}
+    return found | {
+        one.weights.axes[mine]: first.weights.axes[its] for mine, its in zip(one.outer, first.outer, strict=True)
+    }
+
+
+def _weight_axes(one: Product, place: Mapping[int, int], meets: Mapping[int, int]) -> tuple[int, ...]:
+    """The coordinates of the axes of a product's weights."""
+    met = {axis: meets[k] for axis, k in one.inner}
+    return tuple(met[k] if k in met else place[position] for k, position in enumerate(one.weights.axes))
+
+
+def _sums_around(graph: Graph, group: list[Product], bound: set[int]) -> tuple[list[_End], list[list[Arg]]]:
+    """The nodes up to which all products are treated alike: something free is added to each, and nothing else is made
+    of them; and what that is, its axes as positions of the products' results."""
+    users = graph.users()
+    results = {arg.node.number for arg in graph.outputs}
+    ends = [_End(one.node, tuple(range(one.node.rank))) for one in group]
+    added: list[list[Arg]] = []
+    while all(end.node.number not in results for end in ends):
+        found = [_sum_around(end, users.get(end.node.number, []), bound) for end in ends]
+        sums = [one for one in found if one is not None]
+        if len(sums) < len(ends):
+            break
+        ends = [end for end, _ in sums]
+        added.append([arg for _, arg in sums])
+    return ends, added
+
+
+def _sum_around(end: _End, users: list[Node], bound: set[int]) -> tuple[_End, Arg] | None:
+    """The one user of a node, if it adds something free; and that."""
+    if len(users) != 1 or users[0].op != "add" or users[0].rank != end.node.rank or users[0].kind is not end.node.kind:
+        return None
+    left, right = users[0].args
+    mine, other = (left, right) if left.node is end.node else (right, left)
+    if mine.node is other.node or other.node.number in bound:
+        return None
+    order = {position: end.order[k] for k, position in enumerate(mine.axes)}
+    return (
+        _End(users[0], tuple(order[k] for k in range(users[0].rank))),
+        Arg(other.node, tuple(order[p] for p in other.axes)),
+    )
 
 
 def _offset(one: Product) -> int:
@@ -149,40 +180,16 @@ def _offset(one: Product) -> int:
     return value if value is not None and len(entries) == 1 else 0
 
 
-def _stacked(graph: Graph, group: list[Product]) -> tuple[Node, int, Sequence[int]]:
-    """All weights in one tensor, its axis that numbers them, and for each other axis which of the first one's it is."""
-    first = group[0]
-    aligned = all(
-        one.outer == first.outer and sorted(one.inner) == sorted(first.inner) and one.weights.node.rank
-        == first.weights.node.rank for one in group
-    )  # fmt: skip
-    whole = common([one.weights.node for one in group]) if aligned else None
-    if whole is not None:
-        (arg,) = first.weights.node.args
-        return (*whole, [axis for axis in arg.axes if axis >= 0])
-    node = first.weights.node
-    args = []
-    for one in group:
-        where = dict(zip(one.outer, first.outer, strict=True))
-        meets = {k: axis for axis, k in first.inner}
-        where |= {axis: meets[k] for axis, k in one.inner}
-        args.append(Arg(one.weights.node, tuple(where[k] for k in range(node.rank))))
-    space = (*node.sizes, const(len(group)))
-    kind = max((one.weights.node.kind for one in group), key=lambda kind: kind.value)
-    names = (*node.names[: node.rank], "gate")
-    made = graph.node(
-        "stack", tuple(args), space, len(space), kind, attrs={"axis": node.rank}, names=names, spans=node.spans
-    )
-    return made, node.rank, range(node.rank)
-
-
-def _with(graph: Graph, replaced: dict[int, Arg]) -> Graph:
+def _with(graph: Graph, replaced: Mapping[int, Node]) -> Graph:
     """The graph with nodes replaced by others of the same axes, in an order in which operands are older."""
     target = Graph()
     new: dict[int, Node] = {}
 
+    def now(node: Node) -> Node:
+        return replaced.get(node.number, node)
+
     def make(node: Node) -> None:
-        args = tuple(Arg(new[_now(arg.node, replaced).number], arg.axes) for arg in node.args)
+        args = tuple(Arg(new[now(arg.node).number], arg.axes) for arg in node.args)
         new[node.number] = target.node(
             node.op, args, node.space, node.rank, node.kind, attrs=dict(node.attrs), weak=node.weak, names=node.names,
             spans=node.spans, rule=node.rule,
@@ -191,19 +198,15 @@ def _with(graph: Graph, replaced: dict[int, Arg]) -> Graph:
     for node in graph.nodes:
         if node.op == "input":
             make(node)
-    waiting = [_now(arg.node, replaced) for arg in reversed(graph.outputs)]
+    waiting = [now(arg.node) for arg in reversed(graph.outputs)]
     while waiting:
         node = waiting[-1]
-        missing = [one for arg in node.args if (one := _now(arg.node, replaced)).number not in new]
+        missing: Sequence[Node] = [one for arg in node.args if (one := now(arg.node)).number not in new]
         if node.number in new or not missing:
             waiting.pop()
             if node.number not in new:
                 make(node)
         else:
             waiting += missing
-    target.outputs += [Arg(new[_now(arg.node, replaced).number], arg.axes) for arg in graph.outputs]
+    target.outputs += [Arg(new[now(arg.node).number], arg.axes) for arg in graph.outputs]
     return copied(target)
-
-
-def _now(node: Node, replaced: dict[int, Arg]) -> Node:
-    return replaced[node.number].node if node.number in replaced else node
