@@ -10,14 +10,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from types import FunctionType
 from typing import Any
 
+import torch
 from torch import fx
 
 from namedlayers.emit.functions import Lowered, execute, lowered, printable, signature
 from namedlayers.emit.names import Names, identifier
-from namedlayers.emit.printer import print_function
+from namedlayers.emit.printer import Printer, print_function
 from namedlayers.emit.prologue import Entry, Orders
 from namedlayers.emit.scanning import Loop
 from namedlayers.plan.plan import Plan, Variant
@@ -39,6 +41,13 @@ class BodyFunction:
     orders: Orders
     draws: bool
     graphs: tuple[fx.Graph, ...]
+    entry: Entry
+
+    @cached_property
+    def module(self) -> fx.GraphModule:
+        """The graph for any sizes as a module, to look at."""
+        self.graphs[-1].set_codegen(Printer(self.entry))
+        return fx.GraphModule(torch.nn.Module(), self.graphs[-1], class_name=self.name)
 
 
 class Bodies:
@@ -88,6 +97,10 @@ class Bodies:
             self._keys[self._functions[key]] = key
         return self._functions[key]
 
+    def made(self) -> tuple[BodyFunction, ...]:
+        """The functions of bodies so far, each once."""
+        return tuple({one.name: one for one in self._made.values()}.values())
+
     def key(self, function: Callable[..., Any]) -> str:
         """The same for all functions that compute the same, in every process."""
         return self._keys[function]
@@ -114,7 +127,7 @@ class Bodies:
         function = self.define(body.name, names, source)
         draws = any(node.op in DRAWS or self._draws_inside(node) for v in variants for node in v.graph.live())
         graphs = tuple(graph for _, graph in found)
-        return BodyFunction(function.__name__, function, outputs, sizes, orders, draws, graphs)
+        return BodyFunction(function.__name__, function, outputs, sizes, orders, draws, graphs, entry)
 
     def _draws_inside(self, node: Node) -> bool:
         return node.op in BUNDLES and self._made[region_of(node)].draws

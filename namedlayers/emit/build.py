@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import torch
 from torch import fx
 
-from namedlayers.emit.bodies import Bodies
+from namedlayers.emit.bodies import Bodies, BodyFunction
 from namedlayers.emit.diagnosis import diagnose, shape_of
 from namedlayers.emit.emission import lower
 from namedlayers.emit.functions import execute, lowered, printable, signature
@@ -31,7 +31,7 @@ from namedlayers.program.sizes_at_call import solve_sizes
 @dataclass(frozen=True)
 class Compiled:
     """`function` takes the program's inputs by position, tensors or numbers, and returns a tensor or a tuple of them.
-    `code` is its source; `variants` are those that it picks from."""
+    `code` is its source; `variants` are those that it picks from; `bodies` are the functions that it calls."""
 
     program: Program
     plan: Plan
@@ -40,16 +40,26 @@ class Compiled:
     code: str
     function: Callable[..., Any]
     prologue: Prologue
+    bodies: tuple[BodyFunction, ...] = ()
 
     @cached_property
     def modules(self) -> tuple[fx.GraphModule, ...]:
-        """A module for each variant: for `torch.export`, for passes over graphs, and to look at."""
-        return tuple(_module(graph, self.program, self.prologue) for graph in self.graphs)
+        """A module for each variant: for `torch.export`, for passes over graphs, and to look at. Bodies are children of
+        it, to look at only: the graph calls their functions."""
+        found = tuple(_module(graph, self.program, self.prologue) for graph in self.graphs)
+        for module in found:
+            for body in self.bodies:
+                module.add_module(body.name, body.module)
+        return found
 
     def select(self, *args: Any) -> int:
         """The number of the variant that a call with these arguments runs. Raises FormulaError as the call does."""
+        return self.select_for(self.sizes(*args))
+
+    def sizes(self, *args: Any) -> dict[str, int]:
+        """The sizes of a call with these arguments, by symbol. Raises FormulaError as the call does."""
         shapes = {given.name: shape_of(arg) for given, arg in zip(self.program.inputs, args, strict=True)}
-        return self.select_for(solve_sizes(self.program, shapes))
+        return dict(solve_sizes(self.program, shapes))
 
     def select_for(self, sizes: Mapping[str, int]) -> int:
         """The number of the variant that runs for these sizes."""
@@ -70,7 +80,8 @@ def build(program: Program, plan: Plan, *, checkpoint: frozenset[str] = frozense
     code, namespace = print_function(name, prologue, printable(found, prologue), signature(program))
     function = execute(name, code, namespace | {"fail": _failing(program)})
     variants, graphs = zip(*found, strict=True)
-    return Compiled(program, plan, variants, graphs, "\n\n".join([*bodies.sources, code]), function, prologue)
+    code = "\n\n".join([*bodies.sources, code])
+    return Compiled(program, plan, variants, graphs, code, function, prologue, bodies.made())
 
 
 def emit(graph: Graph, program: Program) -> fx.GraphModule:

@@ -46,9 +46,9 @@ GLOBALS: Mapping[str, Any] = MappingProxyType({
 
 
 class Printer(CodeGen):
-    """The code generator of one variant's module."""
+    """The code generator of one variant's module; `fail` tells what is wrong where a check of the prologue fails."""
 
-    def __init__(self, prologue: Prologue, fail: Callable) -> None:
+    def __init__(self, prologue: Prologue, fail: Callable | None = None) -> None:
         super().__init__()
         self.prologue = prologue
         self.fail = fail

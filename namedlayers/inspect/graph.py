@@ -20,7 +20,16 @@ _UNBOUNDED = 100_000
 
 
 def graph_table(module: fx.GraphModule, terminal: TextIO | None = None) -> str:
-    """The nodes of a graph in order; given a terminal, in its width and colours."""
+    """The nodes of a graph in order, then those of the bodies that it calls; given a terminal, in its width and
+    colours."""
+    shown = [_table(module, terminal)]
+    for name, body in module.named_children():
+        if isinstance(body, fx.GraphModule):
+            shown.append(f"{name}:\n{_table(body, terminal)}")
+    return "\n\n".join(shown)
+
+
+def _table(module: fx.GraphModule, terminal: TextIO | None) -> str:
     table = Table(*COLUMNS, box=None, pad_edge=False, header_style="bold underline")
     for column, style in zip(table.columns, _STYLES, strict=True):
         column.style = style

@@ -174,3 +174,16 @@ def test_checkpointed_calls_compile() -> None:
     for function in (quick, saved.function):
         gradients = torch.autograd.grad(function(*args).sum(), args)
         torch.testing.assert_close(gradients, torch.autograd.grad(made.function(*args).sum(), args))
+
+
+def test_graphs_show_their_bodies() -> None:
+    """As children, which are code of their own and show as tables."""
+    from namedlayers.inspect.graph import graph_table
+
+    made, _ = made_of()
+    (graph,) = made.modules
+    body = graph.get_submodule("block")
+    assert isinstance(body, torch.fx.GraphModule)
+    assert body.code.strip().splitlines()[1:] == made.code.split("\n\n")[0].strip().splitlines()[1:]
+    table = graph_table(graph)
+    assert "\n\nblock:\n" in table and table.count("scaled") == 0 and table.count("_safe_softmax") == 1
