@@ -8,6 +8,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -212,6 +213,29 @@ def test_under_autocast() -> None:
     module, x = made("Linear")
     with torch.autocast("cpu", torch.bfloat16):
         assert module(x).dtype is torch.bfloat16
+
+
+def test_first_calls_from_several_threads() -> None:
+    make = nl.compile(TEXT, "FeedForward")
+    modules = [make(layer=3) for _ in range(4)]
+    inputs = [torch.randn(shape) for shape in ((3,), (5, 3), (2, 5, 3))]
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(lambda k: modules[k % 4](inputs[k % 3]), range(48)))
+    for k, one in enumerate(found):
+        torch.testing.assert_close(one, modules[k % 4](inputs[k % 3]))
+
+
+def test_averaged_and_counted() -> None:
+    from torch.optim.swa_utils import AveragedModel
+    from torch.utils.flop_counter import FlopCounterMode
+
+    module, x = made("Classifier")
+    averaged = AveragedModel(module)
+    averaged.update_parameters(module)
+    torch.testing.assert_close(averaged.eval()(x), module.eval()(x))
+    with FlopCounterMode(display=False) as counter:
+        module(x)
+    assert counter.get_total_flops() == 2 * 5 * (3 * 6 + 6 * 2)
 
 
 def test_hooks_of_the_whole_run() -> None:
