@@ -227,15 +227,27 @@ def by_scores(Q: Tensor, K: Tensor, V: Tensor, allow: Tensor | None = None) -> T
     return A @ V / A.sum(-1, keepdim=True)
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (5, 4), (2, 3, 5, 4)])
-@pytest.mark.parametrize("causal", [False, True])
-def test_linear_attention(shape: tuple[int, ...], causal: bool) -> None:
+def causally(Q: Tensor, K: Tensor, V: Tensor) -> Tensor:
+    return by_scores(Q, K, V, torch.ones(Q.shape[-2], Q.shape[-2], dtype=torch.float64).tril())
+
+
+def in_blocks(Q: Tensor, K: Tensor, V: Tensor) -> Tensor:
+    return ATTENTION.blockwise_linear_attention(Q, K, V, block=4)
+
+
+LINEAR = {
+    "linear": (ATTENTION.linear_attention, by_scores),
+    "causal": (ATTENTION.causal_linear_attention, causally),
+    "in blocks": (in_blocks, causally),
+}
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (4, 3), (5, 4), (8, 1), (2, 3, 11, 4)])
+@pytest.mark.parametrize("name", LINEAR)
+def test_linear_attention(name: str, shape: tuple[int, ...]) -> None:
+    ours, theirs = LINEAR[name]
     Q, K, V = (torch.randn(shape, dtype=torch.float64, requires_grad=True) for _ in range(3))
-    if causal:
-        found = ATTENTION.causal_linear_attention(Q, K, V)
-        wanted = by_scores(Q, K, V, torch.ones(shape[-2], shape[-2], dtype=torch.float64).tril())
-    else:
-        found, wanted = ATTENTION.linear_attention(Q, K, V), by_scores(Q, K, V)
+    found, wanted = ours(Q, K, V), theirs(Q, K, V)
     torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-10)
     weights = torch.randn_like(wanted)
     gradients, expected = (torch.autograd.grad(Y, (Q, K, V), weights) for Y in (found, wanted))
