@@ -20,6 +20,10 @@ FUNCTIONS: dict[str, Callable] = {
     "mish": F.mish, "log_sigmoid": F.logsigmoid,
 }  # fmt: skip
 
+LOSSES: dict[str, Callable] = {
+    "square": F.mse_loss, "huber": F.huber_loss, "entropy": F.binary_cross_entropy_with_logits,
+}  # fmt: skip
+
 
 @emits("activation")
 def emit_activation(lo: Lowering, node: Node) -> Value:
@@ -36,6 +40,5 @@ def emit_difference(lo: Lowering, node: Node) -> Value:
     x, y, *numbers = lo.operands(node)
     x, y = lo.alike([x, y])
     y = lo.permuted(y, x.axes)
-    if node.attr("function") == "square":
-        return lo.call(F.mse_loss, (x, y), x.axes, {"reduction": "none"})
-    return lo.call(F.huber_loss, (x, y), x.axes, {"reduction": "none", "delta": numbers[0]})
+    options = {"reduction": "none"} | ({"delta": numbers[0]} if numbers else {})
+    return lo.call(LOSSES[str(node.attr("function"))], (x, y), x.axes, options)

@@ -37,6 +37,9 @@ UNARY: dict[str, Callable | str] = {
     "softplus": F.softplus,
 }  # fmt: skip
 
+OPTIONS: dict[str, dict[str, float]] = {"softplus": {"threshold": 40}}
+"""torch's softplus(x) is x from 20 on, which is too early for doubles."""
+
 BINARY: dict[str, Callable] = {
     "add": operator.add, "sub": operator.sub, "mul": operator.mul, "div": operator.truediv,
     "floordiv": operator.floordiv, "mod": operator.mod, "pow": operator.pow, "lt": operator.lt, "le": operator.le,
@@ -67,7 +70,7 @@ def emit_unary(lo: Lowering, node: Node) -> Value:
         x = lo.integer(x)
     if node.op in ("real", "conj") and x.kind is not Kind.COMPLEX:
         return x
-    return lo.call(UNARY[node.op], (x,), x.axes)
+    return lo.call(UNARY[node.op], (x,), x.axes, OPTIONS.get(node.op))
 
 
 @emits("gelu")

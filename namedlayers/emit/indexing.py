@@ -132,6 +132,16 @@ def read(lo: Lowering, x: Value, label: int, at: Value) -> Value:
     return lo.split(found, _FLAT, at.axes, sizes, inline=False)
 
 
+@emits("embedding")
+def emit_embedding(lo: Lowering, node: Node) -> Value:
+    x, at = lo.operands(node)
+    label = own(node.args[0].axes.index(-1))
+    x, at = lo.filled(lo.tensor(x), (label,)), lo.tensor(at)
+    x = lo.permuted(x, (label, *(a for a in x.axes if a != label)))
+    axes = (*at.axes, *x.axes[1:])
+    return lo.call(F.embedding, (at, x), axes, {"padding_idx": node.attr("row")}, kind=x.kind, wish="row")
+
+
 def _aligned_read(lo: Lowering, x: Value, label: int, at: Value) -> Value:
     """Along axes that both have each coordinate reads its own row: `gather`."""
     new = tuple(a for a in at.axes if a not in x.axes)

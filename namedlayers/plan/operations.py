@@ -53,7 +53,7 @@ OPERATIONS: dict[str, OperationSpec] = {
     "difference": OperationSpec(
         ("function",),
         "operands X, Y, with all axes, and numbers: square, (X - Y)^2; huber (delta), half of that where it is below "
-        "delta^2 / 2, else delta * (|X - Y| - delta / 2)",
+        "delta^2 / 2, else delta * (|X - Y| - delta / 2); entropy, softplus(-X) + (1 - Y) * X",
     ),
     "statistic": OperationSpec(
         ("op", "ddof"),
@@ -120,6 +120,11 @@ OPERATIONS: dict[str, OperationSpec] = {
         "operands X, I: X at its own axis number `axis` (-1 in its Arg) = I, integers. fill False: I is in range, "
         "proved; fill True: 0 where I is out of range, negative or beyond the end. Other axes that X and I share "
         "are aligned",
+    ),
+    "embedding": OperationSpec(
+        ("axis", "row"),
+        "operands E, of two axes, and I, integers: E at its own axis number `axis` (-1 in its Arg) = I, which is in "
+        "range or an error; no gradient flows into `row`, which is one of that axis (the guards say so)",
     ),
     "put": OperationSpec(
         ("axis",),

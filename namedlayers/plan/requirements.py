@@ -151,6 +151,12 @@ def _batch_norm(node: Node) -> Iterator[Guard]:
     yield _at_least(total, 1 if node.attr("rate") is None else 2)
 
 
+def _embedding(node: Node) -> Iterator[Guard]:
+    axis, row = node.attr("axis"), node.attr("row")
+    assert isinstance(axis, int) and isinstance(row, int)
+    yield _at_least(node.args[0].node.sizes[axis], row + 1)
+
+
 _NEEDS: dict[str, Callable[[Node], Iterator[Guard]]] = {
     "conv": _convolution,
     "conv_transpose": _convolution,
@@ -162,5 +168,6 @@ _NEEDS: dict[str, Callable[[Node], Iterator[Guard]]] = {
     "gru": _network,
     "lstm": _network,
     "batch_norm": _batch_norm,
+    "embedding": _embedding,
     "group_norm": _group_norm,
 }

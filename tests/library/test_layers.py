@@ -124,14 +124,28 @@ RMS = {"weight": "g"}
 ROWS = {
     "linear": row(LINEAR.Linear, lambda: nn.Linear(5, 3), WEIGHT_AND_BIAS, (2, 4, 5), output=3),
     "linear, one": row(LINEAR.Linear, lambda: nn.Linear(5, 1), WEIGHT_AND_BIAS, (5,), input=5, output=1),
-    "linear, no bias": row(LINEAR.Linear, lambda: nn.Linear(5, 3, False), WEIGHT_AND_BIAS, (2, 5), output=3, bias=False),
+    "linear, no bias": row(
+        LINEAR.Linear, lambda: nn.Linear(5, 3, False), WEIGHT_AND_BIAS, (2, 5), output=3, bias=False
+    ),
     "bilinear": row(LINEAR.Bilinear, lambda: nn.Bilinear(5, 3, 4), WEIGHT_AND_BIAS, (2, 5), (2, 3), output=4),
     "bilinear, no bias": row(
-        LINEAR.Bilinear, lambda: nn.Bilinear(5, 3, 4, False), WEIGHT_AND_BIAS, (6, 2, 5), (6, 2, 3), output=4, bias=False
+        LINEAR.Bilinear,
+        lambda: nn.Bilinear(5, 3, 4, False),
+        WEIGHT_AND_BIAS,
+        (6, 2, 5),
+        (6, 2, 3),
+        output=4,
+        bias=False,
     ),
     "embedding": row(LINEAR.Embedding, lambda: nn.Embedding(7, 3), {"weight": "E"}, TOKENS, vocab=7, layer=3),
     "embedding, padded": row(
-        LINEAR.Embedding, lambda: nn.Embedding(7, 3, padding_idx=3), {"weight": "E"}, TOKENS, vocab=7, layer=3, padding=3
+        LINEAR.Embedding,
+        lambda: nn.Embedding(7, 3, padding_idx=3),
+        {"weight": "E"},
+        TOKENS,
+        vocab=7,
+        layer=3,
+        padding=3,
     ),
     "conv1d": conv(1, (9,)),
     "conv1d, all": conv(1, (9,), kernel=2, stride=2, padding=2, dilation=3, groups=2),
@@ -156,49 +170,88 @@ ROWS = {
     "transposed conv2d, no bias": transposed(2, (5, 4), bias=False, padding=1),
     "transposed conv3d": transposed(3, (3, 4, 2), kernel=2, stride=2, groups=2),
     "depthwise conv1d": row(
-        CONV.DepthwiseConv1d, lambda: nn.Conv1d(4, 4, 3, 2, 1, groups=4), WEIGHT_AND_BIAS, (2, 4, 9), stride=2, padding=1
+        CONV.DepthwiseConv1d,
+        lambda: nn.Conv1d(4, 4, 3, 2, 1, groups=4),
+        WEIGHT_AND_BIAS,
+        (2, 4, 9),
+        stride=2,
+        padding=1,
     ),
     "depthwise conv2d": row(
-        CONV.DepthwiseConv2d, lambda: nn.Conv2d(4, 4, 3, groups=4, dilation=2, bias=False), WEIGHT_AND_BIAS, (2, 4, 9, 8),
-        dilation=2, bias=False,
+        CONV.DepthwiseConv2d,
+        lambda: nn.Conv2d(4, 4, 3, groups=4, dilation=2, bias=False),
+        WEIGHT_AND_BIAS,
+        (2, 4, 9, 8),
+        dilation=2,
+        bias=False,
     ),
-    "separable conv2d": row(
-        CONV.SeparableConv2d, Separable, WEIGHT_AND_BIAS, (2, 4, 9, 8), output=5, padding=1
-    ),
+    "separable conv2d": row(CONV.SeparableConv2d, Separable, WEIGHT_AND_BIAS, (2, 4, 9, 8), output=5, padding=1),
     "layer norm": row(NORM.LayerNorm, lambda: nn.LayerNorm(5), SCALE_AND_SHIFT, (2, 3, 5)),
-    "layer norm, eps": row(NORM.LayerNorm, lambda: nn.LayerNorm(5, 0.1, bias=False), SCALE_AND_SHIFT, (2, 5), eps=0.1, bias=False),
-    "layer norm, bare": row(NORM.LayerNorm, lambda: nn.LayerNorm(5, elementwise_affine=False), {}, (2, 5), affine=False),
-    "joint layer norm": row(NORM.JointLayerNorm, lambda: nn.LayerNorm((3, 4)), SCALE_AND_SHIFT, (2, 3, 4), layer=(3, 4)),
+    "layer norm, eps": row(
+        NORM.LayerNorm, lambda: nn.LayerNorm(5, 0.1, bias=False), SCALE_AND_SHIFT, (2, 5), eps=0.1, bias=False
+    ),
+    "layer norm, bare": row(
+        NORM.LayerNorm, lambda: nn.LayerNorm(5, elementwise_affine=False), {}, (2, 5), affine=False
+    ),
+    "joint layer norm": row(
+        NORM.JointLayerNorm, lambda: nn.LayerNorm((3, 4)), SCALE_AND_SHIFT, (2, 3, 4), layer=(3, 4)
+    ),
     "group norm": row(NORM.GroupNorm, lambda: nn.GroupNorm(2, 6), SCALE_AND_SHIFT, (2, 6, 4, 5), groups=2),
-    "group norm, one": row(NORM.GroupNorm, lambda: nn.GroupNorm(1, 6, eps=0.1), SCALE_AND_SHIFT, (2, 6, 4), groups=1, eps=0.1),
+    "group norm, one": row(
+        NORM.GroupNorm, lambda: nn.GroupNorm(1, 6, eps=0.1), SCALE_AND_SHIFT, (2, 6, 4), groups=1, eps=0.1
+    ),
     "group norm, no space": row(NORM.GroupNorm, lambda: nn.GroupNorm(3, 6), SCALE_AND_SHIFT, (2, 6), groups=3),
-    "group norm, bare": row(NORM.GroupNorm, lambda: nn.GroupNorm(3, 6, affine=False), {}, (2, 6, 3), groups=3, affine=False),
+    "group norm, bare": row(
+        NORM.GroupNorm, lambda: nn.GroupNorm(3, 6, affine=False), {}, (2, 6, 3), groups=3, affine=False
+    ),
     "instance norm 1d": row(NORM.InstanceNorm, lambda: nn.InstanceNorm1d(3), {}, (2, 3, 5)),
-    "instance norm 2d": row(NORM.InstanceNorm, lambda: nn.InstanceNorm2d(3, affine=True), SCALE_AND_SHIFT, (2, 3, 5, 4), affine=True),
+    "instance norm 2d": row(
+        NORM.InstanceNorm, lambda: nn.InstanceNorm2d(3, affine=True), SCALE_AND_SHIFT, (2, 3, 5, 4), affine=True
+    ),
     "instance norm 3d": row(NORM.InstanceNorm, lambda: nn.InstanceNorm3d(3, 0.1), {}, (1, 3, 5, 2, 2), eps=0.1),
     "rms norm": row(NORM.RMSNorm, lambda: nn.RMSNorm(5), RMS, (2, 3, 5)),
     "rms norm, eps": row(NORM.RMSNorm, lambda: nn.RMSNorm(5, 0.1), RMS, (2, 3, 5), eps=0.1),
     "rms norm, bare": row(NORM.RMSNorm, lambda: nn.RMSNorm(5, elementwise_affine=False), RMS, (2, 5), affine=False),
     "local response norm": row(
-        NORM.LocalResponseNorm, lambda: nn.LocalResponseNorm(4, 0.3, 0.6, 1.5), {}, (2, 5), n=4, alpha=0.3, beta=0.6, k=1.5,
+        NORM.LocalResponseNorm,
+        lambda: nn.LocalResponseNorm(4, 0.3, 0.6, 1.5),
+        {},
+        (2, 5),
+        n=4,
+        alpha=0.3,
+        beta=0.6,
+        k=1.5,
         run=lambda theirs, x: theirs(x[..., None])[..., 0],
     ),
     "prelu": row(ACTIVATION.PReLU, lambda: nn.PReLU(3), {"weight": "a"}, (2, 3)),
     "glu": row(FEEDFORWARD.GLU, Glu, WEIGHT_AND_BIAS, (2, 5), output=4),
     "feed-forward": row(FEEDFORWARD.FeedForward, lambda: Feed(24, torch.relu, False, True), WEIGHT_AND_BIAS, (2, 3, 6)),
     "feed-forward, gelu": row(
-        FEEDFORWARD.FeedForward, lambda: Feed(8, F.gelu, False, False), WEIGHT_AND_BIAS, (2, 6), width=8, act="gelu", bias=False
+        FEEDFORWARD.FeedForward,
+        lambda: Feed(8, F.gelu, False, False),
+        WEIGHT_AND_BIAS,
+        (2, 6),
+        width=8,
+        act="gelu",
+        bias=False,
     ),
     "swiglu": row(FEEDFORWARD.SwiGLU, lambda: Feed(16, F.silu, True, False), WEIGHT_AND_BIAS, (2, 3, 6)),
-    "geglu": row(FEEDFORWARD.SwiGLU, lambda: Feed(5, F.gelu, True, True), WEIGHT_AND_BIAS, (2, 6), width=5, act="gelu", bias=True),
+    "geglu": row(
+        FEEDFORWARD.SwiGLU, lambda: Feed(5, F.gelu, True, True), WEIGHT_AND_BIAS, (2, 6), width=5, act="gelu", bias=True
+    ),
     "highway": row(
-        RESIDUAL.Highway, HighwayLayer,
-        {"plain.weight": "WH", "plain.bias": "bH", "gate.weight": "WT", "gate.bias": "bT"}, (2, 5),
+        RESIDUAL.Highway,
+        HighwayLayer,
+        {"plain.weight": "WH", "plain.bias": "bH", "gate.weight": "WT", "gate.bias": "bT"},
+        (2, 5),
     ),
     "residual": row(
-        RESIDUAL.ResidualMLP, Residual, {**WEIGHT_AND_BIAS, "norm.weight": "norm.gamma", "norm.bias": "norm.beta"}, (2, 5)
+        RESIDUAL.ResidualMLP,
+        Residual,
+        {**WEIGHT_AND_BIAS, "norm.weight": "norm.gamma", "norm.bias": "norm.beta"},
+        (2, 5),
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -228,6 +281,7 @@ def test_the_padding_is_not_learned() -> None:
     layer = LINEAR.Embedding(vocab=7, layer=3, padding=3)
     layer(TOKENS).sum().backward()
     assert not layer.E.grad[3].any() and layer.E.grad[1].all()
+    assert "padding_idx" in layer.code
 
 
 def test_one_hot() -> None:

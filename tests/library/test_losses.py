@@ -34,9 +34,13 @@ SPARSE = torch.tensor([[0.0, 1, 0, 0], [0.25, 0, 0.75, 0]], dtype=torch.float64)
         ("mse", F.mse_loss, {}),
         ("l1", F.l1_loss, {}),
         ("huber", F.huber_loss, {"delta": 0.7}),
-        ("smooth_l1", lambda x, y, delta, reduction: F.smooth_l1_loss(x, y, beta=delta, reduction=reduction), {"delta": 0.4}),
+        (
+            "smooth_l1",
+            lambda x, y, delta, reduction: F.smooth_l1_loss(x, y, beta=delta, reduction=reduction),
+            {"delta": 0.4},
+        ),
     ],
-)  # fmt: skip
+)
 def test_numbers(name: str, original: Any, options: dict[str, Any], shape: tuple[int, ...], reduction: str) -> None:
     options = options | {"reduction": reduction}
     assert_alike(

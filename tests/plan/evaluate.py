@@ -119,6 +119,8 @@ def _difference(node: Node, args: list[np.ndarray], space: list[int], sizes: Siz
     assert x.shape == y.shape == tuple(space)
     if node.attr("function") == "square":
         return (x - y) ** 2
+    if node.attr("function") == "entropy":
+        return np.logaddexp(-x, 0) + (1 - y) * x
     clipped = np.clip(x - y, -numbers[0], numbers[0])
     return clipped * (x - y - clipped / 2)
 

@@ -304,6 +304,11 @@ SPELLINGS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "mean of a constant size": ("X[i, j = 49]", ("statistic",), ("sum[j](X) / 49", "mean[j](X)")),
     "square of a difference": ("X[i], Y[i]", ("difference",), ("(X - Y) ^ 2", "(X - Y) * (X - Y)")),
     "huber": ("X[i], Y[i]", ("difference",), ("clip(X - Y, -2, 2) * (X - Y - clip(X - Y, -2, 2) / 2)",)),
+    "cross entropy of a logit": (
+        "Z[i], Y[i]",
+        ("difference",),
+        ("softplus(-Z) + (1 - Y) * Z", "Z * (1 - Y) + log(1 + exp(-Z))"),
+    ),
     "transposed conv": (
         "X[c, x]; W[c, o, k], b[o]",
         ("conv_transpose",),

@@ -30,6 +30,22 @@ _REST = Sum(0, (_D, Product(-0.5, (_CLIPPED,))))
 _HUBER = Product(1, (_CLIPPED, _REST))
 
 
+_X, _Y = Var("x"), Var("y")
+_ENTROPY = Sum(0, (Op("softplus", (Product(-1, (_X,)),)), Product(1, (Sum(1, (Product(-1, (_Y,)),)), _X))))
+
+
+def _entropy(scope: Scope, node: Node) -> Outcome:
+    """softplus(-x) + (1 - y) * x"""
+    if node.kind != Kind.REAL or not any(arg.node.op == "softplus" for arg in node.args):
+        return None
+    bound = match(scope, _ENTROPY, scope.whole())
+    return _alike((bound["x"], bound["y"]), tuple(range(node.rank))) if bound is not None else None
+
+
+def _build_entropy(scope: Scope, node: Node, found: tuple[Arg, ...]) -> Arg:
+    return scope.build("difference", found, range(node.rank), kind=node.kind, attrs={"function": "entropy"})
+
+
 def _huber(scope: Scope, node: Node) -> Found | None:
     """c * (d - c / 2), where c is d clipped between -delta and delta"""
     if not any(arg.node.op == "activation" for arg in node.args):
@@ -64,9 +80,13 @@ def _matched(scope: Scope, found: Found, axes: tuple[int, ...]) -> Match | None:
     d, numbers = found
     if d.node.op != "sub":
         return None
-    x, y = scope.operands(d)
-    alike = all(sorted(z.axes) == sorted(axes) and z.node.kind == Kind.REAL and not z.node.weak for z in (x, y))
-    return Match((x, y, *numbers), (d.node,)) if alike else None
+    return _alike((*scope.operands(d), *numbers), axes)
+
+
+def _alike(found: tuple[Arg, ...], axes: tuple[int, ...]) -> Match | None:
+    """A match if the first two are real tensors over all the axes."""
+    alike = all(sorted(z.axes) == sorted(axes) and z.node.kind == Kind.REAL and not z.node.weak for z in found[:2])
+    return Match(found, tuple(one.node for one in found[:2])) if alike and axes else None
 
 
 def _sum(scope: Scope, node: Node) -> Outcome:
@@ -91,4 +111,5 @@ RULES = (
     Rule("huber of a difference", "algebraic", ("contract",), _sum, _build_sum),
     _rule("square", ("pow", "mul"), _square),
     _rule("huber", ("mul",), _huber),
+    Rule("cross entropy of a logit", "algebraic", ("add",), _entropy, _build_entropy),
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from namedlayers.plan.rule import Match, Near, Outcome, Rule
 from namedlayers.plan.rules.contraction import contraction
-from namedlayers.plan.view import Scope, is_number
+from namedlayers.plan.view import Scope, constant, is_number
 from namedlayers.program.graph import Arg, Node
 from namedlayers.program.program import Kind
 
@@ -110,7 +110,29 @@ def _build_picked(scope: Scope, node: Node, found: tuple[OneHot, Arg]) -> Arg:
     return scope.reduce("sum", picked, set(range(node.rank, len(node.space))) - {axis}, kind=node.kind)
 
 
+def _still(scope: Scope, node: Node) -> Outcome:
+    """where(I == p, detach(E at I), E at I): the row p gets no gradient"""
+    condition, yes, no = node.args
+    if condition.node.op != "eq" or yes.node.op != "detach" or scope.operands(yes) != (no,):
+        return None
+    if no.node.op != "gather" or no.node.attr("fill") or len(no.node.args) != 2 or no.node.kind != Kind.REAL:
+        return None
+    table, index = scope.operands(no)
+    for given, row in (scope.operands(condition), scope.operands(condition)[::-1]):
+        number = constant(row.node)
+        if given == index and type(number) is int and number >= 0 and len(table.axes) == 2 and index.axes:
+            return Match((table, index, number), (yes.node, no.node))
+    return None
+
+
+def _build_still(scope: Scope, node: Node, found: tuple[Arg, Arg, int]) -> Arg:
+    table, index, row = found
+    attrs = {"axis": table.axes.index(-1), "row": row}
+    return scope.build("embedding", (table, index), range(node.rank), kind=node.kind, attrs=attrs, weak=node.weak)
+
+
 RULES = (
+    Rule("row without gradient", "exact", ("where",), _still, _build_still),
     Rule("gather", "algebraic", ("contract",), _gathered, _build_gathered),
     Rule("index-add", "algebraic", ("contract",), _scattered, _build_scattered),
     Rule("gather", "exact", ("reduce sum",), _picked, _build_picked),
