@@ -170,6 +170,20 @@ def f(X[time, i], h0[i]; W[gate, i', i]) -> [time, i]:
     everywhere(found, others={"gate": 2})
 
 
+def test_gates_that_are_taken_one_by_one_are_cut_at_once() -> None:
+    found = opened("""
+def f(X[time, i], h0[i]; W[gate, i', i], V[gate, i']) -> [time, i], [time, i]:
+    require |gate| == 3
+    scan time with h = h0:
+        a = (W @[i] h + V)[i' -> i]
+        h = sin(a[gate = 0]) * X + exp(0.1 * a[gate = -1])
+        b = a[gate = 1]
+    return h, b
+""")
+    assert found.inner.count("piece") == 2 and "index" not in found.inner
+    everywhere(found, others={"gate": 3})
+
+
 # --- what needs no loop -----------------------------------------------------------------------------------------------
 
 LINEAR = """

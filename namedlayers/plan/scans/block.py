@@ -132,3 +132,35 @@ def copied(region_graph: Graph) -> Graph:
         )  # fmt: skip
     graph.outputs += [Arg(new[arg.node.number], arg.axes) for arg in region_graph.outputs]
     return graph
+
+
+def replacing(graph: Graph, replaced: Mapping[int, Node]) -> Graph:
+    """The graph with nodes replaced by others of the same axes, in an order in which operands are older."""
+    target = Graph()
+    new: dict[int, Node] = {}
+
+    def now(node: Node) -> Node:
+        return replaced.get(node.number, node)
+
+    def make(node: Node) -> None:
+        args = tuple(Arg(new[now(arg.node).number], arg.axes) for arg in node.args)
+        new[node.number] = target.node(
+            node.op, args, node.space, node.rank, node.kind, attrs=dict(node.attrs), weak=node.weak, names=node.names,
+            spans=node.spans, rule=node.rule,
+        )  # fmt: skip
+
+    for node in graph.nodes:
+        if node.op == "input":
+            make(node)
+    waiting = [now(arg.node) for arg in reversed(graph.outputs)]
+    while waiting:
+        node = waiting[-1]
+        missing: Sequence[Node] = [one for arg in node.args if (one := now(arg.node)).number not in new]
+        if node.number in new or not missing:
+            waiting.pop()
+            if node.number not in new:
+                make(node)
+        else:
+            waiting += missing
+    target.outputs += [Arg(new[now(arg.node).number], arg.axes) for arg in graph.outputs]
+    return copied(target)

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from namedlayers.plan.plan import Event
+from namedlayers.plan.rewrite import merged_spans
 from namedlayers.plan.rule import Numerics
 from namedlayers.plan.scans import kernels
 from namedlayers.plan.scans.block import Block, copied
@@ -131,6 +132,7 @@ class _Opener:
             if count == len(carries) and _same(made, region, rest, block, parts):
                 return None
             run(block, rest, made)
+            self.events += _moves(block, rest, wanted)
             for carry in reversed(after):
                 form = linear_form(block, carry)
                 assert form is not None
@@ -140,6 +142,15 @@ class _Opener:
     def region(self, region: Region) -> Region:
         graph = self.graph(region.graph)
         return region if graph is region.graph else Region(region.body, graph)
+
+
+def _moves(block: Block, rest: Loop, wanted: list[Arg]) -> list[Event]:
+    """What the loop has lost: products and the like, before it and after it."""
+    inside = {node.number for node in (*rest.inside, *rest.exports)}
+    before = [node for node in rest.reads if node.op != "input"]
+    after = [arg.node for arg in wanted if arg.node.number not in inside and block.needs(arg.node)]
+    pairs = (("computed before the loop", before), ("computed after the loop", after))
+    return [Event(rule, "exact", merged_spans(nodes)) for rule, nodes in pairs if nodes]
 
 
 def _last_only(graph: Graph, live: list[Node], parts: dict[int, Node], scan: Node) -> dict[int, bool]:

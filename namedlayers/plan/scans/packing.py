@@ -7,10 +7,10 @@ tensor.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from namedlayers.plan.scans.block import copied
+from namedlayers.plan.scans.block import replacing
 from namedlayers.plan.scans.joining import Joining
 from namedlayers.plan.view import Scope
 from namedlayers.program.graph import Arg, Graph, Node
@@ -56,7 +56,7 @@ def packed(graph: Graph, carries: int) -> Graph:
     for group in groups.values():
         if len({(one.weights.node.number, one.outer) for one in group}) > 1:
             replaced |= _pack(graph, group, bound)
-    return _with(graph, replaced) if replaced else graph
+    return replacing(graph, replaced) if replaced else graph
 
 
 def product(node: Node, bound: set[int]) -> Product | None:
@@ -178,35 +178,3 @@ def _offset(one: Product) -> int:
     assert isinstance(entries, tuple)
     value = entries[0][2].value
     return value if value is not None and len(entries) == 1 else 0
-
-
-def _with(graph: Graph, replaced: Mapping[int, Node]) -> Graph:
-    """The graph with nodes replaced by others of the same axes, in an order in which operands are older."""
-    target = Graph()
-    new: dict[int, Node] = {}
-
-    def now(node: Node) -> Node:
-        return replaced.get(node.number, node)
-
-    def make(node: Node) -> None:
-        args = tuple(Arg(new[now(arg.node).number], arg.axes) for arg in node.args)
-        new[node.number] = target.node(
-            node.op, args, node.space, node.rank, node.kind, attrs=dict(node.attrs), weak=node.weak, names=node.names,
-            spans=node.spans, rule=node.rule,
-        )  # fmt: skip
-
-    for node in graph.nodes:
-        if node.op == "input":
-            make(node)
-    waiting = [now(arg.node) for arg in reversed(graph.outputs)]
-    while waiting:
-        node = waiting[-1]
-        missing: Sequence[Node] = [one for arg in node.args if (one := now(arg.node)).number not in new]
-        if node.number in new or not missing:
-            waiting.pop()
-            if node.number not in new:
-                make(node)
-        else:
-            waiting += missing
-    target.outputs += [Arg(new[now(arg.node).number], arg.axes) for arg in graph.outputs]
-    return copied(target)

@@ -14,6 +14,7 @@ from namedlayers.plan.rewrite import Rewriter
 from namedlayers.plan.rule import Match, Outcome, Rule
 from namedlayers.plan.scans import selecting
 from namedlayers.plan.scans.block import copied
+from namedlayers.plan.scans.cutting import cut
 from namedlayers.plan.scans.packing import packed
 from namedlayers.plan.view import Scope, Sum
 from namedlayers.program.graph import Arg, Graph, Node
@@ -22,7 +23,7 @@ from namedlayers.program.size import const
 
 def regrouped(graph: Graph, carries: int) -> Graph:
     """The body with sums regrouped, pieces apart and weights packed."""
-    return packed(rewritten(graph, _rules(carries)), carries)
+    return cut(packed(rewritten(graph, _rules(carries)), carries), carries)
 
 
 def with_parts_apart(graph: Graph, carries: int) -> Graph:
