@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -36,6 +36,9 @@ from namedlayers.program.program import Program
 from namedlayers.program.signature import signature
 from namedlayers.program.spec import NeedsStatic, Spec, Static
 from namedlayers.syntax import tree
+
+if TYPE_CHECKING:
+    from namedlayers.plan.cost import Cost, Figures
 
 
 class Function:
@@ -103,7 +106,8 @@ class Function:
         `.explain()`. Nothing is computed."""
         args, kwargs = all_as_torch(args, kwargs)
         run = self._steps.run(args, kwargs)
-        return replace(run.made, variant=run.made.compiled.select(*run.arguments(args, kwargs).values()))
+        sizes = run.made.compiled.sizes(*run.arguments(args, kwargs).values())
+        return replace(run.made, variant=run.made.compiled.select_for(sizes), sizes=sizes)
 
     def with_options(self, **options: Any) -> Function:
         """The same definition with these options settled, as `compile(text, **options)` does it.
@@ -201,6 +205,20 @@ class Function:
     def explain(self) -> str:
         """Which rules fired where, and which nearly did and why not."""
         return self._shown().explain()
+
+    def cost(self, **sizes: int) -> Cost | Figures:
+        """Operations, bytes moved, and bytes held at most: formulas in the sizes, or numbers where these are given.
+
+        >>> import namedlayers as nl
+        >>> dot = nl.compile("def dot(a[row, i], b[i]) = a @[i] b")
+        >>> print(dot.cost())
+        operations  2 * |i| * |row|
+        bytes       4 * |i| * |row| + 4 * |i| + 4 * |row|
+        peak        4 * |row|
+        >>> dot.cost(row=2, i=3).flops
+        12
+        """
+        return self._shown().cost(**sizes)
 
     def __repr__(self) -> str:
         return f"<namedlayers function {self._signature}>"

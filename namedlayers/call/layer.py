@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import fx
 
@@ -30,6 +30,10 @@ from namedlayers.program.signature import signature
 from namedlayers.program.spec import Static
 from namedlayers.syntax import tree
 
+if TYPE_CHECKING:
+    from namedlayers.plan.cost import Cost, Figures
+
+
 MOST_SETTLED = 256
 """With how many different options and sizes a layer remembers to have been made; the oldest go first."""
 
@@ -40,6 +44,7 @@ class LayerType:
     Called with sizes by the names of axes, and with options, it gives a `torch.nn.Module`. Sizes that the data decide
     may be left to the first call; the others must be given.
 
+    >>> import torch
     >>> import namedlayers as nl
     >>> Scale = nl.compile("layer Scale(X[seq]):\\n    param by[seq] ~ ones\\n    return by * X")
     >>> Scale(seq=3)
@@ -182,6 +187,10 @@ class LayerType:
     def explain(self) -> str:
         """Which rules fired where, and which nearly did and why not."""
         return self._plain().default(False).explain()
+
+    def cost(self, **sizes: int) -> Cost | Figures:
+        """What a call of a module costs: operations, bytes moved and held, as formulas in the sizes or as numbers."""
+        return self._plain().default(False).cost(**sizes)
 
     def __repr__(self) -> str:
         return f"<namedlayers {self._signature}>"

@@ -32,6 +32,9 @@ from namedlayers.errors import ArgumentError, Label
 from namedlayers.program.program import Program
 from namedlayers.program.structure import Declared
 
+if TYPE_CHECKING:
+    from namedlayers.plan.cost import Cost, Figures
+
 
 class Owner(nn.Module):
     """What holds parameters of a layer: the whole (`_path` is empty), a part of it, or a round of a `repeat`.
@@ -198,7 +201,8 @@ class Layer(Owner):
         """What a call with these arguments runs: `.program`, `.graph` (of the variant for their sizes), `.code`,
         `.explain()`. Nothing is computed."""
         run, given = self._prepared(args, kwargs)
-        return replace(run.made, variant=run.made.compiled.select(*given.values()))
+        sizes = run.made.compiled.sizes(*given.values())
+        return replace(run.made, variant=run.made.compiled.select_for(sizes), sizes=sizes)
 
     def reference(self, *args: Any, dtype: Any = np.float64, **kwargs: Any) -> Any:
         """The same call evaluated by definition, slowly, in numpy; reals are computed as `dtype`. States stay."""
@@ -226,6 +230,11 @@ class Layer(Owner):
     def explain(self) -> str:
         """Which rules fired where, and which nearly did and why not."""
         return self._shown().explain()
+
+    def cost(self, **sizes: int) -> Cost | Figures:
+        """Operations, bytes moved, and bytes held at most, in a call: formulas in the sizes, or numbers where these are
+        given."""
+        return self._shown().cost(**sizes)
 
     # --- looking ------------------------------------------------------------------------------------------------------
 

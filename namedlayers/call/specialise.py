@@ -7,6 +7,7 @@ whichever thread asks first; there is a bound on how many are kept.
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -14,6 +15,7 @@ from torch import fx
 
 from namedlayers.call.manner import Manner
 from namedlayers.call.owned import Owned, owned
+from namedlayers.errors import SizeError, near_miss
 from namedlayers.program.elaborate import default_program, elaborate
 from namedlayers.program.namespace import Namespace
 from namedlayers.program.program import Program
@@ -22,6 +24,7 @@ from namedlayers.syntax import tree
 
 if TYPE_CHECKING:
     from namedlayers.emit.build import Compiled
+    from namedlayers.plan.cost import Cost, Figures
     from namedlayers.plan.plan import Plan
 
 MOST = 256
@@ -31,13 +34,14 @@ MOST = 256
 @dataclass(frozen=True)
 class Specialisation:
     """One program with its plan and its compiled form. `owned` is what a layer's module supplies; None for a function.
-    `variant` is the number of the one that the views show."""
+    `variant` is the number of the one that the views show; `sizes` are those of the call that they are of, if any."""
 
     program: Program
     plan: Plan
     compiled: Compiled
     owned: Owned | None
     variant: int = -1
+    sizes: Mapping[str, int] | None = None
 
     @property
     def graph(self) -> fx.GraphModule:
@@ -54,6 +58,19 @@ class Specialisation:
         from namedlayers.plan.explain import explain
 
         return explain(self.plan)
+
+    def cost(self, **sizes: int) -> Cost | Figures:
+        """Operations, bytes moved and bytes held: formulas in the sizes, or, for given sizes of axes, numbers.
+
+        Raises SizeError for a size that is missing or that there is not.
+        """
+        from namedlayers.plan.cost import cost
+
+        found = self.sizes if not sizes else _by_symbol(self.program, sizes)
+        if found is None:
+            return cost(self.plan)
+        number = self.compiled.select_for(found)
+        return cost(self.plan, min(number, len(self.plan.variants) - 1)).at(found)
 
 
 class Specialisations:
@@ -117,6 +134,21 @@ class Specialisations:
         if self.manner.max_memory is not None:
             compiled = replace(compiled, function=Tiled(compiled, self.manner.max_memory))
         return Specialisation(program, planned, compiled, owned(program))
+
+
+def _by_symbol(program: Program, sizes: Mapping[str, int]) -> dict[str, int]:
+    """The sizes of axes as those of the symbols that stand for them."""
+    symbols = {axis: str(size)[1:-1] for given in program.inputs for axis, size in given.axes if len(size.terms) == 1}
+    symbols = {axis: name for axis, name in symbols.items() if name in program.symbols}
+    for axis in sizes:
+        if axis not in symbols:
+            hint = near_miss(axis, symbols) or f"there are {', '.join(f'`{one}`' for one in symbols)}"
+            raise SizeError("NL0617", f"`{program.name}` has no axis `{axis}` whose size could be given", hint=hint)
+    needed = {name for given in program.inputs for _, size in given.axes for name in size.symbols}
+    missing = sorted(needed - {symbols[axis] for axis in sizes})
+    if missing:
+        raise SizeError("NL0617", f"the sizes of {', '.join(f'`{one}`' for one in missing)} are needed, too")
+    return {symbols[axis]: size for axis, size in sizes.items()}
 
 
 Key = tuple[Spec, str]

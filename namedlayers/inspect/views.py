@@ -31,11 +31,14 @@ class Shown(Protocol):
 
     def explain(self) -> str: ...
 
+    def cost(self) -> Any: ...
+
 
 View = Callable[[Shown, TextIO | None], str]
 
 VIEWS: Mapping[str, View] = MappingProxyType({
     "code": lambda shown, terminal: shown.code,
+    "cost": lambda shown, terminal: str(shown.cost()),
     "explain": lambda shown, terminal: shown.explain(),
     "graph": lambda shown, terminal: graph_table(shown.graph, terminal),
     "program": lambda shown, terminal: str(shown.program),

@@ -1,0 +1,174 @@
+"""What a graph costs: floating-point operations, bytes moved, and the most that is held, as formulas in the sizes.
+
+In: a planned graph. Out: a `Cost`. What always holds: a multiplication and an addition are two operations; bytes are
+those that a node reads and writes, each node by itself, reals taking four; views and scalars cost nothing. Nodes that no rule here
+knows count once for each element of their index space.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from namedlayers.errors import SizeError
+from namedlayers.plan.formula import Formula, product, total
+from namedlayers.plan.paths import Path, steps
+from namedlayers.plan.plan import Plan
+from namedlayers.plan.regions import region_of
+from namedlayers.program.graph import Graph, Node
+from namedlayers.program.program import Kind
+from namedlayers.program.size import SizeExpr, const
+
+REAL = 4
+"""Bytes of a real."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """`flops` and `bytes` of a call, and `peak`, the bytes that intermediate values take at their most: the largest of
+    these formulas."""
+
+    flops: Formula
+    bytes: Formula
+    peak: tuple[Formula, ...]
+
+    def at(self, sizes: Mapping[str, int]) -> Figures:
+        """The numbers for these sizes. Raises SizeError for one that is missing."""
+        symbols = {name for one in (self.flops, self.bytes, *self.peak) for name in one.symbols}
+        missing = sorted(symbols - sizes.keys())
+        if missing:
+            raise SizeError("NL0617", f"the cost depends on {', '.join(f'`{one}`' for one in missing)}, too")
+        peak = max((one.at(sizes) for one in self.peak), default=0)
+        return Figures(self.flops.at(sizes), self.bytes.at(sizes), peak)
+
+    def __str__(self) -> str:
+        peak = "; ".join(map(str, self.peak)) or "0"
+        largest = "the largest of " if len(self.peak) > 1 else ""
+        return f"operations  {self.flops}\nbytes       {self.bytes}\npeak        {largest}{peak}"
+
+
+class Figures(NamedTuple):
+    """What a call costs: operations, bytes moved, bytes held at their most."""
+
+    flops: int
+    bytes: int
+    peak: int
+
+    @property
+    def intensity(self) -> float:
+        """Operations a byte."""
+        return self.flops / max(1, self.bytes)
+
+    def __str__(self) -> str:
+        return f"operations  {self.flops:,}\nbytes       {self.bytes:,}\npeak        {self.peak:,}"
+
+
+def cost(plan: Plan, variant: int = 0) -> Cost:
+    """The cost of a variant, with what the bodies that it runs cost."""
+    return _cost(plan.variants[variant].graph, plan)
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _cost(graph: Graph, plan: Plan) -> Cost:
+    live = graph.live()
+    flops = moved = Formula()
+    inner: list[Formula] = []
+    for node in live:
+        if node.op in ("call", "scan"):
+            body = cost(plan.bodies[region_of(node)])
+            size = node.attr("size") if node.op == "scan" else const(1)
+            assert isinstance(size, SizeExpr)
+            rounds = product([size])
+            flops, moved = flops + body.flops * rounds, moved + body.bytes * rounds
+            inner += body.peak
+        elif node.op not in _FREE:
+            flops = flops + _OPERATIONS.get(node.op, _each)(node)
+            moved = moved + _held(node) + total(_held(arg.node) for arg in node.args)
+    return Cost(flops, moved, _largest([*_peaks(graph, live), *inner]))
+
+
+def _peaks(graph: Graph, live: list[Node]) -> list[Formula]:
+    """What is held after each node."""
+    last = {arg.node.number: node.number for node in live for arg in node.args}
+    last |= {arg.node.number: len(graph.nodes) for arg in graph.outputs}
+    held: dict[int, Formula] = {}
+    found = []
+    for node in live:
+        if node.op not in _FREE:
+            held[node.number] = _held(node)
+        found.append(total(held.values()))
+        held = {number: size for number, size in held.items() if last[number] > node.number}
+    return found
+
+
+def _largest(sizes: list[Formula]) -> tuple[Formula, ...]:
+    """Those that no other is at least as large as, for all sizes."""
+    found: list[Formula] = []
+    for size in dict.fromkeys(sizes):
+        if not any(other.covers(size) for other in found):
+            found = [*(other for other in found if not size.covers(other)), size]
+    return tuple(found)
+
+
+_FREE = frozenset("input const size part piece final expand merge split index".split())
+"""What is not computed: what is there, and other ways to look at it."""
+
+_WIDTHS = {Kind.BOOL: 1, Kind.INT: 8, Kind.REAL: REAL, Kind.COMPLEX: 2 * REAL}
+
+
+def _held(node: Node) -> Formula:
+    return product(node.sizes) * _WIDTHS[node.kind] if node.rank else Formula()
+
+
+def _each(node: Node) -> Formula:
+    return product(node.space)
+
+
+def _times(count: int) -> Callable[[Node], Formula]:
+    return lambda node: product(node.space) * count
+
+
+def _contract(node: Node) -> Formula:
+    path = node.attr("path")
+    assert isinstance(path, tuple)
+    return _steps(node, path)
+
+
+def _linear(node: Node) -> Formula:
+    return _steps(node, ((0, 1),)) + product(node.sizes)
+
+
+def _steps(node: Node, path: Path) -> Formula:
+    return total(
+        product([node.space[p] for p in touched]) * (1 if touched == kept else 2) for touched, kept in steps(node, path)
+    )
+
+
+def _attention(node: Node) -> Formula:
+    """The scores, their softmax, and the mean of the values."""
+    query, key, value = (set(arg.axes) for arg in node.args[:3])
+    scores = query | key
+    positions = scores - {p for p in range(node.rank, len(node.space)) if p in query & key and p not in value}
+    along = [product([node.space[p] for p in sorted(axes)]) for axes in (scores, positions, positions | value)]
+    return along[0] * 2 + along[1] * 5 + along[2] * 2
+
+
+def _pool(node: Node) -> Formula:
+    space = node.attr("space")
+    assert isinstance(space, tuple)
+    return product(node.sizes) * product([entry[2] for entry in space])
+
+
+_OPERATIONS: dict[str, Callable[[Node], Formula]] = {
+    "contract": _contract,
+    "linear": _linear,
+    "attention": _attention,
+    "pool": _pool,
+    **dict.fromkeys(("conv", "conv_transpose", "log_contract"), _times(2)),
+    **dict.fromkeys(("softmax", "log_softmax"), _times(5)),
+    **dict.fromkeys(("standardize", "batch_norm", "group_norm"), _times(8)),
+    **dict.fromkeys(("statistic", "rms_norm", "gelu", "silu", "sigmoid", "softplus"), _times(4)),
+}

@@ -1,0 +1,71 @@
+"""What calls cost: operations, bytes moved and bytes held, as formulas in the sizes and as numbers."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import namedlayers as nl
+from namedlayers.plan.cost import Figures
+
+# Operations by hand: a multiplication and an addition count each, a softmax five an element.
+OPERATIONS = {
+    "a matrix product": (
+        "def f(X[a, b], Y[b, c]) = X @[b] Y", "2 * |a| * |b| * |c|", {"a": 2, "b": 3, "c": 5}, 60,
+    ),
+    "a linear map with its bias": (
+        "def f(X[a, b]; W[c, b], v[c]) = W @[b] X + v", "2 * |a| * |b| * |c| + |a| * |c|", {"a": 2, "b": 3, "c": 5}, 70,
+    ),
+    "two elementwise operations": ("def f(X[a]) = sin(cos(X))", "2 * |a|", {"a": 7}, 14),
+    "a sum": ("def f(X[a, b]) = sum[b](X)", "|a| * |b|", {"a": 2, "b": 3}, 6),
+    "a convolution": (
+        "def f(X[c, t]; W[o, c, k]) -> [o, t] = W @[c, k] unroll[t, k](X)",
+        "2 * |c| * |k| * |o| * (|t| - |k| + 1)", {"c": 2, "t": 9, "o": 3, "k": 4}, 288,
+    ),
+    "attention": (
+        "def f(Q[q, d], K[s, d], V[s, v]) -> [q, v] = softmax[s](Q @[d] K) @[s] V",
+        "2 * |d| * |q| * |s| + 2 * |q| * |s| * |v| + 5 * |q| * |s|", {"q": 2, "d": 3, "s": 5, "v": 7}, 250,
+    ),
+    "rounds": ("def f(X[a]) -> [a]:\n    repeat 20:\n        X = sin(X)\n    return X", "20 * |a|", {"a": 3}, 60),
+    "views": ("def f(X[a, b]) = X[(a, b) -> c][c -> a']", "0", {"a": 3, "b": 2}, 0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [name for name in OPERATIONS if name != "views"])
+def test_operations(name: str) -> None:
+    text, formula, sizes, count = OPERATIONS[name]
+    function = nl.compile(text)
+    assert str(function.cost().flops) == formula
+    assert function.cost(**sizes).flops == count
+
+
+def test_bytes_are_read_and_written() -> None:
+    cost = nl.compile("def f(X[a, b], Y[b, c]) = X @[b] Y").cost(a=2, b=3, c=5)
+    assert isinstance(cost, Figures)
+    assert cost == (60, 4 * (6 + 15 + 10), 4 * 10) and cost.intensity == 60 / 124
+
+
+def test_what_is_held_at_most() -> None:
+    text = "def f(X[a]; W[a, b], V[b]) -> []:\n    H = sin(W @[a] X)\n    return H @[b] V"
+    assert nl.compile(text).cost(a=2, b=9).peak == 2 * 36
+
+
+def test_a_specialised_call_knows_its_sizes() -> None:
+    function = nl.compile("def f(X[a, b], Y[b, c]) = X @[b] Y")
+    made = function.specialize(torch.zeros(2, 3), torch.zeros(3, 5))
+    assert made.cost() == function.cost(a=2, b=3, c=5)
+
+
+def test_a_module_has_its_sizes() -> None:
+    linear = nl.load("linear").Linear(input=3, output=5)
+    assert str(linear.cost().flops) == "35"  # of one vector: 2 * 3 * 5 + 5
+    linear(torch.zeros(2, 3))
+    assert linear.cost(batch=2).flops == 2 * 2 * 3 * 5 + 2 * 5
+
+
+@pytest.mark.parametrize(
+    ("sizes", "said"), [({"a": 2}, "`b`, `c` are needed"), ({"a": 2, "b": 3, "c": 5, "d": 1}, "no axis `d`")]
+)
+def test_sizes_that_are_missing_or_not_there(sizes: dict[str, int], said: str) -> None:
+    with pytest.raises(nl.SizeError, match=said):
+        nl.compile("def f(X[a, b], Y[b, c]) = X @[b] Y").cost(**sizes)
