@@ -39,7 +39,8 @@ def together(weights: Weights) -> dict[str, Tensor]:
 
     return {
         "Wg": weights["gate.weight"],
-        "W1": stacked(".0.weight"), "b1": stacked(".0.bias"), "W2": stacked(".2.weight").transpose(0, 1), "b2": stacked(".2.bias"),
+        "W1": stacked(".0.weight"), "b1": stacked(".0.bias"),
+        "W2": stacked(".2.weight").transpose(0, 1), "b2": stacked(".2.bias"),
     }  # fmt: skip
 
 

@@ -185,11 +185,12 @@ class Vision(nn.Module):
 
 
 def vision(weights: Weights) -> dict[str, Tensor]:
+    encoder = several(encoder_layer, "encode", 2, norm_first=True)(under(weights, "encoder."))
     return {
         "embed.W": weights["embed.weight"].flatten(1), "embed.b": weights["embed.bias"],
         "token": weights["token"], "positions": weights["place"],
         "head.W": weights["head.weight"], "head.b": weights["head.bias"],
-    } | prefixed(several(encoder_layer, "encode", 2, norm_first=True)(under(weights, "encoder.")), "encode.")  # fmt: skip
+    } | prefixed(encoder, "encode.")  # fmt: skip
 
 
 @pytest.mark.parametrize(("chans", "height", "width", "patch"), [(3, 4, 6, 2), (1, 3, 3, 3), (2, 5, 2, 1)])
