@@ -25,6 +25,7 @@ _BATCH, _HIDDEN, _FEATURES, _ONE, _INNER = -101, -102, -103, -104, -105
 
 @emits("recurrence")
 def emit_recurrence(lo: Lowering, node: Node) -> Value:
+    first = lo.operands(node)[2]
     a, b, start = (cast_kind(lo, value, node.kind) for value in lo.alike(lo.operands(node)))
     step = position(node, "axis")
     rest = [axis for axis in range(node.rank) if axis != step]
@@ -32,7 +33,11 @@ def emit_recurrence(lo: Lowering, node: Node) -> Value:
     liked = [axis for axis in b.axes if axis in rest]
     order = [step, *(axis for axis in rest if axis not in liked), *liked]
     a, b = (lo.permuted(lo.filled(value, order), order) for value in (a, b))
-    start = lo.permuted(lo.filled(start, order[1:]), order[1:])
+    if first.literal:
+        shape = tuple(lo.size(lo.space(axis)) for axis in order[1:])
+        start = lo.call("new_full", (b, shape, first), order[1:], weak=False, wish="start")
+    else:
+        start = lo.permuted(lo.filled(start, order[1:]), order[1:])
     return lo.call(recurrence, (a, b, start, bool(node.attr("reverse"))), order, weak=False)
 
 
