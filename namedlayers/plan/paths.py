@@ -1,8 +1,9 @@
 """In which order to contract: paths of n-ary contractions, their costs as polynomials, and the few worth having.
 
-In: the contractions of a graph, whose sizes are expressions. Out: at most `most` choices of one path for each, with the
-guards under which each is the cheapest; the last has none. What always holds: costs count multiplications and
-additions; the sizes that choices are weighed by are drawn from a fixed seed, so that plans do not vary.
+In: the contractions of a graph, whose sizes are expressions, or of several graphs that compute the same. Out: at most
+`most` choices of a graph and one path for each contraction, with the guards under which each is the cheapest; the last
+has none. What always holds: costs count multiplications and additions; the sizes that choices are weighed by are drawn
+from a fixed seed, so that plans do not vary.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from opt_einsum import paths as opt_einsum_paths
@@ -31,35 +32,45 @@ WORTH = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A path for each contraction, and when it is the one to take."""
+    """A path for each contraction of one of several graphs, and when it is the one to take."""
 
     paths: tuple[Path, ...]
     guards: tuple[Guard, ...]
+    graph: int = 0
 
 
-def choices(contractions: Sequence[Node], most: int) -> list[Choice]:
-    """The few best choices, the one that is best on the whole last and without guards."""
-    if not contractions:
-        return [Choice((), ())]
-    samples = sample_sizes(sorted({s for node in contractions for size in node.space for s in size.symbols}))
-    best: list[list[Path]] = [[] for _ in samples]
-    tables: list[dict[Path, list[float]]] = []
-    for node in contractions:
-        sizes = [[max(1, size.evaluate(sample)) for size in node.space] for sample in samples]
-        table = {path: [_cost(node, path, numbers) for numbers in sizes] for path in _candidates(node, sizes)}
-        tables.append(table)
-        for k in range(len(samples)):
-            best[k].append(min(table, key=lambda path: table[path][k]))
-    combined = list(dict.fromkeys(tuple(paths) for paths in best))
-    costs = {
-        paths: [sum(table[path][k] for table, path in zip(tables, paths, strict=True)) for k in range(len(samples))]
-        for paths in combined
-    }
-    return _guarded(contractions, _few(costs, most))
+def choices(graphs: Sequence[Sequence[Node]], most: int) -> list[Choice]:
+    """The few best choices, the one that is best on the whole last and without guards.
+
+    `graphs`: of each the nodes in question, of which the contractions get paths.
+    """
+    samples = sample_sizes(_symbols(graphs))
+    costs: dict[Combination, Sequence[float]] = {}
+    for number, nodes in enumerate(graphs):
+        tables = [_table(node, samples) for node in nodes]
+        best = [[min(table, key=lambda path: table[path][k]) for table in tables] for k in range(len(samples))]
+        for paths in dict.fromkeys(map(tuple, best)):
+            costs[number, paths] = [
+                sum(table[path][k] for table, path in zip(tables, paths, strict=True)) + 1 for k in range(len(samples))
+            ]
+    return _guarded(graphs, _few(costs, most))
+
+
+def sampled_costs(graphs: Sequence[Sequence[Node]]) -> list[list[float]]:
+    """The cost of each graph at each of the sizes assumed, with the best paths there."""
+    shared = frozenset.intersection(*(frozenset(nodes) for nodes in graphs))
+    samples = sample_sizes(_symbols(graphs))
+    found = []
+    for nodes in graphs:
+        tables = [_table(node, samples) for node in nodes if node not in shared]
+        found.append([sum(min(column[k] for column in t.values()) for t in tables) + 1 for k in range(len(samples))])
+    return found
 
 
 def cost(node: Node, path: Path) -> SizeExpr:
-    """Multiplications and additions of a contraction along a path."""
+    """Multiplications and additions of a contraction along a path; of what is none, one for each element."""
+    if node.op != "contract":
+        return _elements(node)
     total = const(0)
     for touched, kept in steps(node, path):
         product = const(1 if touched == kept else 2)
@@ -92,6 +103,30 @@ def sample_sizes(symbols: Sequence[str]) -> list[Sample]:
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _symbols(graphs: Sequence[Sequence[Node]]) -> list[str]:
+    return sorted({s for nodes in graphs for node in nodes for size in node.space for s in size.symbols})
+
+
+def _table(node: Node, samples: Sequence[Sample]) -> dict[Path, list[float]]:
+    """For each path that is worth a thought the cost at each of the sizes."""
+    sizes = [[max(1, size.evaluate(sample)) for size in node.space] for sample in samples]
+    if node.op != "contract":
+        operations = _OPERATIONS_OF_EACH.get(node.op, 1) if node.args else 0
+        return {(): [float(operations * math.prod(numbers)) for numbers in sizes]}
+    return {path: [_cost(node, path, numbers) for numbers in sizes] for path in _candidates(node, sizes)}
+
+
+def _elements(node: Node) -> SizeExpr:
+    total = const(_OPERATIONS_OF_EACH.get(node.op, 1) if node.args else 0)
+    for size in node.space:
+        total = total * size
+    return total
+
+
+_OPERATIONS_OF_EACH = {"linear": 2}
+"""How many operations one element of the index space takes, where it is not one."""
 
 
 def _cost(node: Node, path: Path, sizes: Sequence[int]) -> float:
@@ -138,7 +173,8 @@ def _extend(
             _extend([*rest, joined], (*path, (i, j)), made | {joined}, found)
 
 
-Combination = tuple[Path, ...]
+Combination = tuple[int, tuple[Path, ...]]
+"""The number of a graph, and paths for its contractions."""
 
 
 def _few(costs: Mapping[Combination, Sequence[float]], most: int) -> list[Combination]:
@@ -161,13 +197,26 @@ def _mean_log(costs: Iterator[float] | Sequence[float]) -> float:
     return sum(logs) / len(logs)
 
 
-def _guarded(contractions: Sequence[Node], chosen: list[Combination]) -> list[Choice]:
-    totals = [sum((cost(n, p) for n, p in zip(contractions, paths, strict=True)), const(0)) for paths in chosen]
-    found = []
-    for k in range(1, len(chosen)):
-        guards = [no_dearer(totals[k], totals[j]) for j in range(len(chosen)) if j != k]
-        found.append(Choice(chosen[k], tuple(g for g in guards if g is not None)))
-    return [*found, Choice(chosen[0], ())]
+def _guarded(graphs: Sequence[Sequence[Node]], chosen: list[Combination]) -> list[Choice]:
+    totals = [
+        sum((cost(node, path) for node, path in zip(graphs[number], paths, strict=True)), const(0))
+        for number, paths in chosen
+    ]
+    found = [
+        Choice(
+            _of_contractions(graphs[number], paths),
+            tuple(
+                guard for j in range(len(chosen)) if j != k and (guard := no_dearer(totals[k], totals[j])) is not None
+            ),
+            number,
+        )
+        for k, (number, paths) in enumerate(chosen)
+    ]
+    return [*found[1:], replace(found[0], guards=())]
+
+
+def _of_contractions(nodes: Sequence[Node], paths: tuple[Path, ...]) -> tuple[Path, ...]:
+    return tuple(path for node, path in zip(nodes, paths, strict=True) if node.op == "contract")
 
 
 def no_dearer(left: SizeExpr, right: SizeExpr) -> Guard | None:

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from namedlayers.plan import paths
-from namedlayers.plan.paths import Path
+from namedlayers.plan.alternatives import alternatives
+from namedlayers.plan.paths import Choice
 from namedlayers.plan.plan import Event, Plan, Variant
 from namedlayers.plan.regions import LAST_STEPS, regions
 from namedlayers.plan.requirements import impossible, requirements, together
 from namedlayers.plan.rewrite import Rewriter, live_nodes
 from namedlayers.plan.rule import Numerics as Class
-from namedlayers.plan.rules import PHASES
+from namedlayers.plan.rules import MERGING, PHASES
 from namedlayers.plan.rules.norms import by_states
 from namedlayers.plan.running import Held, held_inside, keep_running
 from namedlayers.plan.scans import open_scans
@@ -47,15 +48,15 @@ def plan(graph: Graph, *, numerics: Numerics = "default") -> Plan:
 def _plan(graph: Graph, numerics: Numerics, made: dict[Region, Plan], held: Held) -> Plan:
     """`made`: the plans of bodies that are planned already."""
     main = _rewritten(graph, numerics, held, lambda node: not any(map(impossible, requirements(node))))
-    needed = together(guard for node in live_nodes(main.outputs) for guard in requirements(node))
+    needed = together(guard for outputs in main.results for node in live_nodes(outputs) for guard in requirements(node))
     found = [
-        Variant((*needed, *choice.guards), _with_paths(main, choice.paths), _why(bool(needed), bool(choice.guards)))
-        for choice in paths.choices(_contractions(main.outputs), MOST_VARIANTS - bool(needed))
+        Variant((*needed, *choice.guards), _with_paths(main, choice), _why(bool(needed), bool(choice.guards)))
+        for choice in paths.choices(_weighed(main), MOST_VARIANTS - bool(needed))
     ]
     if needed:
         safe = _rewritten(graph, numerics, held, lambda node: not requirements(node))
-        (choice,) = paths.choices(_contractions(safe.outputs), 1)
-        found.append(Variant((), _with_paths(safe, choice.paths), "any sizes, empty axes and short ones included"))
+        (choice,) = paths.choices(_weighed(safe), 1)
+        found.append(Variant((), _with_paths(safe, choice), "any sizes, empty axes and short ones included"))
     bodies: dict[Region, Plan] = {}
     inside = held_inside([variant.graph for variant in found], held)
     for region in regions(node for variant in found for node in variant.graph.live()):
@@ -67,24 +68,30 @@ def _plan(graph: Graph, numerics: Numerics, made: dict[Region, Plan], held: Held
 
 @dataclass(frozen=True, slots=True)
 class _Rewritten:
+    """`results`: the same ones once or, where sizes decide which are cheaper, twice."""
+
     graph: Graph
-    outputs: tuple[Arg, ...]
+    results: tuple[Sequence[Arg], ...]
     events: tuple[Event, ...]
 
 
 def _rewritten(graph: Graph, numerics: Numerics, held: Held, admit: Callable[[Node], bool]) -> _Rewritten:
     """The graph after all phases."""
-    opened = open_scans(graph, _ALLOWED[numerics], admit)
+    allowed = _ALLOWED[numerics]
+    opened = open_scans(graph, allowed, admit)
     target = Graph()
     rewriter = Rewriter(target, admit, list(opened.events))
-    outputs: Sequence[Arg] = opened.graph.outputs
+    results: tuple[Sequence[Arg], ...] = (opened.graph.outputs,)
     for phase in PHASES:
-        rules = [rule for rule in (*phase, *by_states(held.states)) if rule.numerics in _ALLOWED[numerics]]
-        outputs = rewriter.rewrite(outputs, rules)
-    outputs = rewriter.rewrite(outputs, LAST_STEPS)
-    if "algebraic" in _ALLOWED[numerics]:
-        outputs = keep_running(target, outputs, held, admit, rewriter.events)
-    return _Rewritten(target, tuple(outputs), _settled(rewriter.events))
+        rules = [rule for rule in (*phase, *by_states(held.states)) if rule.numerics in allowed]
+        results = tuple(rewriter.rewrite(outputs, rules) for outputs in results)
+        if phase is MERGING and "algebraic" in allowed:
+            (outputs,) = results
+            results = alternatives(target, outputs, rules, admit, rewriter.events)
+    results = tuple(rewriter.rewrite(outputs, LAST_STEPS) for outputs in results)
+    if "algebraic" in allowed:
+        results = tuple(keep_running(target, outputs, held, admit, rewriter.events) for outputs in results)
+    return _Rewritten(target, results, _settled(rewriter.events))
 
 
 def _settled(events: list[Event]) -> tuple[Event, ...]:
@@ -93,16 +100,20 @@ def _settled(events: list[Event]) -> tuple[Event, ...]:
     return tuple(e for e in events if not e.near or (e.rule, e.spans) not in fired)
 
 
-def _contractions(outputs: Sequence[Arg]) -> list[Node]:
-    return [node for node in live_nodes(outputs) if node.op == "contract"]
+def _weighed(rewritten: _Rewritten) -> list[list[Node]]:
+    """What the costs of results differ by: contractions, and where there are two ways all that only one of them has."""
+    live = [live_nodes(outputs) for outputs in rewritten.results]
+    shared = frozenset.intersection(*(frozenset(nodes) for nodes in live))
+    return [[node for node in nodes if node.op == "contract" or node not in shared] for nodes in live]
 
 
-def _with_paths(rewritten: _Rewritten, chosen: tuple[Path, ...]) -> Graph:
+def _with_paths(rewritten: _Rewritten, choice: Choice) -> Graph:
     """The graph with a path at every contraction; graphs of variants share the nodes that do not differ."""
-    graph = rewritten.graph
-    path_of = dict(zip((node.number for node in _contractions(rewritten.outputs)), chosen, strict=True))
+    graph, results = rewritten.graph, rewritten.results[choice.graph]
+    contractions = (node.number for node in live_nodes(results) if node.op == "contract")
+    path_of = dict(zip(contractions, choice.paths, strict=True))
     new: dict[int, Node] = {}
-    for node in live_nodes(rewritten.outputs):
+    for node in live_nodes(results):
         path = path_of.get(node.number)
         if path is None and all(new[a.node.number] is a.node for a in node.args):
             new[node.number] = node
@@ -119,7 +130,7 @@ def _with_paths(rewritten: _Rewritten, chosen: tuple[Path, ...]) -> Graph:
             spans=node.spans,
             rule=node.rule,
         )
-    outputs = [Arg(new[a.node.number], a.axes) for a in rewritten.outputs]
+    outputs = [Arg(new[a.node.number], a.axes) for a in results]
     return Graph(graph.nodes, outputs, _table=graph._table)
 
 

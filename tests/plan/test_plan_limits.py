@@ -248,8 +248,10 @@ def test_many_operands() -> None:
 
 
 def test_a_shared_product_is_computed_once() -> None:
-    found = planned_text("def f(A[i, j], B[j, k], x[k], y[k]):\n    M = A @[j] B\n    return M @[k] x + M @[k] y\n")
-    assert found.ops == ("contract", "contract", "linear")
+    found = planned_text(
+        "def f(A[i, j], B[j, k], x[k], y[k]):\n    M = A @[j] B\n    return M @[k] x + exp(M) @[k] y\n"
+    )
+    assert found.ops == ("contract", "contract", "exp", "linear")
     agree(found)
 
 

@@ -23,6 +23,7 @@ from namedlayers.plan.rules import (
     norms,
     pooling,
     reductions,
+    sharing,
     softmax,
     statistics,
     sums,
@@ -46,7 +47,7 @@ RECOGNISING: tuple[Rule, ...] = (
     *pooling.RULES,
 )
 ATTENDING: tuple[Rule, ...] = attention.RULES
-MERGING: tuple[Rule, ...] = contraction.MERGING
+MERGING: tuple[Rule, ...] = (*contraction.MERGING, *sharing.RULES)
 FINISHING: tuple[Rule, ...] = (
     *convolution.BIASES,
     *pooling.LAST,

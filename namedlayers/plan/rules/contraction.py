@@ -42,7 +42,7 @@ def _build_sum_of_product(scope: Scope, node: Node, product: Product) -> Arg:
     consumed = set(range(node.rank, len(node.space)))
     scalars = tuple(a for a in product.top if not a.node.rank)
     under = tuple(a for a in product.bottom if not a.node.rank)
-    operands = _with_divisors(
+    operands = with_divisors(
         scope, [a for a in product.top if a.node.rank], [a for a in product.bottom if a.node.rank]
     )
     core = contraction(scope, operands, consumed)
@@ -73,7 +73,7 @@ def contraction(scope: Scope, operands: list[Arg], consumed: set[int]) -> Arg:
     return scope.build("contract", operands, result, sorted(consumed), kind=kind, attrs={"path": ()})
 
 
-def _with_divisors(scope: Scope, factors: list[Arg], divisors: list[Arg]) -> list[Arg]:
+def with_divisors(scope: Scope, factors: list[Arg], divisors: list[Arg]) -> list[Arg]:
     """Each divisor goes under the smallest factor that has its axes; one that no factor covers is a factor 1 / d."""
     for d in divisors:
         fitting = [k for k, a in enumerate(factors) if set(d.axes) <= set(a.axes)]

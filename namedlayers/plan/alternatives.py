@@ -1,0 +1,105 @@
+"""Which values of a graph to look through when contractions are planned, and whether that is better for all sizes.
+
+In: results whose contractions are formed and merged. Out: one or two sets of results that are the same: where it is
+cheaper for all sizes assumed to multiply sums and products out, they are; where that depends on sizes, the second set
+has it and the first has not. What always holds: the cost of a graph counts every live operation once, contractions by
+their best order at each of the sizes assumed; a graph without shared or divided products costs nothing to look at.
+
+A value is worth a try if it is a contraction, an outer product or a quotient, and everything that it goes into, through
+products, numerators and sums, are contractions and sums over axes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from namedlayers.plan import paths
+from namedlayers.plan.plan import Event
+from namedlayers.plan.rewrite import Rewriter, live_nodes
+from namedlayers.plan.rule import Rule
+from namedlayers.plan.rules.sharing import DEEPEST, NAME, THROUGH, is_outer, is_sum, multiplied_out
+from namedlayers.program.graph import Arg, Graph, Node
+from namedlayers.program.program import Kind
+
+Results = Sequence[Arg]
+
+MOST_TRIES = 12
+GAIN = 0.05
+"""By how much the cost has to be smaller, as a mean of logarithms over sizes, for a second set of results."""
+EVEN = 1.01
+"""A cost that is no more than so many times another is no dearer."""
+
+
+def alternatives(
+    graph: Graph, outputs: Results, rules: Sequence[Rule], admit: Callable[[Node], bool], events: list[Event]
+) -> tuple[Results, ...]:
+    """The results as they are best, and as they are better for some sizes. `rules`: those that merge contractions."""
+    best, other = outputs, None
+    refused: set[frozenset[int]] = set()
+    for _ in range(MOST_TRIES):
+        chosen = next((one for one in _candidates(other or best) if one not in refused), None)
+        if chosen is None:
+            break
+        refused.add(chosen)
+        noted: list[Event] = []
+        found = Rewriter(graph, admit, noted).rewrite(other or best, [multiplied_out(chosen), *rules])
+        before, after = paths.sampled_costs([live_nodes(other or best), live_nodes(found)])
+        if all(b <= a * EVEN for a, b in zip(before, after, strict=True)) and _gain(before, after) > 0:
+            best, other = (found, None) if other is None else (best, found)
+        elif _gain(before, list(map(min, before, after))) >= GAIN:
+            other = found
+        else:
+            spans = tuple(s for number in sorted(chosen) for s in graph.nodes[number].spans)
+            events.append(Event(NAME, "algebraic", spans, "this value is cheaper held than multiplied out"))
+            continue
+        events += noted
+    return (best,) if other is None else (best, other)
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _gain(before: Sequence[float], after: Sequence[float]) -> float:
+    return sum(math.log(a / b) for a, b in zip(before, after, strict=True)) / len(before)
+
+
+def _candidates(outputs: Results) -> Iterator[frozenset[int]]:
+    """Sets of nodes, the first of which goes into sums only; the others are contractions that it is added to."""
+    live = live_nodes(outputs)
+    users: dict[int, list[Node]] = {}
+    for node in live:
+        for number in dict.fromkeys(arg.node.number for arg in node.args):
+            users.setdefault(number, []).append(node)
+    results = {arg.node.number for arg in outputs}
+    for node in live:
+        if node.kind in (Kind.REAL, Kind.COMPLEX) and (is_sum(node) or is_outer(node) or _is_divided(node)):
+            between = _between(node, users, results)
+            if between is not None and (between or len(users[node.number]) > 1 or not is_sum(node)):
+                beside = (arg.node for one in between for arg in one.args if one.op in ("add", "sub"))
+                joined = (one.number for one in beside if one.op == "contract" and len(users[one.number]) == 1)
+                yield frozenset({node.number, *joined})
+
+
+def _is_divided(node: Node) -> bool:
+    """Whether a node divides by less than it has axes, and by more than a number."""
+    return node.op == "div" and 0 < node.args[1].node.rank < node.rank
+
+
+def _between(node: Node, users: dict[int, list[Node]], results: Iterable[int]) -> list[Node] | None:
+    """What stands between a node and the sums that it goes into; None if it goes into anything else."""
+    found: dict[int, Node] = {}
+    waiting = [(node, 0)]
+    while waiting:
+        one, depth = waiting.pop()
+        if one.number in results or depth > DEEPEST:
+            return None
+        for user in users.get(one.number, ()):
+            if is_sum(user):
+                continue
+            if user.op not in THROUGH or user.op == "div" and user.args[1].node is one:
+                return None
+            if user.number not in found:
+                found[user.number] = user
+                waiting.append((user, depth + 1))
+    return list(found.values())

@@ -1,0 +1,216 @@
+"""Sums over products and sums of products, multiplied out through values that others use too.
+
+In: the values that are to be looked through, which `plan/alternatives.py` chooses. Out: a rule for the contractions and
+sums that reach them through products, numerators and sums: what stands there is written as a sum of contractions. What
+always holds: divisors that are free of the contracted axes divide afterwards, once; what no contraction needs any more
+is not held. It is the cost of the whole graph that says whether this is any better, so nothing is weighed here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from itertools import product as pairs
+
+from namedlayers.plan.rule import Match, Outcome, Rule
+from namedlayers.plan.rules.build import count
+from namedlayers.plan.rules.contraction import contraction, with_divisors
+from namedlayers.plan.view import Number, Product, Scope, constant
+from namedlayers.program.graph import Arg, Node
+from namedlayers.program.program import Kind
+from namedlayers.program.size import const
+
+NAME = "contraction through shared values"
+
+THROUGH = frozenset({"mul", "div", "neg", "add", "sub"})
+"""What a contraction may be looked for below: of a division the numerator."""
+
+DEEPEST = 8
+MOST_TERMS = 8
+
+
+def multiplied_out(chosen: frozenset[int]) -> Rule:
+    """The rule that looks through the nodes of these numbers, and through what stands on them."""
+
+    def match(scope: Scope, node: Node) -> Outcome:
+        if not any(_reaches(arg.node, chosen) for arg in node.args):
+            return None
+        terms = _Expansion(scope, chosen).of_sum(scope.whole())
+        return Match(terms) if terms is not None else None
+
+    return Rule(NAME, "algebraic", ("contract", "reduce sum"), match, _build)
+
+
+def is_sum(node: Node) -> bool:
+    """Whether a node is a contraction, or a sum over axes."""
+    return node.op == "contract" or node.op == "reduce" and node.attr("op") == "sum"
+
+
+def is_outer(node: Node) -> bool:
+    """Whether a node is a product that is larger than each of its factors."""
+    return node.op == "mul" and node.rank > max(arg.node.rank for arg in node.args)
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Term:
+    """The sum over `consumed` of `number * product(top) / product(bottom)`."""
+
+    number: Number = 1
+    top: tuple[Arg, ...] = ()
+    bottom: tuple[Arg, ...] = ()
+    consumed: tuple[int, ...] = ()
+
+    def times(self, other: _Term) -> _Term:
+        return _Term(
+            self.number * other.number,
+            self.top + other.top,
+            self.bottom + other.bottom,
+            self.consumed + other.consumed,
+        )
+
+
+def _reaches(node: Node, chosen: frozenset[int], depth: int = 0) -> bool:
+    if node.number in chosen:
+        return True
+    if node.op not in THROUGH or depth == DEEPEST:
+        return False
+    args = node.args[:1] if node.op == "div" else node.args
+    return any(_reaches(arg.node, chosen, depth + 1) for arg in args)
+
+
+@dataclass(frozen=True, slots=True)
+class _Expansion:
+    scope: Scope
+    chosen: frozenset[int]
+
+    def of_sum(self, arg: Arg) -> list[_Term] | None:
+        """The terms of a contraction or sum; None where they are too many, or a summed axis would stand for two."""
+        found: list[_Term] | None = [_Term(consumed=self.scope.consumed(arg))]
+        for operand in self.scope.operands(arg):
+            found = self._times(found, self._of(operand, 0))
+        return found
+
+    def _of(self, arg: Arg, depth: int) -> list[_Term] | None:
+        node = arg.node
+        value = constant(node)
+        if value is not None and not isinstance(value, bool):
+            return [_Term(value)]
+        if is_sum(node) and node.number in self.chosen:
+            return self.of_sum(arg)
+        if depth == DEEPEST or not (_reaches(node, self.chosen) or is_outer(node)):
+            return [_Term(top=(arg,))]
+        first, *rest = self.scope.operands(arg)
+        left = self._of(first, depth + 1)
+        if left is None or node.op == "neg":
+            return left and [replace(term, number=-term.number) for term in left]
+        if node.op == "div":
+            return [replace(term, bottom=(*term.bottom, rest[0])) for term in left]
+        right = self._of(rest[0], depth + 1)
+        if node.op == "mul":
+            return self._times(left, right)
+        if right is None or len(left) + len(right) > MOST_TERMS:
+            return None
+        sign = -1 if node.op == "sub" else 1
+        return left + [replace(term, number=sign * term.number) for term in right]
+
+    def _times(self, left: list[_Term] | None, right: list[_Term] | None) -> list[_Term] | None:
+        if left is None or right is None or len(left) * len(right) > MOST_TERMS:
+            return None
+        found = [a.times(b) for a, b in pairs(left, right)]
+        return found if all(len(set(term.consumed)) == len(term.consumed) for term in found) else None
+
+
+def _build(scope: Scope, node: Node, terms: list[_Term]) -> Arg:
+    """The divisors that all terms have and no sum needs divide at the end."""
+    common = [d for d in terms[0].bottom if all(d in term.bottom and _free(d, term.consumed) for term in terms)]
+    summed = set(range(node.rank, len(node.space)))
+    total: Arg | None = None
+    for term in terms:
+        bottom = list(term.bottom)
+        for d in common:
+            bottom.remove(d)
+        positive = replace(term, bottom=tuple(bottom))
+        if total is not None and not isinstance(term.number, complex) and term.number < 0:
+            total = scope.apply("sub", total, _summed(scope, replace(positive, number=-term.number)))
+        else:
+            one = _summed(scope, positive)
+            total = one if total is None else scope.apply("add", total, one)
+    assert total is not None
+    for d in common:
+        total = scope.apply("div", total, _not_of_nothing(scope, d, summed))
+    return total
+
+
+def _free(arg: Arg, consumed: Iterable[int]) -> bool:
+    return set(arg.axes).isdisjoint(consumed)
+
+
+def _summed(scope: Scope, term: _Term) -> Arg:
+    """One term, as a contraction with its scalars and its free divisors outside."""
+    consumed = set(term.consumed)
+    free = [d for d in term.bottom if _free(d, consumed)]
+    factors = with_divisors(
+        scope, [a for a in term.top if a.node.rank], [d for d in term.bottom if not _free(d, consumed)]
+    )
+    scalars = [a for a in term.top if not a.node.rank]
+    constant_along = consumed - {c for factor in factors for c in factor.axes}
+    if constant_along:
+        scalars.append(scope.size(count(scope, tuple(sorted(constant_along)))))
+    core = [contraction(scope, factors, consumed - constant_along)] if factors else []
+    under = tuple(_not_of_nothing(scope, d, consumed) for d in free)
+    return scope.multiply(Product(term.number, (*core, *scalars), under))
+
+
+def _not_of_nothing(scope: Scope, d: Arg, consumed: set[int]) -> Arg:
+    """A divisor that is itself a sum is 0 where axes are empty; the sum over nothing of quotients is 0 and not 0 / 0.
+
+    So 1 is added to it then: 1 // (size + 1) is 1 for an empty axis only.
+    """
+    size = count(scope, tuple(sorted(consumed)))
+    if not is_sum(d.node) or (size - 1).nonnegative:
+        return d
+    return scope.apply("add", d, scope.size(const(1) // (size + 1)))
+
+
+# --- common factors ---------------------------------------------------------------------------------------------------
+
+
+def _common_factor(scope: Scope, node: Node) -> Outcome:
+    """A @ x + A @ y, of which A is the same and x and y have the same axes."""
+    left, right = node.args
+    first, second = left.node, right.node
+    if first.op != "contract" or second.op != "contract" or first is second:
+        return None
+    if not (scope.once(first) and scope.once(second)) or len(first.args) != 2 or len(second.args) != 2:
+        return None
+    if not all(one.kind in (Kind.REAL, Kind.COMPLEX) and one.kind == node.kind for one in (first, second)):
+        return None
+    for (a, x), (b, y) in pairs(_both(scope.operands(left)), _both(scope.operands(right))):
+        if a.node is not b.node or x.node is y.node:
+            continue
+        named = dict(zip(b.axes, a.axes, strict=True))
+        over = set(scope.consumed(right))
+        if len(named) < len(b.axes) or {named.get(c) for c in over} != set(scope.consumed(left)):
+            continue
+        if any(c != named[c] for c in b.axes if c not in over):
+            continue
+        y = Arg(y.node, tuple([named.get(c, c) for c in y.axes]))
+        if set(x.axes) == set(y.axes) and set(a.axes) | set(x.axes) == {*range(node.rank), *scope.consumed(left)}:
+            return Match((a, x, y, scope.consumed(left)), (first, second))
+    return None
+
+
+def _both(operands: tuple[Arg, ...]) -> tuple[tuple[Arg, ...], tuple[Arg, ...]]:
+    return operands, operands[::-1]
+
+
+def _build_common_factor(scope: Scope, node: Node, found: tuple[Arg, Arg, Arg, tuple[int, ...]]) -> Arg:
+    a, x, y, consumed = found
+    total = scope.apply(node.op, x, y)
+    return scope.build("contract", (a, total), range(node.rank), consumed, kind=node.kind, attrs={"path": ()})
+
+
+RULES = (Rule("common factor of a sum", "algebraic", ("add", "sub"), _common_factor, _build_common_factor),)
