@@ -1,4 +1,4 @@
-"""The command line: check, show, run, fmt, explain.
+"""The command line: check, show, run, export, fmt, explain.
 
 In: arguments and files. Out: text, files and an exit status. What always holds: whatever a user gets wrong is reported
 as `FormulaError` does, on stderr, with status 1 (2 for the usage of the command itself, as argparse has it); nothing in
@@ -21,6 +21,7 @@ import torch
 import namedlayers as nl
 from namedlayers.codes import CODES, Code
 from namedlayers.errors import FormulaError, near_miss
+from namedlayers.exporting import FORMS, export
 from namedlayers.files import STDIN, read_source, read_stdin, split_name, write_text
 from namedlayers.inspect.views import VIEWS, Shown, specialised
 from namedlayers.syntax import format_module, parse
@@ -90,6 +91,23 @@ def run(arguments: argparse.Namespace) -> int:
     for name, tensor in named.items():
         print(f"{name} {list(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}")
         print(tensor)
+    return 0
+
+
+def export_file(arguments: argparse.Namespace) -> int:
+    """Writes a definition as a program that runs without its formula; of a layer, with weights and in evaluation."""
+    definition = _definition(arguments.file).with_options(**_once("--option", arguments.option))
+    sizes = _once("--size", arguments.size)
+    dynamic = arguments.dynamic or ()
+    called: nl.Function | nl.Layer
+    if isinstance(definition, nl.LayerType):
+        own = {axis: size for axis, size in sizes.items() if axis not in dynamic}
+        called = _callable(definition, own, arguments.weights, arguments.seed)
+        asked = {axis for port in called.inputs for axis in port.axes}
+        sizes = {axis: size for axis, size in sizes.items() if axis in asked}
+    else:
+        called = definition
+    export(called, sizes, arguments.output, arguments.form, dynamic)
     return 0
 
 
@@ -240,6 +258,21 @@ COMMANDS = (
             _argument("--weights", metavar="w.safetensors", help="the state dict of a layer: .pt or .safetensors"),
             _argument("--seed", type=int, default=0, metavar="0", help="of the initial values of a layer (0)"),
             _argument("-o", dest="output", metavar="OUT", help="write the results: .npy, .npz, .pt or .safetensors"),
+        ),
+    ),
+    Command(
+        "export",
+        "write a definition as a file that runs elsewhere",
+        export_file,
+        (
+            _FILE,
+            _argument("--format", dest="form", choices=sorted(FORMS), default="pt2", help="of the file (pt2)"),
+            _SIZE,
+            _argument("--dynamic", action="append", metavar="seq", help="an axis of any size; may be repeated"),
+            _OPTION,
+            _argument("--weights", metavar="w.safetensors", help="the state dict of a layer: .pt or .safetensors"),
+            _argument("--seed", type=int, default=0, metavar="0", help="of the initial values of a layer (0)"),
+            _argument("-o", dest="output", required=True, metavar="OUT", help="the file to write"),
         ),
     ),
     Command(

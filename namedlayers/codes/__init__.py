@@ -130,6 +130,13 @@ LIMITS = _told(
         "`namedlayers run f.nl --input X=a.npy --input X=b.npy`",
         "Give each once; `namedlayers explain` lists the codes.",
     ),
+    Code(
+        "NL0618",
+        "a formula that torch cannot export",
+        "What is written is made by `torch.export`, `torch.onnx` or the inductor; the message is theirs.",
+        "`namedlayers export` of a formula with a feature that ONNX has not",
+        "See docs/support.md for what each of them takes, or choose another format.",
+    ),
 )
 
 CODES: dict[str, Code] = {

@@ -54,13 +54,18 @@ def specialised(function: Any, sizes: Mapping[str, int]) -> Shown:
     >>> specialised(dot, {"i": 3}).code == dot.code
     True
     """
+    return function.specialize(**{name: tensor for name, _, tensor in examples(function, sizes)})
+
+
+def examples(function: Any, sizes: Mapping[str, int]) -> list[tuple[str, tuple[str, ...], torch.Tensor]]:
+    """The tensors of a call without optional ones, for axes of these sizes: name, axes, a tensor without numbers."""
     inputs = _inputs(function)
     known = {axis for _, axes, _ in inputs for axis in axes}
     for axis in sizes:
         if axis not in known:
             hint = near_miss(axis, known) or f"the inputs have {', '.join(f'`{one}`' for one in sorted(known))}"
             raise FormulaError("NL0617", f"no input of `{function.name}` has an axis `{axis}`", hint=hint)
-    return function.specialize(**{name: _example(name, axes, dtype, sizes) for name, axes, dtype in inputs})
+    return [(name, tuple(axes), _example(name, axes, dtype, sizes)) for name, axes, dtype in inputs]
 
 
 _DTYPES = {Kind.BOOL: torch.bool, Kind.INT: torch.int64, Kind.REAL: torch.float32, Kind.COMPLEX: torch.complex64}

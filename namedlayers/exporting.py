@@ -1,0 +1,112 @@
+"""Formulas as files that run without Python's compiler of formulas: torch programs, ONNX models, compiled packages.
+
+In: a function or a module, and the sizes of its inputs' axes. Out: a file. What always holds: inputs are called as in
+the formula; axes that are said to be dynamic may have any size (of two and more) where the file is run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from namedlayers.errors import FormulaError, near_miss
+from namedlayers.inspect.views import examples
+
+
+def export(
+    function: Any, sizes: Mapping[str, int], path: str | Path, form: str = "pt2", dynamic: Collection[str] = ()
+) -> None:
+    """Writes a function or module for inputs whose axes have these sizes, the `dynamic` ones being open.
+
+    `form` is `pt2` (`torch.export.load` reads it), `onnx`, or `aoti`, a package that is compiled for this machine
+    (`torch._inductor.aoti_load_package`). Raises FormulaError.
+    """
+    program = exported(function, sizes, dynamic)
+    names = list(_given(function, sizes)), [port.name for port in function.outputs]
+    try:
+        FORMS[form](program, Path(path), *names)
+    except (OSError, RuntimeError, torch.onnx.OnnxExporterError) as error:
+        raise _refused(function, form, error) from None
+
+
+def exported(function: Any, sizes: Mapping[str, int], dynamic: Collection[str] = ()) -> torch.export.ExportedProgram:
+    """The same as a program of torch.
+
+    >>> import namedlayers as nl
+    >>> double = nl.compile("def double(X[seq]) -> [seq] = 2 * X")
+    >>> exported(double, {"seq": 3}, ["seq"]).module()(torch.ones(5))
+    tensor([2., 2., 2., 2., 2.])
+    """
+    given = _given(function, sizes)
+    axes = {axis for _, (names, _) in given.items() for axis in names}
+    for axis in dynamic:
+        if axis not in axes:
+            hint = near_miss(axis, axes) or f"the inputs have {', '.join(f'`{one}`' for one in sorted(axes))}"
+            raise FormulaError("NL0617", f"no input of `{function.name}` has an axis `{axis}`", hint=hint)
+    dims = {axis: torch.export.Dim(_identifier(axis)) for axis in dynamic}
+    shapes = tuple({k: dims[axis] for k, axis in enumerate(names) if axis in dims} for names, _ in given.values())
+    call = _Call(function, list(given))
+    tensors = tuple(tensor for _, tensor in given.values())
+    try:
+        return torch.export.export(call, tensors, dynamic_shapes={"tensors": shapes}, strict=False)
+    except (RuntimeError, torch._dynamo.exc.UserError) as error:
+        raise _refused(function, "pt2", error) from None
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+class _Call(nn.Module):
+    """A function or module, called with its required inputs by position."""
+
+    def __init__(self, function: Any, names: list[str]) -> None:
+        super().__init__()
+        self.function, self.names = function, names
+
+    def forward(self, *tensors: Tensor) -> Any:
+        return self.function(**dict(zip(self.names, tensors, strict=True)))
+
+
+def _given(function: Any, sizes: Mapping[str, int]) -> dict[str, tuple[tuple[str, ...], Tensor]]:
+    """The required inputs with their axes, and a tensor for each."""
+    return {
+        name: (axes, torch.zeros(tensor.shape, dtype=tensor.dtype)) for name, axes, tensor in examples(function, sizes)
+    }
+
+
+def _program(program: torch.export.ExportedProgram, path: Path, inputs: list[str], outputs: list[str]) -> None:
+    torch.export.save(program, path)
+
+
+def _onnx(program: torch.export.ExportedProgram, path: Path, inputs: list[str], outputs: list[str]) -> None:
+    names = [name if outputs.count(name) == 1 else f"{name}_{k}" for k, name in enumerate(outputs, 1)]
+    made = torch.onnx.export(program, (), dynamo=True, input_names=inputs, output_names=names, verbose=False)
+    assert made is not None
+    made.save(path)
+
+
+def _package(program: torch.export.ExportedProgram, path: Path, inputs: list[str], outputs: list[str]) -> None:
+    from torch._inductor import aoti_compile_and_package
+
+    aoti_compile_and_package(program, package_path=str(path))
+
+
+FORMS: dict[str, Callable[[torch.export.ExportedProgram, Path, list[str], list[str]], None]] = {
+    "pt2": _program, "onnx": _onnx, "aoti": _package,
+}  # fmt: skip
+
+
+def _identifier(axis: str) -> str:
+    return axis.replace("'", "_prime")
+
+
+def _refused(function: Any, form: str, error: Exception) -> FormulaError:
+    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return FormulaError(
+        "NL0618", f"torch cannot export `{function.name}` as {form}: {first}",
+        hint="docs/support.md says which features can be exported",
+    )  # fmt: skip

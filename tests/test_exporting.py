@@ -1,0 +1,86 @@
+"""Formulas as files: what is written gives what the formula gives, for other sizes too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+import torch._inductor
+
+import namedlayers as nl
+from namedlayers.cli import main
+from namedlayers.errors import FormulaError
+from namedlayers.exporting import export, exported
+
+ATTENTION = """
+def attention(Q[query, key], K[seq, key], V[seq, val]; M[query, seq] = 0) -> [query, val]:
+    return softmax[seq](Q @[key] K / sqrt(|key|) + M) @[seq] V
+"""
+NET = """
+from linear import Linear
+
+layer Net[input](X[batch, input]) -> [batch, classes]:
+    return Linear[hidden -> classes = 3](relu(Linear[input -> hidden = 8](X)))
+"""
+SIZES = {"query": 4, "key": 8, "seq": 6, "val": 5}
+
+
+def _inputs(query: int = 4, seq: int = 6) -> tuple[torch.Tensor, ...]:
+    return torch.randn(query, 8), torch.randn(seq, 8), torch.randn(seq, 5)
+
+
+def test_a_program_of_torch_for_open_sizes(tmp_path: Path) -> None:
+    attention = nl.compile(ATTENTION)
+    export(attention, SIZES, tmp_path / "a.pt2", dynamic=["query", "seq"])
+    loaded = torch.export.load(tmp_path / "a.pt2").module()
+    for inputs in (_inputs(), _inputs(3, 9)):
+        torch.testing.assert_close(loaded(*inputs), attention(*inputs))
+
+
+def test_a_model_of_onnx(tmp_path: Path) -> None:
+    attention = nl.compile(ATTENTION)
+    export(attention, SIZES, tmp_path / "a.onnx", "onnx", dynamic=["seq"])
+    session = onnxruntime.InferenceSession(tmp_path / "a.onnx")
+    assert [one.name for one in session.get_inputs()] == ["Q", "K", "V"]
+    inputs = _inputs(seq=9)
+    (found,) = session.run(None, {name: one.numpy() for name, one in zip("QKV", inputs, strict=True)})
+    np.testing.assert_allclose(found, attention(*inputs).numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_a_module_with_its_weights() -> None:
+    net = nl.loads(NET).Net(input=4).eval()
+    program = exported(net, {"batch": 2, "input": 4}, ["batch"])
+    x = torch.randn(7, 4)
+    torch.testing.assert_close(program.module()(x), net(x))
+
+
+def test_at_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    formula, out = tmp_path / "net.nl", tmp_path / "net.pt2"
+    formula.write_text(NET)
+    weights = tmp_path / "net.pt"
+    net = nl.load(formula).Net(input=4).eval()
+    torch.save(net.state_dict(), weights)
+    arguments = ["export", str(formula), "--size", "input=4", "--size", "batch=2", "--dynamic", "batch"]
+    assert main([*arguments, "--weights", str(weights), "-o", str(out)]) == 0
+    x = torch.randn(5, 4)
+    torch.testing.assert_close(torch.export.load(out).module()(x), net(x))
+    assert main(["export", str(formula), "--size", "input=4", "-o", str(out)]) == 1
+    assert "the size of axis `batch` of `X` is not given" in capsys.readouterr().err
+
+
+def test_what_is_wrong(tmp_path: Path) -> None:
+    attention = nl.compile(ATTENTION)
+    with pytest.raises(FormulaError, match="no input of `attention` has an axis `sequence`"):
+        export(attention, SIZES, tmp_path / "a.pt2", dynamic=["sequence"])
+    with pytest.raises(FormulaError, match="NL0618"):
+        export(attention, SIZES, tmp_path / "no" / "folder.pt2")
+
+
+def test_a_package_compiled_for_this_machine(tmp_path: Path) -> None:
+    scale = nl.compile("def scale(X[seq]) -> [seq] = tanh(2 * X)")
+    export(scale, {"seq": 3}, tmp_path / "scale.pt2", "aoti", dynamic=["seq"])
+    x = torch.randn(5)
+    torch.testing.assert_close(torch._inductor.aoti_load_package(str(tmp_path / "scale.pt2"))(x), scale(x))
