@@ -96,6 +96,13 @@ def emit_piece(lo: Lowering, node: Node) -> Value:
     return lo.call(operator.getitem, (cut[dim, axis < 0], position(node, "number")), axes, kind=x.kind, weak=x.weak)
 
 
+@emits("ordered")
+def emit_ordered(lo: Lowering, node: Node) -> Value:
+    x = lo.operand(node.args[0])
+    liked = positions(node, "axes")
+    return lo.permuted(x, [a for a in x.axes if a not in liked] + [a for a in liked if a in x.axes])
+
+
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
 

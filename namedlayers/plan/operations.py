@@ -40,6 +40,7 @@ OPERATIONS: dict[str, OperationSpec] = {
     ),
     "softmax": OperationSpec(("axes",), "operand X; over `axes` (positions) jointly; a row of -inf only gives 0"),
     "log_softmax": OperationSpec(("axes",), "operand X; X - logsumexp over `axes`"),
+    "lerp": OperationSpec((), "operands A, B, w: A + w * (B - A)"),
     "relu": OperationSpec((), "max(X, 0); gradient 0 at 0"),
     "sigmoid": OperationSpec((), "1 / (1 + exp(-X))"),
     "silu": OperationSpec((), "X * sigmoid(X)"),
@@ -166,5 +167,6 @@ OPERATIONS: dict[str, OperationSpec] = {
         "operand X, of which the axis that is -1 in its Arg is cut into pieces of these sizes (all there are): piece "
         "`number`, along the position `axis`; axis -1: the pieces are single coordinates, and the axis goes",
     ),
+    "ordered": OperationSpec(("axes",), "operand X as it is; its axes should lie in the order of the positions `axes`"),
     "cast": OperationSpec(("kind",), "the operand as another kind"),
 }

@@ -181,6 +181,7 @@ operations._SPECIAL |= {
     "recurrence": _recurrence,
     "cumulative": _cumulative,
     "piece": _piece,
+    "ordered": lambda node, args, space, sizes: aligned(node.args[0], args[0], node.rank),
     "concat": _concat,
     "stack": _stack,
 }

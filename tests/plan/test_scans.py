@@ -152,7 +152,7 @@ def f(X[time, batch, i], h0[batch, i]; A[i', i], B[i, i'], C[i', i]) -> [time, b
     return h
 """)
     assert found.inner.count("reduce") == 1 and found.inner.count("piece") == 3
-    assert found.ops[0] == "concat"
+    assert found.ops[:4] == ["ordered", "ordered", "ordered", "concat"]
     everywhere(found)
 
 

@@ -103,6 +103,7 @@ def _pack(graph: Graph, group: list[Product], bound: set[int]) -> dict[int, Node
     weights = joining.of([
         Arg(one.weights.node, _weight_axes(one, place, meets)) for one, place in zip(group, places, strict=True)
     ])  # fmt: skip
+    weights = _laid(scope, weights, tuple(meets.values()))
     whole = scope.reduce("sum", scope.apply("mul", weights, first.value), meets.values(), kind=first.node.kind)
     for listed in added:
         moved = [Arg(arg.node, tuple(place[p] for p in arg.axes)) for arg, place in zip(listed, places, strict=True)]
@@ -120,6 +121,22 @@ def _pack(graph: Graph, group: list[Product], bound: set[int]) -> dict[int, Node
         )  # fmt: skip
     assert whole.node.sizes[own] == joining.total
     return found
+
+
+def _laid(scope: Scope, weights: Arg, inner: tuple[int, ...]) -> Arg:
+    """Weights that are put together lie such that a step need not turn them: what is summed over comes first."""
+    if weights.node.op != "concat":
+        return weights
+    pieces = []
+    for arg in scope.operands(weights):
+        along = arg.axes.index(-1)
+        fresh = scope.fresh(arg.node.sizes[along], arg.node.names[along])
+        axes = tuple(fresh if k == along else c for k, c in enumerate(arg.axes))
+        result = sorted(axes)
+        order = tuple(result.index(c) for c in (*inner, *(c for c in result if c not in inner)))
+        piece = scope.build("ordered", (Arg(arg.node, axes),), result, kind=arg.node.kind, attrs={"axes": order})
+        pieces.append(Arg(piece.node, tuple(-1 if c == fresh else c for c in result)))
+    return scope.build("concat", pieces, weights.axes, kind=weights.node.kind, attrs=dict(weights.node.attrs))
 
 
 def _places(one: Product, first: Product) -> dict[int, int]:
