@@ -35,6 +35,16 @@ def emit_activation(lo: Lowering, node: Node) -> Value:
     return lo.call(function, (x, *numbers), x.axes, weak=x.weak)
 
 
+@emits("prelu")
+def emit_prelu(lo: Lowering, node: Node) -> Value:
+    x, slope = lo.alike([lo.filled(value, arg.axes) for value, arg in zip(lo.operands(node), node.args, strict=True)])
+    (along,) = slope.axes
+    if x.dim(along) != 1:
+        first, *rest = (axis for axis in x.axes if axis != along)
+        x = lo.permuted(x, (first, along, *rest))
+    return lo.call(F.prelu, (x, slope), x.axes)
+
+
 @emits("difference")
 def emit_difference(lo: Lowering, node: Node) -> Value:
     x, y, *numbers = lo.operands(node)

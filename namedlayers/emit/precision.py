@@ -82,8 +82,11 @@ class Precision(Sizes):
         if value.kind is not Kind.BOOL:
             return value
         if value.number:
-            return self.number(operator.pos, value, kind=Kind.INT) if not value.literal else \
-                Value(int(value.held), (), Kind.INT, True, True)  # type: ignore[arg-type]
+            return (
+                self.number(operator.pos, value, kind=Kind.INT)
+                if not value.literal
+                else Value(int(value.held), (), Kind.INT, True, True)
+            )  # type: ignore[arg-type]
         return self.cast(value, torch.int64, Kind.INT)
 
     def truth(self, value: Value) -> Value:

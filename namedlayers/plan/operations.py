@@ -51,6 +51,7 @@ OPERATIONS: dict[str, OperationSpec] = {
         "operands X, numbers: clip (lo, hi), leaky_relu (slope), elu (alpha), softshrink (bound), "
         "hardshrink (bound), threshold (least, value), selu, hardswish, mish, log_sigmoid, as torch defines them",
     ),
+    "prelu": OperationSpec((), "operands X, a, which lies along one axis: X above 0, a * X below"),
     "difference": OperationSpec(
         ("function",),
         "operands X, Y, with all axes, and numbers: square, (X - Y)^2; huber (delta), half of that where it is below "

@@ -34,7 +34,7 @@ SAME: dict[str, tuple[Callable[[], Any], Callable[[], nn.Module]]] = {
     "rms norm": (lambda: NORM.RMSNorm(layer=4), lambda: nn.RMSNorm(4)),
     "prelu": (lambda: ACTIVATION.PReLU(chans=4), lambda: nn.PReLU(4)),
     "lenet": (
-        lambda: VISION.LeNet(**{"chans": 1, "class": 10, "height": 32, "width": 32}),
+        lambda: VISION.LeNet(input=1, output=10, height=32, width=32),
         lambda: nn.Sequential(
             nn.Conv2d(1, 6, 5), nn.Conv2d(6, 16, 5), nn.Linear(400, 120), nn.Linear(120, 84), nn.Linear(84, 10)
         ),

@@ -148,7 +148,7 @@ ROWS: dict[str, tuple[str, dict[str, Any], Callable[[], nn.Module], tuple[tuple[
     "convnext": ("ConvNeXtBlock", {}, ConvNeXtBlock, ((2, 8, 9, 7),)),
     "up": ("UpConv", {"chans": 3}, lambda: UpConv(6, 3), ((2, 6, 3, 4), (2, 3, 6, 8))),
     "u-net": ("UNet", {"output": 5, "base": 2}, UNet, ((2, 3, 32, 16),)),
-    "lenet": ("LeNet", {"class": 10, "padding": 2}, LeNet, ((3, 1, 28, 28),)),
+    "lenet": ("LeNet", {"output": 10, "padding": 2}, LeNet, ((3, 1, 28, 28),)),
 }  # fmt: skip
 
 

@@ -87,7 +87,8 @@ _ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "and": np.logical_and, "or": np.logical_or, "maximum": _counted(np.maximum), "minimum": _counted(np.minimum),
     "logaddexp": _real(np.logaddexp), "where": lambda c, a, b: np.where(np.asarray(c) != 0, a, b),
     "relu": lambda x: np.maximum(x, 0), "sigmoid": sigmoid, "silu": _real(lambda x: x * sigmoid(x)),
-    "softplus": _real(lambda x: np.logaddexp(x, 0)), "expand": lambda x: x,
+    "softplus": _real(lambda x: np.logaddexp(x, 0)), "prelu": lambda x, a: np.where(x > 0, x, a * x),
+    "expand": lambda x: x,
 }  # fmt: skip
 
 

@@ -309,6 +309,7 @@ SPELLINGS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
         ("difference",),
         ("softplus(-Z) + (1 - Y) * Z", "Z * (1 - Y) + log(1 + exp(-Z))"),
     ),
+    "prelu": ("X[i, c]; a[c]", ("prelu",), ("maximum(X, 0) + a * minimum(X, 0)",)),
     "transposed conv": (
         "X[c, x]; W[c, o, k], b[o]",
         ("conv_transpose",),

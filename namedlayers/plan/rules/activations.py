@@ -77,6 +77,26 @@ def _leaky(scope: Scope, node: Node) -> Found | None:
     return None
 
 
+def _prelu(scope: Scope, node: Node) -> Outcome:
+    """relu(x) + a * minimum(x, 0), a lying along one axis"""
+    if node.kind != Kind.REAL or node.rank < 2:
+        return None
+    for x, y in _sides(scope, node):
+        product = scope.own_product(y)
+        if product.number != 1 or product.bottom or len(product.top) != 2:
+            continue
+        if x.node.kind != Kind.REAL or sorted(x.axes) != list(range(node.rank)):
+            continue
+        for slope, below in (product.top, product.top[::-1]):
+            if len(slope.axes) == 1 and slope.node.kind == Kind.REAL and _negative_part(scope, below) == x:
+                return Match((x, slope), (x.node,))
+    return None
+
+
+def _build_prelu(scope: Scope, node: Node, found: tuple[Arg, Arg]) -> Arg:
+    return scope.build("prelu", found, range(node.rank), kind=node.kind)
+
+
 def _elu(scope: Scope, node: Node) -> Found | None:
     """x above 0, alpha * (exp(x) - 1) below"""
     for x, y in _sides(scope, node):
@@ -204,6 +224,7 @@ def _rule(function: str, roots: tuple[str, ...], find: Callable[[Scope, Node], F
 RULES = (
     _rule("clip", ("minimum", "maximum"), _clip),
     _rule("leaky_relu", ("where", "add"), _leaky),
+    Rule("prelu", "algebraic", ("add",), _prelu, _build_prelu),
     _rule("elu", ("where", "add"), _elu),
     _rule("selu", ("mul",), _selu),
     _rule("softshrink", ("sub",), _soft_shrink),
