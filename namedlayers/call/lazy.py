@@ -17,7 +17,8 @@ from torch.nn.parameter import is_lazy
 
 from namedlayers.call.forms import all_as_torch
 from namedlayers.call.initialise import initialise
-from namedlayers.call.module import Layer, Owner
+from namedlayers.call.module import Layer
+from namedlayers.call.owner import Owner
 from namedlayers.errors import ArgumentError, Label
 from namedlayers.program.elaborate import TRAINING, structure
 from namedlayers.program.sizes_at_call import solve_sizes

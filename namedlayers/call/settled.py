@@ -15,8 +15,9 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from namedlayers.call.in_mode import InMode
 from namedlayers.call.modes import Modes, differing, modal_parts
-from namedlayers.call.specialise import Specialisation, Specialisations
+from namedlayers.call.specialise import Specialisation
 from namedlayers.call.steps import Steps
 from namedlayers.call.tracing import not_traced
 from namedlayers.call.words import listed
@@ -31,7 +32,7 @@ from namedlayers.program.terms import Primitive
 
 if TYPE_CHECKING:
     from namedlayers.call.layer import LayerType
-    from namedlayers.call.module import Owner
+    from namedlayers.call.owner import Owner
 
 Stars = Mapping[str, tuple[str, ...]]
 
@@ -130,7 +131,7 @@ class Settled:
     def module_class(self, path: str, lazy: bool) -> type[Owner]:
         """The class of the module at a path."""
         from namedlayers.call.lazy import LazyOwner
-        from namedlayers.call.module import Owner
+        from namedlayers.call.owner import Owner
 
         if path and self.parts[path].definition is None:
             return LazyOwner if lazy else Owner
@@ -174,7 +175,7 @@ class Settled:
 
     def _new_steps(self, training: bool, modes: Modes) -> Steps:
         spec = self.spec(training, modes)
-        return Steps(self.signature, spec, _OfLayer(self, spec, self._compiled), module=True)
+        return Steps(self.signature, spec, InMode(self, spec, self._compiled), module=True)
 
     def _structure(self, stars: Stars) -> tuple[Structure, Stars]:
         layer = self.layer
@@ -207,44 +208,6 @@ class Settled:
             stars = {star: tuple(f"{star}_{k + 1}" for k in range(count)) for star in found.stars}
             found = layer.settled(options, sizes, stars)
         return found
-
-
-class _OfLayer(Specialisations):
-    """The specialisations of a layer in one mode. Programs that are equal in both modes are compiled once."""
-
-    def __init__(self, settled: Settled, spec: Spec, compiled: dict[object, Specialisation]) -> None:
-        layer = settled.layer
-        super().__init__(layer.namespace, layer.definition, spec, layer.manner, settled.checkpoint)
-        self._compiled = compiled
-        self._of = settled
-
-    def _program(self, spec: Spec) -> Program:
-        program = super()._program(spec)
-        settled = dict(self.settled.options)
-        called = [name for name, _ in (*spec.options, *spec.scalars) if name not in settled]
-        if called:
-            self._check_called(called, spec)
-        return program
-
-    def _compile(self, program: Program) -> Specialisation:
-        roles = tuple((one.name, one.role, one.kind, one.path) for one in program.inputs)
-        key = str(program), roles, program.writes
-        found = self._compiled.get(key)
-        if found is None:
-            found = self._compiled[key] = super()._compile(program)
-        return found
-
-    def _check_called(self, called: list[str], spec: Spec) -> None:
-        """An option that a call gives may change what is computed, not what the module owns."""
-        trained = tuple((name, True if name == TRAINING else value) for name, value in spec.options)
-        own = structure(self.namespace, self.definition, replace(spec, options=trained))
-        if [str(one) for one in own.declared] == [str(one) for one in self._of.structure.declared]:
-            return
-        label = next((one.span for one in self._of.signature.options if one.name in called), self._of.signature.span)
-        raise ArgumentError(
-            "NL0504", f"`{called[0]}` decides what `{self.definition.name}` owns, so it is settled when that is made",
-            Label(label), hint=f"`{self.definition.name}({called[0]}=…)`",
-        )  # fmt: skip
 
 
 class _Attributes:

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from namedlayers.call.module import Owner
+from namedlayers.call.owner import Owner
 from namedlayers.errors import ArgumentError, Label
 from namedlayers.program.program import AxesOf, Kind
 from namedlayers.program.size import SizeExpr, const, symbol
