@@ -7,7 +7,7 @@ supplies; `specialise` makes programs; `steps` remembers the way from a call to 
 holds of a `def`.
 
 Of a `layer`: `settings` reads how a module is wanted; `settled` has what all modules that are made alike share,
-`in_mode` their programs, `modes` the parts that are in another mode; `checkpoint` says what does not fit, `owner` holds
-tensors, `module` is the torch module, `lazy` one that waits for sizes, `classes` its class; `making` builds the tree and
-`initialise` fills it; `layer` is what the user holds.
+`in_mode` their programs, `modes` the parts that are in another mode; `checkpoint` says what does not fit, `owner`
+holds tensors, `module` is the torch module, `lazy` one that waits for sizes, `classes` its class; `making` builds the
+tree and `initialise` fills it; `layer` is what the user holds.
 """
