@@ -16,7 +16,7 @@ from typing import Any
 
 from namedlayers.call.function import Function
 from namedlayers.call.layer import LayerType
-from namedlayers.call.manner import Manner, Numerics, manner_of
+from namedlayers.call.manner import Backend, Manner, Numerics, manner_of
 from namedlayers.call.packing import Packed, pack, unpack
 from namedlayers.call.tracing import not_traced
 from namedlayers.errors import ArgumentError, FormulaError, FormulaSyntaxError, UnknownNameError, near_miss
@@ -32,6 +32,7 @@ def compile(
     semiring_inputs: Iterable[str] | None = None,
     numerics: Numerics = "default",
     max_memory: int | str | None = None,
+    backend: Backend = "python",
     **options: Any,
 ) -> Function | LayerType:
     """The definition `name` of a text, or its last one: a `def` as a function of torch tensors, a `layer` as what makes
@@ -40,6 +41,8 @@ def compile(
     `options` settle options of the definition. `numerics="strict"` turns off the rewrites that may change how a result
     overflows or underflows; `"fast"` adds those that lose digits. `max_memory` ("2GiB", or bytes) bounds what a call
     takes for intermediate values: where they would take more, it is computed in pieces along an axis.
+    `backend="inductor"` has torch compile what was lowered: elementwise chains become one kernel, for seconds of
+    compiling at the first call.
 
     `semiring` says what sums and products are: `"log"` (of logarithms: log-sum-exp and +), `"complex-log"`,
     `"max-plus"`, `"min-plus"`, `"max-product"`, `"min-product"`, `"boolean"`. Its values are the data, or the inputs
@@ -53,7 +56,7 @@ def compile(
     >>> longest(torch.tensor([[1.0, 2.0]]), torch.tensor([[5.0], [3.0]]))
     tensor([[6.]])
     """
-    manner = manner_of(numerics, semiring, semiring_inputs, max_memory)
+    manner = manner_of(numerics, semiring, semiring_inputs, max_memory, backend)
     if not isinstance(source, str):
         raise ArgumentError("NL0505", f"a formula is text, not {type(source).__name__}", hint="`nl.load` reads files")
     return _compile(load_text(source), name, manner, options)

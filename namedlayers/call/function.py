@@ -128,14 +128,13 @@ class Function:
         >>> total.under("max-plus")(torch.tensor([1.0, 2.0]), W=torch.tensor([5.0, 3.0]))
         tensor(6.)
         """
-        found = manner_of(self._manner.numerics, semiring, inputs, None)
-        manner = replace(found, max_memory=self._manner.max_memory)
+        found = manner_of(semiring=semiring, semiring_inputs=inputs)
+        manner = replace(self._manner, semiring=found.semiring, values=found.values)
         return Function(self._namespace, self._definition, manner=manner, options=self._options)
 
     def within(self, max_memory: int | str) -> Function:
         """The same, with at most so much memory for intermediate values; see `compile`."""
-        budget = manner_of("default", "sum-product", None, max_memory).max_memory
-        manner = replace(self._manner, max_memory=budget)
+        manner = replace(self._manner, max_memory=manner_of(max_memory=max_memory).max_memory)
         return Function(self._namespace, self._definition, manner=manner, options=self._options)
 
     def reference(self, *args: Any, dtype: Any = np.float64, **kwargs: Any) -> Any:

@@ -17,16 +17,19 @@ from namedlayers.program.signature import Signature
 from namedlayers.program.under import under
 
 Numerics = Literal["default", "strict", "fast"]
+Backend = Literal["python", "inductor"]
 
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """`values` are the inputs that are values of the semiring; None: the data. `max_memory` is in bytes."""
+    """`values` are the inputs that are values of the semiring; None: the data. `max_memory` is in bytes. `backend`: the
+    generated Python as it is, or compiled further by torch's inductor."""
 
     numerics: Numerics = "default"
     semiring: str = "sum-product"
     values: tuple[str, ...] | None = None
     max_memory: int | None = None
+    backend: Backend = "python"
 
     def check(self, sign: Signature) -> None:
         """Raise ArgumentError for a value of the semiring that is no input."""
@@ -49,17 +52,23 @@ class Manner:
 
 
 def manner_of(
-    numerics: str, semiring: str, semiring_inputs: Iterable[str] | None, max_memory: int | str | None
+    numerics: str = "default",
+    semiring: str = "sum-product",
+    semiring_inputs: Iterable[str] | None = None,
+    max_memory: int | str | None = None,
+    backend: str = "python",
 ) -> Manner:
     """The manner that keywords ask for. Raises ArgumentError.
 
-    >>> manner_of("default", "log", None, "2GiB")
-    Manner(numerics='default', semiring='log', values=None, max_memory=2147483648)
+    >>> manner_of(semiring="log", max_memory="2GiB")
+    Manner(numerics='default', semiring='log', values=None, max_memory=2147483648, backend='python')
     """
     _choose("NL0525", "there are no numerics", numerics, get_args(Numerics))
     _choose("NL0524", "there is no semiring", semiring, ("sum-product", *SEMIRINGS))
+    _choose("NL0549", "there is no back end", backend, get_args(Backend))
     values = None if semiring_inputs is None else tuple(semiring_inputs)
-    return Manner(numerics, semiring, values, None if max_memory is None else _bytes(max_memory))  # type: ignore[arg-type]
+    budget = None if max_memory is None else _bytes(max_memory)
+    return Manner(numerics, semiring, values, budget, backend)  # type: ignore[arg-type]
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
+import torch
 from torch import fx
 
 from namedlayers.call.manner import Manner
@@ -131,6 +132,8 @@ class Specialisations:
 
         planned = plan(number(program), numerics=self.manner.numerics)
         compiled = build(program, planned, checkpoint=self.checkpoint)
+        if self.manner.backend == "inductor":
+            compiled = replace(compiled, function=torch.compile(compiled.function))
         if self.manner.max_memory is not None:
             compiled = replace(compiled, function=Tiled(compiled, self.manner.max_memory))
         return Specialisation(program, planned, compiled, owned(program))

@@ -196,6 +196,14 @@ ARGUMENTS = told(
         told=True,
     ),
     Code(
+        "NL0549",
+        "a back end that there is not",
+        "There are `python`, the generated code as it is, and `inductor`, which has torch compile it further.",
+        '`nl.compile(text, backend="jit")`',
+        "Use one of these.",
+        told=True,
+    ),
+    Code(
         "NL0526",
         "an integer that is too large",
         "Integers have 64 bits.",

@@ -1,0 +1,35 @@
+"""Back ends: what the inductor makes of a formula gives what the generated Python gives."""
+
+from __future__ import annotations
+
+import pickle
+
+import torch
+
+import namedlayers as nl
+
+TEXT = "def act(X[i, j]; W[j, k]) -> [i, k]:\n    Y = X @[j] W\n    return tanh(Y) * sigmoid(Y) + exp(-Y ^ 2)"
+
+
+def test_the_inductor_gives_the_same() -> None:
+    plain, compiled = nl.compile(TEXT), nl.compile(TEXT, backend="inductor")
+    x, w = torch.randn(4, 3, requires_grad=True), torch.randn(3, 5, requires_grad=True)
+    torch.testing.assert_close(compiled(x, w), plain(x, w))
+    ours, theirs = (torch.autograd.grad(one(x, w).sum(), (x, w)) for one in (compiled, plain))
+    torch.testing.assert_close(ours, theirs)
+    torch.testing.assert_close(compiled(torch.ones(7, 3), w), plain(torch.ones(7, 3), w))  # another size
+
+
+def test_it_goes_where_the_function_goes() -> None:
+    copy = pickle.loads(pickle.dumps(nl.compile(TEXT, backend="inductor")))
+    assert copy._manner.backend == "inductor"
+
+
+def test_a_layer() -> None:
+    text = "layer Scale(X[i]) -> [i]:\n    param g[i] ~ normal\n    return tanh(g * X) + X"
+    torch.manual_seed(0)
+    plain = nl.compile(text)(i=3)
+    torch.manual_seed(0)
+    compiled = nl.compile(text, backend="inductor")(i=3)
+    x = torch.randn(6, 3)
+    torch.testing.assert_close(compiled(x), plain(x))
