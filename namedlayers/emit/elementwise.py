@@ -161,6 +161,14 @@ def emit_logaddexp(lo: Lowering, node: Node) -> Value:
     return lo.call("masked_fill", (total, dead, -math.inf), layout)
 
 
+@emits("lerp")
+def emit_lerp(lo: Lowering, node: Node) -> Value:
+    start, end, weight = lo.operands(node)
+    if weight.number:
+        return elementwise(lo, torch.lerp, [*lo.alike([start, end]), weight])
+    return elementwise(lo, torch.lerp, lo.alike([start, end, weight]))
+
+
 @emits("where")
 def emit_where(lo: Lowering, node: Node) -> Value:
     condition, left, right = lo.operands(node)

@@ -15,6 +15,7 @@ import keyword
 import re
 import unicodedata
 from collections.abc import Collection
+from functools import lru_cache
 
 RESERVED = frozenset({*keyword.kwlist, *keyword.softkwlist, *dir(builtins)}) | {
     "torch", "F", "inf", "nan", "fail", "assume", "is_compiling", "quotient", "self", "device", "math", "operator",
@@ -48,6 +49,7 @@ class Names:
         return name
 
 
+@lru_cache(4096)
 def identifier(text: str) -> str:
     """`text` as an ASCII identifier; Greek letters and the like are spelled out."""
     spelled = "".join(c if re.match(r"\w", c, re.ASCII) else _spell(c) for c in text)

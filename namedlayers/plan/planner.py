@@ -20,7 +20,7 @@ from namedlayers.plan.regions import LAST_STEPS, regions
 from namedlayers.plan.requirements import impossible, requirements, together
 from namedlayers.plan.rewrite import Rewriter, live_nodes
 from namedlayers.plan.rule import Numerics as Class
-from namedlayers.plan.rules import MERGING, PHASES
+from namedlayers.plan.rules import JOINING, MERGING, PHASES
 from namedlayers.plan.rules.norms import by_states
 from namedlayers.plan.running import Held, held_inside, keep_running
 from namedlayers.plan.scans import open_scans
@@ -91,6 +91,8 @@ def _rewritten(graph: Graph, numerics: Numerics, held: Held, admit: Callable[[No
     results = tuple(rewriter.rewrite(outputs, LAST_STEPS) for outputs in results)
     if "algebraic" in allowed:
         results = tuple(keep_running(target, outputs, held, admit, rewriter.events) for outputs in results)
+    joining = [rule for rule in JOINING if rule.numerics in allowed]
+    results = tuple(rewriter.rewrite(outputs, joining) for outputs in results)
     return _Rewritten(target, results, _settled(rewriter.events))
 
 

@@ -53,7 +53,7 @@ def _build_last_step(scope: Scope, node: Node, found: tuple[Node, int]) -> Arg:
 DEEPEST = 16
 """How many operations may lie between a scan and where its last step is read."""
 
-_THROUGH = frozenset({*UNARY, *BINARY, *"where relu sigmoid silu gelu softplus reduce contract linear".split()})
+_THROUGH = frozenset({*UNARY, *BINARY, *"where lerp relu sigmoid silu gelu softplus reduce contract linear".split()})
 """Operations that mean the same at one coordinate of an axis which they keep."""
 
 

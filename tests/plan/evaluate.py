@@ -86,6 +86,7 @@ _ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal, "eq": np.equal, "ne": np.not_equal,
     "and": np.logical_and, "or": np.logical_or, "maximum": _counted(np.maximum), "minimum": _counted(np.minimum),
     "logaddexp": _real(np.logaddexp), "where": lambda c, a, b: np.where(np.asarray(c) != 0, a, b),
+    "lerp": lambda a, b, w: a + w * (b - a),
     "relu": lambda x: np.maximum(x, 0), "sigmoid": sigmoid, "silu": _real(lambda x: x * sigmoid(x)),
     "softplus": _real(lambda x: np.logaddexp(x, 0)), "prelu": lambda x, a: np.where(x > 0, x, a * x),
     "expand": lambda x: x,

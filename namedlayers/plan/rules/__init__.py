@@ -2,7 +2,7 @@
 
 Each phase runs until nothing changes; a later phase may rely on what an earlier one recognised, and on knowing which
 nodes are still needed. `RECOGNISING` finds what each part is, `ATTENDING` what stands on softmax and contraction,
-`MERGING` joins what contractions are left, `FINISHING` adds what kernels do besides, `JOINING` sums that begin one.
+`MERGING` joins what contractions are left, `FINISHING` adds what kernels do besides.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from namedlayers.plan.rules import (
     gather,
     groups,
     identity,
+    interpolation,
     log_products,
     norms,
     pooling,
@@ -55,6 +56,7 @@ FINISHING: tuple[Rule, ...] = (
     *differences.RULES,
     *reductions.RULES,
 )
-JOINING: tuple[Rule, ...] = sums.RULES
+PHASES: tuple[tuple[Rule, ...], ...] = (RECOGNISING, ATTENDING, MERGING, FINISHING)
 
-PHASES: tuple[tuple[Rule, ...], ...] = (RECOGNISING, ATTENDING, MERGING, FINISHING, JOINING)
+JOINING: tuple[Rule, ...] = (*interpolation.RULES, *sums.RULES)
+"""What is left of sums at the very end joins other kernels."""
