@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from namedlayers.errors import ArgumentError, AxisError, FormulaSyntaxError, Label, Span, near_miss
 from namedlayers.program import terms
@@ -379,12 +379,12 @@ class _Elaboration:
                 axes[axis] = size
                 self.dimensions.append(Dimension(parameter.name, k, axis, size, label))
             args[parameter.name] = Value(v.leaf(parameter.name, axes), axes, given.kind, parameter.span)
-            ctx.sources[parameter.name] = Source(axes, given.kind, "data")
-            role = "data" if parameter in self.definition.data else "parameter"
+            role: Literal["data", "parameter"] = "data" if parameter in self.definition.data else "parameter"
+            ctx.sources[parameter.name] = Source(axes, given.kind, role)
             declared = len(declared_axes(parameter))
             lifted = 0 if any(node.star for node in declared_axes(parameter)) else max(0, len(axes) - declared)
             self.inputs.append(
-                Input(parameter.name, tuple(axes.items()), role, given.kind, parameter.span, lifted, places)  # type: ignore[arg-type]
+                Input(parameter.name, tuple(axes.items()), role, given.kind, parameter.span, lifted, places)
             )
         for name, kind in self.spec.scalars:
             if name == TRAINING:

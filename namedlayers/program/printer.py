@@ -140,7 +140,10 @@ class _Printer:
             self.shown.add(name)
             self.names.values[given.name] = name
         self.name_symbols()
-        listed = (self.inputs_text("parameter", "param", "state"), self.inputs_text("option"))
+        # A body is called with all of its tensors in their order.
+        before = ("data", "parameter") if isinstance(self.definition, Body) else ("data",)
+        rest = [role for role in ("parameter", "param", "state") if role not in before]
+        listed = (self.inputs_text(*rest), self.inputs_text("option"))
         after = ", ".join(part for part in listed if part)
         parameters = f"[{', '.join(self.parameters)}]" if self.parameters else ""
         results = ", ".join(f"[{', '.join(output.axes)}]" for output in self.definition.outputs)
@@ -150,7 +153,7 @@ class _Printer:
                 self.line(f"|{axis}| = {self.size(size).text}")
         for check in self.checks:
             self.require(check)
-        data = self.inputs_text("data")
+        data = self.inputs_text(*before)
         return f"def {self.name}{parameters}({data}{f'; {after}' if after else ''}) -> {results}:"
 
     def inputs_text(self, *roles: str) -> str:

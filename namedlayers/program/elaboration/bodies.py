@@ -163,6 +163,12 @@ def _beside(axis: str, axes: AxisSizes) -> str:
 
 
 def _source(ctx: Context, name: str) -> Source:
-    """What a captured name refers to."""
+    """What a captured name refers to. A parameter that was split stays one."""
     statement = ctx.find(name)
-    return ctx.sources[name] if statement is None else Source(statement.axes, statement.kind, "data")
+    if statement is None:
+        return ctx.sources[name]
+    draft = statement.draft
+    if draft.form == "primitive" and draft.parts[0] == "split":
+        draft = draft.parts[2][0]
+    own = draft.form == "leaf" and ctx.find(draft.parts[0]) is None and ctx.sources[draft.parts[0]].role == "parameter"
+    return Source(statement.axes, statement.kind, "parameter" if own else "data")

@@ -58,7 +58,7 @@ class Source:
 
     axes: AxisSizes
     kind: Kind
-    role: Literal["data", "option"]
+    role: Literal["data", "parameter", "option"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,7 +149,7 @@ def _declared(
     begins, kind = initial(ctx, statement, stored, merged, env)
     if statement.kind == "param":
         kind = max(kind, Kind.REAL, key=lambda one: one.value)
-    ctx.sources[name] = Source(stored, kind, "data")
+    ctx.sources[name] = Source(stored, kind, "parameter")
     order = (*env.order, statement.span.start)
     found = DraftDeclared(
         path,

@@ -241,7 +241,7 @@ def _of_round(ctx: Context, one: DraftDeclared, first: _Round, k: int) -> str:
     path = _at_round(one.path, first.prefix, k)
     local = path[len(ctx.round) :] if _under(path, ctx.round) else path
     name = ctx.new_name("_".join(local))
-    ctx.sources[name] = Source(one.stored, one.element, "data")
+    ctx.sources[name] = Source(one.stored, one.element, "parameter")
     found = replace(one, path=path, order=_order_at(one.order, first, k), input=name)
     ctx.owned.declared[".".join(path)] = found
     return name
