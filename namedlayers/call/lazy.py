@@ -18,7 +18,7 @@ from torch.nn.parameter import is_lazy
 from namedlayers.call.forms import all_as_torch
 from namedlayers.call.initialise import initialise
 from namedlayers.call.module import Layer
-from namedlayers.call.owner import Owner
+from namedlayers.call.owner import Round
 from namedlayers.errors import ArgumentError, Label
 from namedlayers.program.elaborate import TRAINING, structure
 from namedlayers.program.sizes_at_call import solve_sizes
@@ -40,10 +40,10 @@ class LazyLayer(LazyModuleMixin, Layer):
         _begin(self, args, kwargs)
 
 
-class LazyOwner(LazyModuleMixin, Owner):
+class LazyRound(LazyModuleMixin, Round):
     """A round of a `repeat` that waits for the first call of the whole."""
 
-    cls_to_become = Owner
+    cls_to_become = Round
 
     def initialize_parameters(self, *args: Any, **kwargs: Any) -> None:
         self.forward()
@@ -70,7 +70,7 @@ def _begin(whole: Layer, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> No
     for one in waiting:
         initialise(one, _owner(whole, one)[1], symbols)
     for module in whole.modules():
-        if module is not whole and isinstance(module, (LazyLayer, LazyOwner)):
+        if module is not whole and isinstance(module, (LazyLayer, LazyRound)):
             _become_ordinary(module)
 
 

@@ -1,7 +1,7 @@
 """What holds the tensors of a layer: its names, its checkpoints, its copies, and the hooks that would not run.
 
-In: a settled layer. Out: the base of all its modules; as it stands, what a round of a `repeat` is. What always holds:
-whatever torch does with the tensors of a module it can do here; what does not fit is told in terms of the text.
+In: a settled layer. Out: the base of all its modules, and what a round of a `repeat` is. What always holds: whatever
+torch does with the tensors of a module it can do here; what does not fit is told in terms of the text.
 """
 
 from __future__ import annotations
@@ -35,13 +35,6 @@ class Owner(nn.Module):
     def place(self, path: str) -> None:
         """Makes this a part of the whole."""
         self._path = path
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        span = self._whole.parts[self._path].span
-        raise ArgumentError(
-            "NL0539", f"`{self._path}` is a round of a `repeat`, which runs only in the whole", Label(span),
-            hint="call the whole, or an instance inside the round",
-        )  # fmt: skip
 
     def reset_parameters(self) -> None:
         """Gives all parameters and states their initial values anew, in the order of the text, those of parts too."""
@@ -102,8 +95,11 @@ class Owner(nn.Module):
     # --- copies -------------------------------------------------------------------------------------------------------
 
     def __reduce_ex__(self, protocol: Any) -> tuple:
-        """As what it was made from: the class of a layer is made from its text."""
-        return _empty, (self._whole, self._path, isinstance(self, LazyModuleMixin)), self.__getstate__()
+        """As what it was made from: the class of a layer is made from its text. Classes derived from it are Python's."""
+        lazy = isinstance(self, LazyModuleMixin)
+        if type(self) is not self._whole.module_class(self._path, lazy):
+            return super().__reduce_ex__(protocol)  # type: ignore[return-value]
+        return _empty, (self._whole, self._path, lazy), self.__getstate__()
 
     def _check_hook(self) -> None:
         if self._path:
@@ -114,8 +110,16 @@ class Owner(nn.Module):
                 hint=f"hook the whole `{whole}`, or return from the layer what the hook is to see",
             )  # fmt: skip
 
-    def _get_name(self) -> str:
-        return "Round"
+
+class Round(Owner):
+    """What a round of a `repeat` owns."""
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        span = self._whole.parts[self._path].span
+        raise ArgumentError(
+            "NL0539", f"`{self._path}` is a round of a `repeat`, which runs only in the whole", Label(span),
+            hint="call the whole, or an instance inside the round",
+        )  # fmt: skip
 
 
 def _empty(whole: Settled, path: str, lazy: bool) -> Owner:

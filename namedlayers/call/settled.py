@@ -130,11 +130,11 @@ class Settled:
 
     def module_class(self, path: str, lazy: bool) -> type[Owner]:
         """The class of the module at a path."""
-        from namedlayers.call.lazy import LazyOwner
-        from namedlayers.call.owner import Owner
+        from namedlayers.call.lazy import LazyRound
+        from namedlayers.call.owner import Round
 
         if path and self.parts[path].definition is None:
-            return LazyOwner if lazy else Owner
+            return LazyRound if lazy else Round
         classes = self.layer_of(path).classes
         return classes.lazy if lazy else classes.ordinary
 

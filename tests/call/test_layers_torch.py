@@ -90,6 +90,21 @@ def test_copies_of_modules_that_wait_for_sizes(way: str) -> None:
     assert isinstance(module.linear.W, nn.UninitializedParameter)
 
 
+def test_copies_of_a_derived_class() -> None:
+    module, x = made("Linear")
+
+    class Twofold(type(module)):  # type: ignore[misc]
+        def forward(self, *args: Any, **kwargs: Any) -> Any:
+            return 2 * super().forward(*args, **kwargs)
+
+    expected = 2 * module(x)
+    module.__class__ = Twofold
+    torch.testing.assert_close(module(x), expected)
+    found = copy.deepcopy(module)
+    assert type(found) is Twofold
+    torch.testing.assert_close(found(x), expected)
+
+
 def test_loading_into_a_module_that_waits_for_sizes() -> None:
     module, x = made("Classifier")
     lazy = LAYERS.Classifier(hidden=6, classes=2)
