@@ -8,7 +8,7 @@ is not held. It is the cost of the whole graph that says whether this is any bet
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import product as pairs
 
@@ -72,13 +72,23 @@ class _Term:
         )
 
 
-def _reaches(node: Node, chosen: frozenset[int], depth: int = 0) -> bool:
-    if node.number in chosen:
-        return True
-    if node.op not in THROUGH or depth == DEEPEST:
-        return False
-    args = node.args[:1] if node.op == "div" else node.args
-    return any(_reaches(arg.node, chosen, depth + 1) for arg in args)
+def _reaches(node: Node, chosen: frozenset[int]) -> bool:
+    return _found(node, lambda one: one.number in chosen)
+
+
+def _found(node: Node, wanted: Callable[[Node], bool]) -> bool:
+    """Whether a node is what is wanted, or stands on it."""
+    waiting, seen = [(node, 0)], {node.number}
+    while waiting:
+        one, depth = waiting.pop()
+        if wanted(one):
+            return True
+        if one.op in THROUGH and depth < DEEPEST:
+            args = one.args[:1] if one.op == "div" else one.args
+            new = [arg.node for arg in args if arg.node.number not in seen]
+            seen |= {inner.number for inner in new}
+            waiting += [(inner, depth + 1) for inner in new]
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,12 +175,12 @@ def _summed(scope: Scope, term: _Term) -> Arg:
 
 
 def _not_of_nothing(scope: Scope, d: Arg, consumed: set[int]) -> Arg:
-    """A divisor that is itself a sum is 0 where axes are empty; the sum over nothing of quotients is 0 and not 0 / 0.
+    """A divisor made of sums is 0 where axes are empty; the sum over nothing of quotients is 0 and not 0 / 0.
 
     So 1 is added to it then: 1 // (size + 1) is 1 for an empty axis only.
     """
     size = count(scope, tuple(sorted(consumed)))
-    if not is_sum(d.node) or (size - 1).nonnegative:
+    if not _found(d.node, is_sum) or (size - 1).nonnegative:
         return d
     return scope.apply("add", d, scope.size(const(1) // (size + 1)))
 
