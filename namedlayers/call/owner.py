@@ -95,7 +95,7 @@ class Owner(nn.Module):
     # --- copies -------------------------------------------------------------------------------------------------------
 
     def __reduce_ex__(self, protocol: Any) -> tuple:
-        """As what it was made from: the class of a layer is made from its text. Classes derived from it are Python's."""
+        """As what it was made from: the class of a layer is made from its text; one derived from it is Python's."""
         lazy = isinstance(self, LazyModuleMixin)
         if type(self) is not self._whole.module_class(self._path, lazy):
             return super().__reduce_ex__(protocol)  # type: ignore[return-value]
