@@ -9,8 +9,6 @@ import random
 import re
 
 import torch
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 import namedlayers as nl
 from tests.weights.modules import zeros
@@ -92,23 +90,19 @@ def test_the_mapping_itself_loads() -> None:
 
 def test_mutated_mappings_are_answered() -> None:
     seen: set[str] = set()
-
-    @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
-    @given(st.randoms(use_true_random=False), st.integers(1, 4), st.booleans())
-    def check(rng: random.Random, times: int, strict: bool) -> None:
+    for seed in range(400):
+        rng = random.Random(seed)
+        mapping = mutated(rng, rng.randint(1, 4))
         reset()
-        mapping = mutated(rng, times)
         try:
-            report = nl.load_weights(MODULE, WEIGHTS, mapping, strict=strict)
+            report = nl.load_weights(MODULE, WEIGHTS, mapping, strict=rng.random() < 0.5)
         except nl.FormulaError as error:
             assert all(0 <= span.start <= span.end <= len(span.source.text) for span in error.spans) and str(error)
             assert not any(one.any() for one in MODULE.state_dict().values())
             seen.add(error.code)
-            return
+            continue
         seen.add("loaded")
         if report.complete:
             back = nl.foreign_weights(MODULE, mapping)
             assert all(torch.equal(back[one.key], WEIGHTS[one.key]) for one in report.loaded)
-
-    check()
     assert "loaded" in seen and len(seen) > 8
