@@ -160,6 +160,13 @@ class _Network(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
         ctx.op, ctx.reverse, ctx.states, *tensors = inputs
         ctx.save_for_backward(*tensors)
+        ctx.save_for_forward(*tensors)
+
+    @staticmethod
+    def jvp(ctx: Any, op: Any, reverse: Any, states: Any, *tangents: Tensor | None) -> Any:
+        given = ctx.saved_tensors
+        moved = [torch.zeros_like(one) if to is None else to for one, to in zip(given, tangents, strict=True)]
+        return _NetworkTangent.apply(ctx.op, ctx.reverse, ctx.states, *given, *moved)
 
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> Any:
@@ -196,12 +203,22 @@ class _NetworkGradient(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
         ctx.op, ctx.reverse, ctx.states, ctx.slopes, *tensors = inputs
         ctx.save_for_backward(*tensors)
+        ctx.save_for_forward(*tensors)
+
+    @staticmethod
+    def jvp(ctx: Any, op: Any, reverse: Any, states: Any, slopes: Any, *tangents: Tensor | None) -> Any:
+        """The second derivative is symmetric, and gradients are linear in what they are taken along."""
+        saved, count = ctx.saved_tensors, ctx.slopes
+        moved = [torch.zeros_like(one) if to is None else to for one, to in zip(saved, tangents, strict=True)]
+        plain = (ctx.op, ctx.reverse, ctx.states, count)
+        curved = _NetworkSecond.apply(*plain, *moved[count:], *saved)[count:]
+        direct = _NetworkGradient.apply(*plain, *moved[:count], *saved[count:])
+        return tuple(one + other for one, other in zip(curved, direct, strict=True))
 
     @staticmethod
     def backward(ctx: Any, *outer: Tensor) -> Any:
-        given = ctx.saved_tensors[ctx.slopes :]
-        found = _second_slopes(ctx.op, given, ctx.states, ctx.reverse, ctx.saved_tensors[: ctx.slopes], outer)
-        return None, None, None, None, *found[len(given) :], *found[: len(given)]
+        found = _NetworkSecond.apply(ctx.op, ctx.reverse, ctx.states, ctx.slopes, *outer, *ctx.saved_tensors)
+        return None, None, None, None, *found
 
     @staticmethod
     def vmap(
@@ -212,6 +229,56 @@ class _NetworkGradient(torch.autograd.Function):
             return found
 
         return _one_by_one(run, info.batch_size, tensors, dims[4:])
+
+
+class _NetworkSecond(torch.autograd.Function):
+    """The gradients of what the gradients were made of; it has none in turn."""
+
+    @staticmethod
+    def forward(op: str, reverse: bool, states: int, slopes: int, *tensors: Tensor) -> tuple[Tensor, ...]:
+        count = (len(tensors) - slopes) // 2
+        outer, along, given = tensors[:count], tensors[count : count + slopes], tensors[count + slopes :]
+        found = _second_slopes(op, given, states, reverse, along, outer)
+        filled = [
+            torch.zeros_like(one) if slope is None else slope
+            for one, slope in zip((*given, *along), found, strict=True)
+        ]
+        return *filled[count:], *filled[:count]
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        """Nothing is kept: there is no further gradient."""
+
+    @staticmethod
+    def vmap(info: Any, dims: tuple[Any, ...], *args: Any) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+        return _one_by_one(lambda *given: _NetworkSecond.apply(*args[:4], *given), info.batch_size, args[4:], dims[4:])
+
+
+class _NetworkTangent(torch.autograd.Function):
+    """How the results change along tangents: the gradient of the gradient, which is linear in what it is taken
+    along."""
+
+    @staticmethod
+    def forward(op: str, reverse: bool, states: int, *tensors: Tensor) -> tuple[Tensor, ...]:
+        count = len(tensors) // 2
+        with torch.enable_grad():
+            given = [one.detach().requires_grad_() for one in tensors[:count]]
+            state = given[1]
+            along = [
+                state.new_zeros((*given[0].shape[:2], state.shape[2])),
+                *(state.new_zeros(state.shape[1:]),) * (states - 1),
+            ]
+            along = [one.requires_grad_() for one in along]
+            first = _slopes(op, given, states, reverse, along, True)
+            return torch.autograd.grad(first, along, tensors[count:])
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        """Nothing is kept: there is no further gradient."""
+
+    @staticmethod
+    def vmap(info: Any, dims: tuple[Any, ...], *args: Any) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+        return _one_by_one(lambda *given: _NetworkTangent.apply(*args[:3], *given), info.batch_size, args[3:], dims[3:])
 
 
 def _one_by_one(

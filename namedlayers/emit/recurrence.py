@@ -2,8 +2,9 @@
 
 In: a and b of one shape, steps first, and h before the first step. Out: h after every step. What always holds: the two
 functions are each other's backward, so that derivatives of any order are right; half precisions are accumulated in
-float32. What is traced (`torch.compile`, `torch.export`) sees an operator, so that a length never compiles anything;
-elsewhere they are autograd functions, which `torch.func` transforms too.
+float32. What is traced (`torch.compile`, `torch.export`) sees an operator, so that a length never compiles anything, or
+the steps written out, where their number is fixed in an export; elsewhere they are autograd functions, which
+`torch.func` transforms too.
 
 Few values a step run as an odd-even scan, 2 log2(n) vectorised rounds with O(n) work in all; many values a step fill
 the processor by themselves, and one fused multiply-add a step moves the least memory.
@@ -16,6 +17,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from namedlayers.emit.scanning import whole
 
 SHORT = 16
 """Up to so many steps are made one by one."""
@@ -34,7 +37,7 @@ def recurrence(a: Tensor, b: Tensor, h0: Tensor, reverse: bool) -> Tensor:
     [15.0, 7.0, 3.0, 1.0]
     """
     if torch.compiler.is_compiling():
-        return _operator(a, b, h0, reverse)
+        return _operator(a, b, h0, reverse) if whole(b.shape[0]) else _unrolled(a, b, h0, reverse)
     return _Recurrence.apply(a, b, h0, reverse)
 
 
@@ -75,6 +78,7 @@ def _lagged_shape(a: Tensor, b: Tensor, reverse: bool) -> Tensor:
 def _keep(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor, bool], output: Tensor) -> None:
     a, _, h0, ctx.reverse = inputs
     ctx.save_for_backward(a, h0, output)
+    ctx.save_for_forward(a, h0, output)
 
 
 def _slopes(ctx: Any, slope: Tensor, lagged: Callable[..., Tensor]) -> tuple[Tensor | None, ...]:
@@ -95,6 +99,7 @@ def _slopes(ctx: Any, slope: Tensor, lagged: Callable[..., Tensor]) -> tuple[Ten
 def _keep_lagged(ctx: Any, inputs: tuple[Tensor, Tensor, bool], output: Tensor) -> None:
     a, _, ctx.reverse = inputs
     ctx.save_for_backward(a, output)
+    ctx.save_for_forward(a, output)
 
 
 def _lagged_slopes(ctx: Any, slope: Tensor, plain: Callable[..., Tensor]) -> tuple[Tensor | None, ...]:
@@ -137,6 +142,15 @@ class _Recurrence(torch.autograd.Function):
         return _slopes(ctx, slope, lagged_recurrence)
 
     @staticmethod
+    def jvp(ctx: Any, to_a: Tensor | None, to_b: Tensor | None, to_h0: Tensor | None, _: Any) -> Tensor:
+        a, h0, h = ctx.saved_tensors
+        start = h0.unsqueeze(0)[: h.shape[0]]
+        before = torch.cat([h[1:], start] if ctx.reverse else [start, h[:-1]])
+        moved = torch.zeros_like(h) if to_b is None else to_b
+        moved = moved if to_a is None else moved + to_a * before
+        return recurrence(a, moved, torch.zeros_like(h0) if to_h0 is None else to_h0, ctx.reverse)
+
+    @staticmethod
     def vmap(info: Any, dims: tuple, a: Tensor, b: Tensor, h0: Tensor, reverse: bool) -> tuple[Tensor, int]:
         a, b = (_second(info.batch_size, x, dim) for x, dim in zip((a, b), dims, strict=False))
         h0 = _second(info.batch_size, h0.unsqueeze(0), None if dims[2] is None else dims[2] + 1).squeeze(0)
@@ -157,6 +171,15 @@ class _LaggedRecurrence(torch.autograd.Function):
         return _lagged_slopes(ctx, slope, recurrence)
 
     @staticmethod
+    def jvp(ctx: Any, to_a: Tensor | None, to_b: Tensor | None, _: Any) -> Tensor:
+        a, h = ctx.saved_tensors
+        moved = torch.zeros_like(h) if to_b is None else to_b
+        if to_a is not None:
+            through, none = to_a * h, torch.zeros_like(h[:1])
+            moved = moved + torch.cat([through[1:], none] if ctx.reverse else [none, through[:-1]])
+        return lagged_recurrence(a, moved, ctx.reverse)
+
+    @staticmethod
     def vmap(info: Any, dims: tuple, a: Tensor, b: Tensor, reverse: bool) -> tuple[Tensor, int]:
         a, b = (_second(info.batch_size, x, dim) for x, dim in zip((a, b), dims, strict=False))
         return lagged_recurrence(a, b, reverse), 1
@@ -169,6 +192,16 @@ _lagged_operator.register_vmap(_LaggedRecurrence.vmap)
 def _second(size: int, x: Tensor, dim: int | None) -> Tensor:
     """The batch as the second dimension."""
     return x.unsqueeze(1).expand(-1, size, *x.shape[1:]) if dim is None else x.movedim(dim, 1)
+
+
+def _unrolled(a: Tensor, b: Tensor, h: Tensor, reverse: bool) -> Tensor:
+    """Step by step, for other back ends, where the number of steps is fixed."""
+    found = []
+    steps = list(zip(a.unbind(), b.unbind(), strict=True))
+    for factor, summand in reversed(steps) if reverse else steps:
+        h = factor * h + summand
+        found.append(h)
+    return torch.stack(found[::-1] if reverse else found) if found else torch.empty_like(b)
 
 
 # --- computing --------------------------------------------------------------------------------------------------------

@@ -192,6 +192,24 @@ def test_functions_of_functions(name: str) -> None:
             torch.testing.assert_close(found, wanted)
 
 
+@pytest.mark.parametrize("name", TEXTS)
+def test_derivatives_of_functions(name: str) -> None:
+    """Forwards, backwards, and one over the other."""
+    function = nl.compile(TEXTS[name])
+    given = [one.detach() for one in operands(name, 3, hidden=2)]
+    every = tuple(range(len(given)))
+
+    def score(*x: Tensor) -> Tensor:
+        return together(function(*x)).sin().sum()
+
+    slopes = torch.func.jacrev(score, argnums=every)(*given)
+    torch.testing.assert_close(torch.func.jacfwd(score, argnums=every)(*given), slopes)
+    wanted = torch.autograd.functional.hessian(lambda x, w: score(x, *given[1:-1], w), (given[0], given[-1]))
+    both = (0, len(given) - 1)
+    torch.testing.assert_close(torch.func.jacrev(torch.func.jacrev(score, argnums=both), argnums=both)(*given), wanted)
+    torch.testing.assert_close(torch.func.hessian(score, argnums=both)(*given), wanted)
+
+
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("op", KERNELS)
 def test_the_operator_and_its_gradients_are_the_kernel(op: str, reverse: bool) -> None:

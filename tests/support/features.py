@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.support.examples import Given, booleans, indices, reals
@@ -63,7 +63,7 @@ NO_GROUPS = {
 }
 FUSED = {
     "double": No(
-        "torch's fused attention on the CPU has no second derivative: compile with `numerics=\"strict\"` (below)",
+        'torch\'s fused attention on the CPU has no second derivative: compile with `numerics="strict"` (below)',
         "scaled_dot_product_flash_attention_for_cpu",
     )
 }
@@ -84,6 +84,8 @@ TRACED_SCAN = {
         "namedlayers.scan",
     )
 }
+TRACED_NETWORK = {"onnx": replace(TRACED_SCAN["onnx"], says="namedlayers.network")}
+TRACED_RECURRENCE = {"onnx": replace(TRACED_SCAN["onnx"], says="namedlayers.recurrence")}
 DRAWS = {"vmap": No('`vmap` asks what random numbers are to do: `vmap(f, randomness="different")`', "randomness")}
 
 # --- rows -------------------------------------------------------------------------------------------------------------
@@ -461,6 +463,35 @@ GROUPS: Mapping[str, tuple[Feature, ...]] = {
             {"X": reals("a t")},
             {"a": A, "t": SEQ},
             no=TRACED_SCAN,
+        ),
+        Feature(
+            "a `scan` that torch has a kernel for",
+            "def f(X[a, t, i], h0[a, h], c0[a, h]; W[rows, i], U[rows, h], b[rows]) -> [a, t, h], [a, h]:\n"
+            "    scan t with h = h0, c = c0:\n"
+            "        g = (W @[i] X + U @[h] h + b)[rows -> (gate = 4, h)]\n"
+            "        c = sigmoid(g[gate = 1]) * c + sigmoid(g[gate = 0]) * tanh(g[gate = 2])\n"
+            "        h = sigmoid(g[gate = 3]) * tanh(c)\n"
+            "    return h, c[t = -1]",
+            {
+                "X": reals("a t i"),
+                "h0": reals("a h"),
+                "c0": reals("a h"),
+                "W": reals("rows i"),
+                "U": reals("rows h"),
+                "b": reals("rows"),
+            },
+            {"a": A, "t": SEQ, "i": (6, 8), "h": B, "rows": (12, 16)},
+            no=TRACED_NETWORK,
+        ),
+        Feature(
+            "a linear `scan`",
+            "def f(X[a, t], Y[a, t], h0[a]) -> [a, t]:\n"
+            "    scan t with h = h0:\n"
+            "        h = X * h / 4 + Y\n"
+            "    return h",
+            {"X": reals("a t"), "Y": reals("a t"), "h0": reals("a")},
+            {"a": A, "t": SEQ},
+            no=TRACED_RECURRENCE,
         ),
         Feature(
             "`repeat`",
