@@ -34,6 +34,12 @@ class InMode(Specialisations):
         called = [name for name, _ in (*spec.options, *spec.scalars) if name not in settled]
         if called:
             self._check_called(called, spec)
+        for one in program.owned:
+            if one.path not in self._of.declared:
+                raise ArgumentError(
+                    "NL0537", f"`{one.path}` is declared in evaluation only, and a module has what it has in training",
+                    Label(one.span), hint="declare it before the `if`",
+                )  # fmt: skip
         return program
 
     def _compile(self, program: Program) -> Specialisation:
