@@ -105,4 +105,4 @@ def test_mutated_mappings_are_answered() -> None:
         if report.complete:
             back = nl.foreign_weights(MODULE, mapping)
             assert all(torch.equal(back[one.key], WEIGHTS[one.key]) for one in report.loaded)
-    assert "loaded" in seen and len(seen) > 8
+    assert "loaded" in seen and len(seen) > 6
