@@ -50,5 +50,5 @@ def emit_difference(lo: Lowering, node: Node) -> Value:
     x, y, *numbers = lo.operands(node)
     x, y = lo.alike([x, y])
     y = lo.permuted(y, x.axes)
-    options = {"reduction": "none"} | ({"delta": numbers[0]} if numbers else {})
-    return lo.call(LOSSES[str(node.attr("function"))], (x, y), x.axes, options)
+    options = {"reduction": str(node.attr("reduction"))} | ({"delta": numbers[0]} if numbers else {})
+    return lo.call(LOSSES[str(node.attr("function"))], (x, y), x.axes if node.rank else (), options)

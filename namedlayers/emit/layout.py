@@ -88,6 +88,8 @@ class Layout(Precision):
         end = start + len(group) - 1
         whole = _split_there(value, start, len(group))
         if whole is not None:
+            if whole.op != "placeholder" and not whole.meta.get("text"):
+                whole.meta["planned"] = self.node.number  # it has no name of its own yet
             return Value(whole, axes, value.kind, value.weak, value.number)
         return self.call("flatten", (value, start, end), axes, kind=value.kind, weak=value.weak, inline=True)
 

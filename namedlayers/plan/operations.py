@@ -53,8 +53,9 @@ OPERATIONS: dict[str, OperationSpec] = {
     ),
     "prelu": OperationSpec((), "operands X, a, which lies along one axis: X above 0, a * X below"),
     "difference": OperationSpec(
-        ("function",),
-        "operands X, Y, with all axes, and numbers: square, (X - Y)^2; huber (delta), half of that where it is below "
+        ("function", "reduction"),
+        "operands X, Y, with all axes, and numbers; reduction none, or mean or sum over all axes, which are consumed. "
+        "function square, (X - Y)^2; huber (delta), half of that where it is below "
         "delta^2 / 2, else delta * (|X - Y| - delta / 2); entropy, softplus(-X) + (1 - Y) * X",
     ),
     "statistic": OperationSpec(

@@ -119,12 +119,17 @@ def _activation(node: Node, args: list[np.ndarray], space: list[int], sizes: Siz
 def _difference(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
     x, y, *numbers = (aligned(a, v, len(space)) for a, v in zip(node.args, args, strict=True))
     assert x.shape == y.shape == tuple(space)
-    if node.attr("function") == "square":
-        return (x - y) ** 2
-    if node.attr("function") == "entropy":
-        return np.logaddexp(-x, 0) + (1 - y) * x
-    clipped = np.clip(x - y, -numbers[0], numbers[0])
-    return clipped * (x - y - clipped / 2)
+    d = x - y
+    functions: dict[str, Callable[..., Any]] = {
+        "square": lambda: d**2,
+        "entropy": lambda: np.logaddexp(-x, 0) + (1 - y) * x,
+        "huber": lambda: np.clip(d, -numbers[0], numbers[0]) * (d - np.clip(d, -numbers[0], numbers[0]) / 2),
+    }
+    found = functions[str(node.attr("function"))]()
+    if node.attr("reduction") == "none":
+        return found
+    assert node.rank == 0
+    return found.mean() if node.attr("reduction") == "mean" else found.sum()
 
 
 # --- over the index space ---------------------------------------------------------------------------------------------

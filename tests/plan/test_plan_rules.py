@@ -303,6 +303,7 @@ SPELLINGS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     ),
     "mean of a constant size": ("X[i, j = 49]", ("statistic",), ("sum[j](X) / 49", "mean[j](X)")),
     "square of a difference": ("X[i], Y[i]", ("difference",), ("(X - Y) ^ 2", "(X - Y) * (X - Y)")),
+    "all squares of differences": ("X[i, c], Y[i, c]", ("difference",), ("mean[i, c]((X - Y) ^ 2)",)),
     "huber": ("X[i], Y[i]", ("difference",), ("clip(X - Y, -2, 2) * (X - Y - clip(X - Y, -2, 2) / 2)",)),
     "cross entropy of a logit": (
         "Z[i], Y[i]",

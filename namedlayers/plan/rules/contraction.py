@@ -42,9 +42,7 @@ def _build_sum_of_product(scope: Scope, node: Node, product: Product) -> Arg:
     consumed = set(range(node.rank, len(node.space)))
     scalars = tuple(a for a in product.top if not a.node.rank)
     under = tuple(a for a in product.bottom if not a.node.rank)
-    operands = with_divisors(
-        scope, [a for a in product.top if a.node.rank], [a for a in product.bottom if a.node.rank]
-    )
+    operands = with_divisors(scope, [a for a in product.top if a.node.rank], [a for a in product.bottom if a.node.rank])
     core = contraction(scope, operands, consumed)
     missing = [c for c in range(node.rank) if c not in core.axes]
     assert not missing, "an elementwise node has the axes of its operands"

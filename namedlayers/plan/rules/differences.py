@@ -43,7 +43,9 @@ def _entropy(scope: Scope, node: Node) -> Outcome:
 
 
 def _build_entropy(scope: Scope, node: Node, found: tuple[Arg, ...]) -> Arg:
-    return scope.build("difference", found, range(node.rank), kind=node.kind, attrs={"function": "entropy"})
+    return scope.build(
+        "difference", found, range(node.rank), kind=node.kind, attrs={"function": "entropy", "reduction": "none"}
+    )
 
 
 def _huber(scope: Scope, node: Node) -> Found | None:
@@ -70,7 +72,9 @@ def _rule(function: str, roots: tuple[str, ...], find: Callable[[Scope, Node], F
         return _matched(scope, found, tuple(range(node.rank)))
 
     def build(scope: Scope, node: Node, found: tuple[Arg, ...]) -> Arg:
-        return scope.build("difference", found, range(node.rank), kind=node.kind, attrs={"function": function})
+        return scope.build(
+            "difference", found, range(node.rank), kind=node.kind, attrs={"function": function, "reduction": "none"}
+        )
 
     return Rule(f"{function} of a difference", "algebraic", roots, matched, build)
 
@@ -103,8 +107,24 @@ def _sum(scope: Scope, node: Node) -> Outcome:
 
 def _build_sum(scope: Scope, node: Node, found: tuple[Arg, ...]) -> Arg:
     axes = range(len(node.space))
-    losses = scope.build("difference", found, axes, kind=node.kind, attrs={"function": "huber"})
+    losses = scope.build("difference", found, axes, kind=node.kind, attrs={"function": "huber", "reduction": "none"})
     return scope.reduce("sum", losses, axes[node.rank :])
+
+
+def _reduced(scope: Scope, node: Node) -> Outcome:
+    """The mean, or the sum, of all of them"""
+    (losses,) = node.args
+    if node.rank or losses.node.op != "difference" or losses.node.attr("reduction") != "none":
+        return None
+    if node.op == "statistic" and node.attr("op") != "mean" or not scope.once(losses.node):
+        return None
+    return Match(scope.operands(losses), (losses.node,)) if len(losses.axes) == len(node.space) else None
+
+
+def _build_reduced(scope: Scope, node: Node, found: tuple[Arg, ...]) -> Arg:
+    (losses,) = node.args
+    attrs = dict(losses.node.attrs) | {"reduction": "mean" if node.op == "statistic" else "sum"}
+    return scope.build("difference", found, (), range(len(node.space)), kind=node.kind, attrs=attrs)
 
 
 RULES = (
@@ -112,4 +132,5 @@ RULES = (
     _rule("square", ("pow", "mul"), _square),
     _rule("huber", ("mul",), _huber),
     Rule("cross entropy of a logit", "algebraic", ("add",), _entropy, _build_entropy),
+    Rule("losses together", "algebraic", ("statistic", "reduce sum"), _reduced, _build_reduced),
 )
