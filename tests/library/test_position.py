@@ -25,6 +25,11 @@ def test_sinusoids_are_those_of_the_paper(shape: tuple[int, ...]) -> None:
     torch.testing.assert_close(POSITION.SinePositions()(X), X + wanted)
 
 
+def test_sines_and_cosines_stand_in_pairs() -> None:
+    with pytest.raises(nl.SizeError, match="in pairs"):
+        POSITION.SinePositions()(torch.randn(4, 5))
+
+
 def test_learned_positions_are_rows_of_a_table() -> None:
     layer = POSITION.LearnedPositions(longest=9).double()
     X = torch.randn(2, 4, 3, dtype=torch.float64)
