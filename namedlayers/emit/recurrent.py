@@ -29,8 +29,8 @@ def emit_recurrence(lo: Lowering, node: Node) -> Value:
     a, b, start = (cast_kind(lo, value, node.kind) for value in lo.alike(lo.operands(node)))
     step = position(node, "axis")
     rest = [axis for axis in range(node.rank) if axis != step]
-    # The values of one step lie as b's do: b is as large as the result, a often is not.
-    liked = [axis for axis in b.axes if axis in rest]
+    # The values of one step lie as the larger operand's do; it is b where both are as large as the result.
+    liked = [axis for axis in max(b, a, key=lambda value: len(value.axes)).axes if axis in rest]
     order = [step, *(axis for axis in rest if axis not in liked), *liked]
     a, b = (lo.permuted(lo.filled(value, order), order) for value in (a, b))
     if first.literal:

@@ -33,6 +33,29 @@ def minimal(X[time, batch, input], h0[batch, hidden];
         h = (1 - f) * h + f * n
     return h
 """
+# An LSTM whose cell is needed at every step: torch's kernel tells the last one only.
+CELLS = """
+def cells(X[time, batch, input], h0[batch, hidden], c0[batch, hidden];
+          Wi[hidden', input], Ui[hidden', hidden], bi[hidden'], Wf[hidden', input], Uf[hidden', hidden], bf[hidden'],
+          Wg[hidden', input], Ug[hidden', hidden], bg[hidden'], Wo[hidden', input], Uo[hidden', hidden], bo[hidden']
+) -> [time, batch, hidden]:
+    scan time with h = h0, c = c0:
+        i = sigmoid(Wi @[input] X + Ui @[hidden] h + bi)[hidden' -> hidden]
+        f = sigmoid(Wf @[input] X + Uf @[hidden] h + bf)[hidden' -> hidden]
+        g = tanh(Wg @[input] X + Ug @[hidden] h + bg)[hidden' -> hidden]
+        o = sigmoid(Wo @[input] X + Uo @[hidden] h + bo)[hidden' -> hidden]
+        c = f * c + i * g
+        h = o * tanh(c)
+    return h + c
+"""
+# Gu and Dao, Mamba, 2023, section 3.2: the selective state space.
+SELECTIVE = """
+def selective(X[time, chan], delta[time, chan], A[chan, state], B[time, state], C[time, state]) -> [time, chan]:
+    scan time with h = zeros[chan, state]:
+        h = exp(delta * A) * h + delta * X * B
+        y = C @[state] h
+    return y
+"""
 LINEAR = """
 def linear(a[time, batch, state], b[time, batch, state], h0[batch, state]) -> [time, batch, state]:
     scan time with h = h0:
@@ -48,6 +71,24 @@ def minimal_by_hand(x: Tensor, h: Tensor, wf: Tensor, uf: Tensor, bf: Tensor, wn
         n = torch.tanh(now @ wn.T + bn + (f * h) @ un.T)
         h = (1 - f) * h + f * n
         found.append(h)
+    return torch.stack(found)
+
+
+def cells_by_hand(x: Tensor, h: Tensor, c: Tensor, *weights: Tensor) -> Tensor:
+    found = []
+    for now in x:
+        gates = [now @ weights[k].T + h @ weights[k + 1].T + weights[k + 2] for k in (0, 3, 6, 9)]
+        c = torch.sigmoid(gates[1]) * c + torch.sigmoid(gates[0]) * torch.tanh(gates[2])
+        h = torch.sigmoid(gates[3]) * torch.tanh(c)
+        found.append(h + c)
+    return torch.stack(found)
+
+
+def selective_by_hand(x: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+    h, found = torch.zeros_like(a), []
+    for now, step, into, out in zip(x, delta, b, c, strict=True):
+        h = torch.exp(step[:, None] * a) * h + (step * now)[:, None] * into
+        found.append(h @ out)
     return torch.stack(found)
 
 
@@ -75,7 +116,7 @@ def pair(kind: str, steps: int, batch: int, inputs: int, hidden: int) -> dict[st
 
 def compare(title: str, sides: dict[str, Callable[..., Tensor]], tensors: Sequence[Tensor], rounds: int) -> None:
     """Forward without gradients, then forward and backward to all tensors."""
-    (ours, mine), (base, theirs) = sides.items()
+    (_, mine), (base, theirs) = sides.items()
     torch.testing.assert_close(mine(*tensors), theirs(*tensors), rtol=1e-4, atol=1e-4)
     plain = [one.detach() for one in tensors]
 
@@ -110,6 +151,18 @@ def main() -> None:
         tensors = [torch.randn(shape) * 0.1 for shape in shapes]
         sides = {"formula": nl.compile(MINIMAL), "loop": minimal_by_hand}
         title = f"minimal gated unit {steps} steps, batch {batch}, {inputs} inputs, {hidden} hidden"
+        compare(title, sides, tensors, options.rounds)
+        shapes = ((steps, batch, inputs), *((batch, hidden),) * 2, *((hidden, inputs), (hidden, hidden), (hidden,)) * 4)
+        tensors = [torch.randn(shape) * 0.1 for shape in shapes]
+        sides = {"formula": nl.compile(CELLS), "loop": cells_by_hand}
+        title = f"LSTM with all cells, {steps} steps, batch {batch}, {inputs} inputs, {hidden} hidden"
+        compare(title, sides, tensors, options.rounds)
+    for steps, chan, state in ((1024, 64, 16), (4096, 16, 4), (512, 512, 16)):
+        shapes = ((steps, chan), (steps, chan), (chan, state), (steps, state), (steps, state))
+        tensors = [torch.randn(shape) for shape in shapes]
+        tensors[1], tensors[2] = tensors[1].abs(), -tensors[2].abs()
+        sides = {"formula": nl.compile(SELECTIVE), "loop": selective_by_hand}
+        title = f"selective state space, {steps} steps, {chan} channels, {state} states"
         compare(title, sides, tensors, options.rounds)
     for steps, batch, state in ((1024, 1, 64), (1024, 8, 16 * 64), (4096, 1, 1024)):
         tensors = [torch.rand(steps, batch, state), torch.randn(steps, batch, state), torch.randn(batch, state)]

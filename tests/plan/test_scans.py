@@ -200,7 +200,7 @@ def f(X[time, i], a[i], d[time, i], h0[i]) -> [time, i]:
     [
         "a * h + X", "X + h * d", "h + d * (X - h)", "(1 - d) * h + d * X", "h / (1 + d * d) - X", "-h",
         "where(X > 0, h * a, X)", "where(X > 0, X, d - h)", "a * (d * (h + X) - X) + X * h", "0.9 * h + 0.1 * X",
-        "exp(a * d) * h + d * X",
+        "exp(a * d) * h + d * X", "h * X", "h / (2 + d * d)",
     ],
 )  # fmt: skip
 def test_linear_recurrences(update: str, backwards: str) -> None:
@@ -210,13 +210,11 @@ def test_linear_recurrences(update: str, backwards: str) -> None:
 
 
 @pytest.mark.parametrize("backwards", ["", "reversed "])
-@pytest.mark.parametrize(
-    ("update", "op"), [("h + X", "sum"), ("X - d + h", "sum"), ("h * X", "prod"), ("h / (2 + d * d)", "prod")]
-)
-def test_running_sums_and_products(update: str, op: str, backwards: str) -> None:
+@pytest.mark.parametrize("update", ["h + X", "X - d + h", "h - a"])
+def test_running_sums(update: str, backwards: str) -> None:
     found = opened(LINEAR.format(backwards, update))
     (node,) = [node for node in found.after.live() if node.op == "cumulative"]
-    assert node.attr("op") == op and not found.scans
+    assert node.attr("op") == "sum" and not found.scans
     everywhere(found)
 
 

@@ -1,4 +1,4 @@
-"""Carried values that need no loop: what does not depend on itself, running sums and products, linear recurrences.
+"""Carried values that need no loop: what does not depend on itself, running sums, linear recurrences.
 
 In: a `Block`. Out: its carried values solved as far as they can be: their trajectories are nodes outside. What always
 holds: a value is solved only when all that its update needs beside itself is solved.
@@ -62,10 +62,7 @@ def recurrence(block: Block, carry: int, form: Linear) -> Held:
     a, b = (None if part is None else _outside(block, part, update) for part in (form.factor, form.rest))
     start = block.start(carry)
     if form.plain:
-        total = None if b is None else _cumulative(block, given, b, "sum")
-        return _combined(graph, "add", start, total, given, steps)
-    if b is None and a is not None:
-        return _combined(graph, "mul", start, _cumulative(block, given, a, "prod"), given, steps)
+        return start if b is None else _added(graph, start, _running_sum(block, given, b), given, steps)
     shape = (steps.size, *given.space)
     operands = (a or _zero(graph, given), b or _zero(graph, given), start.arg(range(1, given.rank + 1)))
     node = graph.node(
@@ -89,10 +86,9 @@ def _outside(block: Block, part: Arg, update: Arg) -> Arg:
     return block.value(part.node).arg([update.axes[coordinate] + 1 for coordinate in part.axes], 0)
 
 
-def _cumulative(block: Block, given: Node, part: Arg, op: str) -> Held:
-    """The running sum or product of a part, over all of the carried value's axes that it has and the steps."""
+def _running_sum(block: Block, given: Node, part: Arg) -> Held:
+    """The running sum of a part, over all of the carried value's axes that it has and the steps."""
     graph, steps = block.outside, block.steps
-    held = Held(part.node, tuple(range(part.node.rank)))
     positions = sorted(axis for axis in part.axes if axis > 0)
     step = part.axes.index(0) if 0 in part.axes else -1
     held = expanded(graph, Held(part.node, tuple(part.axes.index(axis) for axis in positions), step), steps)
@@ -102,8 +98,9 @@ def _cumulative(block: Block, given: Node, part: Arg, op: str) -> Held:
     if block.reverse:
         arg = _flipped(graph, arg, shape, names)
     node = graph.node(
-        "cumulative", (arg,), shape, len(shape), result_kind(op, (part.node.kind,)), attrs={"axis": 0, "op": op},
-        weak=part.node.weak, names=names, spans=block.node.spans, rule="linear recurrence",
+        "cumulative", (arg,), shape, len(shape), result_kind("sum", (part.node.kind,)),
+        attrs={"axis": 0, "op": "sum"}, weak=part.node.weak, names=names, spans=block.node.spans,
+        rule="linear recurrence",
     )  # fmt: skip
     arg = Arg(node, tuple(range(len(shape))))
     if block.reverse:
@@ -123,17 +120,15 @@ def _flipped(graph: Graph, arg: Arg, shape: tuple, names: tuple[str, ...]) -> Ar
     return Arg(node, tuple(range(len(shape))))
 
 
-def _combined(graph: Graph, op: str, start: Held, running: Held | None, given: Node, steps: Steps) -> Held:
-    """A start value and a running sum or product, whose `where` are its axes' positions among the trajectory's."""
+def _added(graph: Graph, start: Held, running: Held, given: Node, steps: Steps) -> Held:
+    """A start value and a running sum, whose `where` are its axes' positions among the trajectory's."""
     rank = given.rank + 1
     whole = tuple(range(1, rank))
-    if running is None:
-        return start
     arg = Arg(running.node, (0, *running.where))
-    if op == "add" and _is_zero(start.node) and len(running.where) == given.rank and running.node.kind is given.kind:
+    if _is_zero(start.node) and len(running.where) == given.rank and running.node.kind is given.kind:
         return Held(running.node, tuple(1 + running.where.index(position) for position in whole), 0)
     node = graph.node(
-        op, (start.arg(whole), arg), (steps.size, *given.space), rank, given.kind, names=(steps.name, *given.names),
+        "add", (start.arg(whole), arg), (steps.size, *given.space), rank, given.kind, names=(steps.name, *given.names),
         spans=running.node.spans, rule="linear recurrence",
     )  # fmt: skip
     return Held(node, whole, 0)
