@@ -20,6 +20,7 @@ from namedlayers.emit.attributes import listed
 from namedlayers.emit.elementwise import cast_kind
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.orders import orders
+from namedlayers.emit.scanning import joint_dtype
 from namedlayers.emit.value import Value
 from namedlayers.plan.regions import region_of
 from namedlayers.program.graph import Node
@@ -140,19 +141,6 @@ def _wish(part: Node) -> str:
     """What a part is called inside, without the number that makes it unique there."""
     outputs = region_of(part.args[0].node).body.outputs
     return re.sub(r"_\d+$", "", outputs[number_of(part)].value)
-
-
-def joint_dtype(*tensors: torch.Tensor) -> torch.dtype:
-    """The precision in which tensors meet.
-
-    >>> joint_dtype(torch.zeros(1, dtype=torch.bfloat16), torch.zeros(1))
-    torch.float32
-    """
-    dtype = tensors[0].dtype
-    for tensor in tensors[1:]:
-        if tensor.dtype != dtype:
-            dtype = torch.promote_types(dtype, tensor.dtype)
-    return dtype
 
 
 def _joint(lo: Lowering, node: Node) -> Any:

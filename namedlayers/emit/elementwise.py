@@ -165,8 +165,18 @@ def emit_logaddexp(lo: Lowering, node: Node) -> Value:
 def emit_lerp(lo: Lowering, node: Node) -> Value:
     start, end, weight = lo.operands(node)
     if weight.number:
-        return elementwise(lo, torch.lerp, [*lo.alike([start, end]), weight])
-    return elementwise(lo, torch.lerp, lo.alike([start, end, weight]))
+        return elementwise(lo, lerp, [*lo.alike([start, end]), weight])
+    return elementwise(lo, lerp, lo.alike([start, end, weight]))
+
+
+def lerp(start: torch.Tensor, end: torch.Tensor, weight: torch.Tensor | float) -> torch.Tensor:
+    """`torch.lerp`, which takes tensors of one precision only; under autocast there may be two.
+
+    >>> lerp(torch.zeros(2), torch.ones(2, dtype=torch.bfloat16), 0.5)
+    tensor([0.5000, 0.5000])
+    """
+    same = start.dtype is end.dtype and (not isinstance(weight, torch.Tensor) or weight.dtype is start.dtype)
+    return torch.lerp(start, end, weight) if same else start + weight * (end - start)
 
 
 @emits("where")

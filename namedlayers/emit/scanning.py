@@ -43,7 +43,11 @@ def whole(steps: Any) -> bool:
 
 
 def traced(loop: Loop, tensors: list[Tensor], steps: int, sizes: list[int]) -> Any:
-    """The results of a loop, by the operator."""
+    """The results of a loop, by the operator, inside of which there is no autocast: all reals have one precision."""
+    reals = [one for one in tensors if one.is_floating_point()]
+    if reals:
+        dtype = joint_dtype(*reals)
+        tensors = [one.to(dtype) if one.is_floating_point() else one for one in tensors]
     seed = torch.randint(1 << 62, ()) if loop.draws else None
     return _results(loop, scan(loop.key, tensors, list(loop.scanned), loop.carries, loop.reverse, steps, sizes, seed))
 
@@ -51,6 +55,19 @@ def traced(loop: Loop, tensors: list[Tensor], steps: int, sizes: list[int]) -> A
 def nothing(loop: Loop, tensors: list[Tensor], sizes: list[int]) -> Any:
     """The results of a loop without steps."""
     return _results(loop, no_steps(step_of(loop.key), tensors, loop.scanned, sizes))
+
+
+def joint_dtype(*tensors: torch.Tensor) -> torch.dtype:
+    """The precision in which tensors meet.
+
+    >>> joint_dtype(torch.zeros(1, dtype=torch.bfloat16), torch.zeros(1))
+    torch.float32
+    """
+    dtype = tensors[0].dtype
+    for tensor in tensors[1:]:
+        if tensor.dtype != dtype:
+            dtype = torch.promote_types(dtype, tensor.dtype)
+    return dtype
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
