@@ -26,7 +26,7 @@ Results = Sequence[Arg]
 
 MOST_TRIES = 12
 GAIN = 0.05
-"""By how much the cost has to be smaller, as a mean of logarithms over sizes, for a second set of results."""
+"""By how much the cost has to be smaller, as a mean of logarithms over sizes, to be worth anything."""
 EVEN = 1.01
 """A cost that is no more than so many times another is no dearer."""
 
@@ -45,14 +45,14 @@ def alternatives(
         noted: list[Event] = []
         found = Rewriter(graph, admit, noted).rewrite(other or best, [multiplied_out(chosen), *rules])
         before, after = paths.sampled_costs([live_nodes(other or best), live_nodes(found)])
-        if all(b <= a * EVEN for a, b in zip(before, after, strict=True)) and _gain(before, after) > 0:
-            best, other = (found, None) if other is None else (best, found)
-        elif _gain(before, list(map(min, before, after))) >= GAIN:
-            other = found
-        else:
+        if _gain(before, list(map(min, before, after))) < GAIN:
             spans = tuple(s for number in sorted(chosen) for s in graph.nodes[number].spans)
             events.append(Event(NAME, "algebraic", spans, "this value is cheaper held than multiplied out"))
             continue
+        if all(b <= a * EVEN for a, b in zip(before, after, strict=True)):
+            best, other = (found, None) if other is None else (best, found)
+        else:
+            other = found
         events += noted
     return (best,) if other is None else (best, other)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -26,6 +26,8 @@ Sample = Mapping[str, int]
 SAMPLES = 24
 LARGEST = 1024
 TYPICAL = 64
+HELD = 8
+"""Writing and reading one element of a value takes as long as so many operations, where graphs are compared."""
 WORTH = 0.02
 """A further choice has to make the sampled costs smaller by this much, as a mean of logarithms."""
 
@@ -45,38 +47,42 @@ def choices(graphs: Sequence[Sequence[Node]], most: int) -> list[Choice]:
     `graphs`: of each the nodes in question, of which the contractions get paths.
     """
     samples = sample_sizes(_symbols(graphs))
+    held = HELD if len(graphs) > 1 else 0
     costs: dict[Combination, Sequence[float]] = {}
     for number, nodes in enumerate(graphs):
-        tables = [_table(node, samples) for node in nodes]
+        tables = [_table(node, samples, held) for node in nodes]
         best = [[min(table, key=lambda path: table[path][k]) for table in tables] for k in range(len(samples))]
         for paths in dict.fromkeys(map(tuple, best)):
             costs[number, paths] = [
                 sum(table[path][k] for table, path in zip(tables, paths, strict=True)) + 1 for k in range(len(samples))
             ]
-    return _guarded(graphs, _few(costs, most))
+    return _guarded(graphs, _few(costs, most), held)
 
 
 def sampled_costs(graphs: Sequence[Sequence[Node]]) -> list[list[float]]:
     """The cost of each graph at each of the sizes assumed, with the best paths there."""
-    shared = frozenset.intersection(*(frozenset(nodes) for nodes in graphs))
     samples = sample_sizes(_symbols(graphs))
-    found = []
-    for nodes in graphs:
-        tables = [_table(node, samples) for node in nodes if node not in shared]
-        found.append([sum(min(column[k] for column in t.values()) for t in tables) + 1 for k in range(len(samples))])
-    return found
+    best: dict[Node, list[float]] = {}
+    for node in (one for nodes in graphs for one in nodes):
+        if node not in best:
+            best[node] = list(map(min, *_table(node, samples, HELD).values(), [math.inf] * len(samples)))
+    return [[sum(best[node][k] for node in nodes) + 1 for k in range(len(samples))] for nodes in graphs]
 
 
-def cost(node: Node, path: Path) -> SizeExpr:
-    """Multiplications and additions of a contraction along a path; of what is none, one for each element."""
+def cost(node: Node, path: Path, held: int = 0) -> SizeExpr:
+    """Multiplications and additions of a contraction along a path; of what is none, one for each element.
+
+    Each element of a value that is made counts for `held` more.
+    """
+    if not node.args:
+        return const(0)
     if node.op != "contract":
-        return _elements(node)
+        operations, made = const(_OPERATIONS_OF_EACH.get(node.op, 1)), const(held)
+        return _elements(node, range(len(node.space)), operations) + _elements(node, range(node.rank), made)
     total = const(0)
     for touched, kept in steps(node, path):
-        product = const(1 if touched == kept else 2)
-        for position in touched:
-            product = product * node.space[position]
-        total = total + product
+        total = total + _elements(node, touched, const(1 if touched == kept else 2))
+        total = total + _elements(node, kept, const(held))
     return total
 
 
@@ -109,30 +115,40 @@ def _symbols(graphs: Sequence[Sequence[Node]]) -> list[str]:
     return sorted({s for nodes in graphs for node in nodes for size in node.space for s in size.symbols})
 
 
-def _table(node: Node, samples: Sequence[Sample]) -> dict[Path, list[float]]:
+def _table(node: Node, samples: Sequence[Sample], held: int) -> dict[Path, list[float]]:
     """For each path that is worth a thought the cost at each of the sizes."""
-    sizes = [[max(1, size.evaluate(sample)) for size in node.space] for sample in samples]
-    if node.op != "contract":
-        operations = _OPERATIONS_OF_EACH.get(node.op, 1) if node.args else 0
-        return {(): [float(operations * math.prod(numbers)) for numbers in sizes]}
-    return {path: [_cost(node, path, numbers) for numbers in sizes] for path in _candidates(node, sizes)}
+    sizes = [[_evaluated(size, sample) for size in node.space] for sample in samples]
+    if node.op == "contract":
+        return {path: [_cost(node, path, numbers, held) for numbers in sizes] for path in _candidates(node, sizes)}
+    if not node.args:
+        return {(): [0.0] * len(samples)}
+    each = _OPERATIONS_OF_EACH.get(node.op, 1)
+    return {(): [float(each * math.prod(n) + held * math.prod(n[: node.rank])) for n in sizes]}
 
 
-def _elements(node: Node) -> SizeExpr:
-    total = const(_OPERATIONS_OF_EACH.get(node.op, 1) if node.args else 0)
-    for size in node.space:
-        total = total * size
-    return total
+def _evaluated(size: SizeExpr, sample: Sample) -> int:
+    """A size that some sizes assumed give, one at least; they need not be sizes that a call can have."""
+    try:
+        return max(1, size.evaluate(sample))
+    except ZeroDivisionError:
+        return 1
+
+
+def _elements(node: Node, axes: Iterable[int], each: SizeExpr) -> SizeExpr:
+    for position in axes:
+        each = each * node.space[position]
+    return each
 
 
 _OPERATIONS_OF_EACH = {"linear": 2}
 """How many operations one element of the index space takes, where it is not one."""
 
 
-def _cost(node: Node, path: Path, sizes: Sequence[int]) -> float:
+def _cost(node: Node, path: Path, sizes: Sequence[int], held: int) -> float:
     total = 0.0
     for touched, kept in steps(node, path):
         total += math.prod(sizes[p] for p in touched) * (1 if touched == kept else 2)
+        total += math.prod(sizes[p] for p in kept) * held
     return total
 
 
@@ -197,9 +213,9 @@ def _mean_log(costs: Iterator[float] | Sequence[float]) -> float:
     return sum(logs) / len(logs)
 
 
-def _guarded(graphs: Sequence[Sequence[Node]], chosen: list[Combination]) -> list[Choice]:
+def _guarded(graphs: Sequence[Sequence[Node]], chosen: list[Combination], held: int) -> list[Choice]:
     totals = [
-        sum((cost(node, path) for node, path in zip(graphs[number], paths, strict=True)), const(0))
+        sum((cost(node, path, held) for node, path in zip(graphs[number], paths, strict=True)), const(0))
         for number, paths in chosen
     ]
     found = [

@@ -103,10 +103,9 @@ def _settled(events: list[Event]) -> tuple[Event, ...]:
 
 
 def _weighed(rewritten: _Rewritten) -> list[list[Node]]:
-    """What the costs of results differ by: contractions, and where there are two ways all that only one of them has."""
+    """What costs are the sum of: where results are there in one way only, its contractions; else everything."""
     live = [live_nodes(outputs) for outputs in rewritten.results]
-    shared = frozenset.intersection(*(frozenset(nodes) for nodes in live))
-    return [[node for node in nodes if node.op == "contract" or node not in shared] for nodes in live]
+    return live if len(live) > 1 else [[node for node in live[0] if node.op == "contract"]]
 
 
 def _with_paths(rewritten: _Rewritten, choice: Choice) -> Graph:
