@@ -81,12 +81,10 @@ class Precision(Sizes):
         """A boolean as 0 or 1."""
         if value.kind is not Kind.BOOL:
             return value
+        if value.literal:
+            return Value(int(value.held), (), Kind.INT, True, True)  # type: ignore[arg-type]
         if value.number:
-            return (
-                self.number(operator.pos, value, kind=Kind.INT)
-                if not value.literal
-                else Value(int(value.held), (), Kind.INT, True, True)
-            )  # type: ignore[arg-type]
+            return self.number(operator.pos, value, kind=Kind.INT)
         return self.cast(value, torch.int64, Kind.INT)
 
     def truth(self, value: Value) -> Value:
