@@ -23,7 +23,7 @@ FILES = golden_files(Path(__file__).parent / "golden")
 
 RAISED_ELSEWHERE = {"NL0519", "NL0440"}
 """Tensors on two devices that compute: no machine without an accelerator has them (see test_binding). Exported scans in
-another process: see tests/emit/test_scans."""
+another process: see tests/emit/test_scan_loops."""
 
 
 def report(given: str) -> str:
