@@ -92,8 +92,7 @@ AXES = table(
         "NL0313",
         "stars of different lengths",
         "Where two stars stand in one expression, they go together axis by axis, so both are equally many.",
-        "def windows[*ax, *k](X[*ax]) = X[*ax = ax + k]\n\n"
-        "def f(X[h, w]) -> [h, w, k] = windows[(h, w), (k = 3)](X)",
+        "def windows[*ax, *k](X[*ax]) = X[*ax = ax + k]\n\ndef f(X[h, w]) -> [h, w, k] = windows[(h, w), (k = 3)](X)",
         "Name as many axes for one as for the other: `windows[(h, w), (k = 3, l = 3)]`.",
     ),
     Code(

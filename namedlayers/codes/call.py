@@ -223,11 +223,11 @@ ENTRANCES = told(
     Code(
         "NL0440",
         "a scan that is not compiled in this process",
-        "A graph that torch exported keeps a scan as one operator, which finds the body by the hash of what it computes. "
-        "The table of bodies fills when formulas are compiled.",
+        "A graph that torch exported keeps a scan as one operator, which finds the body by the hash of what it "
+        "computes. The table of bodies fills when formulas are compiled.",
         "a program loaded by `torch.export.load` whose formula was not compiled yet",
-        "Compile the formula first: look at its `.code`, or call it once. A scan with a fixed number of steps is exported "
-        "step by step, and needs no formula.",
+        "Compile the formula first: look at its `.code`, or call it once. A scan with a fixed number of steps is "
+        "exported step by step, and needs no formula.",
     ),
     Code(
         "NL0241",

@@ -1,8 +1,8 @@
 """What a graph costs: floating-point operations, bytes moved, and the most that is held, as formulas in the sizes.
 
 In: a planned graph. Out: a `Cost`. What always holds: a multiplication and an addition are two operations; bytes are
-those that a node reads and writes, each node by itself, reals taking four; views and scalars cost nothing. Nodes that no rule here
-knows count once for each element of their index space.
+those that a node reads and writes, each node by itself, reals taking four; views and scalars cost nothing. Nodes that
+no rule here knows count once for each element of their index space.
 """
 
 from __future__ import annotations

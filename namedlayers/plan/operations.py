@@ -26,8 +26,8 @@ OPERATIONS: dict[str, OperationSpec] = {
     ),
     "log_contract": OperationSpec(
         ("linear",),
-        "two operands, which share the consumed axes: log(sum over the consumed axes of exp(A + B)); an operand that is "
-        "`linear` (two truth values) is w in the place of log(w)",
+        "two operands, which share the consumed axes: log(sum over the consumed axes of exp(A + B)); an operand "
+        "that is `linear` (two truth values) is w in the place of log(w)",
     ),
     "linear": OperationSpec(
         (),

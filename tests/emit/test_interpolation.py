@@ -55,7 +55,10 @@ def test_what_is_none(expression: str) -> None:
 
 
 def test_autocast() -> None:
-    text = "def f(h[b, i], W[i, j], A[b, j]) -> [b, j]:\n    w = sigmoid(h @[i] W)\n    return (1 - w) * A + w * tanh(h @[i] W)"
+    text = (
+        "def f(h[b, i], W[i, j], A[b, j]) -> [b, j]:\n    w = sigmoid(h @[i] W)\n"
+        "    return (1 - w) * A + w * tanh(h @[i] W)"
+    )
     function = nl.compile(text)
     given = torch.randn(2, 3), torch.randn(3, 4), torch.randn(2, 4)
     with torch.autocast("cpu", torch.bfloat16):

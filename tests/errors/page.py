@@ -31,7 +31,8 @@ RANGES = {
     ),
     "NL05": (
         "Arguments of a call",
-        "Found at the call. In the examples, `f` is the definition, compiled, `m` a module of a layer, and `t(2, 3)` a\n"
+        "Found at the call. In the examples, `f` is the definition, compiled, `m` a module of a layer, and `t(2, 3)` "
+        "a\n"
         "tensor of zeros.",
     ),
     "NL06": (
