@@ -75,10 +75,15 @@ def _candidates(outputs: Results) -> Iterator[frozenset[int]]:
     for node in live:
         if node.kind in (Kind.REAL, Kind.COMPLEX) and (is_sum(node) or is_outer(node) or _is_divided(node)):
             between = _between(node, users, results)
-            if between is not None and (between or len(users[node.number]) > 1 or not is_sum(node)):
+            merged = is_sum(node) and not between and [user.op for user in users.get(node.number, ())] in _MERGED
+            if between is not None and not merged:
                 beside = (arg.node for one in between for arg in one.args if one.op in ("add", "sub"))
                 joined = (one.number for one in beside if one.op == "contract" and len(users[one.number]) == 1)
                 yield frozenset({node.number, *joined})
+
+
+_MERGED = (["contract"], ["reduce"])
+"""Users of a contraction that have become one with it already."""
 
 
 def _is_divided(node: Node) -> bool:

@@ -33,17 +33,17 @@ def multiplied_out(chosen: frozenset[int]) -> Rule:
     """The rule that looks through the nodes of these numbers, and through what stands on them."""
 
     def match(scope: Scope, node: Node) -> Outcome:
-        if not any(_reaches(arg.node, chosen) for arg in node.args):
+        if not is_sum(node) or not any(_reaches(arg.node, chosen) for arg in node.args):
             return None
         terms = _Expansion(scope, chosen).of_sum(scope.whole())
         return Match(terms) if terms is not None else None
 
-    return Rule(NAME, "algebraic", ("contract", "reduce sum"), match, _build)
+    return Rule(NAME, "algebraic", ("contract", "reduce sum", "statistic"), match, _build)
 
 
 def is_sum(node: Node) -> bool:
-    """Whether a node is a contraction, or a sum over axes."""
-    return node.op == "contract" or node.op == "reduce" and node.attr("op") == "sum"
+    """Whether a node is a contraction, or a sum or mean over axes."""
+    return node.op == "contract" or node.op in ("reduce", "statistic") and node.attr("op") in ("sum", "mean")
 
 
 def is_outer(node: Node) -> bool:
@@ -56,12 +56,13 @@ def is_outer(node: Node) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Term:
-    """The sum over `consumed` of `number * product(top) / product(bottom)`."""
+    """The sum over `consumed` of `number * product(top) / product(bottom)`; along those of `averaged` the mean."""
 
     number: Number = 1
     top: tuple[Arg, ...] = ()
     bottom: tuple[Arg, ...] = ()
     consumed: tuple[int, ...] = ()
+    averaged: tuple[int, ...] = ()
 
     def times(self, other: _Term) -> _Term:
         return _Term(
@@ -69,6 +70,7 @@ class _Term:
             self.top + other.top,
             self.bottom + other.bottom,
             self.consumed + other.consumed,
+            self.averaged + other.averaged,
         )
 
 
@@ -98,7 +100,9 @@ class _Expansion:
 
     def of_sum(self, arg: Arg) -> list[_Term] | None:
         """The terms of a contraction or sum; None where they are too many, or a summed axis would stand for two."""
-        found: list[_Term] | None = [_Term(consumed=self.scope.consumed(arg))]
+        consumed = self.scope.consumed(arg)
+        averaged = consumed if arg.node.op == "statistic" else ()
+        found: list[_Term] | None = [_Term(consumed=consumed, averaged=averaged)]
         for operand in self.scope.operands(arg):
             found = self._times(found, self._of(operand, 0))
         return found
@@ -160,18 +164,38 @@ def _free(arg: Arg, consumed: Iterable[int]) -> bool:
 
 def _summed(scope: Scope, term: _Term) -> Arg:
     """One term, as a contraction with its scalars and its free divisors outside."""
-    consumed = set(term.consumed)
-    free = [d for d in term.bottom if _free(d, consumed)]
     factors = with_divisors(
-        scope, [a for a in term.top if a.node.rank], [d for d in term.bottom if not _free(d, consumed)]
+        scope,
+        [a for a in term.top if a.node.rank],
+        [d for d in term.bottom if not _free(d, term.consumed)],
     )
     scalars = [a for a in term.top if not a.node.rank]
+    factors, done = _averaged(scope, factors, set(term.averaged))
+    consumed = set(term.consumed) - done
+    under = [_not_of_nothing(scope, d, set(term.consumed)) for d in term.bottom if _free(d, term.consumed)]
+    still_averaged = tuple(sorted(set(term.averaged) - done))
+    if still_averaged:
+        under.append(scope.size(count(scope, still_averaged)))
     constant_along = consumed - {c for factor in factors for c in factor.axes}
     if constant_along:
         scalars.append(scope.size(count(scope, tuple(sorted(constant_along)))))
     core = [contraction(scope, factors, consumed - constant_along)] if factors else []
-    under = tuple(_not_of_nothing(scope, d, consumed) for d in free)
-    return scope.multiply(Product(term.number, (*core, *scalars), under))
+    return scope.multiply(Product(term.number, (*core, *scalars), tuple(under)))
+
+
+def _averaged(scope: Scope, factors: list[Arg], over: set[int]) -> tuple[list[Arg], set[int]]:
+    """Factors with the mean taken along what each alone has of `over`; which axes that settles, constant ones too."""
+    settled = {c for c in over if not any(c in factor.axes for factor in factors)}
+    found = []
+    for factor in factors:
+        own = sorted(c for c in over if c in factor.axes and sum(c in other.axes for other in factors) == 1)
+        if own and factor.node.kind in (Kind.REAL, Kind.COMPLEX):
+            kept = sorted(set(factor.axes) - set(own))
+            attrs = {"op": "mean", "ddof": 0}
+            factor = scope.build("statistic", (factor,), kept, own, kind=factor.node.kind, attrs=attrs)
+            settled |= set(own)
+        found.append(factor)
+    return found, settled
 
 
 def _not_of_nothing(scope: Scope, d: Arg, consumed: set[int]) -> Arg:
