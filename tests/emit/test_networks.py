@@ -101,6 +101,20 @@ def test_lifted_over_further_axes(name: str, batch: tuple[int, ...]) -> None:
     same(function(*given), function.reference(*given))
 
 
+def test_lifted_where_only_the_start_has_the_further_axis() -> None:
+    """An update that does not depend on what is lifted is the same along it."""
+    function = nl.compile("""
+def f(X[time, i], h0[i]; a[i]) -> [time, i], [time, i]:
+    scan time with c = h0, d = h0:
+        d = c * X
+        c = 0.5 * a + 1
+    return c, d
+""")
+    x, h0, a = (torch.randn(size, dtype=torch.float64) for size in ((2, 4, 3), (2, 3), (3,)))
+    same(function(x, h0, a), function.reference(x, h0, a))
+    assert function(x, h0, a)[0].shape == (2, 4, 3)
+
+
 @pytest.mark.parametrize("name", [name for name in TEXTS if name != "LSTM"])
 def test_without_steps(name: str) -> None:
     function = nl.compile(TEXTS[name])

@@ -141,7 +141,7 @@ def _updated(
             "NL0251", f"`{one.name}` is carried, but the block never assigns it", Label(span),
             hint="what stays the same needs no carrying",
         )  # fmt: skip
-    value = ctx.value(found, found.span)
+    value = _over_lifted(ctx, one, ctx.value(found, found.span))
     missing = [a for a in one.axes if a not in value.axes]
     if missing:
         extra = [a for a in value.axes if a not in one.axes]
@@ -194,9 +194,18 @@ def _wider(ctx: Context, value: Value, kind: Kind) -> Value:
 
 def _kept(ctx: Context, one: Carried, env: Environment) -> Value:
     """The update with exactly the axes, in their order, and the kind that are carried."""
-    value = ctx.value(env.values[one.name], one.start.span)
+    value = _over_lifted(ctx, one, ctx.value(env.values[one.name], one.start.span))
     value = cast(ctx, ctx.materialise(value, value.virtual), one.kind)
     return replace(value, axes={a: value.axes[a] for a in one.axes})
+
+
+def _over_lifted(ctx: Context, one: Carried, value: Value) -> Value:
+    """The update along carried axes that the definitions around are lifted over: what does not have them is the same
+    there."""
+    missing = {a: size for a, size in one.axes.items() if a not in value.axes and a in ctx.lifted}
+    if not missing:
+        return value
+    return replace(value, axes={**value.axes, **missing}, virtual=value.virtual | frozenset(missing))
 
 
 def _filled(ctx: Context, value: Value, axes: v.AxisSizes) -> Value:
