@@ -4,6 +4,9 @@ In: the values that are to be looked through, which `plan/alternatives.py` choos
 sums that reach them through products, numerators and sums: what stands there is written as a sum of contractions. What
 always holds: divisors that are free of the contracted axes divide afterwards, once; what no contraction needs any more
 is not held. It is the cost of the whole graph that says whether this is any better, so nothing is weighed here.
+
+Taking a sum apart loses no digits that the text keeps: the term that is looked through is computed, so its rounding
+error, of the size of the term, is in the text's sum too.
 """
 
 from __future__ import annotations
