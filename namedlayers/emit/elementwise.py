@@ -70,7 +70,8 @@ def emit_unary(lo: Lowering, node: Node) -> Value:
         x = lo.integer(x)
     if node.op in ("real", "conj") and x.kind is not Kind.COMPLEX:
         return x
-    return lo.call(UNARY[node.op], (x,), x.axes, OPTIONS.get(node.op))
+    found = lo.call(UNARY[node.op], (x,), x.axes, OPTIONS.get(node.op))
+    return lo.out_of_complex(found) if x.kind is Kind.COMPLEX and node.kind is Kind.REAL else found
 
 
 @emits("gelu")
@@ -92,7 +93,9 @@ def emit_sign(lo: Lowering, node: Node) -> Value:
 def emit_imag(lo: Lowering, node: Node) -> Value:
     (x,) = lo.operands(node)
     x = lo.tensor(x)
-    return lo.call(torch.imag if x.kind is Kind.COMPLEX else torch.zeros_like, (x,), x.axes)
+    if x.kind is not Kind.COMPLEX:
+        return lo.call(torch.zeros_like, (x,), x.axes)
+    return lo.out_of_complex(lo.call(torch.imag, (x,), x.axes))
 
 
 @emits("not")

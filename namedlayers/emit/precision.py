@@ -77,6 +77,14 @@ class Precision(Sizes):
         raised = self.cast(value, self.inline(torch.promote_types, given, torch.float32), Kind.REAL)
         return raised, lambda result: self.cast(result, self.dtype_of(value), Kind.REAL)
 
+    def out_of_complex(self, value: Value) -> Value:
+        """A real value made of complex ones, in the precision of the real inputs: no complex number is as short as a
+        half, so that what was raised for them comes back here."""
+        for given, node in zip(self.program.inputs, self.inputs, strict=True):
+            if given.kind is Kind.REAL and given.role != "option":
+                return self.cast(value, self.inline(getattr, node, "dtype"), Kind.REAL)
+        return value
+
     def integer(self, value: Value) -> Value:
         """A boolean as 0 or 1."""
         if value.kind is not Kind.BOOL:

@@ -332,3 +332,9 @@ def test_every_check_fails_as_the_reference_fails() -> None:
     with pytest.raises(FormulaError):
         made.function(torch.zeros(8))
     assert made.function(torch.zeros(6)).shape == (2, 3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64], ids=str)
+def test_what_comes_out_of_complex_numbers_has_the_precision_that_went_in(dtype: torch.dtype) -> None:
+    function = nl.compile("def f(X[i, j], W[j, k]) -> [i, k] = (real(exp(1j * X)) + abs(1j * X)) @[j] W")
+    assert function(torch.randn(2, 3).to(dtype), torch.randn(3, 4).to(dtype)).dtype is dtype
