@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+import namedlayers as nl
 from namedlayers.emit.build import Compiled, emit
 from namedlayers.errors import ArgumentError, FormulaError, SizeError
 from namedlayers.program.numbering import number
