@@ -48,10 +48,6 @@ NO_ORDER = {"complex": No("complex numbers have no order", "NL0211")}
 NO_GRADIENT = dict.fromkeys(
     ("grad", "jvp", "double"), No("the result is a whole number or a truth value", "not real numbers")
 )
-NO_HALF = dict.fromkeys(
-    ("float16", "bfloat16"),
-    No("complex numbers are made of float32 at least, and so is what comes of them", "the result is torch.float32"),
-)
 NO_REMAINDER = {
     "onnx": No("torch's ONNX translation of `remainder` takes no size that is dynamic", "aten_remainder_scalar")
 }
@@ -231,6 +227,7 @@ GROUPS: Mapping[str, tuple[Feature, ...]] = {
             "    return O @[heads, key] (softmax[seq'](Q @[key] K / sqrt(|key|)) @[seq'] V)",
             {"X": reals("seq d"), "W": reals("three heads key d"), "O": reals("d heads key")},
             {"seq": SEQ, "d": C, "three": (3, 3), "heads": A, "key": (6, 4)},
+            no=FUSED,
         ),
     ),
     "Convolutions": (
@@ -548,7 +545,7 @@ GROUPS: Mapping[str, tuple[Feature, ...]] = {
             "def f(X[a, t]) -> [a, t] = real(ifft[w -> t](fft[t -> w](X) ^ 2))",
             {"X": reals("a t")},
             {"a": A, "t": SEQ},
-            no={**NO_HALF, **not_in_onnx("aten.pow")},
+            no=not_in_onnx("aten.pow"),
         ),
         Feature(
             "`inv`, `det`",
