@@ -12,6 +12,7 @@ What is traced (`torch.compile`, `torch.export`) sees an operator; elsewhere it 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -121,8 +122,10 @@ class _LogProduct(torch.autograd.Function):
 
 def _forward(a: Tensor, b: Tensor, a_linear: bool, b_linear: bool) -> Tensor:
     left, right = _Factor(a, a_linear, -1), _Factor(b, b_linear, -2)
-    shift = left.shift + right.shift
     product = _matmul(left.scaled, right.scaled)
+    if product.numel() == 0 or product.amin() >= _least(product, a.shape[-1]):
+        return product.log_().add_(left.shift).add_(right.shift)
+    shift = left.shift + right.shift
     out = torch.log(product) + shift
     small = _small(product, left, right)
     if small.any():
@@ -139,6 +142,10 @@ def _forward(a: Tensor, b: Tensor, a_linear: bool, b_linear: bool) -> Tensor:
 def _slopes(a: Tensor, b: Tensor, out: Tensor, slope: Tensor, a_linear: bool, b_linear: bool) -> tuple[Tensor, Tensor]:
     """What a slope at the result is at the factors: each weighs as its share of the sum."""
     left, right = _Factor(a, a_linear, -1), _Factor(b, b_linear, -2)
+    exponent = out - left.shift - right.shift
+    if out.numel() == 0 or exponent.amin() >= math.log(_least(out, max(1, a.shape[-1]))):
+        lefts, rights, shares = left.scaled, right.scaled, slope * torch.exp(-exponent)
+        return left.slope(_matmul(shares, rights.mT), lefts), right.slope(_matmul(lefts.mT, shares), rights)
     shift = left.shift + right.shift
     with torch.no_grad():
         small = _small(torch.exp(out - shift), left, right)
@@ -217,9 +224,14 @@ def _matmul(a: Tensor, b: Tensor) -> Tensor:
 
 def _small(product: Tensor, left: _Factor, right: _Factor) -> Tensor:
     """The entries of a product that may lack digits, but for those of nothing at all."""
-    info = torch.finfo(product.dtype)
-    small = product < left.given.shape[-1] * info.tiny / info.eps
+    small = product < _least(product, left.given.shape[-1])
     return small & ~left.empty & ~right.empty if small.any() else small
+
+
+def _least(product: Tensor, length: int) -> float:
+    """From where on a sum of so many products of numbers up to 1 has all its digits."""
+    info = torch.finfo(product.dtype)
+    return length * info.tiny / info.eps
 
 
 def _places(small: Tensor, length: int) -> Iterator[tuple[Tensor, ...]]:
