@@ -24,6 +24,8 @@ from namedlayers.errors import FormulaError, near_miss
 from namedlayers.exporting import FORMS, export
 from namedlayers.files import STDIN, read_source, read_stdin, split_name, write_text
 from namedlayers.inspect.views import VIEWS, Shown, specialised
+from namedlayers.program.elaboration.definitions import axis_parameters
+from namedlayers.program.solver import Undetermined
 from namedlayers.syntax import format_module, parse
 from namedlayers.tensor_files import read_tensor, read_tensors, write_tensors
 
@@ -374,9 +376,20 @@ def _fails(module: nl.Namespace, name: str) -> bool:
     try:
         module[name]
     except FormulaError as error:
+        if _for_formulas(module, name, error):
+            return False
         _report(error)
         return True
     return False
+
+
+def _for_formulas(module: nl.Namespace, name: str, error: FormulaError) -> bool:
+    """Whether all that a definition lacks is the size of an axis parameter, which a formula that applies it gives."""
+    if not isinstance(error, Undetermined):
+        return False
+    place = error.labels[0].span
+    parameters = [node.span for node in axis_parameters(module._definitions.definitions[name])]
+    return any(one.source is place.source and one.start <= place.start and place.end <= one.end for one in parameters)
 
 
 def _report(error: FormulaError) -> int:

@@ -365,3 +365,14 @@ def written(path: Path) -> dict[str, np.ndarray]:
             return {name: file[name] for name in file.files}
     read = load_file if path.suffix == ".safetensors" else torch.load
     return {name: tensor.numpy() for name, tensor in read(path).items()}
+
+
+def test_check_accepts_what_only_formulas_can_apply(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "eye.nl"
+    file.write_text(
+        "def eye[i, j]() = where(index[i] == index[j], 1.0, 0.0)\n\ndef windows[*ax, *k](X[*ax]) = X[*ax = ax + k]\n"
+    )
+    assert main(["check", str(file)]) == 0
+    file.write_text("def wide(X[i]) -> [i, j] = X + zeros[j]\n")
+    assert main(["check", str(file)]) == 1
+    assert "NL0401" in capsys.readouterr().err
