@@ -91,7 +91,8 @@ def test_tested_versions_are_within_the_ranges() -> None:
             name, version = line.split("==")
             pins[canonicalize_name(name)] = version
     for wanted in ranges:
-        if wanted.name != "namedlayers":
+        # Each build of torch for CUDA asks for one version of triton, so that none may be fixed here.
+        if wanted.name not in ("namedlayers", "triton"):
             assert wanted.specifier.contains(pins[canonicalize_name(wanted.name)]), wanted
 
 
