@@ -1,0 +1,48 @@
+"""The command line: check, show, run, export, fmt, explain.
+
+In: arguments and files. Out: text, files and an exit status. What always holds: whatever a user gets wrong is reported
+as `FormulaError` does, on stderr, with status 1 (2 for the usage of the command itself, as argparse has it); nothing in
+a formula or in an input file is run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+import namedlayers as nl
+from namedlayers.cli.judging import CHECK, EXPLAIN, FMT
+from namedlayers.cli.using import EXPORT, RUN, SHOW
+from namedlayers.errors import FormulaError
+
+COMMANDS = (CHECK, SHOW, RUN, EXPORT, FMT, EXPLAIN)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and returns the exit status."""
+    arguments = _parser().parse_args(argv)
+    try:
+        status: int = arguments.run(arguments)
+        sys.stdout.flush()
+        return status
+    except FormulaError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # Whoever read the output (`| head`) has enough of it; Python must not complain when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="namedlayers", description="Formulas over named axes, compiled to PyTorch.")
+    parser.add_argument("--version", action="version", version=f"namedlayers {nl.__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        sub = commands.add_parser(command.name, help=command.help, description=command.run.__doc__)
+        for argument in command.arguments:
+            sub.add_argument(*argument.flags, **argument.settings)
+        sub.set_defaults(run=command.run)
+    return parser

@@ -1,0 +1,109 @@
+"""What a command of the command line is: a name, a function and its arguments, as data.
+
+In: nothing. Out: `Command` and what its arguments are made of, and those that several commands have. What always holds:
+what a reader of arguments refuses is reported as argparse reports it, with status 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from namedlayers.errors import FormulaError
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """What `ArgumentParser.add_argument` takes."""
+
+    flags: tuple[str, ...]
+    settings: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """`run` gets the arguments as argparse has read them and returns the exit status; its docstring is the help."""
+
+    name: str
+    help: str
+    run: Callable[[argparse.Namespace], int]
+    arguments: tuple[Argument, ...]
+
+
+def argument(*flags: str, **settings: Any) -> Argument:
+    return Argument(flags, settings)
+
+
+def pair(what: str, convert: Callable[[str], Any]) -> Callable[[str], tuple[str, Any]]:
+    """Reads `name=value`."""
+
+    def read(text: str) -> tuple[str, Any]:
+        name, equals, value = text.partition("=")
+        if not (name.strip() and equals and value):
+            raise argparse.ArgumentTypeError(f"`{text}` is not of the form {what}")
+        try:
+            return name.strip(), convert(value.strip())
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"`{value}` in `{text}` does not fit {what}") from None
+
+    return read
+
+
+def size(text: str) -> int:
+    """A number that is not negative."""
+    number = int(text)
+    if number < 0:
+        raise ValueError(text)
+    return number
+
+
+def option(text: str) -> Any:
+    """The value of an option: a number, True, False, a tuple of these in parentheses, or a string.
+
+    >>> [option(text) for text in ("2", "0.5", "True", "(1, 2)", "same")]
+    [2, 0.5, True, (1, 2), 'same']
+    """
+    if text.startswith("(") and text.endswith(")"):
+        return tuple(option(item.strip()) for item in text[1:-1].split(",") if item.strip())
+    if text in _CONSTANTS:
+        return _CONSTANTS[text]
+    for number in (int, float, complex):
+        try:
+            return number(text)
+        except ValueError:
+            pass
+    return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"" else text
+
+
+def once(flag: str, pairs: list[tuple[str, Any]] | None) -> dict[str, Any]:
+    """`name=value` pairs by name; a name given twice is an error."""
+    found: dict[str, Any] = {}
+    for name, value in pairs or ():
+        if name in found:
+            raise FormulaError("NL0617", f"{flag} is given twice for `{name}`")
+        found[name] = value
+    return found
+
+
+_CONSTANTS: dict[str, bool] = {"True": True, "False": False}
+
+FILES = argument("files", nargs="+", metavar="FILE", help="formula files; - is standard input")
+FILE = argument("file", metavar="FILE[:NAME]", help="a formula file, and which of its definitions (the last)")
+OPTION = argument(
+    "--option",
+    action="append",
+    type=pair("name=value", option),
+    metavar="k=2",
+    help="an option of the definition; may be repeated",
+)
+SIZE = argument(
+    "--size",
+    action="append",
+    type=pair("axis=size", size),
+    metavar="key=64",
+    help="the size of an axis: to see what runs for it, or of a layer's parameters; may be repeated",
+)
+WEIGHTS = argument("--weights", metavar="w.safetensors", help="the state dict of a layer: .pt or .safetensors")
+SEED = argument("--seed", type=int, default=0, metavar="0", help="of the initial values of a layer (0)")
