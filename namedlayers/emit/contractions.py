@@ -20,6 +20,7 @@ from torch import fx
 from namedlayers.emit.attributes import listed
 from namedlayers.emit.elementwise import elementwise
 from namedlayers.emit.lowering import Lowering, emits
+from namedlayers.emit.pairwise import innermost, orders_of_steps
 from namedlayers.emit.reductions import total
 from namedlayers.emit.value import Value, adjacent
 from namedlayers.program.graph import Node
@@ -36,7 +37,8 @@ def emit_contract(lo: Lowering, node: Node) -> Value:
     path = listed(node, "path")
     if len(values) == 1:
         return _sum_away(lo, values[0], result)
-    for pair in path:
+    for pair, order in zip(path, orders_of_steps([v.axes for v in values], path, result, lo.wanted()), strict=True):
+        lo.wants[node.number] = order
         taken = [values[k] for k in pair]
         values = [v for k, v in enumerate(values) if k not in pair]
         keep = result | {axis for v in values for axis in v.axes}
@@ -71,15 +73,16 @@ def product(lo: Lowering, left: Value, right: Value, keep: Iterable[int]) -> Val
     if not inner:
         return elementwise(lo, operator.mul, [left, right])
     if left.kind is Kind.INT:  # no matrix product of integers on every device
-        both = elementwise(lo, operator.mul, [left, right])
-        return total(lo, both, tuple(a for a in both.axes if a in inner))
+        return _by_elements(lo, left, right, inner)
     if _right_first(lo, left, right, inner):
         left, right = right, left
     batch = tuple(a for a in left.axes if a in right.axes and a not in inner)
     rows = tuple(a for a in left.axes if a not in right.axes)
     columns = tuple(a for a in right.axes if a not in left.axes)
+    if batch and not (rows and columns):
+        return _batch_of_vectors(lo, left, right, batch, inner)
     if batch:
-        return _batched(lo, left, right, batch, rows, columns)
+        return matrices(lo, left, right, keep, torch.matmul, ())
     if len(rows) > 1 and columns and not _trailing(left, inner):
         around = _around(lo, left, right, rows, columns, inner)
         if around is not None:
@@ -138,10 +141,21 @@ def _onto(lo: Lowering, left: Value, right: Value, summand: Value) -> Value:
     return lo.split(found, _ROWS, rows, sizes[0], inline=False)
 
 
-def _batched(
-    lo: Lowering, left: Value, right: Value, batch: tuple[int, ...], rows: tuple[int, ...], columns: tuple[int, ...]
-) -> Value:
-    return matrices(lo, left, right, frozenset((*batch, *rows, *columns)), torch.matmul, ())
+def _by_elements(lo: Lowering, left: Value, right: Value, inner: frozenset[int]) -> Value:
+    both = elementwise(lo, operator.mul, [left, right])
+    return total(lo, both, tuple(a for a in both.axes if a in inner))
+
+
+def _batch_of_vectors(
+    lo: Lowering, left: Value, right: Value, batch: tuple[int, ...], inner: frozenset[int]
+) -> Value:  # fmt: skip
+    """A product and a sum is what is fastest of vectors with vectors, and where the batch is innermost, too: matrix
+    products would go through it one by one. A vector stands on the side on which the matrix lies as it is."""
+    matrix, vector = (left, right) if len(left.axes) > len(right.axes) else (right, left)
+    if len(matrix.axes) == len(vector.axes) or innermost(matrix) in batch:
+        return _by_elements(lo, left, right, inner)
+    sides = (vector, matrix) if innermost(matrix) not in inner else (matrix, vector)
+    return matrices(lo, *sides, frozenset(left.axes + right.axes) - inner, torch.matmul, ())
 
 
 def matrices(
@@ -204,6 +218,9 @@ def _matrix(
 ) -> Value:  # fmt: skip
     """(batch…, first, second), each group flattened; transposed from (batch…, second, first) if that moves less."""
     (a, left), (b, right) = first, second
+    if a and b and innermost(value) in batch:  # else it would be copied matrix by matrix
+        value = lo.permuted(value, (*batch, *a, *b))
+        value = lo.call("contiguous", (value,), value.axes, kind=value.kind, weak=value.weak, inline=True)
     if (*batch, *a, *b) != value.axes and b and a and _before(value.axes, b, a):
         value = lo.merged(lo.merged(lo.permuted(value, (*batch, *b, *a)), b, right), a, left)
         return lo.permuted(value, (*batch, left, right))
