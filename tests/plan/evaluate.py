@@ -74,6 +74,11 @@ def _counted(f: Callable[..., Any]) -> Callable[..., Any]:
     return lambda *xs: f(*(x.astype(int) if x.dtype.kind == "b" else x for x in map(np.asarray, xs)))
 
 
+def _power(x: Any, y: Any) -> Any:
+    """An integer to a negative power is real."""
+    return np.power(x.astype(float) if y.dtype.kind == "i" and (y < 0).any() else x, y)
+
+
 erf = np.vectorize(math.erf, otypes=[float])
 sigmoid = _real(lambda x: 1 / (1 + np.exp(-x)))
 _ELEMENTWISE: dict[str, Callable[..., Any]] = {
@@ -82,7 +87,7 @@ _ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "rsqrt": _real(lambda x: 1 / np.sqrt(x)), "tanh": _real(np.tanh),
     "erf": _real(erf), "not": lambda x: np.logical_not(x), "detach": lambda x: x,
     "add": _counted(np.add), "sub": _counted(np.subtract), "mul": _counted(np.multiply), "div": _real(np.divide),
-    "floordiv": _counted(np.floor_divide), "mod": _counted(np.mod), "pow": _counted(np.power), "lt": np.less,
+    "floordiv": _counted(np.floor_divide), "mod": _counted(np.mod), "pow": _counted(_power), "lt": np.less,
     "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal, "eq": np.equal, "ne": np.not_equal,
     "and": np.logical_and, "or": np.logical_or, "maximum": _counted(np.maximum), "minimum": _counted(np.minimum),
     "logaddexp": _real(np.logaddexp), "where": lambda c, a, b: np.where(np.asarray(c) != 0, a, b),

@@ -23,28 +23,40 @@ CONVOLUTIONS = ("conv", "conv_transpose")
 
 @dataclass(frozen=True, slots=True)
 class Convolution:
-    """Windows of X and the other factors; `space`: (axis of X, position, kernel, stride, dilation)."""
+    """Windows of X, the other factors, and what is summed over; `space`: (axis of X, position, kernel, stride,
+    dilation)."""
 
     view: Windows
     others: tuple[Arg, ...]
     space: tuple[tuple[WindowAxis, int, int, SizeExpr, SizeExpr], ...]
+    consumed: frozenset[int]
 
 
 def _convolution(scope: Scope, node: Node) -> Outcome:
+    return _of_factors(scope, node.args, (), frozenset(range(node.rank, len(node.space))))
+
+
+def _sum_of_contraction(scope: Scope, node: Node) -> Outcome:
+    """sum[k](W @[c] windows): what is summed over, in the contraction and after it"""
+    (arg,) = node.args
+    if arg.node.op != "contract" or not scope.once(arg.node):
+        return None
+    consumed = frozenset((*range(node.rank, len(node.space)), *scope.consumed(arg)))
+    return _of_factors(scope, scope.operands(arg), (arg.node,), consumed)
+
+
+def _of_factors(scope: Scope, args: tuple[Arg, ...], parts: tuple[Node, ...], consumed: frozenset[int]) -> Outcome:
     near: Near | None = None
-    consumed = frozenset(range(node.rank, len(node.space)))
-    for k, arg in enumerate(node.args):
+    for k, arg in enumerate(args):
         for view in windows(scope, arg):
-            found = _check(scope, node, view, node.args[:k] + node.args[k + 1 :], consumed)
+            found = _check(scope, view, args[:k] + args[k + 1 :], consumed)
             if isinstance(found, Convolution):
-                return Match(found, view.nodes)
+                return Match(found, (*parts, *view.nodes))
             near = near or Near(found, arg.node.spans)
     return near
 
 
-def _check(
-    scope: Scope, node: Node, view: Windows, others: tuple[Arg, ...], consumed: frozenset[int]
-) -> Convolution | str:
+def _check(scope: Scope, view: Windows, others: tuple[Arg, ...], consumed: frozenset[int]) -> Convolution | str:
     """The convolution, or why it is none."""
     if not all(a.node.kind == Kind.REAL for a in (view.source, *others)):
         return "a convolution is of reals"
@@ -73,7 +85,7 @@ def _check(
             return "the summed axes are not those that both factors have"
     elif plain & weights - consumed:
         return "one of several factors has an axis of the windows' that stays"
-    return Convolution(view, others, tuple(space))
+    return Convolution(view, others, tuple(space), consumed)
 
 
 def _names(scope: Scope, axis: WindowAxis) -> str:
@@ -88,7 +100,7 @@ def _build_convolution(scope: Scope, node: Node, found: Convolution) -> Arg:
     source = found.view.source
     kernels = {kernel for _, _, kernel, _, _ in found.space}
     inside = {c for c in source.axes if c >= 0} | kernels
-    consumed = set(range(node.rank, len(node.space)))
+    consumed = set(found.consumed)
     # Several factors are put together first; an axis that only they have is summed there.
     weight = contraction(scope, list(found.others), consumed - inside)
     space = tuple(
@@ -194,6 +206,7 @@ def _build_bias(scope: Scope, node: Node, found: tuple[Arg, tuple[Arg, ...], Arg
 
 RULES = (
     Rule("convolution", "exact", ("contract",), _convolution, _build_convolution),
+    Rule("convolution", "algebraic", ("reduce sum",), _sum_of_contraction, _build_convolution),
     Rule("sum of a convolution", "algebraic", ("reduce sum",), _sum_of_convolution, _build_sum_of_convolution),
 )
 BIASES = (Rule("bias in the kernel", "exact", ("add",), _bias, _build_bias),)

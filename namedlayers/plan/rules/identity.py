@@ -72,9 +72,44 @@ def _negated_summand(scope: Scope, node: Node) -> Outcome:
     return None
 
 
+def _negated_difference(scope: Scope, node: Node) -> Outcome:
+    """-(x - y)"""
+    (inner,) = node.args
+    same = inner.node.op == "sub" and all(arg.node.kind == node.kind for arg in inner.node.args)
+    return Match(scope.operands(inner)[::-1], (inner.node,)) if same and scope.once(inner.node) else None
+
+
+def _build_difference(scope: Scope, node: Node, operands: tuple[Arg, ...]) -> Arg:
+    return scope.build("sub", operands, range(node.rank), kind=node.kind)
+
+
+def _less_than_nothing(scope: Scope, node: Node) -> Outcome:
+    """0 - x"""
+    first, second = node.args
+    return Match(second) if is_number(first, 0) and second.node.kind == node.kind else None
+
+
 def _build_negated_summand(scope: Scope, node: Node, found: tuple[Arg, Arg, str]) -> Arg:
     x, y, op = found
     return scope.build(op, (x, y), range(node.rank), kind=node.kind)
+
+
+_POWERS = {-1: "div", 0.5: "sqrt", -0.5: "rsqrt"}
+
+
+def _root_or_inverse(scope: Scope, node: Node) -> Outcome:
+    """x ^ -1, x ^ 0.5, x ^ -0.5"""
+    base, exponent = node.args
+    value = constant(exponent.node)
+    if value not in _POWERS or node.kind != Kind.REAL or constant(base.node) is not None:
+        return None
+    return Match((_POWERS[value], base))  # type: ignore[index]
+
+
+def _build_root_or_inverse(scope: Scope, node: Node, found: tuple[str, Arg]) -> Arg:
+    op, x = found
+    args = (scope.number(1), x) if op == "div" else (x,)
+    return scope.build(op, args, range(node.rank), kind=node.kind)
 
 
 def _constant_factors(scope: Scope, node: Node) -> Outcome:
@@ -228,6 +263,9 @@ RULES = (
     Rule("factor -1", "exact", ("mul", "div"), _minus_one, _build_negative),
     Rule("factor 1 / y", "exact", ("mul",), _inverse_factor, _build_quotient),
     Rule("negated summand", "exact", ("add", "sub"), _negated_summand, _build_negated_summand),
+    Rule("negated difference", "exact", ("neg",), _negated_difference, _build_difference),
+    Rule("nothing less x", "algebraic", ("sub",), _less_than_nothing, _build_negative),
+    Rule("root or inverse", "algebraic", ("pow",), _root_or_inverse, _build_root_or_inverse),
     Rule("constant factors", "algebraic", ("mul", "div"), _constant_factors, _build_product),
     Rule("nothing to reduce", "exact", _REDUCTIONS, _nothing_reduced, _itself),
     Rule("reduction of a reduction", "algebraic", _REDUCTIONS, _reduced_twice, _build_reduced_twice),

@@ -1,0 +1,52 @@
+"""Convolutions of one to three space axes, with everything that a kernel does besides."""
+
+from __future__ import annotations
+
+from tests.plan.definitions.table import Case
+
+SIZES = {"x": 9, "y": 8, "z": 6, "k": 3, "l": 2, "m": 2}
+ONE, TWO = "X[c, x]; W[o, c, k]", "X[c, x, y]; W[o, c, k, l]"
+LIFTS = ("X",)
+
+
+def _case(
+    name: str, signature: str, body: str, ops: tuple[str, ...] = ("conv",), lifts: tuple[str, ...] = LIFTS
+) -> Case:
+    return Case(name, signature, body, ops, lifts, SIZES)
+
+
+CASES = (
+    _case("conv1d", ONE, "W @[c, k] unroll[x, k](X)"),
+    _case("conv1d by an index", ONE, "W @[c, k] X[x = x + k]"),
+    _case("conv1d with bias", "X[c, x]; W[o, c, k], b[o]", "W @[c, k] unroll[x, k](X) + b"),
+    _case("strided", ONE, "W @[c, k] X[x = 2 * x + k]"),
+    _case("dilated", ONE, "W @[c, k] X[x = x + 2 * k]"),
+    _case("strided, dilated, padded", ONE, "W @[c, k] unroll[x, k](X; stride = 2, dilation = 2, padding = 1)"),
+    _case("padded by fill", ONE, "W @[c, k] X[x = x + k - 1; fill = 0]"),
+    _case("of the whole axis", "X[c, x]; W[o, c, x]", "W @[c, x] X", ("contract",)),
+    _case("pointwise", "X[c, x, y]; W[o, c]", "W @[c] X", ("contract",)),
+    _case("conv2d", TWO, "W @[c, k, l] unroll[x, y, k, l](X)"),
+    _case("conv2d, strided one way", TWO, "W @[c, k, l] X[x = 2 * x + k, y = y + l]"),
+    _case("conv3d", "X[c, x, y, z]; W[o, c, k, l, m]", "W @[c, k, l, m] unroll[x, y, z, k, l, m](X)"),
+    _case("depthwise", "X[c, x]; W[c, k]", "W @[k] unroll[x, k](X)"),
+    _case("depthwise with a multiplier", "X[c, x]; W[c, o, k]", "W @[k] unroll[x, k](X)"),
+    _case("shared by channels", "X[c, x]; W[o, k]", "W @[k] unroll[x, k](X)"),
+    _case("groups as an axis", "X[g, c, x]; W[g, o, c, k]", "W @[c, k] unroll[x, k](X)"),
+    _case("separable", "X[c, x]; D[c, k], P[o, c]", "P @[c] (D @[k] unroll[x, k](X))", ("contract", "conv")),
+)
+
+# Not recognised in every spelling yet.
+PENDING = (
+    _case(
+        "conv1d with bias and relu",
+        "X[c, x]; W[o, c, k], b[o]",
+        "relu(W @[c, k] unroll[x, k](X) + b)",
+        ("conv", "relu"),
+    ),
+    _case("causal", ONE, "W @[c, k] X[x = x - k; fill = 0]"),
+    _case("true convolution", ONE, "W @[c, k] X[x = x + |k| - 1 - k]"),
+    _case("flipped kernel", ONE, "flip[k](W) @[c, k] unroll[x, k](X)"),
+    _case(
+        "conv2d, one way after the other", TWO, "W @[c, k, l] unroll[x, k](unroll[y, l](X; padding = 1); stride = 2)"
+    ),
+)
