@@ -8,6 +8,7 @@ left.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from torch import fx
@@ -21,11 +22,8 @@ from namedlayers.emit import (  # noqa: F401  (importing them fills the table of
     elementwise,
     indexing,
     linalg,
-    log_contractions,
-    looping,
     norms,
     numbers,
-    recurrent,
     reductions,
     shaping,
     transposed,
@@ -44,6 +42,11 @@ from namedlayers.program.size import SizeExpr
 
 if TYPE_CHECKING:
     from namedlayers.emit.bodies import Bodies
+
+
+_RARE = ("log_contractions", "looping", "recurrent")
+"""Emitters of what runs as operators of this package: torch takes longer to register these than to compile most
+formulas, so the first graph that has one of them does it."""
 
 
 def lower(
@@ -67,6 +70,9 @@ def lower(
 
 def _emit(lo: Lowering, node: Node) -> None:
     lo.node = node
+    if node.op not in EMITTERS:
+        for name in _RARE:
+            import_module(f"namedlayers.emit.{name}")
     value = EMITTERS[node.op](lo, node)
     lo.values[node.number] = value
     if node.op in BUNDLES:
