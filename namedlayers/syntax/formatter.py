@@ -131,9 +131,7 @@ class _Page:
         clauses: list[_Clause] = [(_head("if", statement.condition), start, statement.body)]
         while len(statement.otherwise) == 1 and isinstance(statement.otherwise[0], tree.If):
             statement = statement.otherwise[0]
-            clauses.append(
-                (_head("elif", statement.condition), self.read.line(statement.span.start), statement.body)
-            )
+            clauses.append((_head("elif", statement.condition), self.read.line(statement.span.start), statement.body))
         if statement.otherwise:
             clauses.append(("else:", self.read.head_of_else(statement), statement.otherwise))
         return clauses

@@ -1,16 +1,19 @@
 """The grammar as a parser: found, loaded once, and shared.
 
-In: nothing. Out: the grammar's text, and the Lark object made from it on first use. The object holds no state of a
-parse, so any number of threads may use it.
+In: nothing. Out: the grammar's text, and the Lark object made from it on first use, or from the tables of an earlier
+process. The object holds no state of a parse, so any number of threads may use it.
 """
 
 from __future__ import annotations
 
 import functools
 import importlib.resources
+import io
 from pathlib import Path
 
 import lark
+
+from namedlayers.syntax import kept
 
 _FILE = "namedlayers.lark"
 # Line structure is no part of what the user wrote about: it neither starts nor ends the span of a node.
@@ -36,7 +39,21 @@ def grammar() -> lark.Lark:
     >>> grammar() is grammar()
     True
     """
-    return lark.Lark(grammar_text(), parser="lalr", lexer="basic", propagate_positions=_spans, maybe_placeholders=True)
+    text = grammar_text()
+    made_from = f"lark {lark.__version__}\n{text}".encode()
+    tables = kept.read("grammar", made_from)
+    if tables is not None:
+        return lark.Lark.load(io.BytesIO(tables))
+    parser = made(text)
+    saved = io.BytesIO()
+    parser.save(saved)
+    kept.write("grammar", made_from, saved.getvalue())
+    return parser
+
+
+def made(text: str) -> lark.Lark:
+    """The parser of a grammar, its tables computed."""
+    return lark.Lark(text, parser="lalr", lexer="basic", propagate_positions=_spans, maybe_placeholders=True)
 
 
 def _spans(child: object) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 from lark.parsers.lalr_analysis import LALR_Analyzer
 
 from namedlayers.syntax import builder, lexing, words
-from namedlayers.syntax.grammar import grammar, grammar_text
+from namedlayers.syntax.grammar import grammar, grammar_text, made
 
 GRAMMAR = Path(__file__).parents[2] / "grammar" / "namedlayers.lark"
 
@@ -19,7 +19,7 @@ def test_the_grammar_is_the_file_at_the_root() -> None:
 
 
 def test_no_shift_reduce_and_no_reduce_reduce_conflicts() -> None:
-    analysis = LALR_Analyzer(grammar().parser.parser_conf, strict=True)
+    analysis = LALR_Analyzer(made(grammar_text()).parser.parser_conf, strict=True)
     analysis.compute_lalr()  # raises GrammarError where an action is ambiguous
     assert len(analysis.parse_table.states) > 100
 

@@ -125,9 +125,7 @@ EXPRESSIONS: dict[str, tree.Expr] = {
     "X[a = b:-c:2]": index(entry(A, None, tree.Slice(AT, b, tree.Unary(AT, "-", c), number(2)))),
     "X[*a = b * a + c]": index(entry(axis("a", star=True), None, binary("+", binary("*", b, a), c))),
     "X[(a, b) = c]": index(entry(tree.Group(AT, (A, B)), None, c)),
-    "X[a = a - 1; fill = 0]": index(
-        entry(A, None, binary("-", a, number(1))), options=(argument(number(0), "fill"),)
-    ),
+    "X[a = a - 1; fill = 0]": index(entry(A, None, binary("-", a, number(1))), options=(argument(number(0), "fill"),)),
     "f(X)": tree.Call(AT, name("f"), None, (), (argument(X),), ()),
     "f()": tree.Call(AT, name("f"), None, (), (), ()),
     "f(X, k = 1; m = 2)": tree.Call(
@@ -152,9 +150,7 @@ EXPRESSIONS: dict[str, tree.Expr] = {
     "f[a](X)[b = 0]": tree.Index(
         AT, tree.Call(AT, name("f"), (entry(A),), (), (argument(X),), ()), (entry(B, None, number(0)),), ()
     ),
-    "f(X)(X)": tree.Call(
-        AT, tree.Call(AT, name("f"), None, (), (argument(X),), ()), None, (), (argument(X),), ()
-    ),
+    "f(X)(X)": tree.Call(AT, tree.Call(AT, name("f"), None, (), (argument(X),), ()), None, (), (argument(X),), ()),
     "m.f[a](X)": tree.Call(AT, tree.Attribute(AT, name("m"), "f"), (entry(A),), (), (argument(X),), ()),
     "(a + b)[a = 0]": tree.Index(AT, binary("+", a, b), (entry(A, None, number(0)),), ()),
 }
