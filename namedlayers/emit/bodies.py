@@ -121,7 +121,7 @@ class Bodies:
 
         def source(name: str) -> tuple[str, Mapping[str, Any]]:
             return print_function(
-                name, entry, printable(found, entry), signature(_as_they_lie(program, orders)), passed
+                name, entry, printable(found, entry, own), signature(_as_they_lie(program, orders)), passed
             )
 
         function = self.define(body.name, names, source)

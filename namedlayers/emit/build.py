@@ -77,7 +77,7 @@ def build(program: Program, plan: Plan, *, checkpoint: frozenset[str] = frozense
     bodies = Bodies(plan, name, program.symbols, checkpoint)
     prologue, names = _begin(program, bodies)
     found = lowered(plan.variants, program, prologue, names, bodies)
-    code, namespace = print_function(name, prologue, printable(found, prologue), signature(program))
+    code, namespace = print_function(name, prologue, printable(found, prologue, names), signature(program))
     function = execute(name, code, namespace | {"fail": _failing(program)})
     variants, graphs = zip(*found, strict=True)
     code = "\n\n".join([*bodies.sources, code])

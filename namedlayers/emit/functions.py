@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import linecache
 import types
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from torch import fx
@@ -45,9 +45,15 @@ def lowered(
     return tuple(found)
 
 
-def printable(found: Lowered, prologue: Prologue) -> list[tuple[str, str, fx.Graph]]:
-    """The condition under which each variant runs, what it is for, its graph."""
-    return [(_condition(variant, prologue), variant.why, graph) for variant, graph in found]
+def printable(found: Lowered, prologue: Prologue, names: Names) -> tuple[list[str], list[tuple[str, str, fx.Graph]]]:
+    """Lines that compute what several conditions compare; the condition under which each variant runs, what it is for,
+    its graph."""
+    sides = [side for variant, _ in found[:-1] for guard in variant.guards for side in (guard.left, guard.right)]
+    often = [side for side in dict.fromkeys(sides) if len(side.terms) > 1 and sides.count(side) > 1]
+    names = names.copy()
+    called = {side: names.fresh("cost") for side in often}
+    lines = [f"{name} = {prologue.render(side)}" for side, name in called.items()]
+    return lines, [(_condition(variant, prologue, called), variant.why, graph) for variant, graph in found]
 
 
 def signature(program: Program) -> str:
@@ -81,6 +87,8 @@ def _floors(variant: Variant) -> list[tuple[SizeExpr, SizeExpr]]:
     return found
 
 
-def _condition(variant: Variant, prologue: Prologue) -> str:
-    conditions = (f"{prologue.render(g.left)} {g.relation} {prologue.render(g.right)}" for g in variant.guards)
-    return " and ".join(conditions)
+def _condition(variant: Variant, prologue: Prologue, called: Mapping[SizeExpr, str]) -> str:
+    def shown(size: SizeExpr) -> str:
+        return called.get(size) or prologue.render(size)
+
+    return " and ".join(f"{shown(guard.left)} {guard.relation} {shown(guard.right)}" for guard in variant.guards)

@@ -7,7 +7,8 @@ as (batch, contracted, columns), so that the matrix products between are views o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from torch import fx
 
@@ -49,7 +50,7 @@ def innermost(value: Value) -> int | None:
     if not source or not isinstance(held, fx.Node):
         return None
     while isinstance(held, fx.Node) and held.target in _MOVES:
-        order = _MOVES[held.target](held, len(source))  # type: ignore[index]
+        order = _MOVES[held.target](held, len(source))
         source = [order[d] for d in source]
         held = held.args[0]  # type: ignore[assignment]
     return value.axes[source.index(len(source) - 1)]
@@ -89,7 +90,7 @@ def _swapped(first: int, second: int, rank: int) -> list[int]:
     return order
 
 
-_MOVES = {
+_MOVES: dict[object, Callable[[Any, int], list[int]]] = {
     "t": lambda held, rank: _swapped(0, 1, rank),
     "transpose": lambda held, rank: _swapped(held.args[1] % rank, held.args[2] % rank, rank),
     "permute": lambda held, rank: list(held.args[1:]),

@@ -72,17 +72,18 @@ class Printer(CodeGen):
 
 
 def print_function(
-    name: str, prologue: Prologue, variants: Iterable[tuple[str, str, fx.Graph]], comment: str,
+    name: str, prologue: Prologue, printable: tuple[Sequence[str], Iterable[tuple[str, str, fx.Graph]]], comment: str,
     sizes: Sequence[str] = (),
 ) -> tuple[str, dict[str, Any]]:  # fmt: skip
     """The source of the function that picks a variant and runs it, and the globals that it needs.
 
-    `variants` are (condition, why, graph); the last one's condition is not asked. `sizes` are further arguments.
+    `printable` are lines to begin with, and variants (condition, why, graph); the last one's condition is not asked.
+    `sizes` are further arguments.
     """
-    variants = list(variants)
+    first, variants = printable[0], list(printable[1])
     extra: dict[str, Any] = {}
-    body: list[str] = []
-    used: frozenset[str] = frozenset()
+    body = list(first)
+    used = frozenset(word for line in first for word in _identifiers(line))
     for number, (condition, why, graph) in enumerate(variants):
         lines = body_lines(list(graph.nodes), extra)
         used |= used_sizes(graph.nodes) | frozenset(_identifiers(condition))
@@ -110,7 +111,12 @@ def body_lines(nodes: list[fx.Node], extra: dict[str, Any], root: str = "self") 
             continue
         steps.append((node, printed.statement(node)))
     dropped = _drops([node for node, _ in steps], printed)
-    return [text + dropped.get(node, "") + _note(node) for node, text in steps]
+    return [text + dropped.get(node, "") + note(node) for node, text in steps]
+
+
+def expression(node: fx.Node, extra: dict[str, Any], taken: frozenset[str]) -> str:
+    """What a node computes, its operands by name. `taken` are the names of values; functions are added to `extra`."""
+    return _Expressions(extra, "self", taken)._node(node)[0]
 
 
 DEEPEST = 8
@@ -254,7 +260,8 @@ def _targets(node: fx.Node) -> list[str]:
 # --- comments and temporaries -----------------------------------------------------------------------------------------
 
 
-def _note(node: fx.Node) -> str:
+def note(node: fx.Node) -> str:
+    """The comment behind a statement."""
     text, axes = node.meta.get("text", ""), node.meta.get("axes")
     if node.op == "output" or (not text and axes is None):
         return ""

@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 from namedlayers.errors import SizeError
 from namedlayers.plan.formula import Formula, product, total
-from namedlayers.plan.paths import Path, steps
 from namedlayers.plan.plan import Plan
 from namedlayers.plan.regions import region_of
+from namedlayers.plan.search import Path, steps
 from namedlayers.program.graph import Graph, Node
 from namedlayers.program.program import Kind
 from namedlayers.program.size import SizeExpr, const
@@ -142,9 +142,7 @@ def _linear(node: Node) -> Formula:
 
 
 def _steps(node: Node, path: Path) -> Formula:
-    return total(
-        product([node.space[p] for p in touched]) * (1 if touched == kept else 2) for touched, kept in steps(node, path)
-    )
+    return total(product([node.space[p] for p in step.touched]) * step.operations for step in steps(node, path))
 
 
 def _attention(node: Node) -> Formula:

@@ -9,8 +9,8 @@ import math
 from collections.abc import Iterator
 
 from namedlayers.errors import Span
-from namedlayers.plan.paths import Path, steps
 from namedlayers.plan.plan import Event, Plan, Variant
+from namedlayers.plan.search import Path, steps
 from namedlayers.program.graph import Node
 
 WIDEST = 72
@@ -74,14 +74,14 @@ def _contraction(node: Node) -> Iterator[str]:
     assert isinstance(path, tuple)
     yield f"  {node.op} %{node.number}: {equation(node)}"
     if len(path) > 1:
-        for pair, (_, kept) in zip(path, steps(node, path), strict=True):
-            yield f"    {pair[0]}, {pair[1]} -> {_axes(node, kept)}"
+        for pair, step in zip(path, steps(node, path), strict=True):
+            yield f"    {pair[0]}, {pair[1]} -> {_axes(node, step.kept)}"
     yield f"    {_flops(node, path)} FLOPs"
 
 
 def _flops(node: Node, path: Path) -> str:
     """The cost of each step as a product of sizes, not multiplied out."""
-    terms = [_product(node, touched, 1 if touched == kept else 2) for touched, kept in steps(node, path)]
+    terms = [_product(node, step.touched, step.operations) for step in steps(node, path)]
     if node.op == "linear":
         terms.append(_product(node, tuple(range(node.rank)), 1))
     return " + ".join(terms)

@@ -1,35 +1,41 @@
-"""In which order to contract: paths of n-ary contractions, their costs as polynomials, and the few worth having.
+"""In which order to contract, where sizes decide: the few choices worth having, and when each is the one to take.
 
 In: the contractions of a graph, whose sizes are expressions, or of several graphs that compute the same. Out: at most
 `most` choices of a graph and one path for each contraction, with the guards under which each is the cheapest; the last
-has none. What always holds: costs count multiplications and additions; the sizes that choices are weighed by are drawn
-from a fixed seed, so that plans do not vary.
+has none. What always holds: costs count operations and what is written and read; the sizes that choices are weighed by
+are drawn from a fixed seed, so that plans do not vary.
+
+The gradient needs no choice of its own. Seen without its root, the tree of steps is the same for a value and, with the
+slope of the value as one leaf more, for each slope that comes of it: every step has the same axes, whichever of its
+three neighbours it is done for. So what is best for the value is best for every slope, and they share its steps.
 """
 
 from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 
-from opt_einsum import paths as opt_einsum_paths
+import numpy as np
 
 from namedlayers.plan.plan import Guard
+from namedlayers.plan.search import HELD, Costs, Path, Sizes, best_paths, costs, steps
 from namedlayers.program.graph import Node
 from namedlayers.program.size import Atom, SizeExpr, const
 
-Path = tuple[tuple[int, ...], ...]
 Sample = Mapping[str, int]
 
-SAMPLES = 24
-LARGEST = 1024
 TYPICAL = 64
-HELD = 8
-"""Writing and reading one element of a value takes as long as so many operations, where graphs are compared."""
+LARGEST = 1024
+SPREAD = 24
+"""So many samples are spread evenly over magnitudes up to the largest."""
+MOST_ALONE = 12
+ALONE = ((8, 512), (512, 8))
+AT_AN_END = ((1, 512), (1, 64), (16, 1024))
+"""A size that differs from all others, and theirs."""
 WORTH = 0.02
-"""A further choice has to make the sampled costs smaller by this much, as a mean of logarithms."""
+"""A further choice has to make the excess of the sampled costs smaller by this much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,27 +52,26 @@ def choices(graphs: Sequence[Sequence[Node]], most: int) -> list[Choice]:
 
     `graphs`: of each the nodes in question, of which the contractions get paths.
     """
-    samples = sample_sizes(_symbols(graphs))
-    held = HELD if len(graphs) > 1 else 0
-    costs: dict[Combination, Sequence[float]] = {}
+    samples = _samples(graphs)
+    found: dict[Combination, Costs] = {}
     for number, nodes in enumerate(graphs):
-        tables = [_table(node, samples, held) for node in nodes]
+        tables = [_table(node, samples) for node in nodes]
         best = [[min(table, key=lambda path: table[path][k]) for table in tables] for k in range(len(samples))]
         for paths in dict.fromkeys(map(tuple, best)):
-            costs[number, paths] = [
-                sum(table[path][k] for table, path in zip(tables, paths, strict=True)) + 1 for k in range(len(samples))
-            ]
-    return _guarded(graphs, _few(costs, most), held)
+            found[number, paths] = sum(
+                (table[path] for table, path in zip(tables, paths, strict=True)), start=np.ones(len(samples))
+            )
+    return _guarded(graphs, _few(found, most))
 
 
 def sampled_costs(graphs: Sequence[Sequence[Node]]) -> list[list[float]]:
     """The cost of each graph at each of the sizes assumed, with the best paths there."""
-    samples = sample_sizes(_symbols(graphs))
-    best: dict[Node, list[float]] = {}
+    samples = _samples(graphs)
+    best: dict[Node, Costs] = {}
     for node in (one for nodes in graphs for one in nodes):
         if node not in best:
-            best[node] = list(map(min, *_table(node, samples, HELD).values(), [math.inf] * len(samples)))
-    return [[sum(best[node][k] for node in nodes) + 1 for k in range(len(samples))] for nodes in graphs]
+            best[node] = np.minimum.reduce(list(_table(node, samples).values()))
+    return [list(sum((best[node] for node in nodes), start=np.ones(len(samples)))) for nodes in graphs]
 
 
 def cost(node: Node, path: Path, held: int = 0) -> SizeExpr:
@@ -80,50 +85,50 @@ def cost(node: Node, path: Path, held: int = 0) -> SizeExpr:
         operations, made = const(_OPERATIONS_OF_EACH.get(node.op, 1)), const(held)
         return _elements(node, range(len(node.space)), operations) + _elements(node, range(node.rank), made)
     total = const(0)
-    for touched, kept in steps(node, path):
-        total = total + _elements(node, touched, const(1 if touched == kept else 2))
-        total = total + _elements(node, kept, const(held))
+    for step in steps(node, path):
+        total = total + _elements(node, step.touched, const(step.operations))
+        total = total + _elements(node, step.made, const(held))
     return total
 
 
-def steps(node: Node, path: Path) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
-    """For each pairwise contraction the positions that it touches, and those that its result keeps."""
-    operands = [frozenset(arg.axes) for arg in node.args]
-    result = frozenset(range(node.rank))
-    for pair in path:
-        taken = [operands[k] for k in pair]
-        operands = [o for k, o in enumerate(operands) if k not in pair]
-        touched = frozenset().union(*taken)
-        kept = touched & result.union(*operands)
-        operands.append(kept)
-        yield tuple(sorted(touched)), tuple(sorted(kept))
+def sample_sizes(symbols: Sequence[str], ends: Sequence[str] = ()) -> list[Sample]:
+    """Sizes to weigh choices by: all typical; one that differs from all others; then spread evenly over magnitudes.
 
-
-def sample_sizes(symbols: Sequence[str]) -> list[Sample]:
-    """Sizes to weigh choices by: all typical, then spread evenly over magnitudes."""
+    `ends` are sizes of results, which are small more often than others: a chain of matrices ends in few vectors.
+    """
     source = random.Random(0)
     samples: list[Sample] = [dict.fromkeys(symbols, TYPICAL)]
+    for chosen, pairs in ((symbols, ALONE), (ends, AT_AN_END)):
+        for one, others in pairs:
+            samples += [dict.fromkeys(symbols, others) | {symbol: one} for symbol in chosen[:MOST_ALONE]]
     if symbols:
-        samples += [{s: round(LARGEST ** source.random()) for s in symbols} for _ in range(SAMPLES - 1)]
+        samples += [{s: round(LARGEST ** source.random()) for s in symbols} for _ in range(SPREAD)]
     return samples
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
 
-def _symbols(graphs: Sequence[Sequence[Node]]) -> list[str]:
-    return sorted({s for nodes in graphs for node in nodes for size in node.space for s in size.symbols})
+def _samples(graphs: Sequence[Sequence[Node]]) -> list[Sample]:
+    nodes = [node for one in graphs for node in one]
+    ends = {s for node in nodes if node.op == "contract" for size in node.sizes for s in size.symbols}
+    return sample_sizes(sorted({s for node in nodes for size in node.space for s in size.symbols}), sorted(ends))
 
 
-def _table(node: Node, samples: Sequence[Sample], held: int) -> dict[Path, list[float]]:
+def _table(node: Node, samples: Sequence[Sample]) -> dict[Path, Costs]:
     """For each path that is worth a thought the cost at each of the sizes."""
-    sizes = [[_evaluated(size, sample) for size in node.space] for sample in samples]
-    if node.op == "contract":
-        return {path: [_cost(node, path, numbers, held) for numbers in sizes] for path in _candidates(node, sizes)}
     if not node.args:
-        return {(): [0.0] * len(samples)}
+        return {(): np.zeros(len(samples))}
+    sizes = np.array([[float(_evaluated(size, sample)) for sample in samples] for size in node.space])
+    sizes = sizes.reshape(len(node.space), len(samples))
+    if node.op == "contract":
+        return {path: costs(node, path, sizes) for path in best_paths(node, sizes)}
     each = _OPERATIONS_OF_EACH.get(node.op, 1)
-    return {(): [float(each * math.prod(n) + held * math.prod(n[: node.rank])) for n in sizes]}
+    return {(): each * _product(sizes) + HELD * _product(sizes[: node.rank])}
+
+
+def _product(sizes: Sizes) -> Costs:
+    return np.multiply.reduce(sizes, axis=0)
 
 
 def _evaluated(size: SizeExpr, sample: Sample) -> int:
@@ -143,81 +148,49 @@ def _elements(node: Node, axes: Iterable[int], each: SizeExpr) -> SizeExpr:
 _OPERATIONS_OF_EACH = {"linear": 2}
 """How many operations one element of the index space takes, where it is not one."""
 
-
-def _cost(node: Node, path: Path, sizes: Sequence[int], held: int) -> float:
-    total = 0.0
-    for touched, kept in steps(node, path):
-        total += math.prod(sizes[p] for p in touched) * (1 if touched == kept else 2)
-        total += math.prod(sizes[p] for p in kept) * held
-    return total
-
-
-def _candidates(node: Node, sizes: Sequence[Sequence[int]]) -> tuple[Path, ...]:
-    """All paths of up to four operands; of more, those that are best for some sample."""
-    if len(node.args) <= 4:
-        return _all_paths(len(node.args))
-    inputs = [frozenset(arg.axes) for arg in node.args]
-    result = frozenset(range(node.rank))
-    found: dict[Path, None] = {}
-    for numbers in sizes[: 8 if len(node.args) <= 8 else 3]:
-        path = opt_einsum_paths.auto(inputs, result, dict(enumerate(numbers)))
-        found[tuple(tuple(sorted(pair)) for pair in path)] = None
-    return tuple(found)
-
-
-@cache
-def _all_paths(operands: int) -> tuple[Path, ...]:
-    """One path for each way to put brackets around operands, whatever the order of steps that do not depend."""
-    found: dict[frozenset[frozenset[int]], Path] = {}
-    _extend([frozenset({k}) for k in range(operands)], (), frozenset(), found)
-    return tuple(found.values())
-
-
-def _extend(
-    groups: list[frozenset[int]],
-    path: Path,
-    made: frozenset[frozenset[int]],
-    found: dict[frozenset[frozenset[int]], Path],
-) -> None:
-    if len(groups) == 1:
-        found.setdefault(made, path)
-        return
-    for j in range(1, len(groups)):
-        for i in range(j):
-            joined = groups[i] | groups[j]
-            rest = [g for k, g in enumerate(groups) if k not in (i, j)]
-            _extend([*rest, joined], (*path, (i, j)), made | {joined}, found)
-
-
 Combination = tuple[int, tuple[Path, ...]]
-"""The number of a graph, and paths for its contractions."""
+"""The number of a graph, and a path for each of its nodes."""
 
 
-def _few(costs: Mapping[Combination, Sequence[float]], most: int) -> list[Combination]:
-    """The choice that is best on the whole, then those that improve most on what is there."""
+def _few(found: Mapping[Combination, Costs], most: int) -> list[Combination]:
+    """The choice that is best on the whole, then those that improve most on what is there.
+
+    What counts is by which factor the cost exceeds the least one: the mean of its logarithm and of that squared, so
+    that a choice which is far from the best for some sizes is not made up for by many that are near it.
+    """
+    least = np.minimum.reduce(list(found.values()))
     chosen: list[Combination] = []
-    reached = [math.inf] * len(next(iter(costs.values())))
-    while len(chosen) < min(most, len(costs)):
-        candidates = [c for c in costs if c not in chosen]
-        best = min(candidates, key=lambda c: _mean_log(map(min, reached, costs[c])))
-        improved = list(map(min, reached, costs[best]))
-        if chosen and _mean_log(reached) - _mean_log(improved) < WORTH:
+    reached = np.full(len(least), math.inf)
+    while len(chosen) < min(most, len(found)):
+        candidates = [one for one in found if one not in chosen]
+        best = min(candidates, key=lambda one: _excess(np.minimum(reached, found[one]), least))
+        improved = np.minimum(reached, found[best])
+        if chosen and _excess(reached, least) - _excess(improved, least) < WORTH:
             break
         chosen.append(best)
         reached = improved
+    return _exchanged(chosen, found, least)
+
+
+def _exchanged(chosen: list[Combination], found: Mapping[Combination, Costs], least: Costs) -> list[Combination]:
+    """The same with one after the other, the first aside, replaced by what suits the others better, if anything."""
+    for k in range(1, len(chosen)):
+        reached = np.minimum.reduce([found[one] for j, one in enumerate(chosen) if j != k])
+        candidates = [chosen[k], *(one for one in found if one not in chosen)]
+        chosen[k] = min(candidates, key=lambda one: _excess(np.minimum(reached, found[one]), least))
     return chosen
 
 
-def _mean_log(costs: Iterator[float] | Sequence[float]) -> float:
-    logs = [math.log(cost) for cost in costs]
-    return sum(logs) / len(logs)
+def _excess(reached: Costs, least: Costs) -> float:
+    logs = np.log(reached / least)
+    return float(np.mean(logs + logs * logs))
 
 
-def _guarded(graphs: Sequence[Sequence[Node]], chosen: list[Combination], held: int) -> list[Choice]:
-    totals = [
-        sum((cost(node, path, held) for node, path in zip(graphs[number], paths, strict=True)), const(0))
+def _guarded(graphs: Sequence[Sequence[Node]], chosen: list[Combination]) -> list[Choice]:
+    totals = _apart([
+        sum((cost(node, path, HELD) for node, path in zip(graphs[number], paths, strict=True)), const(0))
         for number, paths in chosen
-    ]
+    ])  # fmt: skip
     found = [
         Choice(
             _of_contractions(graphs[number], paths),
@@ -235,26 +208,42 @@ def _of_contractions(nodes: Sequence[Node], paths: tuple[Path, ...]) -> tuple[Pa
     return tuple(path for node, path in zip(nodes, paths, strict=True) if node.op == "contract")
 
 
+# --- comparing sums of products ---------------------------------------------------------------------------------------
+
+Monomials = dict[tuple[Atom, ...], int]
+
+
 def no_dearer(left: SizeExpr, right: SizeExpr) -> Guard | None:
-    """`left <= right` for sizes, without what both sides share; None where it holds for all sizes."""
-    difference = left - right
-    terms = difference.terms
-    divisor = math.gcd(*(c for _, c in terms)) or 1
-    shared = _shared([m for m, _ in terms])
-    up: dict[tuple[Atom, ...], int] = {}
-    down: dict[tuple[Atom, ...], int] = {}
-    for monomial, c in terms:
-        rest = list(monomial)
-        for atom in shared:
-            rest.remove(atom)
-        (up if c > 0 else down)[tuple(rest)] = abs(c) // divisor
-    if not up:
+    """`left <= right` for sizes; None where it holds for all."""
+    if not any(count > 0 for _, count in (left - right).terms):
         return None
-    return Guard(SizeExpr(up), "<=", SizeExpr(down))
+    return Guard(left, "<=", right)
 
 
-def _shared(monomials: list[tuple[Atom, ...]]) -> list[Atom]:
-    """The atoms that all monomials have; sizes are not negative, so they may be cancelled."""
+def _apart(totals: list[SizeExpr]) -> list[SizeExpr]:
+    """Totals without what all of them have: terms, factors of the numbers, sizes. Sizes are not negative."""
+    counts: list[Monomials] = [dict(total.terms) for total in totals]
+    for monomial in list(counts[0]):
+        least = min(one.get(monomial, 0) for one in counts)
+        for one in counts:
+            one[monomial] = one.get(monomial, 0) - least
+    counts = [{monomial: count for monomial, count in one.items() if count} for one in counts]
+    divisor = math.gcd(*(count for one in counts for count in one.values())) or 1
+    shared = _shared([monomial for one in counts for monomial in one])
+    return [
+        SizeExpr({_without(monomial, shared): count // divisor for monomial, count in one.items()}) for one in counts
+    ]
+
+
+def _without(monomial: tuple[Atom, ...], atoms: Sequence[Atom]) -> tuple[Atom, ...]:
+    rest = list(monomial)
+    for atom in atoms:
+        rest.remove(atom)
+    return tuple(rest)
+
+
+def _shared(monomials: Sequence[tuple[Atom, ...]]) -> list[Atom]:
+    """The atoms that all monomials have."""
     if not monomials:
         return []
     common = list(monomials[0])

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import namedlayers as nl
-from namedlayers.plan.paths import steps
 from namedlayers.plan.plan import Variant
+from namedlayers.plan.search import steps
 from namedlayers.program.program import Kind
 from tests.helpers import check
 from tests.plan.formulas import Planned, agree, planned, planned_text, program_of, random_inputs, renamed, spellings
@@ -76,7 +76,7 @@ def _together(variant: Variant) -> set[frozenset[str]]:
             continue
         kept = [tuple(range(node.rank))]
         if node.op == "contract":
-            kept += [axes for _, axes in steps(node, node.attr("path"))]  # type: ignore[arg-type]
+            kept += [step.kept for step in steps(node, node.attr("path"))]  # type: ignore[arg-type]
         found |= {frozenset(name for p in axes for name in node.space[p].symbols) for axes in kept}
     return found
 

@@ -1,0 +1,170 @@
+"""The cheapest order of a contraction's pairwise steps, for many sizes at once.
+
+In: a contraction and the sizes of its axes in several samples. Out: the orders that are the best of all for some of
+them, and what an order costs in each. What always holds: up to `EXACT` operands every order is considered, outer
+products included; ties go to the order that is found first, so that plans do not vary.
+
+A step costs its multiplications and additions, and `HELD` for each element that it writes and another will read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from opt_einsum import paths as opt_einsum_paths
+
+from namedlayers.program.graph import Node
+
+Path = tuple[tuple[int, ...], ...]
+Sizes = np.ndarray
+"""Sizes as they are assumed: a row for each axis of the index space, a column for each sample."""
+Costs = np.ndarray
+"""One number for each sample."""
+
+EXACT = 7
+HELD = 16
+"""Writing and reading one element of a value takes as long as so many operations."""
+TRIED = 6
+"""Of more than `EXACT` operands, for how many samples an order is searched."""
+
+
+class Step(NamedTuple):
+    """The positions that a pairwise step touches, those that its result keeps, and those of what is written: all that
+    are touched by a batch of vectors with vectors, which are multiplied and then summed."""
+
+    touched: tuple[int, ...]
+    kept: tuple[int, ...]
+    made: tuple[int, ...]
+
+    @property
+    def operations(self) -> int:
+        """How many there are for each element that is touched."""
+        return 1 if self.touched == self.kept else 2
+
+
+def steps(node: Node, path: Path) -> Iterator[Step]:
+    """The pairwise steps of a contraction."""
+    operands = [frozenset(arg.axes) for arg in node.args]
+    result = frozenset(range(node.rank))
+    for pair in path:
+        taken = [operands[k] for k in pair]
+        operands = [o for k, o in enumerate(operands) if k not in pair]
+        touched = frozenset().union(*taken)
+        kept = touched & result.union(*operands)
+        operands.append(kept)
+        made = touched if len(taken) == 2 and kept and kept < taken[0] == taken[1] else kept
+        yield Step(*(tuple(sorted(axes)) for axes in (touched, kept, made)))
+
+
+def costs(node: Node, path: Path, sizes: Sizes, held: int = HELD) -> Costs:
+    """What an order costs."""
+    total = np.zeros(sizes.shape[1])
+    for step in steps(node, path):
+        total += _elements(sizes, step.touched) * step.operations + _elements(sizes, step.made) * held
+    return total
+
+
+def best_paths(node: Node, sizes: Sizes) -> tuple[Path, ...]:
+    """The orders that are the cheapest in some sample."""
+    if len(node.args) <= EXACT:
+        return _Search(node, sizes).paths()
+    inputs = [frozenset(arg.axes) for arg in node.args]
+    result = frozenset(range(node.rank))
+    found: dict[Path, None] = {}
+    for column in sizes.T[:TRIED]:
+        path = opt_einsum_paths.auto(inputs, result, dict(enumerate(map(int, column))))
+        found[tuple(tuple(sorted(pair)) for pair in path)] = None
+    return tuple(found)
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _elements(sizes: Sizes, axes: Sequence[int]) -> Costs:
+    return np.multiply.reduce(sizes[list(axes)], axis=0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Split:
+    """Two groups of operands, as bits of numbers, and what putting their results together costs."""
+
+    left: int
+    right: int
+    costs: Costs
+
+
+class _Search:
+    """Dynamic programming over groups of operands."""
+
+    def __init__(self, node: Node, sizes: Sizes) -> None:
+        self.count = len(node.args)
+        self.sizes = sizes
+        self.axes = [frozenset(arg.axes) for arg in node.args]
+        self.result = frozenset(range(node.rank))
+        self.kept = {group: self._kept(group) for group in range(1, 1 << self.count)}
+
+    def paths(self) -> tuple[Path, ...]:
+        if self.count < 2:
+            return ((),)
+        samples = self.sizes.shape[1]
+        cheapest = {1 << k: np.zeros(samples) for k in range(self.count)}
+        chosen: dict[int, tuple[list[_Split], np.ndarray]] = {}
+        for group in sorted(range(1, 1 << self.count), key=int.bit_count):
+            if group.bit_count() > 1:
+                splits = list(self._splits(group))
+                totals = np.stack([one.costs + cheapest[one.left] + cheapest[one.right] for one in splits])
+                best = totals.argmin(axis=0)
+                cheapest[group] = totals[best, np.arange(samples)]
+                chosen[group] = splits, best
+        whole = (1 << self.count) - 1
+        trees = dict.fromkeys(tuple(self._pairs(whole, chosen, k)) for k in range(samples))
+        return tuple(_as_path(pairs, self.count) for pairs in trees)
+
+    def _kept(self, group: int) -> frozenset[int]:
+        """The axes of a group's result: of a single operand all of them."""
+        inside = [axes for k, axes in enumerate(self.axes) if group >> k & 1]
+        if len(inside) == 1:
+            return inside[0]
+        outside = self.result.union(*(axes for k, axes in enumerate(self.axes) if not group >> k & 1))
+        return frozenset().union(*inside) & outside
+
+    def _splits(self, group: int) -> Iterator[_Split]:
+        lowest = group & -group
+        left = (group - 1) & group
+        while left:
+            if left & lowest:
+                yield _Split(left, group ^ left, self._costs(left, group ^ left))
+            left = (left - 1) & group
+
+    def _costs(self, left: int, right: int) -> Costs:
+        a, b = self.kept[left], self.kept[right]
+        touched, kept = a | b, self.kept[left | right]
+        made = touched if kept and a == b and kept < a else kept
+        one = _elements(self.sizes, sorted(touched)) * (1 if touched == kept else 2)
+        return one + _elements(self.sizes, sorted(made)) * HELD
+
+    def _pairs(
+        self, group: int, chosen: dict[int, tuple[list[_Split], np.ndarray]], sample: int
+    ) -> Iterator[tuple[int, int]]:
+        """The groups that are put together, first things first."""
+        if group.bit_count() > 1:
+            splits, best = chosen[group]
+            split = splits[best[sample]]
+            yield from self._pairs(split.left, chosen, sample)
+            yield from self._pairs(split.right, chosen, sample)
+            yield split.left, split.right
+
+
+def _as_path(pairs: tuple[tuple[int, int], ...], count: int) -> Path:
+    """As opt_einsum writes it: the two are taken out of the list, their result is appended."""
+    here = [1 << k for k in range(count)]
+    found = []
+    for left, right in pairs:
+        places = sorted((here.index(left), here.index(right)))
+        here = [one for k, one in enumerate(here) if k not in places]
+        here.append(left | right)
+        found.append((places[0], places[1]))
+    return tuple(found)
