@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from namedlayers.errors import ArgumentError, AxisError, FormulaError, FormulaSyntaxError, SizeError, UnknownNameError
@@ -39,27 +40,28 @@ __all__ = [
 ]
 
 
+_HOMES = {
+    "Function": "call.function",
+    "Layer": "call.module",
+    "LayerType": "call.layer",
+    "LoadReport": "weights",
+    "NamedTensor": "call.named",
+    "Namespace": "api",
+    "compile": "api",
+    "foreign_weights": "weights",
+    "load": "api",
+    "load_weights": "weights",
+    "loads": "api",
+    "named": "call.named",
+}
+"""What needs torch and funsor is imported when it is first used: the errors and files do without."""
+
+
 def __getattr__(name: str) -> object:
-    """What needs torch and funsor is imported when it is first used, all at once: the errors and files do without."""
-    if name not in __all__:
+    if name not in _HOMES:
         raise AttributeError(f"module 'namedlayers' has no attribute {name!r}")
-    from namedlayers import api, weights
-    from namedlayers.call import function, layer, module, named
-
-    for origin, names in (
-        (api, _API),
-        (weights, _WEIGHTS),
-        (function, ("Function",)),
-        (layer, ("LayerType",)),
-        (module, ("Layer",)),
-        (named, ("NamedTensor", "named")),
-    ):
-        globals().update({one: getattr(origin, one) for one in names})
-    return globals()[name]
-
-
-_API = ("Namespace", "compile", "load", "loads")
-_WEIGHTS = ("LoadReport", "foreign_weights", "load_weights")
+    found = globals()[name] = getattr(import_module(f"namedlayers.{_HOMES[name]}"), name)
+    return found
 
 
 def __dir__() -> list[str]:

@@ -12,7 +12,6 @@ from lark import Token, Tree, UnexpectedToken
 
 from namedlayers.errors import Source
 from namedlayers.syntax.builder import build
-from namedlayers.syntax.diagnose import diagnose
 from namedlayers.syntax.grammar import grammar
 from namedlayers.syntax.lexing import Scan, scan
 from namedlayers.syntax.limits import check_depth, check_length
@@ -42,6 +41,8 @@ def _parsed(scanned: Scan) -> Tree[Token]:
         try:
             parsed = session.feed_token(token)
         except UnexpectedToken:
+            from namedlayers.syntax.diagnose import diagnose
+
             raise diagnose(scanned, at, session.accepts()) from None
     if scanned.error:
         raise scanned.error
