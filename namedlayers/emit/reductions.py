@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from namedlayers.emit import looking
 from namedlayers.emit.attributes import position, positions
 from namedlayers.emit.elementwise import cast_kind
 from namedlayers.emit.lowering import Lowering, emits
@@ -91,17 +92,11 @@ def _truth(target: Callable) -> Callable[[Lowering, Value, Sequence[int]], Value
 
 
 def logsumexp(lo: Lowering, x: Value, gone: Sequence[int]) -> Value:
-    """-inf of nothing but -inf, with gradient 0: the lowest number stands in for -inf, and gives it back at the end."""
+    """-inf of nothing but -inf, with gradient 0."""
     x = lo.working(x)
     if x.kind is Kind.COMPLEX:
         return _complex_logsumexp(lo, x, gone)
-    if bounded_below(lo):
-        return along(lo, torch.logsumexp, x, gone)
-    lowest = lo.raw(getattr, (lo.inline(torch.finfo, lo.dtype_of(x)), "min"), {}, "lowest")
-    raised = lo.call(torch.clamp, (x,), x.axes, {"min": lowest}, kind=Kind.REAL, weak=x.weak)
-    found = along(lo, torch.logsumexp, raised, gone)
-    dead = lo.call(operator.le, (found, lowest), found.axes, kind=Kind.BOOL, inline=True)
-    return lo.call("masked_fill", (found, dead, -math.inf), found.axes, weak=x.weak)
+    return along(lo, torch.logsumexp if bounded_below(lo) else looking.logsumexp, x, gone)
 
 
 def _complex_logsumexp(lo: Lowering, x: Value, gone: Sequence[int]) -> Value:
@@ -142,17 +137,13 @@ _WHOLE: tuple = ("sum", torch.any, torch.all)
 # --- softmax ----------------------------------------------------------------------------------------------------------
 
 
-SAFE_SOFTMAX = torch.ops.aten._safe_softmax.default
-"""A row of -inf gives 0, with clean gradients. (As `torch._safe_softmax` the compiler does not know it.)"""
-
-
 @emits("softmax", "log_softmax")
 def emit_softmax(lo: Lowering, node: Node) -> Value:
     (x,) = lo.operands(node)
     axes = positions(node, "axes")
     x = lo.filled(lo.working(lo.tensor(x)), axes)
     log = node.op == "log_softmax"
-    target = torch.log_softmax if log else torch.softmax if bounded_below(lo) else SAFE_SOFTMAX
+    target = torch.log_softmax if log else torch.softmax if bounded_below(lo) else looking.softmax
     if not axes:
         return lo.call(torch.zeros_like if log else torch.ones_like, (x,), x.axes)
     group = tuple(a for a in x.axes if a in axes)
@@ -216,11 +207,7 @@ def _cumulative_logsumexp(lo: Lowering, x: Value, axis: int) -> Value:
     """As `logsumexp`: -inf up to the first finite number, with gradient 0 there."""
     if x.kind is Kind.COMPLEX:
         return lo.call(torch.logcumsumexp, (x, x.dim(axis)), x.axes)
-    lowest = lo.raw(getattr, (lo.inline(torch.finfo, lo.dtype_of(x)), "min"), {}, "lowest")
-    raised = lo.call(torch.clamp, (x,), x.axes, {"min": lowest})
-    found = lo.call(torch.logcumsumexp, (raised, x.dim(axis)), x.axes)
-    dead = lo.call(operator.le, (found, lowest), x.axes, kind=Kind.BOOL, inline=True)
-    return lo.call("masked_fill", (found, dead, -math.inf), x.axes)
+    return lo.call(looking.logcumsumexp, (x, x.dim(axis)), x.axes)
 
 
 _CUMULATIVE: dict[str, tuple[Callable, bool]] = {

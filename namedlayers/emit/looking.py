@@ -1,0 +1,92 @@
+"""Kernels whose results are looked at: where a row was all -inf, they are computed once more, with care.
+
+torch's kernels give NaN where the language promises a number: a softmax of a row of -inf, the slope of a logsumexp of
+one. What guards against it beforehand costs several passes over the data; to look at the result costs next to none,
+since one element tells of a whole row.
+
+In: real tensors, the dimensions along which they are reduced. Out: what the kernels give, but 0 for the softmax of a
+row of -inf, and slopes of 0 from a result of -inf. What always holds: a look decides only which of two ways to the same
+values is taken; where nobody may look (what is traced or transformed, and other devices, which would have to be waited
+for) the careful way is taken at once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+Dims = int | tuple[int, ...]
+
+FEW = 1024
+"""Up to so many elements it is quicker to look at all of them than to pick some."""
+
+
+def softmax(x: Tensor, dim: int) -> Tensor:
+    """`torch.softmax`; 0 in a row of -inf, with slopes of 0.
+
+    >>> softmax(torch.tensor([[0.0, -torch.inf], [-torch.inf, -torch.inf]]), 1)
+    tensor([[1., 0.],
+            [0., 0.]])
+    """
+    if not _visible(x):
+        return _careful_softmax(x, dim)
+    found = torch.softmax(x, dim)
+    seen = found if found.numel() <= FEW else found.select(dim, 0)
+    if torch.equal(seen, seen):  # no NaN: such rows have nothing else
+        return found
+    return _careful_softmax(x.to(found.dtype), dim)
+
+
+def logsumexp(x: Tensor, dims: Dims) -> Tensor:
+    """`torch.logsumexp`; where it is -inf, the slopes are 0.
+
+    >>> x = torch.full((2,), -torch.inf, requires_grad=True)
+    >>> torch.autograd.grad(logsumexp(x, 0), x)
+    (tensor([0., 0.]),)
+    """
+    return _without_slope(x, dims, torch.logsumexp)
+
+
+def logcumsumexp(x: Tensor, dim: int) -> Tensor:
+    """`torch.logcumsumexp`; where it is -inf, the slopes are 0."""
+    return _without_slope(x, dim, torch.logcumsumexp)
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+_careful_softmax = torch.ops.aten._safe_softmax.default
+"""(As `torch._safe_softmax` the compiler does not know it.)"""
+
+_PLAIN = frozenset((Tensor, Parameter))
+
+
+def _visible(x: Tensor) -> bool:
+    """Whether the numbers of a tensor may be looked at, and are at hand."""
+    return (
+        not torch.compiler.is_compiling()
+        and type(x) in _PLAIN
+        and x.is_cpu
+        and torch._C._functorch.peek_interpreter_stack() is None
+        and not torch._C._len_torch_dispatch_stack()
+    )
+
+
+def _without_slope(x: Tensor, dims: Dims, kernel: Callable[[Tensor, Dims], Tensor]) -> Tensor:
+    """A kernel that is -inf where all of a row is: no matter, unless its slope is asked for."""
+    if not _visible(x) or torch.autograd.forward_ad._current_level >= 0:
+        return _raised(x, dims, kernel)
+    found = kernel(x, dims)
+    if found.requires_grad and (found.detach() == -math.inf).any():
+        return _raised(x.to(found.dtype), dims, kernel)
+    return found
+
+
+def _raised(x: Tensor, dims: Dims, kernel: Callable[[Tensor, Dims], Tensor]) -> Tensor:
+    """The lowest number stands in for -inf, and gives it back at the end."""
+    lowest = torch.finfo(x.dtype).min
+    found = kernel(torch.clamp(x, min=lowest), dims)
+    return found.masked_fill(found <= lowest, -math.inf)
