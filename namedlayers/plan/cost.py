@@ -157,7 +157,8 @@ def _attention(node: Node) -> Formula:
 def _pool(node: Node) -> Formula:
     space = node.attr("space")
     assert isinstance(space, tuple)
-    return product(node.sizes) * product([entry[2] for entry in space])
+    kernels = [const(entry[2]) if isinstance(entry[2], int) else entry[2] for entry in space]
+    return product(node.sizes) * product(kernels)
 
 
 _OPERATIONS: dict[str, Callable[[Node], Formula]] = {

@@ -1,6 +1,6 @@
-"""What a call costs beside the torch operations that it runs: medians over rounds in which all sides take turns.
+"""What a call costs beside the torch operations that it runs, and what compiling and importing cost.
 
-    python tests/benchmarks/call_overhead.py
+In: an `Effort`. Out: tables, as rows of text. What always holds: all ways of calling take turns, in one thread.
 
 The tensors are 4x4, so that next to nothing but overhead is measured. `plain` is the Python function that a person
 would write, `compiled` the one that the compiler wrote, called directly; the others call the formula. Of modules, the
@@ -9,12 +9,18 @@ first is the one that a person would write.
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 
 import torch
-from turns import medians
 
 import namedlayers as nl
+from namedlayers.inspect.timing import medians
+from tests.benchmarks.records import Row
+from tests.benchmarks.running import Effort
+from tests.benchmarks.workloads.attention import PLAIN
+from tests.benchmarks.workloads.blocks import LENET
 
 MIX = """
 def mix(Q[query, key], K[seq, key], V[seq, val]; scale = 2.0, power = 2) -> [query, val]:
@@ -118,13 +124,86 @@ def called(module: torch.nn.Module, x: torch.Tensor) -> Callable[[], object]:
     return lambda: module(x)
 
 
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    found = medians(sides(), rounds=2000, calls=10)
-    for name, seconds in found.items():
-        print(f"{name:22} {seconds * 1e6:6.2f} µs   {(seconds - found['plain']) * 1e6:+6.2f} µs over plain")
+def calls(effort: Effort) -> Row:
+    """Ways of calling a function of 4x4 tensors."""
+    found = _alone(sides(), effort, calls=10)
+    lines = [(TOLD[name], _microseconds(one), _more(one - found["plain"])) for name, one in found.items()]
+    return {"head": ("way of calling", "time", "over plain Python"), "lines": lines}
+
+
+def module_calls(effort: Effort) -> Row:
+    """Modules, beside an `nn.Module` by hand that does the same."""
+    lines = []
     for name, pair in modules().items():
         x = torch.randn(4, 4)
-        found = medians(dict(zip(("by hand", "formula"), (called(one, x) for one in pair), strict=True)), rounds=2000)
+        found = _alone(dict(zip(("by hand", "formula"), (called(one, x) for one in pair), strict=True)), effort)
         by_hand, formula = found.values()
-        print(f"{name:22} {formula * 1e6:6.2f} µs   {(formula - by_hand) * 1e6:+6.2f} µs over a module by hand")
+        lines.append((name, _microseconds(by_hand), _microseconds(formula), _more(formula - by_hand)))
+    return {"head": ("module", "by hand", "formula", "more"), "lines": lines}
+
+
+def compiling(effort: Effort) -> Row:
+    """From text to what runs, the grammar and the prelude being loaded; and importing it all."""
+    q = torch.randn(1, 2, 4, 4)
+    shapes = ((2, 1, 28, 28), (6, 1, 5, 5), (6,), (16, 6, 5, 5), (16,), (120, 256), (120,), (10, 120), (10,))
+    tensors = [torch.randn(shape) for shape in shapes]
+    found = _alone(
+        {
+            "attention, from text to a callable": lambda: PLAIN.make().specialize(q, q, q),
+            "LeNet, from text to a callable": lambda: nl.compile(LENET).specialize(*tensors),
+        },
+        effort,
+        most=15,
+    )
+    found["importing namedlayers with its compiler, after torch and funsor"] = _importing(3 if effort.quick else 7)
+    return {"head": ("what", "time"), "lines": [(name, f"{one * 1e3:.3g} ms") for name, one in found.items()]}
+
+
+PARTS: dict[str, Callable[[Effort], Row]] = {
+    "call overhead": calls,
+    "module overhead": module_calls,
+    "compiling and importing": compiling,
+}
+
+TOLD = {
+    "plain": "plain Python function with the same operations",
+    "compiled": "the compiled function itself (all checks of sizes included)",
+    "positional": "tensors by position",
+    "by name": "tensors by name",
+    "a number at run time": "with a number at run time (`scale=3.0`)",
+    "a static option": "with a static option (`power=2`)",
+    "named tensors": "named tensors",
+    "mixed precision": "mixed precisions (a tensor is converted)",
+}
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _alone(
+    sides: dict[str, Callable[[], object]], effort: Effort, calls: int = 1, most: int = 2000
+) -> dict[str, float]:
+    """Medians with one thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return medians(sides, rounds=20 if effort.quick else most, calls=calls, clock=effort.clock)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _importing(times: int) -> float:
+    code = (
+        "import time, torch, funsor; t = time.perf_counter(); import namedlayers; namedlayers.compile; "
+        "print(time.perf_counter() - t)"
+    )
+    taken = sorted(float(subprocess.check_output([sys.executable, "-c", code])) for _ in range(times))
+    return taken[times // 2]
+
+
+def _microseconds(seconds: float) -> str:
+    return f"{seconds * 1e6:.1f} µs"
+
+
+def _more(seconds: float) -> str:
+    return f"{seconds * 1e6:+.1f} µs"

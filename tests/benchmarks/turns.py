@@ -2,26 +2,11 @@
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-Side = Callable[[], object]
+from namedlayers.inspect.timing import Side, medians
 
-
-def medians(sides: Mapping[str, Side], *, rounds: int = 31, calls: int = 1) -> dict[str, float]:
-    """Seconds a call for each side: the median over rounds in each of which every side runs `calls` times."""
-    taken: dict[str, list[float]] = {name: [] for name in sides}
-    for _ in range(3):
-        for side in sides.values():
-            side()
-    for _ in range(rounds):
-        for name, side in sides.items():
-            start = time.perf_counter()
-            for _ in range(calls):
-                side()
-            taken[name].append((time.perf_counter() - start) / calls)
-    return {name: statistics.median(times) for name, times in taken.items()}
+__all__ = ["Side", "medians", "report"]
 
 
 def report(title: str, found: Mapping[str, float], against: str) -> None:

@@ -1,0 +1,143 @@
+"""What calls cost: time, by turns, and the most memory that they hold.
+
+In: functions without arguments, by name. Out: seconds and bytes a call. What always holds: all sides take turns in one
+process, so that what else the machine does falls on all of them; medians are what is told; on a device, a call has
+ended when the device has done its work.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+Side = Callable[[], object]
+
+Clock = Callable[[], float]
+
+LEAST = 5
+"""Rounds that even the slowest side takes part in, if its time is to be a median."""
+TICK = 1e-3
+"""Seconds that a sample takes at least, where calls are counted automatically: clock and loop are lost in it."""
+
+
+def medians(
+    sides: Mapping[str, Side],
+    *,
+    rounds: int = 31,
+    calls: int | None = 1,
+    seconds: float = math.inf,
+    device: torch.device | str = "cpu",
+    clock: Clock = time.perf_counter,
+) -> dict[str, float]:
+    """Seconds a call for each side: the median over rounds in each of which every side runs `calls` times (None: as
+    often as a sample needs to be longer than a tick).
+
+    `clock=time.process_time` counts what the process itself computes, which is right for one thread on a machine that
+    has more to do.
+
+    `seconds` bounds what all of it takes, about: a side that would take more than its part of it runs in fewer rounds,
+    in each of the first ones.
+
+    >>> found = medians({"short": lambda: sum(range(10)), "long": lambda: sum(range(10_000))}, rounds=5)
+    >>> found["short"] < found["long"]
+    True
+    """
+    first = {name: _warmed(side, device) for name, side in sides.items()}
+    repeated = {name: calls or _calls(taken_once) for name, taken_once in first.items()}
+    share = seconds / max(1, len(sides))
+    turns = {name: _rounds(first[name] * repeated[name], share, rounds) for name in sides}
+    taken: dict[str, list[float]] = {name: [] for name in sides}
+    for turn in range(max(turns.values(), default=0)):
+        for name, side in sides.items():
+            if turn < turns[name]:
+                taken[name].append(once(side, repeated[name], device, clock))
+    return {name: statistics.median(times) for name, times in taken.items()}
+
+
+def once(side: Side, calls: int = 1, device: torch.device | str = "cpu", clock: Clock = time.perf_counter) -> float:
+    """Seconds a call, of so many calls one after the other."""
+    _wait(device)
+    start = clock()
+    for _ in range(calls):
+        side()
+    _wait(device)
+    return (clock() - start) / calls
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """One call: its result, its seconds, and the most bytes that it held at once."""
+
+    result: object
+    seconds: float
+    bytes: int
+
+
+def watched(side: Side, device: torch.device | str = "cpu") -> Watched:
+    """Calls a side once and sees what it holds: beyond what was there before; the result included, inputs not.
+
+    On a CPU it is what torch's allocator was asked for; what kernels take from elsewhere does not count. Long calls are
+    hardly slowed down by being watched, short ones are.
+    """
+    if torch.device(device).type == "cuda":
+        _wait(device)
+        before = torch.cuda.memory_allocated(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        start = time.perf_counter()
+        result = side()
+        _wait(device)
+        seconds = time.perf_counter() - start
+        return Watched(result, seconds, int(torch.cuda.max_memory_allocated(device) - before))
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as seen:
+        start = time.perf_counter()
+        result = side()
+        seconds = time.perf_counter() - start
+    results = seen.profiler.kineto_results
+    events = [event for event in results.events() if event.name() == "[memory]"]
+    held = most = 0
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        held += event.nbytes()
+        most = max(most, held)
+    return Watched(result, seconds, most)
+
+
+def peak_bytes(side: Side, device: torch.device | str = "cpu") -> int:
+    """The most bytes that a call holds at once.
+
+    >>> x = torch.ones(1000)
+    >>> peak_bytes(lambda: (x + 1) * 2)
+    8000
+    """
+    return watched(side, device).bytes
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _warmed(side: Side, device: torch.device | str) -> float:
+    """Seconds of a call of a side that has run before."""
+    slow = once(side, 1, device)
+    if slow > 1:
+        return slow
+    return min(once(side, 1, device) for _ in range(2))
+
+
+def _calls(seconds: float) -> int:
+    return max(1, min(1000, math.ceil(TICK / max(seconds, 1e-7))))
+
+
+def _rounds(sample: float, share: float, most: int) -> int:
+    if math.isinf(share):
+        return most
+    return max(min(LEAST, most), min(most, int(share / max(sample, 1e-9))))
+
+
+def _wait(device: torch.device | str) -> None:
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize(device)

@@ -1,0 +1,242 @@
+"""docs/benchmarks.md, made from the figures and the prose of a template.
+
+In: `Records` and the workloads. Out: the text of the page. What always holds: equal figures give equal text; every row
+is on the page, whatever it says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from pathlib import Path
+
+from tests.benchmarks.records import Records, Row
+from tests.benchmarks.sides import COMPILED, INDUCTOR, NAIVE, OURS
+from tests.benchmarks.verdicts import Verdict, best, by_hand, by_hand_compiled, ratio, verdicts
+from tests.benchmarks.workload import Workload
+
+TEMPLATE = Path(__file__).with_name("template.md")
+CUDA_TEMPLATE = Path(__file__).with_name("template-cuda.md")
+
+Rows = Sequence[tuple[Workload, Row]]
+
+
+def page(records: Records, workloads: Sequence[Workload], template: str) -> str:
+    """The page: in the template, `<!-- name -->` stands for what this module makes of the figures."""
+    rows = [(workload, records.rows[workload.name]) for workload in workloads if workload.name in records.rows]
+    compared = [(workload, row) for workload, row in rows if workload.group != LIBRARY]
+    layers = [(workload, row) for workload, row in rows if workload.group == LIBRARY]
+    parts = {
+        "where": _where(records),
+        "targets": _targets(rows),
+        "times": _grouped(compared, _times),
+        "memory": _memory(compared),
+        "compiling": _compiling(compared),
+        "others": _others(compared),
+        "bounds": _bounds(compared),
+        "library": _library(layers),
+        "left out": _left_out(compared),
+        **{name: _part(row) for name, row in records.parts.items()},
+    }
+    for name, text in parts.items():
+        template = template.replace(f"<!-- {name} -->", text)
+    return template
+
+
+LIBRARY = "The library"
+"""The group whose rows have two sides only and share one table."""
+
+
+# --- tables -----------------------------------------------------------------------------------------------------------
+
+
+def _times(rows: Rows) -> str:
+    head = ("workload", "best by hand", "formula", "by hand, compiled", "formula, inductor", "naive", "naive, compiled")
+    return _table(head, [_times_row(workload, row) for workload, row in rows])
+
+
+def _times_row(workload: Workload, row: Row) -> tuple[str, ...]:
+    base = _pair(lambda measure: by_hand(workload, row, measure), _seconds)
+
+    def over(found: Callable[[str], float | None]) -> str:
+        return _pair(lambda measure: _quotient(found(measure), by_hand(workload, row, measure)), _ratio)
+
+    def side(name: str) -> str:
+        return _pair(lambda measure: ratio(workload, row, name, measure), _ratio)
+
+    failed = [one for one in verdicts(workload, row) if not one.met and one.what.startswith("time")]
+    ours, inductor = side(OURS), side(INDUCTOR)
+    if any(one.side == OURS for one in failed):
+        ours = f"**{ours}** ✗"
+    if any(one.side == INDUCTOR for one in failed):
+        inductor = f"**{inductor}** ✗"
+    compiled = over(lambda measure: by_hand_compiled(workload, row, measure))
+    return (
+        f"{workload.name}<br>{_sizes(row)}",
+        base,
+        ours,
+        compiled,
+        inductor,
+        side(NAIVE),
+        side(f"{NAIVE}{COMPILED}"),
+    )
+
+
+def _memory(rows: Rows) -> str:
+    found = []
+    for workload, row in rows:
+        base = _pair(lambda measure, w=workload, r=row: by_hand(w, r, f"{measure}_bytes"), _bytes)  # type: ignore[misc]
+        sides = []
+        for name in (OURS, INDUCTOR, NAIVE):
+            sides.append(
+                _pair(lambda measure, w=workload, r=row, n=name: ratio(w, r, n, f"{measure}_bytes"), _ratio)  # type: ignore[misc]
+            )
+        if any(not one.met and one.what.startswith("memory") for one in verdicts(workload, row)):
+            sides[0] = f"**{sides[0]}** ✗"
+        found.append((workload.name, base, *sides))
+    return _table(("workload", "best by hand", "formula", "formula, inductor", "naive"), found)
+
+
+def _compiling(rows: Rows) -> str:
+    found = []
+    for workload, row in rows:
+        times = [
+            best(row, [OURS], "compile"),
+            best(row, [INDUCTOR], "compile"),
+            by_hand_compiled(workload, row, "compile"),
+            best(row, [f"{NAIVE}{COMPILED}"], "compile"),
+        ]
+        found.append((workload.name, *("" if time is None else _seconds(time) for time in times)))
+    head = ("workload", "formula, from text", "formula, inductor", "by hand, compiled", "naive, compiled")
+    return _table(head, found)
+
+
+def _others(rows: Rows) -> str:
+    found = [
+        (workload.name, name, _pair(lambda measure, w=workload, r=row, n=name: ratio(w, r, n, measure), _ratio))  # type: ignore[misc]
+        for workload, row in rows
+        for name in (*workload.by_hand, *workload.others)
+        if name in row["sides"] and (name in workload.others or len(workload.by_hand) > 1)
+    ]
+    return _table(("workload", "side", "to the best by hand"), found)
+
+
+def _bounds(rows: Rows) -> str:
+    found = []
+    for workload, row in rows:
+        if bound := row.get("bound"):
+            shares = [
+                _share(bound["seconds"], best(row, [name], "forward")) for name in (OURS, INDUCTOR, *workload.by_hand)
+            ]
+            hand = max(shares[2:], key=lambda share: share or 0)
+            cells = ["" if one is None else f"{one:.0%}" for one in (shares[0], shares[1], hand)]
+            amounts = (f"{bound['flops'] / 1e9:.3g}", f"{bound['bytes'] / 1e6:.3g}", _seconds(bound["seconds"]))
+            found.append((workload.name, *amounts, *cells))
+    return _table(
+        ("workload", "GFLOP", "MB moved", "bound", "formula's share", "inductor's share", "by hand's share"), found
+    )
+
+
+def _library(rows: Rows) -> str:
+    found = []
+    for workload, row in rows:
+        ours = _pair(lambda measure, w=workload, r=row: ratio(w, r, OURS, measure), _ratio)  # type: ignore[misc]
+        if any(not one.met and one.what.startswith("time") for one in verdicts(workload, row)):
+            ours = f"**{ours}** ✗"
+        base = _pair(lambda measure, w=workload, r=row: by_hand(w, r, measure), _seconds)  # type: ignore[misc]
+        found.append((workload.name, base, ours))
+    return _table(("layer", "torch", "formula"), found)
+
+
+def _targets(rows: Rows) -> str:
+    every = [one for workload, row in rows for one in verdicts(workload, row)]
+    missed = sorted((one for one in every if not one.met), key=_excess, reverse=True)
+    lines = [f"{len(every) - len(missed)} of {len(every)} targets are met. Those that are not, the worst first:", ""]
+    if not missed:
+        return f"All {len(every)} targets are met."
+    cells = [(one.workload, one.side, one.what, one.against, f"{one.limit:g}", _ratio(one.ratio)) for one in missed]
+    return "\n".join(lines) + "\n" + _table(("workload", "side", "what", "against", "at most", "found"), cells)
+
+
+def _left_out(rows: Rows) -> str:
+    reasons: dict[str, list[str]] = {}
+    for workload, row in rows:
+        for side, why in row["left_out"].items():
+            reasons.setdefault(why, []).append(f"{workload.name} ({side})")
+    return "\n".join(f"- {why}: {'; '.join(which)}." for why, which in reasons.items())
+
+
+def _where(records: Records) -> str:
+    """On what was measured; where that was not the same for all rows, which ones."""
+    places: dict[tuple[str, ...], list[str]] = {}
+    for name, row in {**records.rows, **records.parts}.items():
+        places.setdefault(tuple(row["where"].values()), []).append(name)
+    ordered = sorted(places.items(), key=lambda place: -len(place[1]))
+    lines = []
+    for number, (place, names) in enumerate(ordered):
+        of = "" if not number else f" ({', '.join(names)})"
+        lines.append(f"{'; '.join(place)}{of}.")
+    return "\n\n".join(lines)
+
+
+def _part(row: Row) -> str:
+    return _table(tuple(row["head"]), [tuple(line) for line in row["lines"]])
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _grouped(rows: Rows, table: Callable[[Rows], str]) -> str:
+    groups = groupby(rows, key=lambda pair: pair[0].group)
+    return "\n\n".join(f"### {group}\n\n{table(list(found))}" for group, found in groups)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    if not rows:
+        return "Not measured."
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+
+
+def _pair(figure: Callable[[str], float | None], shown: Callable[[float], str]) -> str:
+    """Forward / with backward."""
+    found = [figure(measure) for measure in ("forward", "both")]
+    return " / ".join(shown(one) for one in found if one is not None)
+
+
+def _quotient(found: float | None, base: float | None) -> float | None:
+    return None if found is None or not base else found / base
+
+
+def _share(bound: float, seconds: float | None) -> float | None:
+    return None if not seconds else bound / seconds
+
+
+def _excess(one: Verdict) -> float:
+    return one.ratio / one.limit
+
+
+def _ratio(found: float) -> str:
+    return f"{found:.0f}" if found >= 100 else f"{found:.3g}" if found >= 10 else f"{found:.2f}"
+
+
+def _sizes(row: Row) -> str:
+    return ", ".join(f"{axis} {size:,}" for axis, size in row["sizes"].items())
+
+
+def _seconds(seconds: float) -> str:
+    """
+    >>> [_seconds(one) for one in (2.5, 0.0123, 0.0000456)]
+    ['2.50 s', '12.3 ms', '45.6 µs']
+    """
+    for unit, size in (("s", 1.0), ("ms", 1e-3)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}" if seconds / size >= 10 else f"{seconds / size:.2f} {unit}"
+    return f"{seconds * 1e6:.3g} µs"
+
+
+def _bytes(found: float) -> str:
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if found >= size:
+            return f"{found / size:.3g} {unit}"
+    return f"{found:.0f} B"

@@ -1,0 +1,26 @@
+"""All workloads, in the order of the page."""
+
+from __future__ import annotations
+
+from tests.benchmarks.workload import Workload
+from tests.benchmarks.workloads import (
+    attention,
+    blocks,
+    contractions,
+    convolution,
+    log_semiring,
+    norms,
+    pairwise,
+    recurrences,
+)
+
+WORKLOADS: tuple[Workload, ...] = (
+    *attention.WORKLOADS,
+    *convolution.WORKLOADS,
+    *norms.WORKLOADS,
+    *contractions.WORKLOADS,
+    *log_semiring.WORKLOADS,
+    *pairwise.WORKLOADS,
+    *recurrences.WORKLOADS,
+    *blocks.WORKLOADS,
+)
