@@ -7,15 +7,16 @@ are not collected; one that is taken at the last step only is not, either.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from namedlayers.emit import in_place
 from namedlayers.emit.calling import function_of, number_of, parts, passed, sizes, taken
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.names import Names
 from namedlayers.emit.printer import GLOBALS
 from namedlayers.emit.scan_operator import register
-from namedlayers.emit.scanning import Loop, nothing, traced, whole
+from namedlayers.emit.scanning import Loop, nothing, traced, unobserved, whole
 from namedlayers.emit.value import Value
 from namedlayers.plan.regions import region_of
 from namedlayers.program.graph import Node
@@ -70,15 +71,19 @@ def _axes(part: Node, result: Result, step: BodyFunction) -> tuple[int, ...]:
 
 def _function(lo: Lowering, wish: str, loop: Loop, step: BodyFunction, body: Body) -> Callable[..., Any]:
     """The loop's function; equal loops over one body are one."""
+    quick = None
+    if in_place.suits(step, loop):
+        quick = lo.bodies.define(f"{wish}_in_place", lo.names, lambda name: in_place.source(name, step, loop))
 
     def source(name: str) -> tuple[str, Mapping[str, Any]]:
         own = {step.name: step.function, "loop": loop, "traced": traced, "whole": whole, "nothing": nothing}
-        return _text(name, loop, step, body, Names({name, *own})), {**GLOBALS, **own}
+        own |= {} if quick is None else {quick.__name__: quick, "unobserved": unobserved}
+        return _text(name, loop, step, body, Names({name, *own}), quick), {**GLOBALS, **own}
 
     return lo.bodies.define(wish, lo.names, source)
 
 
-def _text(name: str, loop: Loop, step: BodyFunction, body: Body, names: Names) -> str:
+def _text(name: str, loop: Loop, step: BodyFunction, body: Body, names: Names, quick: Callable[..., Any] | None) -> str:
     given = [names.fresh(one.name) for one in body.inputs]
     count, *passed_on = [names.fresh(wish) for wish in ("steps", *step.sizes)]
     now = [names.fresh(f"{one}_now") if is_ else one for one, is_ in zip(given, loop.scanned, strict=True)]
@@ -91,6 +96,7 @@ def _text(name: str, loop: Loop, step: BodyFunction, body: Body, names: Names) -
         f"    return traced(loop, {everything}, {count}, {extra})",
         f"if {count} == 0:",
         f"    return nothing(loop, {everything}, {extra})",
+        *_quickly(quick, given, (*given, count, *passed_on), names),
         *(f"{stack} = []" for stack in stacks.values()),
         f"{_over(given, now, loop, count)}:",
         f"    {', '.join(made)} = {step.name}({', '.join((*now, *passed_on))})",
@@ -100,6 +106,19 @@ def _text(name: str, loop: Loop, step: BodyFunction, body: Body, names: Names) -
     ]
     header = f"def {name}({', '.join((*given, count, *passed_on))}):"
     return "\n".join([header, *(f"    {line}" for line in lines), ""])
+
+
+def _quickly(quick: Callable[..., Any] | None, given: list[str], args: Sequence[str], names: Names) -> list[str]:
+    """The loop in place, where it may run."""
+    if quick is None:
+        return []
+    found = names.fresh("found")
+    return [
+        f"if unobserved({', '.join(given)}):",
+        f"    {found} = {quick.__name__}({', '.join(args)})",
+        f"    if {found} is not None:",
+        f"        return {found}",
+    ]
 
 
 def _made(loop: Loop, step: BodyFunction, body: Body, given: list[str], names: Names) -> list[str]:

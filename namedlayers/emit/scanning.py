@@ -12,8 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-
-from namedlayers.emit.scan_operator import no_steps, scan, step_of
+from torch.nn import Parameter
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,24 @@ def whole(steps: Any) -> bool:
     return not has_static_value(steps)
 
 
+def unobserved(*tensors: Tensor) -> bool:
+    """Whether a loop may write over its own intermediates: nothing is differentiated, transformed, traced or cast."""
+    if torch.is_grad_enabled() and any(one.requires_grad for one in tensors):
+        return False
+    return at_top_level(*tensors)
+
+
+def at_top_level(*tensors: Tensor) -> bool:
+    """Whether operations on these tensors are just that: no transform, tracer, mode, subclass or autocast sees them."""
+    if torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None:
+        return False
+    if torch._C._len_torch_dispatch_stack() or torch.autograd.forward_ad._current_level >= 0:
+        return False
+    if not all(type(one) is Tensor or type(one) is Parameter for one in tensors):
+        return False
+    return not tensors or not torch.is_autocast_enabled(tensors[0].device.type)
+
+
 def traced(loop: Loop, tensors: list[Tensor], steps: int, sizes: list[int]) -> Any:
     """The results of a loop, by the operator, inside of which there is no autocast: all reals have one precision."""
     reals = [one for one in tensors if one.is_floating_point()]
@@ -49,11 +66,15 @@ def traced(loop: Loop, tensors: list[Tensor], steps: int, sizes: list[int]) -> A
         dtype = joint_dtype(*reals)
         tensors = [one.to(dtype) if one.is_floating_point() else one for one in tensors]
     seed = torch.randint(1 << 62, ()) if loop.draws else None
+    from namedlayers.emit.scan_operator import scan  # which registers operators: torch takes long for that
+
     return _results(loop, scan(loop.key, tensors, list(loop.scanned), loop.carries, loop.reverse, steps, sizes, seed))
 
 
 def nothing(loop: Loop, tensors: list[Tensor], sizes: list[int]) -> Any:
     """The results of a loop without steps."""
+    from namedlayers.emit.scan_operator import no_steps, step_of
+
     return _results(loop, no_steps(step_of(loop.key), tensors, loop.scanned, sizes))
 
 

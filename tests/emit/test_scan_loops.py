@@ -304,3 +304,66 @@ def test_equal_bodies_have_one_key_in_every_process() -> None:
     assert made.code == again.code
     keys = [one.function.__globals__["scan_step"].__globals__["loop"].key for one in (made, again)]
     assert keys[0] == keys[1]
+
+
+# --- in place ---------------------------------------------------------------------------------------------------------
+
+HAZARDS: dict[str, tuple[str, dict[str, str]]] = {
+    "a carried value that is a view": (
+        "def f(X[t, h, h']; W[h, h']) -> [h, h']:\n"
+        "    scan t with a = W, b = W:\n"
+        "        c = sin(a[h -> h', h' -> h] + X)\n"
+        "        a = b\n"
+        "        b = c\n"
+        "    return a[t = -1] + 2 * b[t = -1]",
+        {"X": "t h h", "W": "h h"},
+    ),
+    "one value twice": (
+        "def f(X[t, h]; A[h]) -> [t, h], [t, h], [h]:\n"
+        "    scan t reversed with a = A, b = A:\n"
+        "        before = b\n"
+        "        a = sin(b * X + a)\n"
+        "        b = a\n"
+        "    return a, before, b[t = 0]",
+        {"X": "t h", "A": "h"},
+    ),
+    "steps that are not first": (
+        "def f(X[h, t]; A[h]) -> [h, t]:\n    scan t with a = A:\n        a = sin(a * X + 1)\n    return a",
+        {"X": "h t", "A": "h"},
+    ),
+}
+
+
+@pytest.mark.parametrize("steps", (1, 2, 4))
+@pytest.mark.parametrize("name", HAZARDS)
+def test_nothing_is_written_over_too_early(name: str, steps: int) -> None:
+    """Without gradients a loop writes in place, with them it does not; both are the definition."""
+    text, inputs = HAZARDS[name]
+    rng = np.random.default_rng(steps)
+    arrays = {
+        key: rng.standard_normal([{**SIZES, "t": steps}[a] for a in axes.split()]) for key, axes in inputs.items()
+    }
+    made = compiled(text, arrays)
+    assert "scan_t_in_place(" in made.code
+    agree(made, arrays)
+    torch.testing.assert_close(run(made, free(made, arrays)), run(made, tensors(made, arrays)))
+
+
+def test_a_start_of_another_precision_is_no_obstacle() -> None:
+    """The first step says that the carried value changes; the plain loop runs instead."""
+    made, arrays = made_of("two carries", 3)
+    x, a = tensors(made, arrays)
+    found = run(made, [x, a.float()])
+    torch.testing.assert_close(found, run(made, [x, a.float().requires_grad_()]))
+    assert found[0].dtype is torch.float64
+
+
+def test_weights_are_laid_once_for_all_steps() -> None:
+    made = compiled(
+        "def f(X[t, b, h]; W[h', h], V[h', h]) -> [t, b, h]:\n    scan t with h = X[t = 0]:\n"
+        "        h = sin(W @[h] sin(V @[h] h)[h' -> h] + X[h -> h'])[h' -> h]\n    return h",
+        {"X": np.ones((2, 3, 4)), "W": np.ones((4, 4)), "V": np.ones((4, 4))},
+    )
+    quick = made.code.split("def scan_t_in_place")[1].split("def ")[0]
+    before, again = quick.split("    for ")
+    assert before.count(".t().contiguous()") == 2 and ".t()" not in again and again.count("out=") >= 4

@@ -1,0 +1,214 @@
+"""A scan's loop for when nothing is differentiated: each step writes into what the first one allocated.
+
+In: the function of a step, as its fx graph, and its `Loop`. Out: the source of a function that takes what the loop
+takes and returns its results, or None where the first step finds that the carried values change their precision. What
+always holds: what is the same at all steps is computed before them; a value that a later step may still need is never
+written over; what cannot be written into a given tensor is allocated at each step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor, fx
+
+from namedlayers.emit.names import Names
+from namedlayers.emit.printer import GLOBALS, expression, note
+from namedlayers.emit.rewritten_steps import for_writing, is_view, written
+
+if TYPE_CHECKING:
+    from namedlayers.emit.bodies import BodyFunction
+    from namedlayers.emit.scanning import Loop
+
+
+def suits(step: BodyFunction, loop: Loop) -> bool:
+    """Whether a loop can run in place: its body is one graph, and draws no random numbers."""
+    return len(step.graphs) == 1 and not loop.draws and bool(step.outputs)
+
+
+def source(name: str, step: BodyFunction, loop: Loop) -> tuple[str, dict[str, Any]]:
+    """The text of the function, and the globals that it needs."""
+    fixed = frozenset(k for k, is_ in enumerate(loop.scanned) if k >= loop.carries and not is_)
+    graph = for_writing(step.graphs[0], fixed)
+    text = _Text(name, graph, _roles(graph, loop, step.sizes), loop)
+    code = text.printed()
+    return code, {**GLOBALS, **text.globals}
+
+
+# --- at the call ------------------------------------------------------------------------------------------------------
+
+
+def begun(first: Tensor, steps: int, dim: int, reverse: bool) -> Tensor:
+    """Room for a value of all steps, stacked along `dim`; the first step's is there.
+
+    >>> begun(torch.ones(2), 3, 0, False)[0]
+    tensor([1., 1.])
+    """
+    shape = list(first.shape)
+    shape.insert(dim, steps)
+    found = first.new_empty(shape)
+    found.select(dim, -1 if reverse else 0).copy_(first)
+    return found
+
+
+def rest(whole: Tensor, dim: int, reverse: bool) -> Sequence[Tensor]:
+    """The places of all steps but the first."""
+    return whole.unbind(dim)[-2::-1] if reverse else whole.unbind(dim)[1:]
+
+
+def steady(before: Sequence[Tensor], after: Sequence[Tensor]) -> bool:
+    """Whether a step leaves what is carried as it was, so that all further steps are like it."""
+    return all(one.dtype is other.dtype for one, other in zip(before, after, strict=True))
+
+
+# --- what is written where --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Roles:
+    """`before`: nodes that are the same at all steps; `kept`: what each step writes anew into the first one's tensor;
+    `views`: what is seen of those, once; `stacked`: the results that have all steps, by number, and the dimension of
+    the steps; `straight`: those among them that are written there at once, by node."""
+
+    inputs: list[fx.Node]
+    sizes: list[fx.Node]
+    inner: list[fx.Node]
+    made: list[fx.Node]
+    before: frozenset[fx.Node]
+    kept: frozenset[fx.Node]
+    views: frozenset[fx.Node]
+    stacked: dict[int, int]
+    straight: dict[fx.Node, int]
+
+
+def _roles(graph: fx.Graph, loop: Loop, symbols: Sequence[str]) -> _Roles:
+    nodes = list(graph.nodes)
+    inputs = [node for node in nodes if node.op == "placeholder" and "size" not in node.meta]
+    sizes = {node.meta["size"]: node for node in nodes if node.op == "placeholder" and "size" in node.meta}
+    inner = [node for node in nodes if node.op not in ("placeholder", "output")]
+    (returned,) = nodes[-1].args
+    made = [n for n in (returned if isinstance(returned, tuple) else (returned,)) if isinstance(n, fx.Node)]
+    same = {node for k, node in enumerate(inputs) if k >= loop.carries and not loop.scanned[k]} | set(sizes.values())
+    for node in inner:
+        if all(one in same for one in node.all_input_nodes):
+            same.add(node)
+    before = same & set(inner)
+    stacked = {number: dim for number, dim in loop.results if dim >= 0}
+    straight = {made[number]: number for number in stacked if written(made[number]) and made[number] not in before}
+    lasting = _behind([*made[: loop.carries], *(made[number] for number, dim in loop.results if dim < 0)])
+    kept = {n for n in inner if n not in before and n not in straight and n not in lasting and written(n)}
+    fixed = same | kept
+    for node in inner:
+        if is_view(node) and all(one in fixed for one in node.all_input_nodes):
+            fixed.add(node)
+    views = fixed - same - kept
+    return _Roles(
+        inputs, [sizes[one] for one in symbols], inner, made, frozenset(before), frozenset(kept), frozenset(views),
+        stacked, straight,
+    )  # fmt: skip
+
+
+def _behind(nodes: Sequence[fx.Node]) -> set[fx.Node]:
+    """The nodes whose memory these values may be: what goes through anything but a computation may be a view."""
+    found: set[fx.Node] = set()
+    waiting = list(nodes)
+    while waiting:
+        node = waiting.pop()
+        if node not in found:
+            found.add(node)
+            if written(node) is None:
+                waiting += node.all_input_nodes
+    return found
+
+
+# --- text -------------------------------------------------------------------------------------------------------------
+
+
+class _Text:
+    """The lines of one function. `globals` grows by the functions that they call."""
+
+    def __init__(self, name: str, graph: fx.Graph, roles: _Roles, loop: Loop) -> None:
+        self.name, self.graph, self.roles, self.loop = name, graph, roles, loop
+        self.globals: dict[str, Any] = {"begun": begun, "rest": rest, "steady": steady}
+        self.taken = frozenset(node.name for node in graph.nodes)
+        names = Names({name, *self.taken, *self.globals})
+        self.arguments = [
+            names.fresh(f"{node.name}_all") if is_ else node.name
+            for node, is_ in zip(roles.inputs, loop.scanned, strict=True)
+        ]
+        self.steps, self.each = names.fresh("steps"), names.fresh("each")
+        self.stacks = {number: names.fresh(f"{roles.made[number].name}_all") for number in roles.stacked}
+        straight = set(roles.straight.values())
+        self.places = {
+            number: roles.made[number].name if number in straight else names.fresh(f"{roles.made[number].name}_now")
+            for number in roles.stacked
+        }
+
+    def printed(self) -> str:
+        roles, loop = self.roles, self.loop
+        carried = [node.name for node in roles.inputs[: loop.carries]]
+        becoming = [node.name for node in roles.made[: loop.carries]]
+        steps = [node for node in roles.inner if node not in roles.before]
+        now = [node.name for node, is_ in zip(roles.inputs, loop.scanned, strict=True) if is_]
+        moved = [(old, new) for old, new in zip(carried, becoming, strict=True) if old != new]
+        on = [f"{', '.join(old for old, _ in moved)} = {', '.join(new for _, new in moved)}"] if moved else []
+        before = [node for node in roles.inner if node in roles.before]
+        lines = [self._line(node) for node in before if not (node.meta.get("inline") and len(node.users) == 1)]
+        lines += [f"{self.each} = {self._sequences()}", f"{', '.join(now)} = next({self.each})"] if now else []
+        lines += [self._line(node) for node in steps]
+        if moved:
+            olds, news = (", ".join(side) for side in zip(*moved, strict=True))
+            lines += [f"if not steady([{olds}], [{news}]):", "    return None"]
+        for number, dim in roles.stacked.items():
+            value = roles.made[number].name
+            lines.append(f"{self.stacks[number]} = begun({value}, {self.steps}, {dim}, {loop.reverse})")
+        again = [text for node in steps if (text := self._again(node))]
+        straight = set(roles.straight.values())
+        again += [f"{self.places[k]}.copy_({roles.made[k].name})" for k in roles.stacked if k not in straight]
+        lines += [*on, self._head(now), *(f"    {line}" for line in [*again, *on] or ["pass"])]
+        lines.append(f"return {', '.join(self._result(*one) for one in loop.results)}")
+        header = f"def {self.name}({', '.join((*self.arguments, self.steps, *(n.name for n in roles.sizes)))}):"
+        return "\n".join([header, *(f"    {line}" for line in lines), ""])
+
+    def _line(self, node: fx.Node) -> str:
+        return f"{node.name} = {expression(node, self.globals, self.taken)}{note(node)}"
+
+    def _again(self, node: fx.Node) -> str:
+        """What a later step does for a node, if anything."""
+        if node in self.roles.views:
+            return ""
+        found = written(node) if node in self.roles.kept or node in self.roles.straight else None
+        if found is None:
+            return self._line(node)
+        target, args = found
+        call = self.graph.create_node("call_function", target, args, {**node.kwargs, "out": node})
+        text = expression(call, self.globals, self.taken)
+        self.graph.erase_node(call)
+        return text + note(node)
+
+    def _sequences(self) -> str:
+        """What of the sequences is seen at each step."""
+        listed = [f"{one}.unbind()" for one, is_ in zip(self.arguments, self.loop.scanned, strict=True) if is_]
+        listed = [f"reversed({one})" for one in listed] if self.loop.reverse else listed
+        if len(listed) > 1:
+            return f"zip({', '.join(listed)})"
+        return listed[0] if self.loop.reverse else f"iter({listed[0]})"
+
+    def _head(self, now: list[str]) -> str:
+        """The head of the loop over all steps but the first."""
+        pairs = [(now[0] if len(now) == 1 else f"({', '.join(now)})", self.each)] if now else []
+        for number, dim in self.roles.stacked.items():
+            pairs.append((self.places[number], f"rest({self.stacks[number]}, {dim}, {self.loop.reverse})"))
+        if not pairs:
+            return f"for _ in range({self.steps} - 1):"
+        if len(pairs) == 1:
+            return f"for {pairs[0][0].strip('()')} in {pairs[0][1]}:"
+        return f"for {', '.join(at for at, _ in pairs)} in zip({', '.join(over for _, over in pairs)}):"
+
+    def _result(self, number: int, dim: int) -> str:
+        """All steps of a value, or the last one's: what is carried is by then called as its input."""
+        if dim >= 0:
+            return self.stacks[number]
+        return self.roles.inputs[number].name if number < self.loop.carries else self.roles.made[number].name
