@@ -22,6 +22,7 @@ from namedlayers.emit import (  # noqa: F401  (importing them fills the table of
     elementwise,
     indexing,
     linalg,
+    losses,
     norms,
     numbers,
     reductions,

@@ -129,6 +129,16 @@ OPERATIONS: dict[str, OperationSpec] = {
         "operands E, of two axes, and I, integers: E at its own axis number `axis` (-1 in its Arg) = I, which is in "
         "range or an error; no gradient flows into `row`, which is one of that axis (the guards say so)",
     ),
+    "class_loss": OperationSpec(
+        ("axis", "logits", "reduction", "roles", "within"),
+        "operands X, T and what `roles` say: ignored (a number) or kept (a boolean), weight, smoothing (a number). "
+        "-W * L at X's own axis `axis` (-1 in its Arg) = T, integers, where L is X or, if `logits`, log_softmax(X) "
+        "along that axis, and W the weight (of one axis, -1 in its Arg) at T, else 1; with smoothing s, (1 - s) of "
+        "that less s times the mean of weight * L along the axis. 0 where T is `ignored` or not `kept`, and if "
+        "`within` where T is out of range, which is an error elsewhere. Axes of X and T are the same but for classes. "
+        "reduction none, sum or mean over all, which are consumed: mean is the sum over that of W where targets count. "
+        "There are classes if targets may be left out (the guards say so)",
+    ),
     "put": OperationSpec(
         ("axis",),
         "operands X, I: the sum over the consumed axes of X where I, integers, equals the coordinate of the result "

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 
 from namedlayers.plan.plan import Guard
+from namedlayers.plan.view import constant
 from namedlayers.program.graph import Node
 from namedlayers.program.size import Floor, SizeExpr, SizeLike, const, size_expr
 
@@ -157,6 +158,15 @@ def _embedding(node: Node) -> Iterator[Guard]:
     yield _at_least(node.args[0].node.sizes[axis], row + 1)
 
 
+def _class_loss(node: Node) -> Iterator[Guard]:
+    """Where something is left out, there are classes; it may be one of them."""
+    axis, roles = node.attr("axis"), node.attr("roles")
+    assert isinstance(axis, int) and isinstance(roles, tuple)
+    if "ignored" in roles or "kept" in roles:
+        ignored = constant(node.args[2].node) if roles[0] == "ignored" else None
+        yield _at_least(node.args[0].node.sizes[axis], max(ignored, 0) + 1 if isinstance(ignored, int) else 1)
+
+
 _NEEDS: dict[str, Callable[[Node], Iterator[Guard]]] = {
     "conv": _convolution,
     "conv_transpose": _convolution,
@@ -169,5 +179,6 @@ _NEEDS: dict[str, Callable[[Node], Iterator[Guard]]] = {
     "lstm": _network,
     "batch_norm": _batch_norm,
     "embedding": _embedding,
+    "class_loss": _class_loss,
     "group_norm": _group_norm,
 }

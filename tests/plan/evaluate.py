@@ -188,6 +188,10 @@ def _softmax(x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
     return np.where(total == 0, 0, e / np.where(total == 0, 1, total))
 
 
+def _logged(x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+    return x - np.expand_dims(_logsumexp(x, axes), axes)
+
+
 def _attention(node: Node, over: list[np.ndarray], whole: list[np.ndarray], axes: tuple[int, ...]) -> Any:
     roles = node.attr("roles")
     assert isinstance(roles, tuple)
@@ -364,6 +368,30 @@ def _take(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) ->
     return result
 
 
+def _class_loss(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
+    axis, roles = node.attr("axis"), node.attr("roles")
+    assert isinstance(axis, int) and isinstance(roles, tuple)
+    x, target, *rest = args
+    others = dict(zip(roles, rest, strict=True))
+    log_p = _logged(x, (axis,)) if node.attr("logits") else x
+    losses, weights = np.zeros(space), np.zeros(space)
+    for at in product(*map(range, space)):
+        t = target[tuple(at[p] for p in node.args[1].axes)]
+        kept = t != others.get("ignored")
+        if "kept" in others:
+            kept = others["kept"][tuple(at[p] for p in node.args[2].axes)]
+        if not kept or node.attr("within") and not 0 <= t < x.shape[axis]:
+            continue
+        row = log_p[tuple(slice(None) if p < 0 else at[p] for p in node.args[0].axes)]
+        weight, s = others.get("weight", np.ones(x.shape[axis])), others.get("smoothing", 0)
+        assert 0 <= t < x.shape[axis]
+        losses[at] = -(1 - s) * weight[t] * row[t] - s * (weight * row).mean()
+        weights[at] = weight[t]
+    if node.attr("reduction") == "none":
+        return losses
+    return losses.sum() / (weights.sum() if node.attr("reduction") == "mean" else np.float64(1))
+
+
 def _put(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
     axis = node.attr("axis")
     assert isinstance(axis, int) and all(axis not in a.axes for a in node.args)
@@ -388,12 +416,12 @@ def _index(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -
 
 
 def _gather(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
-    assert node.attr("fill")
     (own,) = node.attr("axes")  # type: ignore[misc]
-    x, index, value = args
-    result = np.full(space, value, dtype=x.dtype)
+    x, index = args[:2]
+    result = np.full(space, args[2] if node.attr("fill") else 0, dtype=x.dtype)
     for at in product(*map(range, space)):
         k = index[tuple(at[p] for p in node.args[1].axes)]
+        assert node.attr("fill") or 0 <= k < x.shape[own]
         if 0 <= k < x.shape[own]:
             result[at] = x[tuple(k if p < 0 else at[p] for p in node.args[0].axes)]
     return result
@@ -405,9 +433,12 @@ def _pad(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> 
     arg = Arg(node.args[0].node, tuple(position if p < 0 else p for p in node.args[0].axes))
     x = aligned(arg, args[0], node.rank)
     before, after = (node.attr(n).evaluate(sizes) for n in ("before", "after"))  # type: ignore[attr-defined]
-    assert node.attr("mode") == "constant"
+    width = [(before, after) if k == position else (0, 0) for k in range(x.ndim)]
+    mode = {"circular": "wrap", "reflect": "reflect", "replicate": "edge"}.get(str(node.attr("mode")))
+    if mode is not None:
+        return np.pad(x, width, mode=mode)  # type: ignore[call-overload]
     value = float(args[1]) if x.dtype.kind == "f" else args[1]
-    return np.pad(x, [(before, after) if k == position else (0, 0) for k in range(x.ndim)], constant_values=value)
+    return np.pad(x, width, constant_values=value)
 
 
 def _fold(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
@@ -450,8 +481,8 @@ _SPECIAL: dict[str, Callable[..., Any]] = {
     "gelu": _gelu, "softmax": _axiswise(_softmax), "standardize": _standardize, "rms_norm": _standardize, "conv": _conv,
     "conv_transpose": _conv_transpose,
     "group_norm": _group_norm,
-    "log_softmax": _axiswise(lambda x, axes: x - np.expand_dims(_logsumexp(x, axes), axes)),
-    "pool": _pool, "take": _take, "put": _put, "index": _index, "pad": _pad,
+    "log_softmax": _axiswise(_logged),
+    "pool": _pool, "take": _take, "class_loss": _class_loss, "put": _put, "index": _index, "pad": _pad,
     "gather": _gather, "merge": _merge, "split": _split, "fold": _fold,
     "finfo": lambda node, args, space, sizes: np.finfo(args[0].dtype).eps,
     "cast": lambda node, args, space, sizes: args[0],
