@@ -1,4 +1,4 @@
-"""The command line: check, show, run, export, fmt, explain.
+"""The command line: check, show, run, export, bench, fmt, explain.
 
 In: arguments and files. Out: text, files and an exit status. What always holds: whatever a user gets wrong is reported
 as `FormulaError` does, on stderr, with status 1 (2 for the usage of the command itself, as argparse has it); nothing in
@@ -13,11 +13,12 @@ import sys
 from collections.abc import Sequence
 
 import namedlayers as nl
+from namedlayers.cli.benching import BENCH
 from namedlayers.cli.judging import CHECK, EXPLAIN, FMT
 from namedlayers.cli.using import EXPORT, RUN, SHOW
 from namedlayers.errors import FormulaError
 
-COMMANDS = (CHECK, SHOW, RUN, EXPORT, FMT, EXPLAIN)
+COMMANDS = (CHECK, SHOW, RUN, EXPORT, BENCH, FMT, EXPLAIN)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from namedlayers.codes.axes import AXES
 from namedlayers.codes.call import ARGUMENTS, ENTRANCES
 from namedlayers.codes.layers import LAYERS
+from namedlayers.codes.measuring import MEASURING
 from namedlayers.codes.modules import MODULES
 from namedlayers.codes.names import NAMES
 from namedlayers.codes.sizes import EXTENT, SIZES, SIZES_AT_CALL
@@ -141,5 +142,5 @@ LIMITS = _told(
 
 CODES: dict[str, Code] = {
     **SYNTAX, **NAMES, **AXES, **SIZES, **SIZES_AT_CALL, **ENTRANCES, **ARGUMENTS, **ARGUMENTS_AT_CALL,
-    **MODULES, **LAYERS, **WEIGHTS, **READING, **EXTENT, **LIMITS,
+    **MODULES, **LAYERS, **WEIGHTS, **READING, **EXTENT, **LIMITS, **MEASURING,
 }  # fmt: skip

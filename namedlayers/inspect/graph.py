@@ -29,6 +29,17 @@ def graph_table(module: fx.GraphModule, terminal: TextIO | None = None) -> str:
     return "\n\n".join(shown)
 
 
+def rendered(table: Table, terminal: TextIO | None) -> str:
+    """A table as text; given a terminal, in its width and colours."""
+    page = io.StringIO()
+    if terminal is None:
+        console = Console(file=page, width=_UNBOUNDED, color_system=None, force_terminal=False, legacy_windows=False)
+    else:
+        console = Console(file=page, width=Console(file=terminal).width, force_terminal=True)
+    console.print(table, crop=False)
+    return "\n".join(line.rstrip() for line in page.getvalue().splitlines())
+
+
 def _table(module: fx.GraphModule, terminal: TextIO | None) -> str:
     table = Table(*COLUMNS, box=None, pad_edge=False, header_style="bold underline")
     for column, style in zip(table.columns, _STYLES, strict=True):
@@ -37,7 +48,7 @@ def _table(module: fx.GraphModule, terminal: TextIO | None) -> str:
     for node in module.graph.nodes:
         # `Text` keeps rich from reading `[seq]` as markup.
         table.add_row(*(Text(cell) for cell in _row(node)))
-    return _rendered(table, terminal)
+    return rendered(table, terminal)
 
 
 def _row(node: fx.Node) -> tuple[str, ...]:
@@ -56,13 +67,3 @@ def _target(node: fx.Node) -> str:
     """The operation as torch's documentation calls it, as far as the function itself knows."""
     target = node.target
     return target if isinstance(target, str) else getattr(target, "__name__", str(target))
-
-
-def _rendered(table: Table, terminal: TextIO | None) -> str:
-    page = io.StringIO()
-    if terminal is None:
-        console = Console(file=page, width=_UNBOUNDED, color_system=None, force_terminal=False, legacy_windows=False)
-    else:
-        console = Console(file=page, width=Console(file=terminal).width, force_terminal=True)
-    console.print(table, crop=False)
-    return "\n".join(line.rstrip() for line in page.getvalue().splitlines())

@@ -111,7 +111,7 @@ def peak_bytes(side: Side, device: torch.device | str = "cpu") -> int:
     """The most bytes that a call holds at once.
 
     >>> x = torch.ones(1000)
-    >>> peak_bytes(lambda: (x + 1) * 2)
+    >>> peak_bytes(lambda: (x + x) * x)
     8000
     """
     return watched(side, device).bytes

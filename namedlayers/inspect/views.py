@@ -65,6 +65,13 @@ def examples(function: Any, sizes: Mapping[str, int]) -> list[tuple[str, tuple[s
         if axis not in known:
             hint = near_miss(axis, known) or f"the inputs have {', '.join(f'`{one}`' for one in sorted(known))}"
             raise FormulaError("NL0617", f"no input of `{function.name}` has an axis `{axis}`", hint=hint)
+    missing: dict[str, str] = {}
+    for name, axes, _ in inputs:
+        for axis, fixed in axes.items():
+            if sizes.get(axis, fixed) is None:
+                missing.setdefault(axis, name)
+    if missing:
+        raise _missing(missing)
     return [(name, tuple(axes), _example(name, axes, dtype, sizes)) for name, axes, dtype in inputs]
 
 
@@ -85,15 +92,18 @@ def _inputs(function: Any) -> list[_Input]:
 
 def _example(name: str, axes: Mapping[str, int | None], dtype: torch.dtype, sizes: Mapping[str, int]) -> torch.Tensor:
     """A tensor without numbers."""
-    shape = []
-    for axis, fixed in axes.items():
-        size = sizes.get(axis, fixed)
-        if size is None:
-            hint = f"give it too: `--size {axis}=…`"
-            raise FormulaError("NL0617", f"the size of axis `{axis}` of `{name}` is not given", hint=hint)
-        shape.append(size)
+    shape = [sizes.get(axis, fixed) for axis, fixed in axes.items()]
     try:
-        return torch.empty(shape, dtype=dtype, device="meta")
+        return torch.empty(shape, dtype=dtype, device="meta")  # type: ignore[arg-type]
     except (RuntimeError, TypeError):  # torch counts elements in 64 bits
         given = ", ".join(f"{axis} = {size}" for axis, size in zip(axes, shape, strict=True))
         raise FormulaError("NL0617", f"`{name}` would be too large for torch: {given}") from None
+
+
+def _missing(axes: Mapping[str, str]) -> FormulaError:
+    """Axes without a size, each with an input that has it."""
+    (first, its), *others = axes.items()
+    message = f"the size of axis `{first}` of `{its}` is not given"
+    message += "".join(f", nor that of `{axis}` of `{name}`" for axis, name in others)
+    hint = f"give {'them' if others else 'it'} too: `{' '.join(f'--size {axis}=…' for axis in axes)}`"
+    return FormulaError("NL0617", message, hint=hint)
