@@ -9,40 +9,31 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
-
-from torch import fx
+from typing import Any
 
 from namedlayers.call.classes import Classes, classes
+from namedlayers.call.definition import Definition
 from namedlayers.call.making import make
 from namedlayers.call.manner import Manner
 from namedlayers.call.module import Layer
-from namedlayers.call.packing import Packed, pack, unpack
-from namedlayers.call.ports import Port, inputs, outputs
 from namedlayers.call.settings import by_position, check_options, no_such_setting, read_settings, read_size
 from namedlayers.call.settled import Settled, Stars
-from namedlayers.call.specialise import bounded
+from namedlayers.call.specialise import Specialisation, bounded
 from namedlayers.errors import ArgumentError, Label
-from namedlayers.program.elaborate import check_definition
 from namedlayers.program.namespace import Namespace
-from namedlayers.program.program import Program
-from namedlayers.program.signature import signature
 from namedlayers.program.spec import Static
 from namedlayers.syntax import tree
-
-if TYPE_CHECKING:
-    from namedlayers.plan.cost import Cost, Figures
-
 
 MOST_SETTLED = 256
 """With how many different options and sizes a layer remembers to have been made; the oldest go first."""
 
 
-class LayerType:
+class LayerType(Definition):
     """A `layer`, compiled. Made by `namedlayers.compile`, or found in what `load` and `loads` return.
 
     Called with sizes by the names of axes, and with options, it gives a `torch.nn.Module`. Sizes that the data decide
-    may be left to the first call; the others must be given.
+    may be left to the first call; the others must be given. The views are those of the layer for any sizes, in
+    evaluation, its parameters being inputs; a module has the views for its own sizes.
 
     >>> import torch
     >>> import namedlayers as nl
@@ -62,20 +53,12 @@ class LayerType:
         options: Mapping[str, Static] | None = None,
         checked: bool = False,
     ) -> None:
-        self.namespace = namespace
-        self.definition = definition
-        self.manner = manner
-        self._options = dict(options or {})
+        super().__init__(namespace, definition, manner=manner, options=options, checked=checked)
         self._made: dict[object, Settled] = {}
         self._beside: dict[int, LayerType] = {}
         self._lock = threading.RLock()
-        self._signature = signature(definition)
-        manner.check(self._signature)
-        self.__name__ = self.__qualname__ = definition.name
-        self.__doc__ = f"{self._signature}\n\n{definition.span.text}"
         if not checked:
-            check_definition(namespace, definition)
-            check_options(definition, self._signature, self._options)
+            check_options(self._signature, self._options, module=True)
             if not self._unsettled():
                 self._plain().check()
 
@@ -104,11 +87,6 @@ class LayerType:
         """The classes of its modules."""
         return classes(self.definition)
 
-    def with_options(self, **options: Any) -> LayerType:
-        """The same layer with these options settled, as `compile(text, **options)` does it."""
-        settled = {**self._options, **options}
-        return LayerType(self.namespace, self.definition, manner=self.manner, options=settled)
-
     def settled(
         self,
         options: Mapping[str, Static],
@@ -134,94 +112,20 @@ class LayerType:
                 self._beside[id(definition)] = found
             return found
 
-    # --- looking: at the layer for any sizes, its parameters being inputs ---------------------------------------------
-
-    @property
-    def name(self) -> str:
-        return self.definition.name
-
-    @property
-    def source(self) -> str:
-        """The text that it was compiled from."""
-        return self.namespace.text
-
-    @property
-    def signature(self) -> str:
-        """The head of the definition."""
-        return str(self._signature)
-
-    @property
-    def inputs(self) -> tuple[Port, ...]:
-        """The tensors that its modules take, each with the axes of the signature."""
-        return inputs(self._signature)
-
-    @property
-    def outputs(self) -> tuple[Port, ...]:
-        """The results, each with its axes in the order of torch tensors."""
-        stated = self._signature.outputs
-        if stated is None:
-            program = self.program
-            stated = tuple(one.axes for one in program.outputs[: len(program.outputs) - len(program.writes)])
-        return outputs(self.definition, stated)
+    # --- looking ------------------------------------------------------------------------------------------------------
 
     @property
     def parameters(self) -> tuple[str, ...]:
         """What its modules own, by path, with the axes of each: `W[output, input]`."""
         return tuple(map(str, self._plain().structure.declared))
 
-    @property
-    def program(self) -> Program:
-        """The program in evaluation; `str()` prints it as statements. A module has the views for its own sizes."""
-        return self._plain().default(False).program
-
-    @property
-    def graph(self) -> fx.GraphModule:
-        """The torch.fx graph, in evaluation."""
-        return self._plain().default(False).graph
-
-    @property
-    def code(self) -> str:
-        """The Python that runs, in evaluation."""
-        return self._plain().default(False).code
-
-    def explain(self) -> str:
-        """Which rules fired where, and which nearly did and why not."""
-        return self._plain().default(False).explain()
-
-    def cost(self, **sizes: int) -> Cost | Figures:
-        """What a call of a module costs: operations, bytes moved and held, as formulas in the sizes or as numbers."""
-        return self._plain().default(False).cost(**sizes)
-
     def __repr__(self) -> str:
         return f"<namedlayers {self._signature}>"
 
+    def _default(self) -> Specialisation:
+        return self._plain().default(False)
+
     def _plain(self) -> Settled:
         """Without any size."""
-        missing = self._unsettled()
-        if missing:
-            names, settle = ", ".join(f"`{name}`" for name in missing), ", ".join(f"{name}=…" for name in missing)
-            raise ArgumentError(
-                "NL0501", f"the program depends on {names}", Label(self._signature.span),
-                hint=f"settle the options: `{self.name}.with_options({settle})`, or look at a module",
-            )  # fmt: skip
+        self._check_settled("look at a module")
         return self.settled(self._options, {}, {})
-
-    def _unsettled(self) -> list[str]:
-        """The options that have no value before a module is made."""
-        return [one.name for one in self._signature.options if one.default is None and one.name not in self._options]
-
-    # --- one object, wherever it goes ---------------------------------------------------------------------------------
-
-    def __copy__(self) -> LayerType:
-        return self
-
-    def __deepcopy__(self, memo: dict) -> LayerType:
-        return self
-
-    def __reduce__(self) -> tuple:
-        return _restore, (pack(self.namespace), self.name, self.manner, self._options)
-
-
-def _restore(packed: Packed, name: str, manner: Manner, options: Mapping[str, Static]) -> LayerType:
-    namespace = unpack(packed)
-    return LayerType(namespace, namespace.definitions[name], manner=manner, options=options, checked=True)

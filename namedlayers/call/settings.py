@@ -1,4 +1,5 @@
-"""The keywords with which a layer is made into a module: sizes, options, dtype and device.
+"""The keywords that are no arguments of a call: options, given when compiling, and with which a layer is made into a
+module: sizes, options, dtype and device.
 
 In: keyword arguments. Out: `Settings`. What always holds: each is told apart by its name alone; a name that means two
 things or nothing is an ArgumentError that points at the signature.
@@ -105,14 +106,16 @@ def _made_and_called(definition: tree.Definition, sign: Signature) -> str:
     return f"`{sign.name}({', '.join(f'{axis}=…' for axis in axes)})({inputs})`"
 
 
-def check_options(definition: tree.Definition, sign: Signature, options: Mapping[str, Any]) -> None:
-    """Raises ArgumentError for options, given when compiling, that a definition has not."""
+def check_options(sign: Signature, options: Mapping[str, Any], *, module: bool = False) -> None:
+    """Raises ArgumentError for options, given when compiling, that a definition has not. A `module` says itself whether
+    it is training."""
     known = option_spans(sign)
     for name, value in options.items():
-        if name == TRAINING:
+        if name == TRAINING and module:
             raise _training(sign)
         if name not in known:
-            hint = near_miss(name, known) or (f"its options are {listed(known)}" if known else "it has none")
+            has = [one for one in known if not (one == TRAINING and module)]
+            hint = near_miss(name, has) or (f"its options are {listed(has)}" if has else "it has none")
             raise ArgumentError("NL0503", f"`{sign.name}` has no option `{name}`", Label(sign.span), hint=hint)
         check_option(name, known[name], read(form(value)))
 
