@@ -1,13 +1,14 @@
-"""Calls that stay within a budget of memory: where intermediate values would take more, an axis is cut into pieces.
+"""Calls that stay within a budget of memory: what is too large in between is computed in pieces.
 
-In: a compiled program and a number of bytes. Out: a function that takes and gives the same. What always holds: pieces
-are computed by the same compiled function, one after the other; in the backward pass each is computed once more, so
-that its intermediate values are there one piece at a time, too; a call that cannot be cut is an error.
+In: a compiled program and a number of bytes. Out: a function that takes and gives the same. What always holds: the
+values that are too large, and what is computed of them, are a part of the graph that is run piece by piece, along one
+axis or several; the rest is run as it is. In the backward pass each piece is computed once more, so that its
+intermediate values are there one piece at a time, too. A call that cannot be cut is an error.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,25 +18,42 @@ from torch.utils.checkpoint import checkpoint
 
 from namedlayers.emit.build import Compiled
 from namedlayers.emit.diagnosis import shape_of
+from namedlayers.emit.partial import PartFunction, function_of
 from namedlayers.errors import FormulaError, Label, SizeError
-from namedlayers.plan.tiling import Tile, peak, tiles
+from namedlayers.plan.parts import Group, Part, groups, pairwise, parts
+from namedlayers.plan.tiling import Tile, nbytes, peak, tiles
 from namedlayers.program.graph import Graph
 from namedlayers.program.program import Kind
 from namedlayers.program.sizes_at_call import solve_sizes
-
-PIECE = 64 << 20
-"""Once an axis is cut, pieces of about so many bytes are the fastest: they stay near the processor."""
 
 MOST_KNOWN = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """An axis and how many of its coordinates a piece has."""
+    """An axis and how many of its coordinates a piece has. `dims`: where it lies in what the function takes."""
 
     tile: Tile
+    dims: Mapping[int, int]
     size: int
     step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A part with the sizes of a call, and the axes along which it is cut, if any."""
+
+    made: PartFunction
+    sizes: Mapping[str, int]
+    cuts: tuple[Cut, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """The stages of a call, none where it is run as it is; which of the program's inputs each input of the graph is."""
+
+    stages: tuple[Stage, ...] = ()
+    inputs: tuple[tuple[int, int], ...] = ()
 
 
 class Tiled:
@@ -44,69 +62,194 @@ class Tiled:
     def __init__(self, compiled: Compiled, budget: int) -> None:
         self.function: Callable[..., Any] = compiled.function
         self.compiled, self.budget = compiled, budget
-        self._cuts: dict[tuple, Cut | None] = {}
+        self.known: dict[tuple, Schedule] = {}
+        self._options = frozenset(one.name for one in compiled.program.inputs if one.role == "option")
+        self._functions: dict[tuple[int, tuple[Group, ...]], tuple[PartFunction, ...]] = {}
 
     def __call__(self, *args: Any) -> Any:
         if torch.compiler.is_compiling():  # a graph has no pieces
             return self.function(*args)
         slopes = torch.is_grad_enabled() and any(isinstance(a, Tensor) and a.requires_grad for a in args)
-        key = (slopes, *[(tuple(a.shape), a.dtype) if isinstance(a, Tensor) else None for a in args])
-        try:
-            cut = self._cuts[key]
-        except KeyError:
-            cut = self._decided(key, slopes, args)
-        return self.function(*args) if cut is None else self._in_pieces(cut, slopes, args)
+        key = (slopes, *[(tuple(a.shape), a.dtype, a.device.type) if isinstance(a, Tensor) else None for a in args])
+        found = self.known.get(key)
+        if found is None:
+            found = self._decided(slopes, args)
+            while len(self.known) >= MOST_KNOWN:
+                self.known.pop(next(iter(self.known)))
+            self.known[key] = found
+        return _run(found, slopes, args) if found.stages else self.function(*args)
 
-    def _decided(self, key: tuple, slopes: bool, args: tuple[Any, ...]) -> Cut | None:
+    def _decided(self, slopes: bool, args: tuple[Any, ...]) -> Schedule:
         program = self.compiled.program
         shapes = {given.name: shape_of(arg) for given, arg in zip(program.inputs, args, strict=True)}
         try:
             sizes = solve_sizes(program, shapes)
         except FormulaError:
-            return None  # the call itself says what is wrong
-        graph = self.compiled.variants[self.compiled.select_for(sizes)].graph
-        widths = [a.element_size() for g, a in zip(program.inputs, args, strict=True)
-                  if g.kind is Kind.REAL and isinstance(a, Tensor)]  # fmt: skip
-        cut = self._cut(lambda sizes: peak(graph, sizes, max(widths, default=4), kept=slopes), graph, sizes)
-        while len(self._cuts) >= MOST_KNOWN:
-            self._cuts.pop(next(iter(self._cuts)))
-        self._cuts[key] = cut
-        return cut
-
-    def _cut(self, peak: Callable[[Mapping[str, int]], int], graph: Graph, sizes: Mapping[str, int]) -> Cut | None:
-        needed = peak(sizes)
+            return Schedule()  # the call itself says what is wrong
+        number = self.compiled.select_for(sizes)
+        graph = self.compiled.variants[number].graph
+        reals = [a for g, a in zip(program.inputs, args, strict=True) if g.kind is Kind.REAL and isinstance(a, Tensor)]
+        real = max([a.element_size() for a in reals], default=4)
+        needed = peak(graph, sizes, real, kept=slopes)
         if needed <= self.budget:
-            return None
-        for tile in tiles(graph):
-            size = sizes[tile.symbol]
-            fixed = peak({**sizes, tile.symbol: 0})
-            each = (needed - fixed) / size
-            step = max(1, int((min(self.budget, max(PIECE, 2 * fixed)) - fixed) / each)) if each else size
-            if step < size and peak({**sizes, tile.symbol: step}) <= self.budget:
-                return Cut(tile, size, step)
+            return Schedule()
+        graph = pairwise(graph)
+        names = [one.name for one in program.inputs]
+        inputs = tuple((node.number, names.index(str(node.attr("name")))) for node in graph if node.op == "input")
+        on = next((a.device.type for a in args if isinstance(a, Tensor)), "cpu")
+        for large in _large(graph, sizes, real, self.budget):
+            room = _Room(sizes, real, slopes, self.budget, PIECE.get(on, LARGEST), len(names))
+            found = self._stages(graph, number, large, room)
+            if found:
+                return Schedule(found, inputs)
         raise SizeError(
             "NL0431", f"this call needs about {_shown(needed)} for its intermediate values, more than the "
             f"{_shown(self.budget)} that it may take, and no axis can be cut so that it needs less",
-            Label(self.compiled.program.span), hint="allow more, or leave `max_memory` out",
+            Label(program.span), hint="allow more, or leave `max_memory` out",
         )  # fmt: skip
 
-    def _in_pieces(self, cut: Cut, slopes: bool, args: tuple[Any, ...]) -> Any:
-        dims = dict(cut.tile.inputs)
-        results: list[Any] = [[] if dim is not None else None for dim in cut.tile.outputs]
-        for start in range(0, cut.size, cut.step):
-            length = min(cut.step, cut.size - start)
-            piece = [a.narrow(dims[k], start, length) if k in dims else a for k, a in enumerate(args)]
-            found = checkpoint(self.function, *piece, use_reentrant=False) if slopes else self.function(*piece)
-            found = found if isinstance(found, tuple) else (found,)
-            for k, (dim, one) in enumerate(zip(cut.tile.outputs, found, strict=True)):
-                if dim is not None:
-                    results[k].append(one)
-                else:
-                    results[k] = one if results[k] is None else results[k] + one
-        whole = tuple(
-            one if dim is None else torch.cat(one, dim) for dim, one in zip(cut.tile.outputs, results, strict=True)
+    def _stages(self, graph: Graph, number: int, large: tuple[Group, ...], room: _Room) -> tuple[Stage, ...]:
+        split = parts(graph, large, self._options)
+        left = room.left(graph, large, split)
+        cuts = [room.cuts(part, left) if part.large else () for part in split]
+        if any(one is None for one in cuts):
+            return ()
+        key = (number, large)
+        if key not in self._functions:
+            plan, program = self.compiled.plan, self.compiled.program
+            self._functions[key] = tuple(function_of(part, program, plan, k) for k, part in enumerate(split))
+        return tuple(
+            Stage(made, room.of(made.part), cut or ()) for made, cut in zip(self._functions[key], cuts, strict=True)
         )
-        return whole if len(whole) > 1 else whole[0]
+
+
+# --- what to cut ------------------------------------------------------------------------------------------------------
+
+PIECE = {"cpu": 4 << 20}
+LARGEST = 64 << 20
+"""Pieces whose intermediate values take about so many bytes are the fastest: they stay near the processor."""
+
+FEWEST = 128
+"""An axis is rather cut into pieces of so many coordinates than into smaller ones, if there is another to cut."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Room:
+    """What a call may take: `kept` with the slopes of a backward pass. `inputs`: how many the program has."""
+
+    sizes: Mapping[str, int]
+    real: int
+    kept: bool
+    budget: int
+    piece: int
+    inputs: int
+
+    def of(self, part: Part) -> dict[str, int]:
+        """The sizes of a part."""
+        return {**self.sizes, **{name: size.evaluate(self.sizes) for name, size in part.sizes}}
+
+    def left(self, graph: Graph, large: Sequence[Group], split: Sequence[Part]) -> int:
+        """What the rest leaves of the budget for the pieces of a part."""
+        given = {number for part in split for number in part.given}
+        apart = {number for group in large for number in group}
+        return self.budget - peak(graph, self.sizes, self.real, kept=self.kept, apart=apart, given=given)
+
+    def cuts(self, part: Part, left: int) -> tuple[Cut, ...] | None:
+        """Along which axes to cut a part, and how fine; None where nothing makes it small enough."""
+        at = self.of(part)
+
+        def needed(**other: int) -> int:
+            return peak(part.graph, {**at, **other}, self.real, kept=self.kept)
+
+        found: dict[str, Cut] = {}
+        free = sorted(tiles(part.graph), key=lambda tile: (tile.summed, -at[tile.symbol]))
+        for fewest in (FEWEST, 1):
+            for tile in free:
+                size = at[tile.symbol]
+                wanted = min(left, max(self.piece, 2 * needed(**{tile.symbol: 0})))
+                if size <= fewest or needed() <= wanted:
+                    continue
+                step = max(fewest, _most(lambda step: needed(**{tile.symbol: step}) <= wanted, size))  # noqa: B023
+                whole = found[tile.symbol].size if tile.symbol in found else size
+                found[tile.symbol] = Cut(tile, self._dims(part, tile), whole, step)
+                at[tile.symbol] = step
+            if needed() <= left:
+                return tuple(found.values())
+        return None
+
+    def _dims(self, part: Part, tile: Tile) -> dict[int, int]:
+        values = [node for node in part.graph if node.op == "input"]
+        return {self.inputs + part.place(values[k]): dim for k, dim in tile.inputs}
+
+
+def _most(fits: Callable[[int], bool], size: int) -> int:
+    """The largest number of coordinates that fits; 1 if none does."""
+    least, most = 1, size
+    while least < most:
+        middle = (least + most + 1) // 2
+        least, most = (middle, most) if fits(middle) else (least, middle - 1)
+    return least
+
+
+def _large(graph: Graph, sizes: Mapping[str, int], real: int, budget: int) -> Iterator[tuple[Group, ...]]:
+    """Which values may be run in pieces: those that are much of the budget, then smaller ones, too."""
+    taken = {
+        node.number: nbytes(node, sizes, real)
+        for node in graph.live() if node.op not in _NOT_LARGE
+    }  # fmt: skip
+    seen: set[frozenset[int]] = set()
+    for share in (4, 16, 64, 256, budget):
+        large = frozenset(number for number, size in taken.items() if size > budget // share)
+        if large and large not in seen:
+            seen.add(large)
+            yield groups(graph, large)
+
+
+_NOT_LARGE = frozenset({"input", "const", "size", "call", "scan", "part", "final", "cell", "running"})
+
+
+# --- running ----------------------------------------------------------------------------------------------------------
+
+
+def _run(found: Schedule, slopes: bool, args: tuple[Any, ...]) -> Any:
+    values = {number: args[k] for number, k in found.inputs}
+    for stage in found.stages:
+        part = stage.made.part
+        taken = [*args, *[values[number] for number in part.taken]]
+        result = _in_pieces(stage.made, stage.cuts, taken, dict(stage.sizes), slopes)
+        if part.last:
+            return result
+        values |= zip(part.given, _as_tuple(result), strict=True)
+    raise AssertionError("the last part gives the results")
+
+
+def _in_pieces(
+    made: PartFunction, cuts: tuple[Cut, ...], taken: list[Any], sizes: dict[str, int], slopes: bool
+) -> Any:  # fmt: skip
+    if not cuts:
+        lengths = [sizes[symbol] for symbol in made.symbols]
+        if slopes and made.part.large:
+            return checkpoint(made.function, *taken, *lengths, use_reentrant=False)
+        return made.function(*taken, *lengths)
+    cut, *inner = cuts
+    results: list[Any] = [[] if dim is not None else None for dim in cut.tile.outputs]
+    for start in range(0, cut.size, cut.step):
+        length = min(cut.step, cut.size - start)
+        piece = [a.narrow(cut.dims[k], start, length) if k in cut.dims else a for k, a in enumerate(taken)]
+        found = _in_pieces(made, tuple(inner), piece, {**sizes, cut.tile.symbol: length}, slopes)
+        for k, (dim, one) in enumerate(zip(cut.tile.outputs, _as_tuple(found), strict=True)):
+            if dim is not None:
+                results[k].append(one)
+            else:
+                results[k] = one if results[k] is None else results[k] + one
+    whole = tuple(
+        one if dim is None else torch.cat(one, dim) for dim, one in zip(cut.tile.outputs, results, strict=True)
+    )
+    return whole if len(whole) > 1 else whole[0]
+
+
+def _as_tuple(found: Any) -> tuple[Any, ...]:
+    return found if isinstance(found, tuple) else (found,)
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------

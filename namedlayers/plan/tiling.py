@@ -1,17 +1,19 @@
 """Which axes a graph may be computed along piece by piece, and how much memory it takes.
 
-In: a planned graph. Out: `Tile`s, and the bytes that intermediate values take at their most. What always holds: the
-axis of a tile is the same in all inputs that have it, and nothing in the graph depends on its coordinates or its size;
-so the pieces of the results, one after the other or added up, are what the whole graph gives.
+In: a planned graph, or a part of one, in which no two axes that could be cut apart have one symbol. Out: `Tile`s, and
+the bytes that intermediate values take at their most. What always holds: nothing in the graph depends on the
+coordinates of a tile's axis; so the pieces of the results, one after the other or added up, are what the whole graph
+gives.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from namedlayers.plan.rewrite import live_nodes
+from namedlayers.plan.search import steps
 from namedlayers.program.graph import Graph, Node
 from namedlayers.program.program import Kind
 from namedlayers.program.size import SizeExpr, symbol
@@ -36,32 +38,47 @@ class Tile:
 def tiles(graph: Graph) -> tuple[Tile, ...]:
     """The axes along which a graph may be cut; those that all results have come first."""
     live = live_nodes(graph.outputs)
-    sizes = [size for node in _inputs(graph) for size in node.sizes]
+    sizes = [size for node in live for size in node.space]
     symbols = [name for size in sizes for name in size.symbols if size == symbol(name)]
     found = [tile for name in dict.fromkeys(symbols) if (tile := _tile(graph, live, name)) is not None]
     return tuple(sorted(found, key=lambda tile: tile.summed))
 
 
-def peak(graph: Graph, sizes: Mapping[str, int], real: int, *, kept: bool = False) -> int:
+def peak(
+    graph: Graph, sizes: Mapping[str, int], real: int, *, kept: bool = False, apart: Collection[int] = (),
+    given: Collection[int] = (),
+) -> int:  # fmt: skip
     """The most bytes that intermediate values take at once, a real taking `real` bytes; results count, inputs do not.
 
-    `kept`: all are kept for a backward pass, which makes a slope for each.
+    `kept`: all are kept for a backward pass, which makes a slope for each. `apart`: numbers of nodes that are computed
+    elsewhere, of which only those that are `given` count.
     """
     live = live_nodes(graph.outputs)
+    counted = [
+        node for node in live
+        if node.op not in ("input", "const", "size") and (node.number not in apart or node.number in given)
+    ]  # fmt: skip
+    passing = {node.number: _passing(node, sizes, real) for node in counted if node.number not in apart}
     if kept:
-        return 2 * sum(_bytes(node, sizes, real) for node in live if node.op not in ("input", "const", "size"))
+        return 2 * sum(nbytes(node, sizes, real) + passing.get(node.number, 0) for node in counted)
     last = {arg.node.number: node.number for node in live for arg in node.args}
     last |= {arg.node.number: len(graph.nodes) for arg in graph.outputs}
     ends: dict[int, int] = {}
+    held = {node.number for node in counted}
     now = most = 0
     for node in live:
-        if node.op not in ("input", "const", "size"):
-            held = _bytes(node, sizes, real)
-            now += held
-            most = max(most, now)
-            ends[last[node.number]] = ends.get(last[node.number], 0) + held
+        if node.number in held:
+            taken = nbytes(node, sizes, real)
+            now += taken
+            most = max(most, now + passing.get(node.number, 0))
+            ends[last[node.number]] = ends.get(last[node.number], 0) + taken
         now -= ends.pop(node.number, 0)
     return most
+
+
+def nbytes(node: Node, sizes: Mapping[str, int], real: int) -> int:
+    """The bytes that a value takes."""
+    return _bytes(node.sizes, node.kind, sizes, real)
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
@@ -69,11 +86,22 @@ def peak(graph: Graph, sizes: Mapping[str, int], real: int, *, kept: bool = Fals
 _WIDTHS = {Kind.BOOL: 1, Kind.INT: 8}
 
 
-def _bytes(node: Node, sizes: Mapping[str, int], real: int) -> int:
+def _bytes(axes: Collection[SizeExpr], kind: Kind, sizes: Mapping[str, int], real: int) -> int:
     elements = 1
-    for size in node.sizes:
+    for size in axes:
         elements *= size.evaluate(sizes)
-    return elements * _WIDTHS.get(node.kind, real if node.kind is Kind.REAL else 2 * real)
+    return elements * _WIDTHS.get(kind, real if kind is Kind.REAL else 2 * real)
+
+
+def _passing(node: Node, sizes: Mapping[str, int], real: int) -> int:
+    """The bytes of what a contraction makes on its way."""
+    if node.op != "contract":
+        return 0
+    path = node.attr("path")
+    assert isinstance(path, tuple)
+    own = tuple(range(node.rank))
+    made = [step.made for step in steps(node, path) if step.made != own]
+    return sum(_bytes([node.space[p] for p in axes], node.kind, sizes, real) for axes in made)
 
 
 def _inputs(graph: Graph) -> Iterator[Node]:
@@ -84,7 +112,7 @@ def _inputs(graph: Graph) -> Iterator[Node]:
 _POINTWISE = frozenset({
     *UNARY, *BINARY, "where", "expand", "reduce", "extreme", "contract", "linear", "log_contract", "softmax", "relu",
     "log_softmax", "sigmoid", "silu", "gelu", "softplus", "statistic", "standardize", "rms_norm", "const", "gather",
-    "take", "cast", "attention", "conv", "pool",
+    "take", "cast", "attention", "conv", "pool", "lerp", "activation", "distance",
 })  # fmt: skip
 
 _ADDED = frozenset({"contract"})
@@ -93,20 +121,18 @@ _ADDED = frozenset({"contract"})
 
 def _tile(graph: Graph, live: list[Node], name: str) -> Tile | None:
     """The tile along the axis whose size is the symbol `name`; None where something stands against it."""
+    size = symbol(name)
     along: dict[int, int | None] = {}
     summed: set[int] = set()
     for node in live:
-        if node.op == "input":
-            places = [k for k, size in enumerate(node.sizes) if size == symbol(name)]
-            if len(places) > 1 or any(name in size.symbols for k, size in enumerate(node.sizes) if k not in places):
-                return None
-            along[node.number] = places[0] if places else None
-            continue
-        place = _place(node, along)
+        places = [k for k, one in enumerate(node.space) if one == size]
+        if len(places) > 1 or not _free_of(node, name, places[0] if places else None):
+            return None
         if any(arg.node.number in summed for arg in node.args):
             return None  # what is added up in the end is not there yet
-        if place == -1 or not _free_of(node, name, place):
+        if not all(_passed_on(arg.axes, along[arg.node.number], places) for arg in node.args):
             return None
+        place = places[0] if places else None
         if place is not None and place >= node.rank:
             if not _adds(node):
                 return None
@@ -116,7 +142,7 @@ def _tile(graph: Graph, live: list[Node], name: str) -> Tile | None:
     results = {arg.node.number for arg in graph.outputs}
     if not summed <= results or not all(along[number] is not None or number in summed for number in results):
         return None
-    order = [node for node in graph.nodes if node.op == "input"]
+    order = list(_inputs(graph))
     inputs = tuple((k, place) for k, node in enumerate(order) if (place := along.get(node.number)) is not None)
     outputs = tuple(
         None if arg.node.number in summed else arg.axes[along[arg.node.number]]  # type: ignore[index]
@@ -125,19 +151,11 @@ def _tile(graph: Graph, live: list[Node], name: str) -> Tile | None:
     return Tile(name, inputs, outputs) if inputs else None
 
 
-def _place(node: Node, along: Mapping[int, int | None]) -> int | None:
-    """Where the axis lies in a node's index space: None if no operand has it, -1 if operands disagree about it."""
-    places = {arg.axes[k] for arg in node.args if (k := along[arg.node.number]) is not None}
-    if not places:
-        return None
-    if len(places) > 1:
-        return -1
-    (place,) = places
-    for arg in node.args:
-        k = along[arg.node.number]
-        if place < 0 or (place in arg.axes and (k is None or arg.axes[k] != place or arg.axes.count(place) > 1)):
-            return -1
-    return place
+def _passed_on(axes: tuple[int, ...], place: int | None, places: list[int]) -> bool:
+    """Whether an operand has the axis where its user has it, and nowhere else."""
+    if place is None:
+        return True
+    return axes[place] in places and axes.count(axes[place]) == 1
 
 
 def _free_of(node: Node, name: str, place: int | None) -> bool:
@@ -145,9 +163,9 @@ def _free_of(node: Node, name: str, place: int | None) -> bool:
     sizes = [size for k, size in enumerate(node.space) if k != place]
     if any(name in size.symbols for size in (*sizes, *_sizes(node.attrs))):
         return False
-    if place is None:
+    if place is None or node.op == "input":
         return True
-    return node.op in _POINTWISE and place not in _integers(dict(node.attrs))
+    return node.op in _POINTWISE and (node.op == "expand" or place not in _integers(dict(node.attrs)))
 
 
 def _adds(node: Node) -> bool:

@@ -1,4 +1,4 @@
-"""Calls in a budget of memory: cut into pieces they give what they give whole, and their gradients."""
+"""Calls in a budget of memory: computed in pieces they give what they give whole, and their gradients."""
 
 from __future__ import annotations
 
@@ -10,56 +10,113 @@ from namedlayers.emit.tiled import Tiled
 from namedlayers.errors import SizeError
 from namedlayers.plan.tiling import peak, tiles
 
-KERNEL = "def f(X[i, d], Y[j, d]; b[j]) -> [i]:\n    return sum[j](exp(-sum[d]((X - Y) ^ 2)) * b)"
+PAIRS = "sum[j](exp(-sum[d]((X - Y) ^ 2)) * b)"
+KERNEL = f"def f(X[i, d], Y[j, d]; b[j]) -> [i]:\n    return {PAIRS}"
+SELF = "sum[j](exp(-sum[d]((X - X[i -> j]) ^ 2)) * b[i -> j])"
 
 CUTTABLE = {
-    "a kernel over pairs of points": (KERNEL, [(40, 3), (50, 3), (50,)], "i"),
+    # name: (text, shapes, the share of what the call needs that it may take, axes that are cut)
+    "a kernel over pairs of points": (KERNEL, [(300, 3), (200, 3), (200,)], 5, {"i"}),
+    "both axes of a kernel": (KERNEL, [(300, 3), (280, 3), (280,)], 40, {"i", "j"}),
+    "a kernel of points with themselves": (
+        f"def f(X[i, d]; b[i]) -> [i] = {SELF}", [(150, 3), (150,)], 5, {"i"},
+    ),
     "attention": (
-        "def f(Q[q, k], K[s, k], V[s, v]) -> [q, v] = softmax[s](Q @[k] K) @[s] V", [(30, 4), (20, 4), (20, 5)], "q",
+        "def f(Q[q, k], K[s, k], V[s, v]) -> [q, v] = tanh(softmax[s](Q @[k] K)) @[s] V",
+        [(200, 4), (100, 4), (100, 5)], 5, {"q"},
+    ),
+    "in the midst of a network": (
+        f"def f(X[i, d], Y[j, d]; b[j], W[i, o], V[o, p]) -> [p]:\n    K = {PAIRS}\n    H = tanh(K @[i] W)\n"
+        "    return softmax[p](H @[o] V) + sum[o](H)",
+        [(150, 3), (140, 3), (140,), (150, 6), (6, 4)], 10, {"i"},
+    ),
+    "twice in one network": (
+        f"def f(X[i, d], Y[j, d]; b[j]) -> [i]:\n    K = {PAIRS}\n    K = K / sqrt(sum[i](K ^ 2))\n"
+        "    return K * sum[j](exp(-sum[d]((X * K - Y) ^ 2)) * b)",
+        [(150, 3), (140, 3), (140,)], 10, {"i"},
+    ),
+    "what both sides sum": (
+        "def f(X[i, d], Y[j, d]; b[j]) -> [i], [j]:\n    K = exp(-sum[d]((X - Y) ^ 2))\n    return K @[j] b, sum[i](K)",
+        [(150, 3), (140, 3), (140,)], 4, {"i"},
+    ),
+    "divided by a size": (
+        "def f(X[i, d], Y[j, d]) -> [i] = sum[j](exp(-sum[d]((X - Y) ^ 2)) / |j|) * |i|",
+        [(150, 3), (140, 3)], 5, {"i"},
+    ),
+    "masked by coordinates": (
+        "def f(X[i, d], Y[j, d]) -> [i] = sum[j](where(j <= i, exp(-sum[d]((X - Y) ^ 2)), 0))",
+        [(150, 3), (140, 3)], 5, {"i"},
+    ),
+    "a step of a contraction": (
+        "def f(A[i, j], B[j, k], C[k, l]; v[l]) -> [i] = sum[l](exp(sum[j, k](A * B * C)) * v)",
+        [(90, 4), (4, 5), (5, 100), (100,)], 4, {"i"},
     ),
     "a sum over what is cut": (
-        "def f(X[t, i]; W[i, o]) -> [] = sum[t, o](tanh(X @[i] W))", [(60, 3), (3, 7)], "t",
+        "def f(X[t, i]; W[i, o]) -> [] = sum[t, o](tanh(X @[i] W))", [(600, 3), (3, 7)], 5, {"t"},
     ),
     "two results": (
-        "def f(X[b, i]; W[i, o]) -> [b, o], [b]:\n    Y = tanh(X @[i] W)\n    return Y, sum[o](Y)",
-        [(50, 3), (3, 20)], "b",
+        "def f(X[b, i]; W[i, o]) -> [b], [b]:\n    Y = tanh(X @[i] W)\n    return sum[o](Y), sum[o](Y * Y * Y)",
+        [(500, 3), (3, 20)], 4, {"b"},
+    ),
+    "an option": (
+        "def f(X[i, d], Y[j, d]; s = 0.5) -> [i] = sum[j](exp(-s * sum[d]((X - Y) ^ 2)))",
+        [(150, 3), (140, 3)], 5, {"i"},
     ),
 }  # fmt: skip
 
 
-def _compiled(text: str, args: list[torch.Tensor]) -> tuple[nl.Function, Tiled]:
+def _tiled(text: str, args: list[torch.Tensor], share: float, *, kept: bool = False) -> tuple[nl.Function, Tiled]:
     function = nl.compile(text)
     made = function.specialize(*args).compiled
-    needed = peak(made.variants[-1].graph, dict(zip(made.program.symbols, _sizes(made, args), strict=True)), 8)
-    return function, Tiled(made, max(1, needed // 5))
+    needed = peak(made.variants[made.select(*_all(made, args))].graph, made.sizes(*_all(made, args)), 8, kept=kept)
+    return function, Tiled(made, max(1, int(needed / share)))
 
 
-def _sizes(made, args):  # type: ignore[no-untyped-def]
-    from namedlayers.program.sizes_at_call import solve_sizes
+def _all(made, args):  # type: ignore[no-untyped-def]
+    """With what the options are."""
+    return [*args, *(0.5 for given in made.program.inputs if given.role == "option")]
 
-    shapes = {given.name: tuple(arg.shape) for given, arg in zip(made.program.inputs, args, strict=True)}
-    found = solve_sizes(made.program, shapes)
-    return [found[name] for name in made.program.symbols]
+
+def _cut(tiled: Tiled) -> set[str]:
+    """The axes that were cut."""
+    (found,) = tiled.known.values()
+    names = set()
+    for stage in found.stages:
+        symbols = dict(stage.made.part.sizes)
+        names |= {str(symbols[cut.tile.symbol])[1:-1] for cut in stage.cuts if cut.step < cut.size}
+    return names
 
 
 @pytest.mark.parametrize("name", CUTTABLE)
 def test_pieces_make_the_whole(name: str) -> None:
-    text, shapes, axis = CUTTABLE[name]
+    text, shapes, share, axes = CUTTABLE[name]
     args = [torch.randn(shape, dtype=torch.float64) for shape in shapes]
-    function, tiled = _compiled(text, args)
-    torch.testing.assert_close(tiled(*args), function(*args))
-    (cut,) = tiled._cuts.values()
-    assert cut is not None and cut.step < cut.size and cut.tile.symbol == axis
+    function, tiled = _tiled(text, args, share)
+    torch.testing.assert_close(tiled(*_all(tiled.compiled, args)), function(*args))
+    assert axes <= _cut(tiled)
 
 
 @pytest.mark.parametrize("name", CUTTABLE)
 def test_gradients_come_in_pieces_too(name: str) -> None:
-    text, shapes, _ = CUTTABLE[name]
+    text, shapes, share, _ = CUTTABLE[name]
     args = [torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes]
-    function, tiled = _compiled(text, args)
-    results = [one if isinstance(one, tuple) else (one,) for one in (tiled(*args), function(*args))]
+    function, tiled = _tiled(text, args, share, kept=True)
+    whole = (tiled(*_all(tiled.compiled, args)), function(*args))
+    results = [one if isinstance(one, tuple) else (one,) for one in whole]
     ours, theirs = (torch.autograd.grad(sum(part.sin().sum() for part in one), args) for one in results)
     torch.testing.assert_close(ours, theirs)
+    assert _cut(tiled)
+
+
+def test_second_derivatives() -> None:
+    args = [torch.randn(s, dtype=torch.float64, requires_grad=True) for s in [(30, 2), (20, 2), (20,)]]
+    function, tiled = _tiled(KERNEL, args, 5, kept=True)
+    found = []
+    for one in (tiled, function):
+        slopes = torch.autograd.grad(one(*args).sin().sum(), args, create_graph=True)
+        found.append(torch.autograd.grad(sum(slope.cos().sum() for slope in slopes), args))
+    torch.testing.assert_close(*found)
+    assert _cut(tiled)
 
 
 NOT_CUT = {
@@ -84,7 +141,7 @@ def test_what_fits_is_not_cut() -> None:
     args = [torch.randn(4, 3), torch.randn(5, 3), torch.randn(5)]
     tiled = Tiled(nl.compile(KERNEL).specialize(*args).compiled, 1 << 20)
     tiled(*args)
-    assert list(tiled._cuts.values()) == [None]
+    assert [found.stages for found in tiled.known.values()] == [()]
 
 
 def test_what_cannot_fit_is_an_error() -> None:
@@ -92,3 +149,29 @@ def test_what_cannot_fit_is_an_error() -> None:
     tiled = Tiled(nl.compile("def f(X[t]) -> [t] = cumsum[t](X)").specialize(x).compiled, 100)
     with pytest.raises(SizeError, match=r"NL0431.*3\.9 KiB"):
         tiled(x)
+
+
+class _Allocated(torch.utils._python_dispatch.TorchDispatchMode):
+    """The size of the largest tensor that any operation makes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.largest = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        found = func(*args, **(kwargs or {}))
+        for one in found if isinstance(found, (tuple, list)) else (found,):
+            if isinstance(one, torch.Tensor) and one.numel() and one._base is None:
+                self.largest = max(self.largest, one.untyped_storage().nbytes())
+        return found
+
+
+@pytest.mark.parametrize("slopes", [False, True])
+def test_nothing_larger_than_the_budget_is_made(slopes: bool) -> None:
+    args = [torch.randn(s, requires_grad=slopes) for s in [(900, 3), (800, 3), (800,)]]
+    function = nl.compile(KERNEL, max_memory="1MiB")
+    with _Allocated() as made:
+        result = function(*args)
+        if slopes:
+            result.sum().backward()
+    assert 0 < made.largest < 1 << 20

@@ -1,0 +1,75 @@
+"""The functions of the parts of a graph.
+
+In: a program, its plan, a part. Out: a Python function of the program's inputs, the values that the part takes and all
+sizes, which returns the values that it gives. What always holds: it is made by the emission that makes everything else;
+what a program returns in the end has the precision that its callers get.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from namedlayers.emit.bodies import Bodies
+from namedlayers.emit.functions import execute, lowered, printable, signature
+from namedlayers.emit.names import Names
+from namedlayers.emit.printer import print_function
+from namedlayers.emit.prologue import Entry, Orders
+from namedlayers.plan.parts import VALUE, Part
+from namedlayers.plan.plan import Plan, Variant
+from namedlayers.program.program import Input, Output, Program
+
+
+@dataclass(frozen=True, slots=True)
+class PartFunction:
+    """`function` takes tensors and then the sizes of `symbols`, and returns a tensor or a tuple of them."""
+
+    part: Part
+    function: Callable[..., Any]
+    symbols: tuple[str, ...]
+    code: str
+
+
+def function_of(part: Part, program: Program, plan: Plan, number: int) -> PartFunction:
+    """The function of part number `number`."""
+    name = Names().fresh(f"{program.name}_{number}")
+    symbols = (*program.symbols, *(symbol for symbol, _ in part.sizes))
+    inner = _program(part, program, symbols)
+    variant = Variant((), part.graph, "any sizes")
+    bodies = Bodies(Plan((variant,), (), plan.bodies), name, symbols)
+    names = Names(bodies.names)
+    orders = Orders(
+        tuple(tuple(range(len(one.axes))) for one in inner.inputs),
+        tuple(tuple(range(len(one.axes))) for one in inner.outputs),
+    )
+    entry = (_Last if part.last else Entry)(inner, names, orders)
+    found = lowered((variant,), inner, entry, names, bodies)
+    passed = [entry.passed[symbol] for symbol in symbols]
+    code, namespace = print_function(name, entry, printable(found, entry, names), signature(inner), passed)
+    function = execute(name, code, namespace)
+    return PartFunction(part, function, symbols, "\n\n".join([*bodies.sources, code]))
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+class _Last(Entry):
+    """What a part begins with whose results are the program's."""
+
+    inner = False
+
+
+def _program(part: Part, program: Program, symbols: tuple[str, ...]) -> Program:
+    taken = [node for node in part.graph.nodes if node.op == "input" and str(node.attr("name")).startswith(VALUE)]
+    inputs = [
+        Input(str(node.attr("name")), tuple(zip(node.names, node.sizes, strict=True)), "data", node.kind, program.span)
+        for node in taken
+    ]
+    outputs = program.outputs if part.last else tuple(
+        Output("", tuple(arg.node.names[k] for k in range(arg.node.rank))) for arg in part.graph.outputs
+    )  # fmt: skip
+    return replace(
+        program, inputs=(*program.inputs, *inputs), statements=(), outputs=outputs, symbols=symbols, recipes=(),
+        checks=(),
+    )  # fmt: skip
