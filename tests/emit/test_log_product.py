@@ -2,51 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
-from torch import Tensor
 
 from namedlayers.emit.log_product import log_product
-
-
-def _factors(dtype: torch.dtype, scale: float, linear: bool) -> tuple[Tensor, Tensor]:
-    """Logarithms of this spread, with rows, columns and single entries of nothing; or weights, some of them 0."""
-    generator = torch.Generator().manual_seed(int(scale) + linear)
-    a = torch.randn(2, 5, 7, generator=generator, dtype=dtype) * scale
-    b = torch.randn(2, 7, 6, generator=generator, dtype=dtype) * scale
-    a[0, 0], a[0, 1, 2], b[1, :, 2] = -torch.inf, -torch.inf, -torch.inf
-    return (torch.rand(2, 5, 7, generator=generator, dtype=dtype).floor_divide(0.2) / 5 if linear else a), b
-
-
-def _expected(a: Tensor, b: Tensor, slope: Tensor, linear: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """The product and its derivatives, each term by its share."""
-    a, b = (torch.log(a.double()) if linear else a.double()), b.double()
-    out = torch.logsumexp(a.unsqueeze(-1) + b.unsqueeze(-3), -2)
-    total = torch.where(torch.isfinite(out), out, 0).unsqueeze(-2)
-    weigh = torch.where(torch.isfinite(out), slope, 0).unsqueeze(-2)
-    shares = torch.exp(a.unsqueeze(-1) + b.unsqueeze(-3) - total) * weigh
-    to_a = (torch.exp(b.unsqueeze(-3) - total).expand(shares.shape) * weigh if linear else shares).sum(-1)
-    return out, to_a, shares.sum(-3)
+from tests.emit.log_products import agree, expected, factors
 
 
 @pytest.mark.parametrize("linear", [False, True], ids=["logarithms", "weights"])
 @pytest.mark.parametrize("scale", [1.0, 30.0, 300.0, 3000.0])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 def test_exact_also_where_the_shifted_product_underflows(dtype: torch.dtype, scale: float, linear: bool) -> None:
-    a, b = _factors(dtype, scale, linear)
-    slope = torch.randn(2, 5, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    out, to_a, to_b = _expected(a, b, slope, linear)
+    a, b = factors((2, 5, 7, 6), dtype, scale, linear)
+    a[0, 0], b[1, :, 2] = -torch.inf if not linear else 0, -torch.inf
+    slope = torch.randn(2, 5, 6, dtype=dtype, generator=torch.Generator().manual_seed(1))
+    out, to_a, to_b = expected(a, b, slope, linear)
     a.requires_grad_(), b.requires_grad_()
     found = log_product(a, b, linear, False)
     eps = torch.finfo(dtype).eps
-    torch.testing.assert_close(found.double(), out, rtol=50 * eps, atol=50 * eps)
-    found.backward(slope.to(dtype))
+    agree(found.detach(), out, 50 * eps)
+    found.backward(slope)
     # A share is the exponential of a difference of numbers as large as the scale.
     digits = 100 * eps * max(scale, 1)
     assert a.grad is not None and b.grad is not None
-    representable = torch.isfinite(to_a.to(dtype)) if linear else torch.ones_like(to_a, dtype=torch.bool)
-    torch.testing.assert_close(a.grad.double()[representable], to_a[representable], rtol=digits, atol=digits)
-    torch.testing.assert_close(b.grad.double(), to_b, rtol=digits, atol=digits)
+    agree(a.grad, to_a, digits, finite=True)
+    agree(b.grad, to_b, digits, finite=True)
 
 
 @pytest.mark.parametrize("scale", [1.0, 800.0])
@@ -75,17 +57,50 @@ def test_empty_axes(shape: tuple[int, int, int]) -> None:
     torch.testing.assert_close(found, expected)
 
 
-def test_transformations() -> None:
-    a, b = torch.randn(5, 2, 3, dtype=torch.float64), torch.randn(3, 4, dtype=torch.float64)
-    expected = torch.logsumexp(a.unsqueeze(-1) + b, -2)
-    each = torch.vmap(lambda one: log_product(one, b, False, False))(a)
-    torch.testing.assert_close(each, expected)
-    compiled = torch.compile(lambda a, b: log_product(a, b, False, False), fullgraph=True, backend="aot_eager")
-    batch = b.expand(5, 3, 4).contiguous().requires_grad_()
-    torch.testing.assert_close(compiled(a, batch), expected)
-    compiled(a, batch).sum().backward()
-    assert batch.grad is not None
-    torch.testing.assert_close(batch.grad.sum((0, 1)), torch.full((4,), 10.0, dtype=torch.float64))
+def _written_out(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    return torch.logsumexp(a.unsqueeze(-1) + b.unsqueeze(-3), -2)
+
+
+def _product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    return log_product(a, b, False, False)
+
+
+Product = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+TRANSFORMATIONS: dict[str, Callable[[Product], Product]] = {
+    "vmap": lambda f: torch.vmap(f, (0, None)),
+    "grad": lambda f: torch.func.grad(lambda a, b: f(a[0], b).sin().sum(), argnums=(0, 1)),
+    "vmap of grad": lambda f: torch.vmap(torch.func.grad(lambda a, b: f(a, b).sin().sum(), (0, 1)), (0, None)),
+    "grad of vmap": lambda f: torch.func.grad(lambda a, b: torch.vmap(f, (0, None))(a, b).sin().sum(), argnums=(0, 1)),
+    "jvp": lambda f: lambda a, b: torch.func.jvp(f, (a[0], b), (a[1], b.cos()))[1],
+    "jvp along one": lambda f: lambda a, b: torch.func.jvp(lambda one: f(one, b), (a[0],), (a[1],))[1],
+    "jacrev": lambda f: lambda a, b: torch.func.jacrev(f)(a[0], b),
+    "hessian": lambda f: lambda a, b: torch.func.hessian(lambda one: f(one, b).sin().sum())(a[0]),
+    "compiled": lambda f: torch.compile(lambda a, b: f(a[0], b).sin(), fullgraph=True, backend="aot_eager"),
+    "compiled vmap": lambda f: torch.compile(torch.vmap(f, (0, None)), fullgraph=True, backend="aot_eager"),
+}
+
+
+@pytest.mark.parametrize("name", TRANSFORMATIONS)
+def test_transformations(name: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    a, b = (torch.randn(*size, dtype=torch.float64, generator=generator) for size in ((5, 2, 3), (3, 4)))
+    transform = TRANSFORMATIONS[name]
+    torch.testing.assert_close(transform(_product)(a, b), transform(_written_out)(a, b))
+
+
+def test_slopes_of_what_is_compiled() -> None:
+    a, b = torch.randn(2, 3, dtype=torch.float64), torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
+    compiled = torch.compile(_product, fullgraph=True, backend="aot_eager")
+    compiled(a, b).sum().backward()
+    assert b.grad is not None
+    torch.testing.assert_close(b.grad.sum(0), torch.full((4,), 2.0, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("dtypes", [(torch.bfloat16, torch.float32), (torch.float32, torch.float64)], ids=str)
+def test_two_precisions_meet_in_the_larger(dtypes: tuple[torch.dtype, torch.dtype]) -> None:
+    a, b = torch.zeros(2, 3, dtype=dtypes[0]), torch.zeros(3, 4, dtype=dtypes[1])
+    found = log_product(a, b, False, False)
+    torch.testing.assert_close(found, torch.full((2, 4), 3.0, dtype=dtypes[1]).log())
 
 
 def test_half_precision_is_accumulated_in_single() -> None:
