@@ -14,7 +14,7 @@ from namedlayers.errors import ArgumentError, AxisError, FormulaSyntaxError, Lab
 from namedlayers.program import terms
 from namedlayers.program.elaboration import values as v
 from namedlayers.program.elaboration.builtins import BUILTINS
-from namedlayers.program.elaboration.context import Context, Source
+from namedlayers.program.elaboration.context import Context
 from namedlayers.program.elaboration.definitions import (
     axis_parameters,
     declared_axes,
@@ -28,6 +28,7 @@ from namedlayers.program.elaboration.places import axis_in_signature, head
 from namedlayers.program.elaboration.reading import WantsInteger
 from namedlayers.program.elaboration.results import check_results, signature_axes
 from namedlayers.program.elaboration.stars import mentioned
+from namedlayers.program.elaboration.state import Source
 from namedlayers.program.elaboration.statements import run
 from namedlayers.program.elaboration.values import DraftStatement, Environment, Evaluated, Several, Static, Value
 from namedlayers.program.namespace import Namespace

@@ -85,9 +85,7 @@ def _library(module: str) -> Namespace:
     return found
 
 
-def _load(
-    text: str, name: str, folder: Path | None, above: tuple[Path, ...], *, shipped: bool = False
-) -> Namespace:
+def _load(text: str, name: str, folder: Path | None, above: tuple[Path, ...], *, shipped: bool = False) -> Namespace:
     module = parse(text, name, shipped=shipped)
     space = Namespace(name, text, {})
     for item in module.items:

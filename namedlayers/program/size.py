@@ -345,6 +345,8 @@ def _render_atom(atom: Atom, name: Callable[[Symbol], str]) -> str:
     if isinstance(atom, Symbol):
         return name(atom)
     parts = [_render(e, name) for e in (atom.numerator, atom.denominator)]
-    wrapped = [f"({p})" if len(e.terms) > 1 or (e.terms and e.terms[0][1] < 0) or "*" in p else p
-               for p, e in zip(parts, (atom.numerator, atom.denominator), strict=True)]
+    wrapped = [
+        f"({p})" if len(e.terms) > 1 or (e.terms and e.terms[0][1] < 0) or "*" in p else p
+        for p, e in zip(parts, (atom.numerator, atom.denominator), strict=True)
+    ]
     return f"({wrapped[0]} // {wrapped[1]})"

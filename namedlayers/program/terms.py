@@ -191,9 +191,7 @@ UNARY_NAMES = (
 ).split()
 """Elementwise operations of one operand. `round` goes to the even neighbour."""
 
-BINARY_NAMES = (
-    "add sub mul div floordiv mod pow lt le gt ge eq ne and or maximum minimum logaddexp atan2"
-).split()
+BINARY_NAMES = ("add sub mul div floordiv mod pow lt le gt ge eq ne and or maximum minimum logaddexp atan2").split()
 """Elementwise operations of two operands."""
 
 REDUCE_NAMES = "sum prod max min logsumexp any all".split()

@@ -13,12 +13,13 @@ from dataclasses import replace
 from namedlayers.errors import ArgumentError, AxisError, FormulaError, FormulaSyntaxError, Label, near_miss
 from namedlayers.program.elaboration.arguments import along_stars
 from namedlayers.program.elaboration.brackets import bind_axes
-from namedlayers.program.elaboration.context import CALL, Context
+from namedlayers.program.elaboration.context import Context
 from namedlayers.program.elaboration.definitions import inputs_of
 from namedlayers.program.elaboration.inputs import bind_inputs, bind_options, check_clashes
 from namedlayers.program.elaboration.layers import enter, given_sizes, note_part
 from namedlayers.program.elaboration.places import also, brackets, head
 from namedlayers.program.elaboration.results import bind_results, check_results, note_sizes
+from namedlayers.program.elaboration.state import CALL
 from namedlayers.program.elaboration.values import Callee, Environment, Evaluated, Instance, Static, Value
 from namedlayers.program.solver import located
 from namedlayers.syntax import tree

@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from namedlayers.errors import ArgumentError, AxisError, Label, near_miss
-from namedlayers.program.elaboration.context import Context, missing_axis
+from namedlayers.program.elaboration.context import Context
 from namedlayers.program.elaboration.places import also, brackets
 from namedlayers.program.elaboration.stars import unzip
 from namedlayers.program.elaboration.values import Callee, Environment, Static, Value
+from namedlayers.program.elaboration.wording import missing_axis
 from namedlayers.program.size import SizeExpr
 from namedlayers.syntax import tree
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from namedlayers.errors import Span
 from namedlayers.program.elaboration import values as v
-from namedlayers.program.elaboration.context import Context, Source
+from namedlayers.program.elaboration.context import Context
+from namedlayers.program.elaboration.state import Source
 from namedlayers.program.elaboration.values import (
     AxisSizes,
     Draft,

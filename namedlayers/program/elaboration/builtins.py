@@ -17,12 +17,13 @@ from namedlayers.program.elaboration.arguments import (
     static_option,
     take,
 )
-from namedlayers.program.elaboration.context import Context, missing_axis
+from namedlayers.program.elaboration.context import Context
 from namedlayers.program.elaboration.drawing import bernoulli, categorical, draw, dropout
 from namedlayers.program.elaboration.joining import constant, expand, fold, join, pad
 from namedlayers.program.elaboration.matrices import eigh, matrix, solve
 from namedlayers.program.elaboration.places import brackets
 from namedlayers.program.elaboration.values import Callee, Environment, Evaluated, Static
+from namedlayers.program.elaboration.wording import missing_axis
 from namedlayers.program.program import Check, Kind
 from namedlayers.program.size import const
 from namedlayers.program.terms import UNARY_NAMES

@@ -12,10 +12,11 @@ from dataclasses import replace
 from namedlayers.errors import ArgumentError, AxisError, FormulaSyntaxError, Label, Span
 from namedlayers.program.elaboration import values as v
 from namedlayers.program.elaboration.bodies import cast
-from namedlayers.program.elaboration.context import Context, Source
+from namedlayers.program.elaboration.context import Context
 from namedlayers.program.elaboration.initial import initial
 from namedlayers.program.elaboration.owned import DraftDeclared, Group
 from namedlayers.program.elaboration.places import also, head
+from namedlayers.program.elaboration.state import Source
 from namedlayers.program.elaboration.values import Environment, Value
 from namedlayers.program.program import Check, Kind
 from namedlayers.program.size import SizeExpr, const

@@ -25,12 +25,14 @@ from namedlayers.errors import (
 from namedlayers.program.elaboration import values as v
 from namedlayers.program.elaboration.apply import apply_definition, apply_instance
 from namedlayers.program.elaboration.builtins import BUILTINS
-from namedlayers.program.elaboration.context import Context, described, missing_axis
+from namedlayers.program.elaboration.context import Context
 from namedlayers.program.elaboration.foreign import FOREIGN
 from namedlayers.program.elaboration.indexing import index
 from namedlayers.program.elaboration.layers import instance
 from namedlayers.program.elaboration.places import also
+from namedlayers.program.elaboration.statics import described
 from namedlayers.program.elaboration.values import Callee, Environment, Evaluated, Instance, Static, Value
+from namedlayers.program.elaboration.wording import missing_axis
 from namedlayers.program.namespace import library_modules
 from namedlayers.program.program import Kind
 from namedlayers.program.size import SizeExpr, const, size_expr

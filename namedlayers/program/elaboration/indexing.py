@@ -7,11 +7,13 @@ steps make are given names of their own until the end); what is not proved to be
 from __future__ import annotations
 
 from namedlayers.errors import ArgumentError, AxisError, Label, near_miss
-from namedlayers.program.elaboration.context import Context, hint_of, missing_axis, spelled
+from namedlayers.program.elaboration.context import Context
+from namedlayers.program.elaboration.lets import hint_of
 from namedlayers.program.elaboration.reshaping import Reshaping
 from namedlayers.program.elaboration.stars import unzip
 from namedlayers.program.elaboration.steps import Plain
 from namedlayers.program.elaboration.values import Environment, Value
+from namedlayers.program.elaboration.wording import missing_axis, spelled
 from namedlayers.syntax import tree
 
 

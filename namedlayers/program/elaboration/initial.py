@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from namedlayers.errors import ArgumentError, AxisError, Label, UnknownNameError, near_miss
 from namedlayers.program.elaboration import values as v
 from namedlayers.program.elaboration.bodies import block, captured, output
-from namedlayers.program.elaboration.context import DRAWN, Context
+from namedlayers.program.elaboration.context import Context
 from namedlayers.program.elaboration.owned import DraftInitial
+from namedlayers.program.elaboration.statics import DRAWN
 from namedlayers.program.elaboration.values import AxisSizes, DraftStatement, Environment, Static
 from namedlayers.program.initialisers import INITIALISERS, InitialiserSpec
 from namedlayers.program.kinds import kind_of

@@ -10,10 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from namedlayers.errors import ArgumentError, AxisError, FormulaError, Label, Span, near_miss
-from namedlayers.program.elaboration.context import Context, missing_axis, renamed
+from namedlayers.program.elaboration.context import Context
 from namedlayers.program.elaboration.definitions import axis_parameters, declared_axes, inputs_of, options_of
 from namedlayers.program.elaboration.places import also, axis_in_signature
 from namedlayers.program.elaboration.values import Environment, Evaluated, Value, star
+from namedlayers.program.elaboration.wording import missing_axis, renamed
 from namedlayers.program.program import Check
 from namedlayers.program.size import SizeExpr
 from namedlayers.syntax import tree

@@ -18,8 +18,9 @@ from namedlayers.program.elaboration.arguments import (
     take,
     wrong_count,
 )
-from namedlayers.program.elaboration.context import Context, missing_axis
+from namedlayers.program.elaboration.context import Context
 from namedlayers.program.elaboration.values import Callee, Environment, Evaluated, Static, Value
+from namedlayers.program.elaboration.wording import missing_axis
 from namedlayers.program.program import Check
 from namedlayers.program.size import SizeExpr, const
 from namedlayers.syntax import tree

@@ -16,9 +16,10 @@ from namedlayers.program.elaboration.arguments import (
     take,
     wrong_count,
 )
-from namedlayers.program.elaboration.context import Context, missing_axis
+from namedlayers.program.elaboration.context import Context
 from namedlayers.program.elaboration.places import brackets
 from namedlayers.program.elaboration.values import Callee, Environment, Evaluated, Value
+from namedlayers.program.elaboration.wording import missing_axis
 from namedlayers.program.program import Check, Kind
 from namedlayers.syntax import tree
 

@@ -24,9 +24,10 @@ from namedlayers.program.elaboration.bodies import (
     output,
     without_return,
 )
-from namedlayers.program.elaboration.context import Context, Source
+from namedlayers.program.elaboration.context import Context
 from namedlayers.program.elaboration.layers import enter_round
 from namedlayers.program.elaboration.owned import DraftDeclared
+from namedlayers.program.elaboration.state import Source
 from namedlayers.program.elaboration.values import (
     Draft,
     DraftBody,

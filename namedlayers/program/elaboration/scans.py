@@ -22,7 +22,8 @@ from namedlayers.program.elaboration.bodies import (
     output,
     without_return,
 )
-from namedlayers.program.elaboration.context import Context, Stepping
+from namedlayers.program.elaboration.context import Context
+from namedlayers.program.elaboration.state import Stepping
 from namedlayers.program.elaboration.values import Draft, Environment, Evaluated, Value
 from namedlayers.program.program import Check, Kind
 from namedlayers.program.size import SizeExpr

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from namedlayers.errors import ArgumentError, Label, SizeError, Span
-from namedlayers.program.elaboration.context import Context, described
+from namedlayers.program.elaboration.context import Context
 from namedlayers.program.elaboration.declaring import declare, write
 from namedlayers.program.elaboration.layers import instance
 from namedlayers.program.elaboration.repeats import repeat
 from namedlayers.program.elaboration.scans import scan
 from namedlayers.program.elaboration.stars import starred, unzip
+from namedlayers.program.elaboration.statics import described
 from namedlayers.program.elaboration.values import Callee, Environment, Evaluated, Several, Static, Value
 from namedlayers.program.program import Check
 from namedlayers.program.size import SizeExpr, const

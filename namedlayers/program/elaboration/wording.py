@@ -1,0 +1,47 @@
+"""How messages speak of values and their axes.
+
+In: values, in a context. Out: pieces of sentences, and the error that many operations share. What always holds: the
+user's own words are used where they are short.
+"""
+
+from __future__ import annotations
+
+import re
+
+from namedlayers.errors import AxisError, FormulaError, Label, Span, near_miss
+from namedlayers.program.elaboration.state import State
+from namedlayers.program.elaboration.values import Value
+
+
+def missing_axis(ctx: State, what: str, axis: str, value: Value, span: Span) -> FormulaError:
+    """The error for an operation along an axis that a value lacks."""
+    shown = ctx.display.get(axis, axis)
+    displayed = {ctx.display.get(a, a) for a in value.axes}
+    return AxisError(
+        "NL0301",
+        f"{what} `{shown}`, but {spelled(value)} has no such axis",
+        Label(span),
+        *([Label(value.span, f"this {ctx.axes_of(value)}")] if value.span != span else []),
+        hint=near_miss(shown, displayed) or _begins(ctx, axis, value),
+    )
+
+
+def _begins(ctx: State, axis: str, value: Value) -> str:
+    """What to write for a carried value that begins without an axis."""
+    name = ctx.carried.get(value.draft.parts[0]) if value.draft.form == "leaf" else None
+    return f"let `{name}` begin with its axes: `{name} = zeros[{ctx.display.get(axis, axis)}]`" if name else ""
+
+
+def spelled(value: Value) -> str:
+    """A value as the user's text has it, if that is short."""
+    text = value.span.text
+    short = len(text) <= 30 and "\n" not in text and not value.span.source.shipped
+    return f"`{text}`" if short else "the value"
+
+
+def renamed(value: Value, axis: str, name: str) -> str:
+    """How a rename of a value is written."""
+    text = value.span.text
+    simple = re.fullmatch(r"[\w']+", text) is not None
+    base = text if simple else f"({text})" if len(text) <= 40 and "\n" not in text else "(…)"
+    return f"`{base}[{axis} -> {name}]`"
