@@ -7,9 +7,11 @@ always holds: figures of what did not run this time stay as they were.
 from __future__ import annotations
 
 import argparse
+import atexit
 import fnmatch
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -62,6 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     effort = _effort(arguments)
     failures = 0
     if not arguments.page:
+        fresh_cache()
         on = where(effort.device, torch.get_num_threads(), arguments.busy)
         machine = measured(effort.device)
         for workload in chosen:
@@ -73,6 +76,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not arguments.no_plot:
         plot(records, WORKLOADS, paths.plot)
     return 1 if failures else 0
+
+
+def fresh_cache() -> None:
+    """What torch.compile has made for earlier runs must not count as made by this one."""
+    folder = tempfile.TemporaryDirectory(prefix="benchmarks-")
+    atexit.register(folder.cleanup)
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder.name
 
 
 class Paths:

@@ -6,6 +6,7 @@ is on the page, whatever it says.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -14,9 +15,12 @@ from tests.benchmarks.records import Records, Row
 from tests.benchmarks.sides import COMPILED, INDUCTOR, NAIVE, OURS
 from tests.benchmarks.verdicts import Verdict, best, by_hand, by_hand_compiled, ratio, verdicts
 from tests.benchmarks.workload import Workload
+from tests.benchmarks.workloads.library import GROUP as LIBRARY
 
 TEMPLATE = Path(__file__).with_name("template.md")
 CUDA_TEMPLATE = Path(__file__).with_name("template-cuda.md")
+
+NOT_MEASURED = "Not measured."
 
 Rows = Sequence[tuple[Workload, Row]]
 
@@ -38,13 +42,7 @@ def page(records: Records, workloads: Sequence[Workload], template: str) -> str:
         "left out": _left_out(compared),
         **{name: _part(row) for name, row in records.parts.items()},
     }
-    for name, text in parts.items():
-        template = template.replace(f"<!-- {name} -->", text)
-    return template
-
-
-LIBRARY = "The library"
-"""The group whose rows have two sides only and share one table."""
+    return re.sub(r"<!-- (.*?) -->", lambda found: parts.get(found[1], NOT_MEASURED), template)
 
 
 # --- tables -----------------------------------------------------------------------------------------------------------
@@ -193,7 +191,7 @@ def _grouped(rows: Rows, table: Callable[[Rows], str]) -> str:
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     if not rows:
-        return "Not measured."
+        return NOT_MEASURED
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.benchmarks.page import LIBRARY
 from tests.benchmarks.records import Records
 from tests.benchmarks.sides import COMPILED, INDUCTOR, NAIVE, OURS
 from tests.benchmarks.verdicts import by_hand, by_hand_compiled, ratio
 from tests.benchmarks.workload import Workload
+from tests.benchmarks.workloads.library import GROUP as LIBRARY
 
 SIDES = {
     NAIVE: ("naive torch", "#b0b0b0", "o", 22),

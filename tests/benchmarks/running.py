@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from namedlayers.inspect.passes import both, forward, leaves
 from namedlayers.inspect.roofline import Machine
 from namedlayers.inspect.timing import Clock, Side, medians, peak_bytes, watched
 from tests.benchmarks.sides import OURS, Sides, is_compiled, make_all, parameters, share, sides_of
@@ -138,28 +139,10 @@ def _once(calls: Mapping[str, Side], device: str) -> tuple[dict[str, float], dic
 
 def _calls(functions: Mapping[str, Function], sides: Sides, tensors: list[Tensor], measure: str) -> dict[str, Side]:
     if measure == "forward":
-        return {name: _forward(function, tensors) for name, function in functions.items()}
-    return {name: _both(function, tensors) for name, function in functions.items() if name not in sides.forward_only}
-
-
-def _forward(function: Function, tensors: list[Tensor]) -> Side:
-    @torch.no_grad()
-    def call() -> Tensor:
-        return function(*tensors)
-
-    return call
-
-
-def _both(function: Function, tensors: list[Tensor]) -> Side:
-    leaves = _leaves(tensors)
-    learned = [one for one in leaves if one.requires_grad] + parameters(function)
-    with torch.no_grad():
-        weights = torch.ones_like(function(*tensors))
-    return lambda: torch.autograd.grad(function(*leaves), learned, weights)
-
-
-def _leaves(tensors: list[Tensor]) -> list[Tensor]:
-    return [one.detach().requires_grad_(one.is_floating_point()) for one in tensors]
+        return {name: forward(function, tensors) for name, function in functions.items()}
+    learning = {name: function for name, function in functions.items() if name not in sides.forward_only}
+    passes = {name: both(function, tensors, parameters(function)) for name, function in learning.items()}
+    return {name: side for name, side in passes.items() if side is not None}
 
 
 def _results(function: Function, tensors: list[Tensor], backward: bool) -> tuple[Tensor, ...]:
@@ -168,8 +151,9 @@ def _results(function: Function, tensors: list[Tensor], backward: bool) -> tuple
     if not backward:
         with torch.no_grad():
             return (function(*tensors),)
-    leaves = _leaves(tensors)
-    found = function(*leaves)
+    given = leaves(tensors)
+    found = function(*given)
     weights = torch.randn(found.shape, generator=torch.Generator().manual_seed(0), dtype=found.dtype).to(found.device)
-    learned = [one for one in leaves if one.requires_grad] + parameters(function)
-    return found.detach(), *torch.autograd.grad(found, learned, weights)
+    learned = [one for one in given if one.requires_grad] + parameters(function)
+    gradients = torch.autograd.grad(found, learned, weights, allow_unused=True, materialize_grads=True)
+    return found.detach(), *gradients

@@ -8,6 +8,7 @@ from tests.benchmarks.workloads import (
     blocks,
     contractions,
     convolution,
+    library,
     log_semiring,
     norms,
     pairwise,
@@ -23,4 +24,6 @@ WORKLOADS: tuple[Workload, ...] = (
     *pairwise.WORKLOADS,
     *recurrences.WORKLOADS,
     *blocks.WORKLOADS,
+    library.MINILM,
+    *library.WORKLOADS,
 )
