@@ -74,7 +74,7 @@ def product(lo: Lowering, left: Value, right: Value, keep: Iterable[int]) -> Val
         return elementwise(lo, operator.mul, [left, right])
     if left.kind is Kind.INT:  # no matrix product of integers on every device
         return _by_elements(lo, left, right, inner)
-    if _right_first(lo, left, right, inner):
+    if right_first(lo, left, right, inner):
         left, right = right, left
     batch = tuple(a for a in left.axes if a in right.axes and a not in inner)
     rows = tuple(a for a in left.axes if a not in right.axes)
@@ -96,6 +96,22 @@ def counted(lo: Lowering, values: Sequence[Value]) -> list[Value]:
     """The operands of a product as tensors of one kind and one precision; booleans count as integers."""
     values = lo.alike(list(values))
     return [lo.integer(v) for v in values]
+
+
+def right_first(lo: Lowering, left: Value, right: Value, inner: frozenset[int]) -> bool:
+    """Whether the right operand's free axes should come first in the result."""
+    rows = [a for a in left.axes if a not in right.axes]
+    columns = [a for a in right.axes if a not in left.axes]
+    if not rows or not columns:
+        return False
+    if len(rows) != len(columns) and not set(left.axes) & set(right.axes) - inner:
+        if _is_weight(lo, left) != _is_weight(lo, right):
+            return _is_weight(lo, left)
+        return len(columns) > len(rows)  # the larger one is data, the other a matrix
+    wanted = list(lo.wanted())
+    places = [min(wanted.index(a) for a in group if a in wanted) if set(group) & set(wanted) else len(wanted)
+              for group in (rows, columns)]  # fmt: skip
+    return places[1] < places[0]
 
 
 # --- the kinds of products --------------------------------------------------------------------------------------------
@@ -247,22 +263,6 @@ def _inner_order(left: Value, right: Value, inner: tuple[int, ...]) -> tuple[int
     """The order in which the contracted axes are flattened: the one that costs no copy of the larger operand."""
     orders = [tuple(a for a in v.axes if a in inner) for v in sorted((left, right), key=lambda v: -len(v.axes))]
     return next((o for o in orders if adjacent(left.axes, o) and adjacent(right.axes, o)), orders[0])
-
-
-def _right_first(lo: Lowering, left: Value, right: Value, inner: frozenset[int]) -> bool:
-    """Whether the right operand's free axes should come first in the result."""
-    rows = [a for a in left.axes if a not in right.axes]
-    columns = [a for a in right.axes if a not in left.axes]
-    if not rows or not columns:
-        return False
-    if len(rows) != len(columns) and not set(left.axes) & set(right.axes) - inner:
-        if _is_weight(lo, left) != _is_weight(lo, right):
-            return _is_weight(lo, left)
-        return len(columns) > len(rows)  # the larger one is data, the other a matrix
-    wanted = list(lo.wanted())
-    places = [min(wanted.index(a) for a in group if a in wanted) if set(group) & set(wanted) else len(wanted)
-              for group in (rows, columns)]  # fmt: skip
-    return places[1] < places[0]
 
 
 _VIEWS = frozenset({"unflatten", "flatten", "permute", "transpose", "t"})

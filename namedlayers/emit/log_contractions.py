@@ -7,7 +7,7 @@ neither factor is expanded along axes of the other.
 from __future__ import annotations
 
 from namedlayers.emit.attributes import listed
-from namedlayers.emit.contractions import matrices
+from namedlayers.emit.contractions import matrices, right_first
 from namedlayers.emit.log_product import log_product
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.value import Value
@@ -18,4 +18,8 @@ from namedlayers.program.graph import Node
 def emit_log_contract(lo: Lowering, node: Node) -> Value:
     left, right = lo.alike(lo.operands(node))
     left, right = lo.filled(left, node.args[0].axes), lo.filled(right, node.args[1].axes)
-    return matrices(lo, left, right, frozenset(range(node.rank)), log_product, tuple(listed(node, "linear")))
+    keep = frozenset(range(node.rank))
+    linear = tuple(listed(node, "linear"))
+    if right_first(lo, left, right, frozenset(left.axes) & frozenset(right.axes) - keep):
+        left, right, linear = right, left, linear[::-1]
+    return matrices(lo, left, right, keep, log_product, linear)

@@ -3,7 +3,8 @@
 In: a compiled program and a number of bytes. Out: a function that takes and gives the same. What always holds: the
 values that are too large, and what is computed of them, are a part of the graph that is run piece by piece, along one
 axis or several; the rest is run as it is. In the backward pass each piece is computed once more, so that its
-intermediate values are there one piece at a time, too. A call that cannot be cut is an error.
+intermediate values are there one piece at a time, too, but under the transforms of `torch.func`, which have no checkpoints. A call
+that cannot be cut is an error; what torch traces is not cut.
 """
 
 from __future__ import annotations
@@ -228,7 +229,7 @@ def _in_pieces(
 ) -> Any:  # fmt: skip
     if not cuts:
         lengths = [sizes[symbol] for symbol in made.symbols]
-        if slopes and made.part.large:
+        if slopes and made.part.large and torch._C._functorch.peek_interpreter_stack() is None:
             return checkpoint(made.function, *taken, *lengths, use_reentrant=False)
         return made.function(*taken, *lengths)
     cut, *inner = cuts

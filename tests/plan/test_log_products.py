@@ -57,6 +57,18 @@ FORMULAS = {
         "def f(X[b, i]; L[i, o]) -> [b, o] = log(exp(X) @[i] exp(L))", {"X": X, "L": W},
         np.log(np.exp(X) @ np.exp(W)),
     ),
+    "three factors": (
+        "def f(X[a, i], Y[b, i], Z[c, i]) -> [a, b, c] = logsumexp[i](X + Y + Z)",
+        {"X": X, "Y": 2 * X, "Z": -X}, None,
+    ),
+    "a Kronecker sum": (
+        "def f(X[b, i], Y[b, j]; W[i, j, o]) -> [b, o] = logsumexp[i, j](X + W + Y - 1)",
+        {"X": X, "Y": 2 * X, "W": np.random.default_rng(2).normal(size=(*X.shape[1:] * 2, 3)) * 90}, None,
+    ),
+    "a Kronecker sum of three": (
+        "def f(X[b, i], Y[b, j], Z[b, k]; W[i, j, k, o]) -> [o, b] = logsumexp[i, j, k](X + W + Y + Z)",
+        {"X": X, "Y": 2 * X, "Z": -X, "W": np.random.default_rng(2).normal(size=(*X.shape[1:] * 3, 2)) * 90}, None,
+    ),
     "cut by lets": (
         "def f(X[b, i]; W[i, o]) -> [b, o]:\n    L = log(W)\n    S = L + X\n    return logsumexp[i](S)",
         {"X": X, "W": W},
@@ -87,7 +99,7 @@ NOT = {
     "a maximum": "def f(X[b, i], Y[i, o]) -> [b, o] = max[i](X + Y)",
     "a product": "def f(X[b, i], Y[i, o]) -> [b, o] = logsumexp[i](X * Y)",
     "weights that may be negative": "def f(X[b, i]; W[i, o]) -> [b, o] = log(exp(X) @[i] W)",
-    "three factors": "def f(X[a, i], Y[b, i], Z[c, i]) -> [a, b, c] = logsumexp[i](X + Y + Z)",
+    "three factors, none with axes of its own": "def f(X[a, i], Y[b, j], Z[i, j]) -> [i] = logsumexp[j, a, b](X + Y + Z)",
 }
 
 

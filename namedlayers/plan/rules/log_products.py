@@ -1,12 +1,14 @@
 """Contractions of the semiring `log`: logsumexp of an outer sum, or the logarithm of weights in the place of a term.
 
 `logsumexp[i](W + X)` where neither term has all axes becomes a matrix product of exponentials, shifted so that nothing
-overflows, and repaired where it underflows: the outer sum is never held. A term `log(w)` is taken as the weights
+overflows, and repaired where it underflows: the outer sum is never held. Of more terms those are added first whose sum
+is small: `logsumexp[i, j](X + Y + W)`, X with i and Y with j, is the product of X + Y with W. A term `log(w)` is taken as the weights
 themselves, so that a weight of 0 has a derivative. Terms without a summed axis are added afterwards.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from namedlayers.plan.rule import Match, Near, Outcome, Rule
@@ -14,6 +16,11 @@ from namedlayers.plan.rules.build import negative
 from namedlayers.plan.view import Number, Scope
 from namedlayers.program.graph import Arg, Node
 from namedlayers.program.program import Kind
+
+
+MOST_GROUPS = 6
+TYPICAL = 64
+"""The size of an axis where it is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +42,33 @@ def _log_product(scope: Scope, node: Node) -> Outcome:
     inside = [term for term in terms if consumed & set(term.axes)]
     rest = tuple(term for term in terms if not consumed & set(term.axes))
     groups = _groups(inside)
-    if len(groups) > 2:
-        return Near(f"its terms are {len(groups)} factors, of which each has axes that no other has")
-    if len(groups) < 2 or any(term.node.kind is not Kind.REAL for term in inside):
+    if not 2 <= len(groups) <= MOST_GROUPS or any(term.node.kind is not Kind.REAL for term in inside):
         return None
-    left, right = ({axis for term in group for axis in term.axes} for group in groups)
-    if not left & right & consumed or not left - right - consumed or not right - left - consumed:
-        return None
-    return Match(_Found((groups[0], groups[1]), rest, total.number), total.nodes)
+    sides = _sides(scope, groups, consumed)
+    if sides is None:
+        if len(groups) == 2:
+            return None
+        return Near(f"its terms are {len(groups)} factors, and no two sides of them are a matrix product")
+    return Match(_Found(sides, rest, total.number), total.nodes)
+
+
+def _sides(
+    scope: Scope, groups: list[tuple[Arg, ...]], consumed: set[int]
+) -> tuple[tuple[Arg, ...], tuple[Arg, ...]] | None:
+    """The groups as two sides of a matrix product, those whose sums have the fewest elements."""
+    found = []
+    for chosen in range(1, 1 << (len(groups) - 1)):  # the last group is on the right
+        left = tuple(term for k, group in enumerate(groups) if chosen >> k & 1 for term in group)
+        right = tuple(term for k, group in enumerate(groups) if not chosen >> k & 1 for term in group)
+        a, b = ({axis for term in side for axis in term.axes} for side in (left, right))
+        if a & b & consumed and a - b - consumed and b - a - consumed:
+            found.append((_elements(scope, a) + _elements(scope, b), chosen, (left, right)))
+    return min(found)[2] if found else None
+
+
+def _elements(scope: Scope, axes: set[int]) -> int:
+    sizes = (scope.sizes[axis].value for axis in axes)
+    return math.prod(TYPICAL if size is None else size for size in sizes)
 
 
 def _outer(scope: Scope, node: Node) -> bool:
