@@ -3,8 +3,8 @@
 In: a compiled program and a number of bytes. Out: a function that takes and gives the same. What always holds: the
 values that are too large, and what is computed of them, are a part of the graph that is run piece by piece, along one
 axis or several; the rest is run as it is. In the backward pass each piece is computed once more, so that its
-intermediate values are there one piece at a time, too, but under the transforms of `torch.func`, which have no checkpoints. A call
-that cannot be cut is an error; what torch traces is not cut.
+intermediate values are there one piece at a time, too; but not under the transforms of `torch.func`, which have no
+checkpoints. A call that cannot be cut is an error; what torch traces is not cut.
 """
 
 from __future__ import annotations

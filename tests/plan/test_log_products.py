@@ -99,7 +99,7 @@ NOT = {
     "a maximum": "def f(X[b, i], Y[i, o]) -> [b, o] = max[i](X + Y)",
     "a product": "def f(X[b, i], Y[i, o]) -> [b, o] = logsumexp[i](X * Y)",
     "weights that may be negative": "def f(X[b, i]; W[i, o]) -> [b, o] = log(exp(X) @[i] W)",
-    "three factors, none with axes of its own": "def f(X[a, i], Y[b, j], Z[i, j]) -> [i] = logsumexp[j, a, b](X + Y + Z)",
+    "three factors, two alone": "def f(X[a, i], Y[b, j], Z[i, j]) -> [i] = logsumexp[j, a, b](X + Y + Z)",
 }
 
 

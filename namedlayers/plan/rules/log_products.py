@@ -2,8 +2,8 @@
 
 `logsumexp[i](W + X)` where neither term has all axes becomes a matrix product of exponentials, shifted so that nothing
 overflows, and repaired where it underflows: the outer sum is never held. Of more terms those are added first whose sum
-is small: `logsumexp[i, j](X + Y + W)`, X with i and Y with j, is the product of X + Y with W. A term `log(w)` is taken as the weights
-themselves, so that a weight of 0 has a derivative. Terms without a summed axis are added afterwards.
+is small: `logsumexp[i, j](X + Y + W)`, X with i and Y with j, is the product of X + Y with W. A term `log(w)` is taken
+as the weights themselves, so that a weight of 0 has a derivative. Terms without a summed axis are added afterwards.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from namedlayers.plan.rules.build import negative
 from namedlayers.plan.view import Number, Scope
 from namedlayers.program.graph import Arg, Node
 from namedlayers.program.program import Kind
-
 
 MOST_GROUPS = 6
 TYPICAL = 64
