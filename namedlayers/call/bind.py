@@ -17,13 +17,10 @@ from namedlayers.call.forms import Bare, CallForm, Constant, Form, Listed, Named
 from namedlayers.errors import ArgumentError, Label, Span, near_miss
 from namedlayers.program.program import Kind
 from namedlayers.program.signature import Signature, SignatureInput, name_axes
-from namedlayers.program.spec import Given
+from namedlayers.program.spec import TRAINING, Given
 
 Place = int | str
 """Where an argument stands in the call: a position or a keyword."""
-
-TRAINING = "training"
-"""The option that every definition has."""
 
 
 @dataclass(frozen=True, slots=True)

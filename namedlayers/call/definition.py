@@ -20,7 +20,7 @@ from namedlayers.call.ports import Port, inputs, outputs
 from namedlayers.call.specialise import Specialisation
 from namedlayers.call.words import listed
 from namedlayers.errors import ArgumentError, Label
-from namedlayers.program.elaborate import check_definition
+from namedlayers.program.elaboration.checking import check_definition
 from namedlayers.program.namespace import Namespace
 from namedlayers.program.program import Program
 from namedlayers.program.signature import signature
@@ -44,7 +44,7 @@ class Definition(ABC):
         checked: bool = False,
     ) -> None:
         if not checked:
-            check_definition(namespace, definition)
+            check_definition(definition)
         self.namespace = namespace
         self.definition = definition
         self.manner = manner

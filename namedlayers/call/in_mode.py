@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from namedlayers.call.specialise import Specialisation, Specialisations
 from namedlayers.errors import ArgumentError, Label
-from namedlayers.program.elaborate import TRAINING, structure
+from namedlayers.program.elaborate import structure
 from namedlayers.program.program import Program
-from namedlayers.program.spec import Spec
+from namedlayers.program.spec import TRAINING, Spec
 
 if TYPE_CHECKING:
     from namedlayers.call.settled import Settled

@@ -20,8 +20,9 @@ from namedlayers.call.initialise import initialise
 from namedlayers.call.module import Layer
 from namedlayers.call.owner import Round
 from namedlayers.errors import ArgumentError, Label
-from namedlayers.program.elaborate import TRAINING, structure
+from namedlayers.program.elaborate import structure
 from namedlayers.program.sizes_at_call import solve_sizes
+from namedlayers.program.spec import TRAINING
 from namedlayers.program.structure import Declared
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from namedlayers.call.bind import TRAINING, option_spans
+from namedlayers.call.bind import option_spans
 from namedlayers.call.fits import check_option
 from namedlayers.call.forms import form, read
 from namedlayers.call.words import listed
@@ -25,7 +25,7 @@ from namedlayers.program.elaboration.layers import sized_names
 from namedlayers.program.elaboration.places import axis_in_signature
 from namedlayers.program.elaboration.stars import mentioned
 from namedlayers.program.signature import Signature, star_axes
-from namedlayers.program.spec import Static
+from namedlayers.program.spec import TRAINING, Static
 from namedlayers.syntax import tree
 
 

@@ -22,11 +22,11 @@ from namedlayers.call.steps import Steps
 from namedlayers.call.tracing import not_traced
 from namedlayers.call.words import listed
 from namedlayers.errors import ArgumentError, Label, SizeError, near_miss
-from namedlayers.program.elaborate import TRAINING, default_structure, structure
+from namedlayers.program.elaborate import default_structure, structure
 from namedlayers.program.program import Body, Program
 from namedlayers.program.signature import Signature, signature
 from namedlayers.program.size import SizeExpr
-from namedlayers.program.spec import NeedsStatic, Spec, Static
+from namedlayers.program.spec import TRAINING, NeedsStatic, Spec, Static
 from namedlayers.program.structure import Declared, Part, Structure
 from namedlayers.program.terms import Primitive
 

@@ -12,6 +12,9 @@ from namedlayers.program.program import Kind
 Static = bool | int | float | str | None | tuple
 """The value of a static option; a tuple differs by axis."""
 
+TRAINING = "training"
+"""The option that every definition has without declaring it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Given:
