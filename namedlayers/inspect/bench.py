@@ -174,11 +174,8 @@ def _check_alike(calls: Mapping[str, Call], given: list[Tensor]) -> None:
             scale = max(1.0, float(finite.max())) if finite.numel() else 1.0
             if not torch.allclose(one, other, rtol=1e-3, atol=1e-3 * scale, equal_nan=True):
                 message = f"the formula and the way {name!r} give different numbers for random tensors"
-                raise FormulaError(
-                    "NL0650",
-                    message,
-                    hint="an inner result of one of them overflows: scale the formula, while it is timed",
-                )
+                hint = "an inner result of one of them overflows: scale the formula, while it is timed"
+                raise FormulaError("NL0650", message, hint=hint)
 
 
 def _cells(one: Pass | None, ours: Pass | None) -> tuple[str, str, str]:

@@ -22,8 +22,10 @@ Clock = Callable[[], float]
 
 LEAST = 5
 """Rounds that even the slowest side takes part in, if its time is to be a median."""
-TICK = 1e-3
+TICK = 2e-3
 """Seconds that a sample takes at least, where calls are counted automatically: clock and loop are lost in it."""
+SHORT = 0.05
+"""Seconds below which a call is slowed down by what the side before it has left in the caches."""
 
 
 def medians(
@@ -36,7 +38,8 @@ def medians(
     clock: Clock = time.perf_counter,
 ) -> dict[str, float]:
     """Seconds a call for each side: the median over rounds in each of which every side runs `calls` times (None: as
-    often as a sample needs to be longer than a tick).
+    often as a sample needs to be longer than a tick, and short ones once more before, so that each finds the caches as
+    it leaves them itself).
 
     `clock=time.process_time` counts what the process itself computes, which is right for one thread on a machine that
     has more to do.
@@ -49,6 +52,7 @@ def medians(
     True
     """
     first = {name: _warmed(side, device) for name, side in sides.items()}
+    warm = {name for name, taken_once in first.items() if calls is None and taken_once < SHORT}
     repeated = {name: calls or _calls(taken_once) for name, taken_once in first.items()}
     share = seconds / max(1, len(sides))
     turns = {name: _rounds(first[name] * repeated[name], share, rounds) for name in sides}
@@ -56,6 +60,8 @@ def medians(
     for turn in range(max(turns.values(), default=0)):
         for name, side in sides.items():
             if turn < turns[name]:
+                if name in warm:
+                    side()
                 taken[name].append(once(side, repeated[name], device, clock))
     return {name: statistics.median(times) for name, times in taken.items()}
 
