@@ -55,15 +55,17 @@ class Rewriter:
         live = live_nodes(outputs)
         old_uses = use_counts(live, outputs)
         best: dict[int, Node] = {}
-        new_uses: dict[int, int] = {}
+        uses = _Uses()
         for node in live:
             replaced = self._rebuilt(node, best)
-            uses = tuple([new_uses.get(arg.node.number, 1) for arg in replaced.args])
-            if settled.get(replaced.number) != uses:
-                replaced = self._improved(replaced, by_root, new_uses)
-                settled[replaced.number] = tuple([new_uses.get(arg.node.number, 1) for arg in replaced.args])
+            needed = tuple([uses.of(arg.node) for arg in replaced.args])
+            if settled.get(replaced.number) != needed:
+                replaced = self._improved(replaced, by_root, uses)
+                settled[replaced.number] = tuple([uses.of(arg.node) for arg in replaced.args])
             best[node.number] = replaced
-            new_uses[replaced.number] = new_uses.get(replaced.number, 0) + old_uses[node.number]
+            uses.add(replaced, old_uses[node.number])
+            for arg in node.args:
+                uses.remove(best[arg.node.number])
         return [Arg(best[arg.node.number], arg.axes) for arg in outputs]
 
     def _rebuilt(self, node: Node, best: dict[int, Node]) -> Node:
@@ -80,7 +82,7 @@ class Rewriter:
             rule=node.rule,
         )
 
-    def _improved(self, node: Node, by_root: dict[str, list[Rule]], uses: dict[int, int]) -> Node:
+    def _improved(self, node: Node, by_root: dict[str, list[Rule]], uses: _Uses) -> Node:
         """The node after as many replacements as there are."""
         for _ in range(MOST_STEPS):
             step = self._step(node, by_root.get(root_key(node), ()), uses)
@@ -89,8 +91,8 @@ class Rewriter:
             node = step
         return node
 
-    def _step(self, node: Node, rules: Sequence[Rule], uses: dict[int, int]) -> Node | None:
-        scope = Scope(self.target, node, lambda n: uses.get(n.number, 1))
+    def _step(self, node: Node, rules: Sequence[Rule], uses: _Uses) -> Node | None:
+        scope = Scope(self.target, node, uses.of)
         for rule in rules:
             outcome = rule.match(scope, node)
             if isinstance(outcome, Near):
@@ -127,6 +129,34 @@ class Rewriter:
         if key not in self._seen:
             self._seen.add(key)
             self.events.append(Event(rule.name, rule.numerics, spans, near))
+
+
+@dataclass(slots=True)
+class _Uses:
+    """How many nodes and results need each node while a graph is gone through: those that have been seen by what
+    became of them, the others as they were. What nothing needs any more needs nothing either."""
+
+    counts: dict[int, int] = field(default_factory=dict)
+
+    def of(self, node: Node) -> int:
+        return self.counts.get(node.number, 1)
+
+    def add(self, node: Node, more: int = 1) -> None:
+        waiting = [(node, more)]
+        while waiting:
+            one, more = waiting.pop()
+            before = self.counts.get(one.number, 0)
+            self.counts[one.number] = before + more
+            if not before:
+                waiting += [(arg.node, 1) for arg in one.args]
+
+    def remove(self, node: Node) -> None:
+        waiting = [node]
+        while waiting:
+            one = waiting.pop()
+            self.counts[one.number] -= 1
+            if not self.counts[one.number]:
+                waiting += [arg.node for arg in one.args]
 
 
 def live_nodes(outputs: Iterable[Arg]) -> list[Node]:

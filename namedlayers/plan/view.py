@@ -244,6 +244,10 @@ class Scope:
             return self.number(value.value)
         return self.build("size", (), (), kind=Kind.INT, attrs={"expr": value}, weak=True)
 
+    def coordinate(self, c: int) -> Arg:
+        """The coordinates along an axis."""
+        return self.build("coord", (), (c,), kind=Kind.INT)
+
     def multiply(self, product: Product) -> Arg:
         """The node of a product; factors without axes are put together first, so that they are one scalar."""
         scalars, tensors = _halves(product.top)

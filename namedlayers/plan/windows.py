@@ -42,17 +42,20 @@ class Padding:
 
 @dataclass(frozen=True, slots=True)
 class WindowAxis:
-    """An axis of the source (its own number, its size) read at `terms`: two (coordinate, coefficient) pairs."""
+    """An axis of the source (its own number, its size) read at `terms`: two (coordinate, coefficient) pairs. The
+    coordinates in `turned` count from their ends."""
 
     own: int
     size: SizeExpr
     terms: tuple[tuple[int, SizeExpr], ...]
     padding: Padding | None
+    turned: frozenset[int] = frozenset()
 
     def roles(self, kernels: frozenset[int]) -> tuple[tuple[int, SizeExpr], tuple[int, SizeExpr]] | None:
-        """`((position, stride), (kernel, dilation))`, if exactly one of the two coordinates is among `kernels`."""
+        """`((position, stride), (kernel, dilation))`, if exactly one of the two coordinates is among `kernels`, and the
+        other one counts upwards."""
         first, second = self.terms
-        if (first[0] in kernels) == (second[0] in kernels):
+        if (first[0] in kernels) == (second[0] in kernels) or not self.turned <= kernels:
             return None
         return (second, first) if first[0] in kernels else (first, second)
 
@@ -85,8 +88,8 @@ def windows(scope: Scope, arg: Arg) -> list[Windows]:
     padding: dict[int, Padding] = {}
     nodes: list[Node] = []
     extents = dict(zip(arg.axes, arg.node.sizes, strict=True))
-    while node.op in _STEPS:
-        step = _STEPS[node.op](scope, node, axes, padding)
+    while node.op in STEPS:
+        step = STEPS[node.op](scope, node, axes, padding)
         if step is None:
             break
         nodes.append(node)
@@ -96,6 +99,35 @@ def windows(scope: Scope, arg: Arg) -> list[Windows]:
         if view is not None:
             found.append(view)
     return found[::-1]
+
+
+def affine(scope: Scope, index: Arg) -> Affine | None:
+    """An index as an affine function of the coordinates, or None."""
+    total = scope.sum(index)
+    if not isinstance(total.number, int):
+        return None
+    offset = const(total.number)
+    terms: dict[int, SizeExpr] = {}
+    for sign, term in total.terms:
+        product = scope.product(term)
+        factor = const(sign)
+        coordinate: int | None = None
+        for part in product.top:
+            size = size_of(part.node)
+            if size is not None:
+                factor = factor * size
+            elif part.node.op == "coord" and coordinate is None:
+                coordinate = part.axes[0]
+            else:
+                return None
+        if product.bottom or not isinstance(product.number, int):
+            return None
+        factor = factor * product.number
+        if coordinate is None:
+            offset = offset + factor
+        else:
+            terms[coordinate] = terms.get(coordinate, _ZERO) + factor
+    return Affine(tuple(sorted(terms.items(), key=lambda t: t[0])), offset)
 
 
 # --- one step deeper --------------------------------------------------------------------------------------------------
@@ -160,19 +192,20 @@ def _through_gather(scope: Scope, node: Node, axes: tuple[Affine, ...], padding:
     if len(spoken) != 1 or not node.attr("fill") or value is None or len(node.args) != 3:
         return None
     index = node.args[1]
-    affine = _affine(scope, index)
-    if affine is None or any(not c.nonnegative for _, c in affine.terms) or any(p in padding for p in index.axes):
+    reading = affine(scope, index)
+    if reading is None or not _signed(reading) or any(p in padding for p in index.axes):
         return None
     (own,) = spoken
-    reach = affine.offset
-    for position, c in affine.terms:
-        reach = reach + c * (node.sizes[position] - 1)
-    pad = Padding(-affine.offset, reach - node.args[0].node.sizes[own] + 1, value)
+    first = last = reading.offset
+    for position, c in reading.terms:
+        reach = c * (node.sizes[position] - 1)
+        first, last = (first, last + reach) if c.nonnegative else (first + reach, last)
+    pad = Padding(-first, last - node.args[0].node.sizes[own] + 1, value)
     inner: list[Affine] = []
     at: dict[int, int] = {}
     for number, position in enumerate(node.args[0].axes):
         if number == own:
-            inner.append(_combined([(axes[p], c) for p, c in affine.terms], _ZERO))
+            inner.append(_combined([(axes[p], c) for p, c in reading.terms], reading.offset - first))
         else:
             inner.append(axes[position])
             at[position] = number
@@ -181,36 +214,7 @@ def _through_gather(scope: Scope, node: Node, axes: tuple[Affine, ...], padding:
     return tuple(inner), {at[p]: one for p, one in padding.items()} | {own: pad}
 
 
-def _affine(scope: Scope, index: Arg) -> Affine | None:
-    """An index as an affine function of the coordinates, in the positions of the node that it indexes for."""
-    total = scope.sum(index)
-    if not isinstance(total.number, int):
-        return None
-    offset = const(total.number)
-    terms: dict[int, SizeExpr] = {}
-    for sign, term in total.terms:
-        product = scope.product(term)
-        factor = const(sign)
-        coordinate: int | None = None
-        for part in product.top:
-            size = size_of(part.node)
-            if size is not None:
-                factor = factor * size
-            elif part.node.op == "coord" and coordinate is None:
-                coordinate = part.axes[0]
-            else:
-                return None
-        if product.bottom or not isinstance(product.number, int):
-            return None
-        factor = factor * product.number
-        if coordinate is None:
-            offset = offset + factor
-        else:
-            terms[coordinate] = terms.get(coordinate, _ZERO) + factor
-    return Affine(tuple(sorted(terms.items(), key=lambda t: t[0])), offset)
-
-
-_STEPS = {"index": _through_index, "split": _through_split, "pad": _through_pad, "gather": _through_gather}
+STEPS = {"index": _through_index, "split": _through_split, "pad": _through_pad, "gather": _through_gather}
 
 
 def _view(
@@ -230,14 +234,34 @@ def _view(
                 return None
             own_axes.append(plain)
             continue
-        if affine.offset.value != 0 or len(affine.terms) != 2:
+        forwards = _forwards(affine, extents)
+        if forwards is None or len(affine.terms) != 2:
             return None
         own_axes.append(-1)
-        space.append(WindowAxis(own, node.sizes[own], affine.terms, padding.get(own)))
+        turned = frozenset(c for c, k in affine.terms if not k.nonnegative)
+        space.append(WindowAxis(own, node.sizes[own], forwards.terms, padding.get(own), turned))
     used = [c for axis in space for c, _ in axis.terms] + [c for c in own_axes if c >= 0]
     if not space or len(set(used)) < len(used):
         return None
     return Windows(Arg(node, tuple(own_axes)), tuple(space), nodes)
+
+
+def _signed(affine: Affine) -> bool:
+    """Whether each coefficient is known to be negative or not to be."""
+    return all(c.nonnegative or (-c).nonnegative for _, c in affine.terms)
+
+
+def _forwards(affine: Affine, extents: Mapping[int, SizeExpr]) -> Affine | None:
+    """The same reading with coordinates of negative coefficients counted from their ends; None unless it starts at the
+    first element then."""
+    if not _signed(affine):
+        return None
+    offset = affine.offset
+    for coordinate, c in affine.terms:
+        if not c.nonnegative:
+            offset = offset + c * (extents[coordinate] - 1)
+    turned = tuple((coordinate, c if c.nonnegative else -c) for coordinate, c in affine.terms)
+    return Affine(turned, offset) if offset.value == 0 else None
 
 
 _ZERO, _ONE = const(0), const(1)

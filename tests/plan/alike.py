@@ -1,7 +1,7 @@
 """Whether spellings of one definition are planned alike, and compute the same.
 
 In: a `Case` and mutants of it. Out: for each one that is not planned as the case is, what it became. What always holds:
-the values of every variant that applies are compared with those of the case as it stands, on the same inputs.
+the values of every variant that applies are compared with what the reference says of the case, on the same inputs.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ import numpy as np
 
 from namedlayers.program.graph import Graph
 from namedlayers.program.program import Kind, Program
+from namedlayers.reference.interpreter import evaluate as by_definition
 from tests.plan.definitions.table import Case
-from tests.plan.evaluate import evaluate
 from tests.plan.formulas import QUIET, Planned, holds, planned_text
+from tests.plan.loops import operations  # which also says how recurrences are evaluated
 from tests.plan.mutation import Mutant, Writing
 
 ADDED = 2
@@ -35,7 +36,7 @@ def differing(case: Case, mutants: Iterable[Mutant]) -> Iterator[str]:
         for variant in found.plan.variants:
             if all(holds(guard, sizes) for guard in variant.guards):
                 applied += 1
-                (result,) = evaluate(variant.graph, inputs, sizes)
+                (result,) = operations.evaluate(variant.graph, inputs, sizes)
                 np.testing.assert_allclose(result, want, rtol=1e-9, atol=1e-9, err_msg=str(mutant))
         assert applied, "the last variant always applies"
         work, most = _elements(found.plan.variants[0].graph, sizes), base.work * (ADDED if mutant.writing.added else 1)
@@ -95,7 +96,7 @@ class Base:
     def _evaluated(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
         key = b"".join(value.tobytes() for value in inputs.values())
         if key not in self.values:
-            (self.values[key],) = evaluate(self.planned.graph, inputs, _sizes(self.planned.program, inputs))
+            (self.values[key],) = by_definition(self.planned.program, inputs)
         return self.values[key]
 
 
@@ -137,6 +138,6 @@ def _sizes(program: Program, inputs: Mapping[str, np.ndarray]) -> dict[str, int]
 
 
 def _elements(graph: Graph, sizes: Mapping[str, int]) -> int:
-    """The elements of all that is computed and has axes."""
-    shapes = ([s.evaluate(sizes) for s in node.sizes] for node in graph.live() if node.op not in QUIET and node.rank)
-    return sum(int(np.prod(shape)) for shape in shapes)
+    """The elements of all that is computed and has axes or is computed from some."""
+    computed = [node for node in graph.live() if node.op not in QUIET and node.space]
+    return sum(int(np.prod([size.evaluate(sizes) for size in node.sizes])) for node in computed)

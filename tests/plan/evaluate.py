@@ -111,6 +111,7 @@ _ACTIVATIONS: dict[str, Callable[..., Any]] = {
     "selu": lambda x: 1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * np.expm1(np.minimum(x, 0))),
     "softshrink": lambda x, b: x - np.clip(x, -b, b), "hardshrink": lambda x, b: np.where(np.abs(x) > b, x, 0),
     "threshold": lambda x, t, v: np.where(x > t, x, v),
+    "hardsigmoid": lambda x: np.clip(x + 3, 0, 6) / 6,
     "hardswish": lambda x: x * np.clip(x + 3, 0, 6) / 6, "mish": lambda x: x * np.tanh(np.logaddexp(x, 0)),
     "log_sigmoid": lambda x: -np.logaddexp(-x, 0),
 }  # fmt: skip
@@ -127,7 +128,7 @@ def _difference(node: Node, args: list[np.ndarray], space: list[int], sizes: Siz
     d = x - y
     functions: dict[str, Callable[..., Any]] = {
         "square": lambda: d**2,
-        "entropy": lambda: np.logaddexp(-x, 0) + (1 - y) * x,
+        "entropy": lambda: np.logaddexp(-x, 0) * (1 + ([*numbers, 1][0] - 1) * y) + (1 - y) * x,
         "huber": lambda: np.clip(d, -numbers[0], numbers[0]) * (d - np.clip(d, -numbers[0], numbers[0]) / 2),
     }
     found = functions[str(node.attr("function"))]()
@@ -222,6 +223,12 @@ def _linear(node: Node, over: list[np.ndarray], whole: list[np.ndarray], axes: t
     return (whole[0] * whole[1]).sum(axis=axes) + over[2].squeeze(axes)
 
 
+def _log_contract(node: Node, over: list[np.ndarray], whole: list[np.ndarray], axes: tuple[int, ...]) -> Any:
+    linear = node.attr("linear")
+    assert isinstance(linear, tuple)
+    return np.log(_multiplied([w if one else np.exp(w) for w, one in zip(whole, linear, strict=True)]).sum(axis=axes))
+
+
 _OVER_SPACE: dict[str, Callable[..., Any]] = {
     "reduce": lambda node, over, whole, axes: _REDUCE[str(node.attr("op"))](whole[0], axes),
     "extreme": lambda node, over, whole, axes: getattr(whole[0], str(node.attr("op")))(axis=axes),
@@ -229,6 +236,7 @@ _OVER_SPACE: dict[str, Callable[..., Any]] = {
     "statistic": _statistic,
     "attention": _attention,
     "linear": _linear,
+    "log_contract": _log_contract,
 }
 
 
@@ -475,9 +483,16 @@ def _split(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -
     return args[0].reshape(shape).transpose(np.argsort(order))
 
 
+def _glu(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
+    (x,), axis = node.args, node.attr("axis")
+    first, second = np.split(args[0], 2, axis=x.axes.index(-1))
+    return aligned(Arg(x.node, tuple(axis if p < 0 else p for p in x.axes)), first * sigmoid(second), node.rank)  # type: ignore[misc]
+
+
 _SPECIAL: dict[str, Callable[..., Any]] = {
     "activation": _activation,
     "difference": _difference,
+    "glu": _glu,
     "gelu": _gelu, "softmax": _axiswise(_softmax), "standardize": _standardize, "rms_norm": _standardize, "conv": _conv,
     "conv_transpose": _conv_transpose,
     "group_norm": _group_norm,

@@ -11,6 +11,7 @@ from namedlayers.plan.rule import Rule
 from namedlayers.plan.rules import (
     activations,
     attention,
+    conditions,
     contraction,
     convolution,
     differences,
@@ -33,6 +34,7 @@ from namedlayers.plan.rules import (
 
 RECOGNISING: tuple[Rule, ...] = (
     *identity.RULES,
+    *conditions.RULES,
     *gather.RULES,
     *distances.RULES,
     *contraction.FORMING,

@@ -6,16 +6,17 @@ factor that lacks the positions, the contraction is a cross-correlation, of one 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from namedlayers.plan.rule import Match, Near, Outcome, Rule
 from namedlayers.plan.rules.contraction import contraction
 from namedlayers.plan.view import Scope
-from namedlayers.plan.windows import Padding, WindowAxis, Windows, windows
+from namedlayers.plan.windows import STEPS, Padding, WindowAxis, Windows, windows
 from namedlayers.program.graph import Arg, Node
 from namedlayers.program.program import Kind
-from namedlayers.program.size import SizeExpr
+from namedlayers.program.size import SizeExpr, const
 
 MOST_SPACE_AXES = 3
 CONVOLUTIONS = ("conv", "conv_transpose")
@@ -65,6 +66,8 @@ def _check(scope: Scope, view: Windows, others: tuple[Arg, ...], consumed: froze
     for axis in view.space:
         roles = axis.roles(consumed)
         if roles is None:
+            if not axis.turned <= consumed:
+                return f"the windows along {_names(scope, axis)} are read backwards"
             return f"of {_names(scope, axis)}, one has to be summed over and the other has to stay"
         (position, stride), (kernel, dilation) = roles
         if kernel not in weights:
@@ -103,14 +106,40 @@ def _build_convolution(scope: Scope, node: Node, found: Convolution) -> Arg:
     consumed = set(found.consumed)
     # Several factors are put together first; an axis that only they have is summed there.
     weight = contraction(scope, list(found.others), consumed - inside)
-    space = tuple(
+    for kernel in sorted(c for axis in found.view.space for c in axis.turned):
+        weight = _flipped(scope, weight, kernel)
+    left = sorted(consumed & inside)
+    at = {c: k for k, c in enumerate((*range(node.rank), *left))}
+    attrs = {"space": tuple((own, at[p], at[k], *rest) for own, p, k, *rest in _space(found)), "bias": False}
+    return scope.build("conv", (source, weight), range(node.rank), left, kind=node.kind, attrs=attrs)
+
+
+def _space(found: Convolution) -> tuple[tuple[Any, ...], ...]:
+    """As in the operation's attribute, but with coordinates for positions."""
+    return tuple(
         (axis.own, position, kernel, plain(stride), plain(dilation), *_padding(axis.padding))
         for axis, position, kernel, stride, dilation in found.space
     )
-    left = sorted(consumed & inside)
-    at = {c: k for k, c in enumerate((*range(node.rank), *left))}
-    attrs = {"space": tuple((own, at[p], at[k], *rest) for own, p, k, *rest in space), "bias": False}
-    return scope.build("conv", (source, weight), range(node.rank), left, kind=node.kind, attrs=attrs)
+
+
+def _flipped(scope: Scope, arg: Arg, axis: int) -> Arg:
+    """The value read from the other end of an axis; one that is read so already, as it was."""
+    if arg.node.op == "index":
+        inner = scope.operands(arg)[0]
+        (own,) = (k for k, c in enumerate(arg.axes) if c == axis)
+        if inner.axes.count(-1) == 1 and arg.node.attr("entries") == _turned(
+            inner.axes.index(-1), own, scope.sizes[axis]
+        ):
+            return Arg(inner.node, tuple(axis if c == -1 else c for c in inner.axes))
+    result = sorted(arg.axes)
+    own, position = arg.axes.index(axis), result.index(axis)
+    entries = _turned(own, position, scope.sizes[axis])
+    inner = Arg(arg.node, tuple(-1 if c == axis else c for c in arg.axes))
+    return scope.build("index", (inner,), result, kind=arg.node.kind, attrs={"entries": entries})
+
+
+def _turned(own: int, position: int, size: SizeExpr) -> tuple[Any, ...]:
+    return ((own, ((position, const(-1)),), size - 1),)
 
 
 def plain(size: SizeExpr) -> SizeExpr | int:
@@ -135,6 +164,45 @@ def _sum_of_convolution(scope: Scope, node: Node) -> Outcome:
 def _build_sum_of_convolution(scope: Scope, node: Node, conv: Arg) -> Arg:
     consumed = (*range(node.rank, len(node.space)), *scope.consumed(conv))
     return _rebuilt(scope, conv, scope.operands(conv), tuple(range(node.rank)), consumed, False)
+
+
+def _more_space(scope: Scope, node: Node) -> Outcome:
+    """The windows of a convolution are of windows that it sums over, too"""
+    if node.attr("bias") or len(node.args) != 2:
+        return None
+    source, weight = node.args
+    held = node.attr("space")
+    assert isinstance(held, tuple)
+    if len(held) == MOST_SPACE_AXES or source.node.op not in STEPS:
+        return None
+    # The axes that are read in windows already are, for what is below, axes like any other.
+    own = {k: scope.fresh(size, name) for k, (c, size, name) in enumerate(_axes(source)) if c == -1}
+    seen = Arg(source.node, tuple(own.get(k, c) for k, c in enumerate(source.axes)))
+    consumed = frozenset(range(node.rank, len(node.space))) - {kernel for _, _, kernel, *_ in held}
+    for view in windows(scope, seen):
+        at = {c: k for k, c in enumerate(view.source.axes)}
+        found = _check(scope, view, (weight,), consumed)
+        if isinstance(found, Convolution) and all(c in at for c in own.values()):
+            before = tuple((at[own[k]], *rest) for k, *rest in held)
+            return Match((found, before), view.nodes) if len(before) + len(found.space) <= MOST_SPACE_AXES else None
+    return None
+
+
+def _axes(arg: Arg) -> Iterator[tuple[int, SizeExpr, str]]:
+    return zip(arg.axes, arg.node.sizes, arg.node.names[: arg.node.rank], strict=True)
+
+
+def _build_more_space(scope: Scope, node: Node, found: tuple[Convolution, tuple[tuple[Any, ...], ...]]) -> Arg:
+    more, before = found
+    source = more.view.source
+    weight = node.args[1]
+    for kernel in sorted(c for axis in more.view.space for c in axis.turned):
+        weight = _flipped(scope, weight, kernel)
+    own = {axis[0] for axis in before}
+    read = Arg(source.node, tuple(-1 if k in own else c for k, c in enumerate(source.axes)))
+    attrs = {"space": tuple(sorted((*before, *_space(more)))), "bias": False}
+    consumed = range(node.rank, len(node.space))
+    return scope.build("conv", (read, weight), range(node.rank), consumed, kind=node.kind, attrs=attrs)
 
 
 def _rebuilt(
@@ -207,6 +275,7 @@ def _build_bias(scope: Scope, node: Node, found: tuple[Arg, tuple[Arg, ...], Arg
 RULES = (
     Rule("convolution", "exact", ("contract",), _convolution, _build_convolution),
     Rule("convolution", "algebraic", ("reduce sum",), _sum_of_contraction, _build_convolution),
+    Rule("convolution over more space", "exact", ("conv",), _more_space, _build_more_space),
     Rule("sum of a convolution", "algebraic", ("reduce sum",), _sum_of_convolution, _build_sum_of_convolution),
 )
 BIASES = (Rule("bias in the kernel", "exact", ("add",), _bias, _build_bias),)

@@ -83,6 +83,28 @@ def _build_difference(scope: Scope, node: Node, operands: tuple[Arg, ...]) -> Ar
     return scope.build("sub", operands, range(node.rank), kind=node.kind)
 
 
+def _negations(scope: Scope, node: Node) -> Outcome:
+    """(-x) * y / (-z)"""
+    product = scope.product(scope.whole(), lambda part: part.op == "neg" or scope.once(part))
+    negations = [part for part in product.nodes if part.op == "neg"]
+    same = len({part.kind for part in product.nodes}) == 1
+    return Match(product.nodes, tuple(negations)) if len(negations) > 1 and same else None
+
+
+def _build_negations(scope: Scope, node: Node, nodes: tuple[Node, ...]) -> Arg:
+    def positive(arg: Arg) -> Arg:
+        if arg.node not in nodes:
+            return arg
+        operands = tuple(map(positive, scope.operands(arg)))
+        if arg.node.op == "neg":
+            return operands[0]
+        return arg if operands == scope.operands(arg) else scope.apply(arg.node.op, *operands, kind=arg.node.kind)
+
+    product = positive(scope.whole())
+    odd = sum(part.op == "neg" for part in nodes) % 2
+    return scope.apply("neg", product) if odd else product
+
+
 def _less_than_nothing(scope: Scope, node: Node) -> Outcome:
     """0 - x"""
     first, second = node.args
@@ -104,6 +126,14 @@ def _root_or_inverse(scope: Scope, node: Node) -> Outcome:
     if value not in _POWERS or node.kind != Kind.REAL or constant(base.node) is not None:
         return None
     return Match((_POWERS[value], base))  # type: ignore[index]
+
+
+def _root_of_inverse(scope: Scope, node: Node) -> Outcome:
+    """sqrt(1 / x)"""
+    (inner,) = node.args
+    if inner.node.op != "div" or not is_number(inner.node.args[0], 1):
+        return None
+    return Match(("rsqrt", scope.operands(inner)[1]), (inner.node,))
 
 
 def _build_root_or_inverse(scope: Scope, node: Node, found: tuple[str, Arg]) -> Arg:
@@ -257,15 +287,17 @@ RULES = (
     Rule("known number", "exact", tuple(_COMPUTED), _known, _build_number),
     Rule("known size", "exact", tuple(_OF_SIZES), _known_size, _build_size),
     Rule("neutral operand", "algebraic", tuple(_NEUTRAL), _neutral, _over_axes),
-    Rule("double negation", "exact", ("neg",), _double, _itself),
+    Rule("double negation", "exact", ("neg", "not"), _double, _itself),
     Rule("neutral condition", "exact", ("and", "or"), _neutral_condition, _itself),
     Rule("settled choice", "exact", ("where",), _settled, _itself),
     Rule("factor -1", "exact", ("mul", "div"), _minus_one, _build_negative),
     Rule("factor 1 / y", "exact", ("mul",), _inverse_factor, _build_quotient),
     Rule("negated summand", "exact", ("add", "sub"), _negated_summand, _build_negated_summand),
     Rule("negated difference", "exact", ("neg",), _negated_difference, _build_difference),
+    Rule("negations in a product", "exact", ("neg", "mul", "div"), _negations, _build_negations),
     Rule("nothing less x", "algebraic", ("sub",), _less_than_nothing, _build_negative),
     Rule("root or inverse", "algebraic", ("pow",), _root_or_inverse, _build_root_or_inverse),
+    Rule("root of an inverse", "algebraic", ("sqrt",), _root_of_inverse, _build_root_or_inverse),
     Rule("constant factors", "algebraic", ("mul", "div"), _constant_factors, _build_product),
     Rule("nothing to reduce", "exact", _REDUCTIONS, _nothing_reduced, _itself),
     Rule("reduction of a reduction", "algebraic", _REDUCTIONS, _reduced_twice, _build_reduced_twice),

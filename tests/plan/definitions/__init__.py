@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.plan.definitions import convolutions
+from tests.plan.definitions import attentions, convolutions, norms, pools, products, recurrences, softmaxes, transposed
 from tests.plan.definitions.table import Case
 
-CASES: tuple[Case, ...] = (*convolutions.CASES,)
+SUBJECTS = (attentions, convolutions, norms, pools, products, recurrences, softmaxes, transposed)
+CASES: tuple[Case, ...] = tuple(case for subject in SUBJECTS for case in subject.CASES)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from namedlayers.syntax import parse, tree
 from tests.plan.mutation.cutting import applied, bound, cuttable, joined, reused
 from tests.plan.mutation.laws import LAWS, respellings
-from tests.plan.mutation.trees import Place, places, put
+from tests.plan.mutation.trees import NEW, Place, in_order, places, put
 from tests.plan.mutation.writing import Writing, shuffled, written
 
 __all__ = ["LAWS", "Mutant", "Writing", "mixtures", "singles"]
@@ -36,19 +36,9 @@ class Mutant:
 
 def singles(text: str, without: Collection[str] = ()) -> Iterator[Mutant]:
     """Each law at each place where it gives something, and each cut."""
-    main = _parsed(text)
-    for k, place in enumerate(places(main)):
-        for law in LAWS:
-            if law.name not in without:
-                options = respellings(place, law)
-                # There are many ways to change nothing, and one is enough at each place.
-                for found in options if law.name not in ONE_OF else options[k % len(options) :][:1] if options else ():
-                    yield _plain((put(main, place.path, found),), law.name)
-        if cuttable(place):
-            yield _plain((bound(main, place, "part1"),), "statement")
-            helper = applied(main, place, "part1")
-            if helper is not None:
-                yield _plain(helper[::-1], "definition")
+    for definitions, law in _singles(_parsed(text), without):
+        if all(map(in_order, definitions)):
+            yield Mutant(written(definitions, Writing()), (law,), Writing())
 
 
 def mixtures(
@@ -59,16 +49,10 @@ def mixtures(
     main = joined(_parsed(text))
     for k in range(count):
         source = random.Random(f"{seed} {k}")
-        names, changed = [], main
-        for _ in range(source.randint(1, 4)):
-            step = _step(changed, source, without)
-            if step is not None:
-                changed = step[0]
-                names.append(step[1])
-        definitions = _cut(changed, source)
+        definitions, laws = next(found for found in _mixed(main, source, without) if all(map(in_order, found[0])))
         lifted = tuple(source.choice(lifts).split()) if lifts and source.random() < 0.5 else ()
         writing = shuffled(main, source, lifted)
-        yield Mutant(written(definitions, writing), tuple(names), writing)
+        yield Mutant(written(definitions, writing), laws, writing)
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
@@ -80,12 +64,40 @@ def _parsed(text: str) -> tree.Definition:
     return definition
 
 
-def _plain(definitions: Definitions, law: str) -> Mutant:
-    return Mutant(written(definitions, Writing()), (law,), Writing())
+def _singles(main: tree.Definition, without: Collection[str]) -> Iterator[tuple[Definitions, str]]:
+    for k, place in enumerate(places(main)):
+        for law in LAWS:
+            if law.name not in without:
+                options = respellings(place, law)
+                # There are many ways to change nothing, and one is enough at each place.
+                for found in options if law.name not in ONE_OF else options[k % len(options) :][:1] if options else ():
+                    yield (put(main, place.path, found),), law.name
+        if cuttable(place):
+            yield (bound(main, place, NEW),), "statement"
+            helper = applied(main, place, NEW)
+            if helper is not None:
+                yield helper[::-1], "definition"
+
+
+def _mixed(
+    main: tree.Definition, source: random.Random, without: Collection[str]
+) -> Iterator[tuple[Definitions, tuple[str, ...]]]:
+    while True:
+        laws, changed = [], main
+        if "inline" not in without and source.random() < 0.3:
+            changed = _written_out(main)
+            laws.append("all inlined")
+        for _ in range(source.randint(1, 4)):
+            step = _step(changed, source, without)
+            if step is not None:
+                changed = step[0]
+                laws.append(step[1])
+        yield _cut(changed, source), tuple(laws)
 
 
 def _step(main: tree.Definition, source: random.Random, without: Collection[str]) -> tuple[tree.Definition, str] | None:
-    """One law at one place: every law is as likely as the others, however many places it has."""
+    """One law at one place and at all that are equal: every law is as likely as the others, however many places it
+    has. What stands twice in a text is written alike, as by an author; by itself, a law changes one place alone."""
     found: dict[str, list[tuple[Place, tree.Expr]]] = {}
     for place in places(main):
         for law in LAWS:
@@ -96,7 +108,21 @@ def _step(main: tree.Definition, source: random.Random, without: Collection[str]
         return None
     law = source.choice(names)
     place, new = source.choice(found[law])
-    return put(main, place.path, new), law
+    for other in reversed(list(places(main))):
+        if (other.expr, other.role, other.scope) == (place.expr, place.role, place.scope):
+            main = put(main, other.path, new)
+    return main, law
+
+
+def _written_out(main: tree.Definition) -> tree.Definition:
+    """Without any definition that is one expression."""
+    (inline,) = (law for law in LAWS if law.name == "inline")
+    found: tuple[Place, tree.Expr] | None = None
+    while True:
+        found = next(((place, new) for place in places(main) for new in respellings(place, inline)), None)
+        if found is None:
+            return main
+        main = put(main, found[0].path, found[1])
 
 
 def _cut(main: tree.Definition, source: random.Random) -> Definitions:
@@ -106,7 +132,7 @@ def _cut(main: tree.Definition, source: random.Random) -> Definitions:
         options = [place for place in places(main) if cuttable(place)]
         if not options:
             break
-        place, new = source.choice(options), f"part{k}"
+        place, new = source.choice(options), f"{NEW}{k}"
         found = applied(main, place, new) if source.random() < 0.4 else None
         if found is not None:
             main, helper = found

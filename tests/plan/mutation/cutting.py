@@ -10,7 +10,7 @@ import random
 from dataclasses import replace
 
 from namedlayers.syntax import tree
-from tests.plan.mutation.trees import SPAN, Path, Place, call, get, name, nodes, places, put
+from tests.plan.mutation.trees import NEW, SPAN, Path, Place, call, get, name, nodes, places, put, substituted
 
 MOST_INPUTS = 6
 
@@ -87,7 +87,7 @@ def reused(definition: tree.Definition, source: random.Random) -> tree.Definitio
         others = [node for node in nodes(tuple(body[k + 2 :])) if node == old]
         if len(first.targets) == len(second.targets) == 1 and not others and _fresh(old.name):
             body[k] = replace(first, targets=(new,))
-            body[k + 1] = replace(second, value=_renamed(second.value, old.name, new))
+            body[k + 1] = replace(second, value=substituted(second.value, old, new))
     return replace(definition, body=tuple(body))
 
 
@@ -95,7 +95,7 @@ def reused(definition: tree.Definition, source: random.Random) -> tree.Definitio
 
 
 def _fresh(one: str) -> bool:
-    return one.startswith("part")
+    return one.startswith(NEW)
 
 
 def _statement(path: Path) -> Path:
@@ -138,13 +138,3 @@ def _movable(statement: tree.Statement, later: list[tree.Statement]) -> bool:
     carried = {one.name for one in nodes(tuple(later)) if isinstance(one, tree.Carry)}
     scans = any(isinstance(one, tree.Scan) for one in later)
     return not scans and not (read | {statement.targets[0].name}) & (written | carried)
-
-
-def _renamed(expr: tree.Expr, old: str, new: tree.Name) -> tree.Expr:
-    wrapped = tree.Definition(SPAN, "def", "f", (), (), (), None, (tree.Return(SPAN, (expr,)),))
-    for place in reversed(list(places(wrapped))):
-        if place.expr == name(old):
-            wrapped = put(wrapped, place.path, new)
-    statement = wrapped.body[0]
-    assert isinstance(statement, tree.Return)
-    return statement.values[0]

@@ -12,6 +12,9 @@ from typing import Any
 
 from namedlayers.syntax import parse, tree
 
+NEW = "part"
+"""How the names begin that cutting makes, of statements and of definitions."""
+
 Path = tuple[str | int, ...]
 Axes = frozenset[str] | None
 """The axes of a value; None where they are not known without elaborating."""
@@ -57,6 +60,35 @@ def put(node: Any, path: Path, new: Any) -> Any:
     if isinstance(step, int):
         return (*node[:step], put(node[step], rest, new), *node[step + 1 :])
     return replace(node, **{step: put(getattr(node, step), rest, new)})
+
+
+def in_order(definition: tree.Definition) -> bool:
+    """Whether every axis that a size names is an input's or was introduced before, in the order of the text."""
+    known = {axis for one in (*definition.data, *definition.parameters) for axis in axis_names(one.axes or ())}
+    for node in nodes(definition.body):
+        if isinstance(node, tree.Call) and called(node, True) in MAKING or isinstance(node, tree.Index):
+            known |= {axis for one in node.entries or () for axis in axis_names([one.source, one.target or one.source])}
+        if isinstance(node, tree.SizeOf) and not {axis.name for axis in node.axes} <= known:
+            return False
+    return True
+
+
+def substituted(node: Any, old: tree.Name, new: tree.Expr) -> Any:
+    """With an expression wherever a value's name stands."""
+    if node == old:
+        return new
+    if isinstance(node, tuple):
+        return tuple(substituted(one, old, new) for one in node)
+    if not isinstance(node, tree.Node):
+        return node
+    return replace(
+        node,
+        **{
+            one.name: substituted(getattr(node, one.name), old, new)
+            for one in fields(node)
+            if one.name not in ("span", "function")
+        },
+    )
 
 
 def axis_names(items: Iterable[tree.Axis | tree.Group]) -> list[str]:
@@ -116,9 +148,9 @@ MINUS_INF = negative(name("inf"))
 # --- taking expressions apart -----------------------------------------------------------------------------------------
 
 
-def called(expr: tree.Expr) -> str | None:
-    """The name of the definition that is called without options, if it is one."""
-    if isinstance(expr, tree.Call) and isinstance(expr.function, tree.Name) and not expr.options:
+def called(expr: tree.Expr, options: bool = False) -> str | None:
+    """The name of the definition that is called, if it is one; without options unless they do not matter."""
+    if isinstance(expr, tree.Call) and isinstance(expr.function, tree.Name) and (options or not expr.options):
         return expr.function.name
     return None
 
@@ -221,7 +253,7 @@ def _of_call(expr: tree.Call, scope: Mapping[str, Axes]) -> Axes:
     if axes is None or not isinstance(expr.function, tree.Name):
         return None
     if expr.entries is None:
-        return axes if expr.function.name not in scope else None
+        return None if expr.function.name.startswith(NEW) else axes
     named = axis_names([entry.source for entry in expr.entries])
     function = expr.function.name
     if function == "fold":
@@ -259,7 +291,7 @@ def _assigned(block: tuple[tree.Statement, ...]) -> set[str]:
 
 
 def _below(expr: tree.Expr, path: Path, role: str, scope: Mapping[str, Axes]) -> Iterator[Place]:
-    if expr == MINUS_INF:
+    if expr == MINUS_INF or isinstance(expr, tree.Index) and _is_definition(expr.base, scope):
         return
     if is_boolean(expr):
         role = "condition"
@@ -268,6 +300,11 @@ def _below(expr: tree.Expr, path: Path, role: str, scope: Mapping[str, Axes]) ->
     yield Place(path, expr, role, scope)
     for step, part, inner in _parts(expr, role):
         yield from _below(part, (*path, *step), inner, scope)
+
+
+def _is_definition(expr: tree.Expr, scope: Mapping[str, Axes]) -> bool:
+    """Of `zeros` in `zeros[i]`."""
+    return isinstance(expr, tree.Name) and expr.name not in scope
 
 
 def _parts(expr: tree.Expr, role: str) -> Iterator[tuple[Path, tree.Expr, str]]:

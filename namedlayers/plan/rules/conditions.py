@@ -1,0 +1,90 @@
+"""Comparisons of coordinates, in one form: what is added on each side, by `<` and `<=` alone.
+
+`s - t <= 0`, `t >= s`, `s + 1 <= t + 1`, `s < t + 1` and `not s > t` all say `s <= t`, exactly, for they are integers;
+so rules that want to know which positions see which need to know one form.
+"""
+
+from __future__ import annotations
+
+from namedlayers.plan.rule import Match, Outcome, Rule
+from namedlayers.plan.view import Scope
+from namedlayers.plan.windows import Affine, affine
+from namedlayers.program.graph import Arg, Node
+from namedlayers.program.program import Kind
+from namedlayers.program.size import SizeExpr, const
+
+_MIRRORED = {"gt": "lt", "ge": "le", "lt": "lt", "le": "le", "eq": "eq", "ne": "ne"}
+_OPPOSITE = {"lt": "ge", "ge": "lt", "le": "gt", "gt": "le", "eq": "ne", "ne": "eq"}
+
+Side = tuple[tuple[tuple[int, SizeExpr], ...], SizeExpr]
+"""Coordinates with their coefficients, which are not negative, and what is added to the sum of these."""
+
+
+def _comparison(scope: Scope, node: Node) -> Outcome:
+    """left op right, both sums of coordinates, sizes and numbers"""
+    sides = [_integer(scope, arg) for arg in node.args]
+    if any(side is None or len(set(arg.axes)) < len(arg.axes) for side, arg in zip(sides, node.args, strict=True)):
+        return None
+    first, second = sides[::-1] if node.op in ("gt", "ge") else sides
+    assert first is not None and second is not None
+    found = _simplest(_MIRRORED[node.op], first, second)
+    if found is None or {c for side in found[1:] for c, _ in side[0]} != set(range(node.rank)):
+        return None
+    op, left, right = found
+    built = (_node(scope, left), _node(scope, right))
+    return Match((op, built)) if (op, built) != (node.op, node.args) else None
+
+
+def _integer(scope: Scope, arg: Arg) -> Affine | None:
+    return affine(scope, arg) if arg.node.kind == Kind.INT else None
+
+
+def _simplest(op: str, first: Affine, second: Affine) -> tuple[str, Side, Side] | None:
+    """`first op second` with every coordinate on one side, the number on the right."""
+    terms = dict(first.terms)
+    for coordinate, coefficient in second.terms:
+        terms[coordinate] = terms.get(coordinate, const(0)) - coefficient
+    rest = {c: k for c, k in terms.items() if k.value != 0}
+    offset = second.offset - first.offset
+    if any(not k.nonnegative and not (-k).nonnegative for k in rest.values()):
+        return None
+    left = tuple((c, k) for c, k in sorted(rest.items()) if k.nonnegative)
+    right = tuple((c, -k) for c, k in sorted(rest.items()) if not k.nonnegative)
+    if op in ("eq", "ne") and (not left or right and right[0][0] < left[0][0]):
+        left, right, offset = right, left, -offset
+    if (op, offset.value) == ("lt", 1):
+        op, offset = "le", const(0)
+    elif (op, offset.value) == ("le", -1):
+        op, offset = "lt", const(0)
+    return op, (left, const(0)), (right, offset)
+
+
+def _node(scope: Scope, side: Side) -> Arg:
+    terms, offset = side
+    total: Arg | None = None
+    for coordinate, coefficient in terms:
+        term = scope.coordinate(coordinate)
+        if coefficient.value != 1:
+            term = scope.apply("mul", term, scope.size(coefficient))
+        total = term if total is None else scope.apply("add", total, term)
+    if total is None:
+        return scope.size(offset)
+    return total if offset.value == 0 else scope.apply("add", total, scope.size(offset))
+
+
+def _build(scope: Scope, node: Node, found: tuple[str, tuple[Arg, Arg]]) -> Arg:
+    op, sides = found
+    return scope.build(op, sides, range(node.rank), kind=Kind.BOOL)
+
+
+def _negated(scope: Scope, node: Node) -> Outcome:
+    """not left op right"""
+    (inner,) = node.args
+    integers = inner.node.op in _OPPOSITE and all(arg.node.kind < Kind.REAL for arg in inner.node.args)
+    return Match((_OPPOSITE[inner.node.op], scope.operands(inner)), (inner.node,)) if integers else None
+
+
+RULES = (
+    Rule("comparison of coordinates", "exact", tuple(_MIRRORED), _comparison, _build),
+    Rule("negated comparison", "exact", ("not",), _negated, _build),
+)

@@ -1,0 +1,36 @@
+"""Attention, with all that may be done to its scores."""
+
+from __future__ import annotations
+
+from namedlayers.program.program import Kind
+from tests.plan.definitions.table import Case
+
+QKV = "Q[t, key], K[s, key], V[s, val]"
+LIFTS = ("Q K V", "Q", "K V")
+
+
+def _case(name: str, body: str, signature: str = QKV, *ops: str, lifts: tuple[str, ...] = LIFTS) -> Case:
+    return Case(name, signature, body, ops or ("attention",), lifts, kinds={"B": Kind.BOOL})
+
+
+CASES = (
+    _case("attention", "softmax[s](Q @[key] K) @[s] V"),
+    _case("scaled attention", "softmax[s](Q @[key] K / sqrt(|key|)) @[s] V"),
+    _case("attention scaled by a number", "softmax[s](0.125 * Q @[key] K) @[s] V"),
+    _case("attention of scaled queries", "softmax[s]((Q / sqrt(|key|)) @[key] K) @[s] V"),
+    _case("attention with a condition", "softmax[s](where(B, Q @[key] K, -inf)) @[s] V", QKV + "; B[t, s]"),
+    _case("causal attention", "softmax[s](where(s <= t, Q @[key] K / sqrt(|key|), -inf)) @[s] V"),
+    _case(
+        "attention over heads", "softmax[s](Q @[key] K / sqrt(|key|)) @[s] V",
+        "Q[h, t, key], K[h, s, key], V[h, s, val]",
+    ),
+    _case(
+        "grouped queries", "softmax[s](Q @[key] K / sqrt(|key|)) @[s] V",
+        "Q[g, h, t, key], K[h, s, key], V[h, s, val]",
+    ),
+)  # fmt: skip
+# Missed where a softmax is written out and its sum regrouped, `A + (B - logsumexp[s](A + B))`.
+PENDING = (
+    _case("masked attention", "softmax[s](Q @[key] K / sqrt(|key|) + M) @[s] V", QKV + "; M[t, s]"),
+    _case("causal attention by a mask", "softmax[s](Q @[key] K + where(s <= t, 0, -inf)) @[s] V"),
+)

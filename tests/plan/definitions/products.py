@@ -1,0 +1,24 @@
+"""Contractions, linear maps, distances, products of logarithms."""
+
+from __future__ import annotations
+
+from tests.plan.definitions.table import Case
+
+
+def _case(name: str, signature: str, body: str, *ops: str, lifts: tuple[str, ...] = ("X",)) -> Case:
+    return Case(name, signature, body, ops, lifts)
+
+
+CASES = (
+    _case("product", "X[i, j]; W[j, k]", "X @[j] W", "contract"),
+    _case("product over two axes", "X[i, j, k]; W[j, k, l]", "X @[j, k] W", "contract"),
+    _case("bilinear form", "X[i], Y[j]; W[i, j]", "X @[i] W @[j] Y", "contract", lifts=("X", "X Y", "X Y W")),
+    _case("chain", "X[i, j]; A[j, k], B[k, l]", "X @[j] A @[k] B", "contract"),
+    _case("linear", "X[i, j]; W[o, j], b[o]", "W @[j] X + b", "linear"),
+    _case("linear and gelu", "X[i, j]; W[o, j], b[o]", "gelu(W @[j] X + b)", "gelu", "linear"),
+    _case("log product", "X[i, j]; W[j, k]", "logsumexp[j](X + W)", "log_contract"),
+    _case("squares of differences", "X[i, c], Y[i, c]", "(X - Y) ^ 2", "difference", lifts=("X Y",)),
+)
+
+# Missed as `where(not 0 < Y, 0, Y)`.
+PENDING = (_case("linear and relu", "X[i, j]; W[o, j], b[o]", "relu(W @[j] X + b)", "linear", "relu"),)

@@ -1,0 +1,20 @@
+"""Softmax, its logarithm, and sums of exponentials."""
+
+from __future__ import annotations
+
+from tests.plan.definitions.table import Case
+
+
+def _case(name: str, signature: str, body: str, *ops: str) -> Case:
+    return Case(name, signature, body, ops, ("X",))
+
+
+CASES = (
+    _case("softmax", "X[i, j]", "softmax[j](X)", "softmax"),
+    _case("softmax as a quotient", "X[i, j]", "exp(X) / sum[j](exp(X))", "softmax"),
+    _case("softmax, shifted", "X[i, j]", "exp(X - max[j](X)) / sum[j](exp(X - max[j](X)))", "softmax"),
+    _case("softmax over two axes", "X[i, j, k]", "softmax[j, k](X)", "softmax"),
+    _case("log_softmax", "X[i, j]", "log_softmax[j](X)", "log_softmax"),
+    _case("logsumexp", "X[i, j]", "log(sum[j](exp(X)))", "reduce"),
+    _case("logsumexp, shifted", "X[i, j]", "max[j](X) + log(sum[j](exp(X - max[j](X))))", "reduce"),
+)
