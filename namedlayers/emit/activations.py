@@ -6,18 +6,31 @@ In: tensors in any layout. Out: a tensor in the layout of the first. What always
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
+from namedlayers.emit.attributes import position
 from namedlayers.emit.lowering import Lowering, emits
-from namedlayers.emit.value import Value
+from namedlayers.emit.value import Value, own
 from namedlayers.program.graph import Node
+
+
+def hard_sigmoid(x: Tensor) -> Tensor:
+    """`F.hardsigmoid`, whose gradient has in double precision the digits of a single one only.
+
+    >>> hard_sigmoid(torch.tensor([-4.0, 0.0, 4.0]))
+    tensor([0.0000, 0.5000, 1.0000])
+    """
+    return F.hardtanh(x + 3, 0, 6) / 6 if x.dtype is torch.float64 else F.hardsigmoid(x)
+
 
 FUNCTIONS: dict[str, Callable] = {
     "clip": torch.clamp, "leaky_relu": F.leaky_relu, "elu": F.elu, "softshrink": F.softshrink,
     "hardshrink": F.hardshrink, "threshold": F.threshold, "selu": F.selu, "hardswish": F.hardswish,
-    "mish": F.mish, "log_sigmoid": F.logsigmoid,
+    "hardsigmoid": hard_sigmoid, "mish": F.mish, "log_sigmoid": F.logsigmoid,
 }  # fmt: skip
 
 LOSSES: dict[str, Callable] = {
@@ -45,10 +58,39 @@ def emit_prelu(lo: Lowering, node: Node) -> Value:
     return lo.call(F.prelu, (x, slope), x.axes)
 
 
+@emits("glu")
+def emit_glu(lo: Lowering, node: Node) -> Value:
+    x = lo.working(lo.tensor(lo.operands(node)[0]))
+    halves = own(node.args[0].axes.index(-1))
+    axes = tuple(position(node, "axis") if a == halves else a for a in x.axes)
+    return lo.call(F.glu, (x, x.dim(halves)), axes)
+
+
 @emits("difference")
 def emit_difference(lo: Lowering, node: Node) -> Value:
-    x, y, *numbers = lo.operands(node)
+    x, y, *more = lo.operands(node)
     x, y = lo.alike([x, y])
     y = lo.permuted(y, x.axes)
-    options = {"reduction": str(node.attr("reduction"))} | ({"delta": numbers[0]} if numbers else {})
-    return lo.call(LOSSES[str(node.attr("function"))], (x, y), x.axes if node.rank else (), options)
+    options: dict[str, Any] = {"reduction": str(node.attr("reduction"))}
+    function = LOSSES[str(node.attr("function"))]
+    if more and function is F.huber_loss:
+        options["delta"] = more[0]
+    elif more:
+        function = weighted_entropy
+        options["weight"] = more[0] if more[0].number else lo.aligned(lo.alike([x, more[0]])[1], x.axes)
+    return lo.call(function, (x, y), x.axes if node.rank else (), options)
+
+
+def weighted_entropy(x: Tensor, y: Tensor, *, weight: Tensor | float, reduction: str) -> Tensor:
+    """`F.binary_cross_entropy_with_logits` with a weight of y = 1 that may be a number, or learned, where torch has no
+    gradient of it.
+
+    >>> weighted_entropy(torch.zeros(2), torch.tensor([0.0, 1.0]), weight=2.0, reduction="none")
+    tensor([0.6931, 1.3863])
+    """
+    if not isinstance(weight, Tensor):
+        weight = x.new_full((), weight)
+    if not weight.requires_grad:
+        return F.binary_cross_entropy_with_logits(x, y, pos_weight=weight, reduction=reduction)
+    losses = (1 - y) * x + (1 + (weight - 1) * y) * F.softplus(-x, threshold=40)
+    return losses if reduction == "none" else losses.mean() if reduction == "mean" else losses.sum()

@@ -11,7 +11,7 @@ import operator
 
 import torch
 
-from namedlayers.emit.attributes import position, word
+from namedlayers.emit.attributes import position, positions, word
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.value import Value
 from namedlayers.program.graph import Node
@@ -64,6 +64,30 @@ def emit_dropout(lo: Lowering, node: Node) -> Value:
     divisor = lo.call(torch.where, (some, rate, 1.0), (), kind=Kind.REAL, inline=True)
     scaled = lo.call(torch.div, (x, divisor), axes, inline=True)
     return lo.call(torch.where, (kept, scaled, 0.0), axes)
+
+
+@emits("slice_dropout")
+def emit_slice_dropout(lo: Lowering, node: Node) -> Value:
+    """torch's takes the first two dimensions for what drops out apart."""
+    x, q = lo.operands(node)
+    axes = positions(node, "axes")
+    x = lo.working(lo.filled(x, tuple(range(node.rank))))
+    rest = tuple(a for a in x.axes if a not in axes)
+    apart = tuple(a for a in x.axes if a in axes)
+    x = lo.permuted(x, (*apart, *rest))
+    group, label = apart[: max(1, len(apart) - 1)], lo.fresh_label()
+    if len(apart) > 2:
+        x = lo.merged(x, group, label)
+    elif len(apart) == 1:
+        x = lo.call("unsqueeze", (x, 0), (label, *x.axes), inline=True)
+    if isinstance(q.held, (int, float)):
+        rate = Value(1 - q.held, (), Kind.REAL, True, True)
+    else:
+        rate = lo.number(operator.sub, 1, q, kind=Kind.REAL)
+    found = lo.call(torch.feature_dropout, (x, rate, True), x.axes)
+    if len(apart) > 2:
+        return lo.unmerged(found, label, group)
+    return lo.call("squeeze", (found, 0), x.axes[1:], inline=True) if len(apart) == 1 else found
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------

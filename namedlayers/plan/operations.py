@@ -49,14 +49,26 @@ OPERATIONS: dict[str, OperationSpec] = {
     "activation": OperationSpec(
         ("function",),
         "operands X, numbers: clip (lo, hi), leaky_relu (slope), elu (alpha), softshrink (bound), "
-        "hardshrink (bound), threshold (least, value), selu, hardswish, mish, log_sigmoid, as torch defines them",
+        "hardshrink (bound), threshold (least, value), selu, hardswish, hardsigmoid, mish, log_sigmoid, as torch "
+        "defines them",
+    ),
+    "glu": OperationSpec(
+        ("axis",),
+        "operand X, of which one axis (-1 in its Arg) has two halves: the first times the sigmoid of the second, along "
+        "`axis` (a position)",
+    ),
+    "slice_dropout": OperationSpec(
+        ("axes", "site"),
+        "operands X, q (a number): for each coordinate of `axes` (positions) all of X is 0 with probability 1 - q, "
+        "else X / q, drawn apart",
     ),
     "prelu": OperationSpec((), "operands X, a, which lies along one axis: X above 0, a * X below"),
     "difference": OperationSpec(
         ("function", "reduction"),
         "operands X, Y, with all axes, and numbers; reduction none, or mean or sum over all axes, which are consumed. "
         "function square, (X - Y)^2; huber (delta), half of that where it is below "
-        "delta^2 / 2, else delta * (|X - Y| - delta / 2); entropy, softplus(-X) + (1 - Y) * X",
+        "delta^2 / 2, else delta * (|X - Y| - delta / 2); entropy [(w)], softplus(-X) * (1 + (w - 1) * Y) + (1 - Y) * "
+        "X, where w (1 without it) is a number or a tensor along some of the axes",
     ),
     "statistic": OperationSpec(
         ("op", "ddof"),

@@ -35,10 +35,11 @@ class Num:
 
 @dataclass(frozen=True, slots=True)
 class Op:
-    """An operation on operands."""
+    """An operation on operands; the `function` of an activation, if it is one."""
 
     op: str
     args: tuple[Pattern, ...]
+    function: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,8 @@ def _match(scope: Scope, pattern: Pattern, arg: Arg, bound: Bound) -> Iterator[B
 
 def _match_op(scope: Scope, pattern: Op, arg: Arg, bound: Bound) -> Iterator[Bound]:
     if arg.node.op != pattern.op or len(arg.node.args) != len(pattern.args):
+        return
+    if pattern.function and arg.node.attr("function") != pattern.function:
         return
     inner = scope.operands(arg)
     orders = [inner, inner[::-1]] if pattern.op in COMMUTATIVE else [inner]

@@ -109,7 +109,6 @@ ALMOST = {
     "where(B, -log_softmax[c](Z)[c = where(T != 1, T, 0)], 0)": (MASKED, ("class_loss", "ne", "where", "where")),
     "where(T == 0, 1, -log_softmax[c](Z)[c = T])": (GIVEN, ("class_loss", "eq", "where")),
     "sum[b](-w[c = T] * Z[c = T]) / sum[c](w)": (WEIGHTED, ("class_loss", "reduce")),
-    "-w[c = 0] * log_softmax[c](Z)[c = T]": (WEIGHTED, ("class_loss", "mul")),
 }  # fmt: skip
 
 

@@ -17,11 +17,14 @@ from namedlayers.plan.rules import (
     differences,
     distances,
     elementwise,
+    entropies,
+    gates,
     gather,
     groups,
     identity,
     interpolation,
     log_products,
+    losses,
     norms,
     pooling,
     reductions,
@@ -30,6 +33,7 @@ from namedlayers.plan.rules import (
     statistics,
     sums,
     transposed,
+    weighted_losses,
 )
 
 RECOGNISING: tuple[Rule, ...] = (
@@ -44,8 +48,11 @@ RECOGNISING: tuple[Rule, ...] = (
     *norms.RULES,
     *groups.RULES,
     *softmax.RULES,
+    *losses.RULES,
+    *weighted_losses.RULES,
     *elementwise.RULES,
     *activations.RULES,
+    *entropies.RULES,
     *log_products.RULES,
     *pooling.RULES,
 )
@@ -55,6 +62,9 @@ FINISHING: tuple[Rule, ...] = (
     *convolution.BIASES,
     *pooling.LAST,
     *softmax.LEFT_OVER,
+    *losses.LAST,
+    *entropies.LAST,
+    *gates.RULES,
     *differences.RULES,
     *reductions.RULES,
 )

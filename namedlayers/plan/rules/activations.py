@@ -191,8 +191,11 @@ def _log_sigmoid(scope: Scope, node: Node) -> Found | None:
 _ALPHA, _SCALE = 1.6732632423543772, 1.0507009873554805
 
 _X = Var("x")
-_CLIPPED = Op("activation", (Sum(3, (_X,)), Num(0), Num(6)))
+_CLIPPED = Op("activation", (Sum(3, (_X,)), Num(0), Num(6)), "clip")
+HARD_SIGMOID = Product(1 / 6, (_CLIPPED,))
+HARD_SIGMOID_CLIPPED = Op("activation", (Sum(0.5, (Product(1 / 6, (_X,)),)), Num(0), Num(1)), "clip")
 HARD_SWISH = Product(1 / 6, (_CLIPPED, _X))
+HARD_SWISH_GATED = Product(1, (Op("activation", (_X,), "hardsigmoid"), _X))
 MISH = Product(1, (Op("tanh", (Op("softplus", (_X,)),)), _X))
 
 
@@ -231,6 +234,9 @@ RULES = (
     _rule("hardshrink", ("where",), _hard_shrink),
     _rule("threshold", ("where",), _threshold),
     _rule("hardswish", ("mul", "div"), _spelled(HARD_SWISH)),
+    _rule("hardswish", ("mul",), _spelled(HARD_SWISH_GATED)),
+    _rule("hardsigmoid", ("mul", "div"), _spelled(HARD_SIGMOID)),
+    _rule("hardsigmoid", ("activation",), _spelled(HARD_SIGMOID_CLIPPED)),
     _rule("mish", ("mul",), _spelled(MISH)),
     _rule("log_sigmoid", ("neg",), _log_sigmoid),
 )

@@ -25,27 +25,9 @@ def _square(scope: Scope, node: Node) -> Found | None:
 
 
 _D = Var("d")
-_CLIPPED = Op("activation", (_D, Var("lo"), Var("hi")))
+_CLIPPED = Op("activation", (_D, Var("lo"), Var("hi")), "clip")
 _REST = Sum(0, (_D, Product(-0.5, (_CLIPPED,))))
 _HUBER = Product(1, (_CLIPPED, _REST))
-
-
-_X, _Y = Var("x"), Var("y")
-_ENTROPY = Sum(0, (Op("softplus", (Product(-1, (_X,)),)), Product(1, (Sum(1, (Product(-1, (_Y,)),)), _X))))
-
-
-def _entropy(scope: Scope, node: Node) -> Outcome:
-    """softplus(-x) + (1 - y) * x"""
-    if node.kind != Kind.REAL or not any(arg.node.op == "softplus" for arg in node.args):
-        return None
-    bound = match(scope, _ENTROPY, scope.whole())
-    return _alike((bound["x"], bound["y"]), tuple(range(node.rank))) if bound is not None else None
-
-
-def _build_entropy(scope: Scope, node: Node, found: tuple[Arg, ...]) -> Arg:
-    return scope.build(
-        "difference", found, range(node.rank), kind=node.kind, attrs={"function": "entropy", "reduction": "none"}
-    )
 
 
 def _huber(scope: Scope, node: Node) -> Found | None:
@@ -112,25 +94,29 @@ def _build_sum(scope: Scope, node: Node, found: tuple[Arg, ...]) -> Arg:
 
 
 def _reduced(scope: Scope, node: Node) -> Outcome:
-    """The mean, or the sum, of all of them"""
+    """The mean, or the sum, of all of them, or of minus them"""
     (losses,) = node.args
+    sign = 1
+    if losses.node.op == "neg" and scope.once(losses.node):
+        losses, sign = scope.operands(losses)[0], -1
     if node.rank or losses.node.op != "difference" or losses.node.attr("reduction") != "none":
         return None
     if node.op == "statistic" and node.attr("op") != "mean" or not scope.once(losses.node):
         return None
-    return Match(scope.operands(losses), (losses.node,)) if len(losses.axes) == len(node.space) else None
+    return Match((losses, sign), (losses.node,)) if len(losses.axes) == len(node.space) else None
 
 
-def _build_reduced(scope: Scope, node: Node, found: tuple[Arg, ...]) -> Arg:
-    (losses,) = node.args
+def _build_reduced(scope: Scope, node: Node, found: tuple[Arg, int]) -> Arg:
+    losses, sign = found
     attrs = dict(losses.node.attrs) | {"reduction": "mean" if node.op == "statistic" else "sum"}
-    return scope.build("difference", found, (), range(len(node.space)), kind=node.kind, attrs=attrs)
+    consumed = range(len(node.space))
+    together = scope.build("difference", scope.operands(losses), (), consumed, kind=node.kind, attrs=attrs)
+    return together if sign > 0 else scope.apply("neg", together)
 
 
 RULES = (
     Rule("huber of a difference", "algebraic", ("contract",), _sum, _build_sum),
     _rule("square", ("pow", "mul"), _square),
     _rule("huber", ("mul",), _huber),
-    Rule("cross entropy of a logit", "algebraic", ("add",), _entropy, _build_entropy),
     Rule("losses together", "algebraic", ("statistic", "reduce sum"), _reduced, _build_reduced),
 )

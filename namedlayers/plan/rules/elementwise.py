@@ -28,6 +28,8 @@ RELU_BY_CHOICE: tuple[Pattern, ...] = (
     Op("where", (Op("le", (Num(0), X)), X, Num(0))),
     Op("where", (Op("lt", (X, Num(0))), Num(0), X)),
     Op("where", (Op("le", (X, Num(0))), Num(0), X)),
+    Op("where", (Op("gt", (Num(0), X)), Num(0), X)),
+    Op("where", (Op("ge", (Num(0), X)), Num(0), X)),
     Product(1, (Op("gt", (X, Num(0))), X)),
 )
 ONE_PLUS_EXP = Sum(1, (EXP_X,))

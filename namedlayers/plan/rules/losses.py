@@ -144,7 +144,9 @@ def _negated(scope: Scope, node: Node) -> Outcome:
     """minus x at the target, whatever x is"""
     (picked,) = node.args
     found = read(scope, picked)
-    return Match(found, (picked.node,)) if found is not None and scope.once(picked.node) and node.rank else None
+    if found is None or found.within or not scope.once(picked.node) or not node.rank:
+        return None
+    return Match(found, (picked.node,))
 
 
 def _build_plain(scope: Scope, node: Node, found: ClassLoss) -> Arg:

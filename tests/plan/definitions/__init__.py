@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
-from tests.plan.definitions import attentions, convolutions, norms, pools, products, recurrences, softmaxes, transposed
+from tests.plan.definitions import (
+    attentions,
+    convolutions,
+    entropies,
+    losses,
+    norms,
+    pools,
+    products,
+    recurrences,
+    softmaxes,
+    transposed,
+)
 from tests.plan.definitions.table import Case
 
-SUBJECTS = (attentions, convolutions, norms, pools, products, recurrences, softmaxes, transposed)
+SUBJECTS = (attentions, convolutions, entropies, losses, norms, pools, products, recurrences, softmaxes, transposed)
 CASES: tuple[Case, ...] = tuple(case for subject in SUBJECTS for case in subject.CASES)

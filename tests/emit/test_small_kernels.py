@@ -1,0 +1,94 @@
+"""Hard sigmoids, gates, slices that drop out, weighted cross entropies, compiled: values and gradients."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import namedlayers as nl
+from tests.emit.harness import WAYS, agree, as_written, compiled, run, tensors
+
+TEXTS = {
+    "hard sigmoid": "def f(X[i, j]) = clip(X + 3, 0, 6) / 6",
+    "gated half": """
+def f(X[i, j]) -> [i, j]:
+    return X[j -> (half = 2, j)][half = 0] * sigmoid(X[j -> (half = 2, j)][half = 1])
+""",
+    "gated half of the first axis": """
+def f(X[j, i]) -> [i, j]:
+    return X[j -> (half = 2, j)][half = 0] * sigmoid(X[j -> (half = 2, j)][half = 1])
+""",
+    "yes or no": "def f(X[i, j], Y[j, i]) = softplus(X) - X * Y",
+    "yes or no, weighted": "def f(X[i, j], Y[i, j]) = mean[i, j](3 * Y * softplus(-X) + (1 - Y) * softplus(X))",
+    "yes or no, learned": "def f(X[i, j], Y[i, j]; W[j]) = sum[i, j](W * Y * softplus(-X) + (1 - Y) * softplus(X))",
+    "yes or no, learned for each": "def f(X[i, j], Y[j, i]; W[i]) = W * Y * softplus(-X) + (1 - Y) * softplus(X)",
+}
+SIZES = {"i": 3, "j": 4}
+
+
+def arrays(text: str, sizes: dict[str, int]) -> dict[str, np.ndarray]:
+    source = np.random.default_rng(0)
+    head = text[: text.index(")")]
+    shapes = {one: head.split(f"{one}[")[1].split("]")[0].split(", ") for one in "XYW" if f"{one}[" in head}
+    return {one: source.standard_normal([sizes[axis] for axis in axes]) for one, axes in shapes.items()}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", TEXTS)
+def test_values(name: str, way: str) -> None:
+    for sizes in (SIZES, {"i": 0, "j": 4}, {"i": 1, "j": 2}):
+        given = arrays(TEXTS[name], sizes)
+        for dtype in (torch.float64, torch.float32):
+            agree(WAYS[way](TEXTS[name], given), given, dtype)
+
+
+@pytest.mark.parametrize("learned", [False, True])
+@pytest.mark.parametrize("name", TEXTS)
+def test_gradients(name: str, learned: bool) -> None:
+    given = arrays(TEXTS[name], SIZES)
+    found = []
+    for way in (compiled, as_written):
+        made = way(TEXTS[name], given)
+        args = tensors(made, given)
+        for k, arg in enumerate(args):
+            arg.requires_grad_(learned or k == 0)
+        (result,) = run(made, args)
+        wanted = [arg for arg in args if arg.requires_grad]
+        found.append((result.detach(), *torch.autograd.grad(result.sin().sum(), wanted)))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+SLICES = {
+    "channels": ("def f(X[b, c, x, y]) -> [b, c, x, y] = X * (bernoulli[b, c](0.75) / 0.75)", (2, 3)),
+    "samples": ("def f(X[b, c, x, y]) -> [b, c, x, y] = X * (bernoulli[b](0.75) / 0.75)", (1, 2, 3)),
+    "not the first": ("def f(X[b, c, x, y]) -> [y, b, c, x] = X * (bernoulli[c, y](0.75) / 0.75)", (1, 3)),
+    "three": ("def f(X[b, c, x, y]) -> [b, c, x, y] = X * (bernoulli[b, y, x](0.75) / 0.75)", (1,)),
+    "at the call": ("def f(X[b, c, x, y]; p = 0.25) -> [b, c, x, y] = X * (bernoulli[b, c](1 - p) / (1 - p))", (2, 3)),
+}
+
+
+@pytest.mark.parametrize("name", SLICES)
+def test_slices_drop_out_together(name: str) -> None:
+    text, together = SLICES[name]
+    f = nl.compile(text + "\n")
+    x = torch.rand(40, 30, 6, 5) + 1
+    torch.manual_seed(0)
+    found = f(x)
+    assert "feature_dropout" in f.code
+    ratio = found / (x.permute(3, 0, 1, 2) if name == "not the first" else x)
+    low, high = ratio.amin(together), ratio.amax(together)
+    torch.testing.assert_close(low, high)
+    assert set(low.flatten().mul(3).round().tolist()) == {0, 4}
+    assert abs(float((low > 0).double().mean()) - 0.75) < 0.2
+    torch.manual_seed(0)
+    assert torch.equal(f(x), found)
+
+
+def test_a_channel_dropout_has_the_gradient_of_what_is_left() -> None:
+    f = nl.compile("def f(X[b, c, x]) -> [b, c, x] = X * (bernoulli[b, c](0.5) / 0.5)\n")
+    x = torch.rand(4, 5, 6, requires_grad=True)
+    found = f(x)
+    (slope,) = torch.autograd.grad(found.sum(), x)
+    torch.testing.assert_close(slope * x, found)
