@@ -13,9 +13,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import torch
-import torch.nn.functional as F
 from torch import fx
 
+from namedlayers.emit.attending import scaled_dot_product_attention
 from namedlayers.emit.attributes import listed, positions
 from namedlayers.emit.elementwise import elementwise
 from namedlayers.emit.lowering import Lowering, emits
@@ -71,7 +71,7 @@ def _out_of_four(lo: Lowering, operands: tuple[Value, ...], options: dict, roles
     batch = roles.batch if len(roles.batch) == 2 else (_ONE, _BATCH)
     plain = len(roles.batch) == 2 and len(roles.query) == len(roles.value) == 1
     found = lo.call(
-        F.scaled_dot_product_attention, operands, (*batch, _QUERY, _VALUE), options, kind=Kind.REAL, inline=not plain
+        scaled_dot_product_attention, operands, (*batch, _QUERY, _VALUE), options, kind=Kind.REAL, inline=not plain
     )
     found = _restored(lo, found, _VALUE, roles.value)
     found = _restored(lo, found, _QUERY, roles.query)
@@ -180,9 +180,9 @@ def _in_four(
         value = lo.merged(value, batch, _BATCH)
     leading = batch if len(batch) == 2 else (_ONE, *batch) if len(batch) == 1 else (_ONE, _BATCH)
     layout = (*leading, rows[1], columns[1])
-    # The kernel takes a mask of two dimensions or more.
-    enough = len(value.axes) >= 2 or rows[1] in value.axes
-    return lo.aligned(value, layout) if loose and enough else _in_front(lo, value, layout)
+    # The kernel takes a mask of two or of four dimensions.
+    two = rows[1] in value.axes and set(value.axes) <= {rows[1], columns[1]}
+    return lo.aligned(value, layout) if loose and two else _in_front(lo, value, layout)
 
 
 def _in_front(lo: Lowering, value: Value, layout: tuple[int, ...]) -> Value:

@@ -17,7 +17,8 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.nn import Parameter
+
+from namedlayers.emit.eager import visible
 
 Dims = int | tuple[int, ...]
 
@@ -32,7 +33,7 @@ def softmax(x: Tensor, dim: int) -> Tensor:
     tensor([[1., 0.],
             [0., 0.]])
     """
-    if not _visible(x):
+    if not visible(x):
         return _careful_softmax(x, dim)
     found = torch.softmax(x, dim)
     seen = found if found.numel() <= FEW else found.select(dim, 0)
@@ -61,23 +62,10 @@ def logcumsumexp(x: Tensor, dim: int) -> Tensor:
 _careful_softmax = torch.ops.aten._safe_softmax.default
 """(As `torch._safe_softmax` the compiler does not know it.)"""
 
-_PLAIN = frozenset((Tensor, Parameter))
 
-
-def _visible(x: Tensor) -> bool:
-    """Whether the numbers of a tensor may be looked at, and are at hand."""
-    return (
-        not torch.compiler.is_compiling()
-        and type(x) in _PLAIN
-        and x.is_cpu
-        and torch._C._functorch.peek_interpreter_stack() is None
-        and not torch._C._len_torch_dispatch_stack()
-    )
-
-
-def _without_slope(x: Tensor, dims: Dims, kernel: Callable[[Tensor, Dims], Tensor]) -> Tensor:
+def _without_slope(x: Tensor, dims: Dims, kernel: Callable[..., Tensor]) -> Tensor:
     """A kernel that is -inf where all of a row is: no matter, unless its slope is asked for."""
-    if not _visible(x) or torch.autograd.forward_ad._current_level >= 0:
+    if not visible(x):
         return _raised(x, dims, kernel)
     found = kernel(x, dims)
     if found.requires_grad and (found.detach() == -math.inf).any():
@@ -85,7 +73,7 @@ def _without_slope(x: Tensor, dims: Dims, kernel: Callable[[Tensor, Dims], Tenso
     return found
 
 
-def _raised(x: Tensor, dims: Dims, kernel: Callable[[Tensor, Dims], Tensor]) -> Tensor:
+def _raised(x: Tensor, dims: Dims, kernel: Callable[..., Tensor]) -> Tensor:
     """The lowest number stands in for -inf, and gives it back at the end."""
     lowest = torch.finfo(x.dtype).min
     found = kernel(torch.clamp(x, min=lowest), dims)

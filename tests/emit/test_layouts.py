@@ -46,19 +46,19 @@ PRINTED: dict[str, tuple[str, dict[str, tuple[int, ...]], list[str]]] = {
         "def f(Q[b, h, q, k], K[b, h, s, k], V[b, h, s, v]) -> [b, h, q, v] = "
         "softmax[s](Q @[k] K / sqrt(|k|)) @[s] V",
         {"Q": (2, 3, 4, 5), "K": (2, 3, 6, 5), "V": (2, 3, 6, 2)},
-        ["result = F.scaled_dot_product_attention(Q, K, V)", "return result"],
+        ["result = scaled_dot_product_attention(Q, K, V)", "return result"],
     ),
     "causal attention": (
         "def f(Q[b, h, q, k], K[b, h, s, k], V[b, h, s, v]) -> [b, h, q, v] = "
         "softmax[s](where(s <= q, Q @[k] K / sqrt(|k|), -inf)) @[s] V",
         {"Q": (2, 3, 4, 5), "K": (2, 3, 6, 5), "V": (2, 3, 6, 2)},
-        ["result = F.scaled_dot_product_attention(Q, K, V, is_causal=True)", "return result"],
+        ["result = scaled_dot_product_attention(Q, K, V, is_causal=True)", "return result"],
     ),
     "attention with a scale of its own": (
         "def f(Q[b, h, q, k], K[b, h, s, k], V[b, h, s, v]) -> [b, h, q, v] = "
         "softmax[s](Q @[k] K * 0.3) @[s] V",
         {"Q": (2, 3, 4, 5), "K": (2, 3, 6, 5), "V": (2, 3, 6, 2)},
-        ["result = F.scaled_dot_product_attention(Q, K, V, scale=0.3)", "return result"],
+        ["result = scaled_dot_product_attention(Q, K, V, scale=0.3)", "return result"],
     ),
     "layer normalisation": (
         "def f(X[b, s, d]; g[d], c[d]) = standardize[d](X) * g + c", {"X": (2, 3, 4), "g": (4,), "c": (4,)},

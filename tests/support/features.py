@@ -57,12 +57,6 @@ NO_GROUPS = {
         "Unsupported attribute type",
     )
 }
-FUSED = {
-    "double": No(
-        'torch\'s fused attention on the CPU has no second derivative: compile with `numerics="strict"` (below)',
-        "scaled_dot_product_flash_attention_for_cpu",
-    )
-}
 ONE_SIZE = {
     "compile": No(
         "torch's gradient of `cumprod` is compiled anew for each size; without gradients it is not", "mismatch"
@@ -199,7 +193,6 @@ GROUPS: Mapping[str, tuple[Feature, ...]] = {
             "def f(Q[q, key], K[seq, key], V[seq, val]) -> [q, val] = softmax[seq](Q @[key] K / sqrt(|key|)) @[seq] V",
             {"Q": reals("q key"), "K": reals("seq key"), "V": reals("seq val")},
             {"q": A, "seq": SEQ, "key": KEY, "val": KEY},
-            no=FUSED,
         ),
         Feature(
             "masked",
@@ -207,7 +200,6 @@ GROUPS: Mapping[str, tuple[Feature, ...]] = {
             "    return softmax[seq](where(M, Q @[key] K / sqrt(|key|), -inf)) @[seq] V",
             {"Q": reals("h q key"), "K": reals("h seq key"), "V": reals("h seq val"), "M": booleans("q seq")},
             {"h": A, "q": (3, 4), "seq": SEQ, "key": KEY, "val": KEY},
-            no=FUSED,
         ),
         Feature(
             "causal",
@@ -215,7 +207,6 @@ GROUPS: Mapping[str, tuple[Feature, ...]] = {
             "    return softmax[seq](where(seq <= q, Q @[key] K / sqrt(|key|), -inf)) @[seq] V",
             {"Q": reals("h q key"), "K": reals("h seq key"), "V": reals("h seq val")},
             {"h": A, "q": (3, 4), "seq": SEQ, "key": KEY, "val": KEY},
-            no=FUSED,
         ),
         Feature(
             "several heads, from one projection",
@@ -227,7 +218,6 @@ GROUPS: Mapping[str, tuple[Feature, ...]] = {
             "    return O @[heads, key] (softmax[seq'](Q @[key] K / sqrt(|key|)) @[seq'] V)",
             {"X": reals("seq d"), "W": reals("three heads key d"), "O": reals("d heads key")},
             {"seq": SEQ, "d": C, "three": (3, 3), "heads": A, "key": (6, 4)},
-            no=FUSED,
         ),
     ),
     "Convolutions": (

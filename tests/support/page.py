@@ -61,15 +61,15 @@ assert attention.specialize(q, k, v).variant == attention.specialize(*more).vari
 **ONNX** goes through the exported program, `torch.onnx.export(program, dynamo=True)`, and needs `onnx` and `onnxscript`; the
 tests run the result with `onnxruntime`. What does not work there is what torch or ONNX has no translation for.
 
-**Second derivatives of attention.** `scaled_dot_product_attention`, to which attention compiles, picks a fused kernel where
-values are as wide as keys. On the CPU torch has no second derivative of it, and says so in the backward pass. Compiled with
-`numerics="strict"` the formula runs as it is written, and all its derivatives exist. (Forward mode is missing in the fused
-kernel too; there the call itself turns to the formula as it is written.)
+**Second derivatives of attention.** `scaled_dot_product_attention`, to which attention compiles, picks a fused kernel, of
+which torch has no second derivative and no tangents. Where these are asked for, by autograd or by transforms, the same
+formula is gone through in differentiable operations instead, so they cost the memory of all weights; the first derivatives
+cost what they always do. Under autocast, and on devices, a second derivative by autograd is torch's error: compile with
+`numerics="strict"`, and the formula runs as it is written.
 
 ```python
-written_out = nl.compile(attention.source, numerics="strict")
 q, k, v = (torch.randn(size, 4) for size in (3, 5, 5))
-curvature = torch.func.hessian(lambda q: written_out(q, k, v).sum())(q)
+curvature = torch.func.hessian(lambda q: attention(q, k, v).sum())(q)
 assert curvature.shape == (3, 4, 3, 4)
 _, slope = torch.func.jvp(lambda q: attention(q, k, v), (q,), (torch.ones_like(q),))
 assert slope.shape == (3, 4)

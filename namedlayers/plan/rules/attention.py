@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from math import inf
 
 from namedlayers.plan.rule import Match, Near, Outcome, Rule
+from namedlayers.plan.rules.masks import chosen, negated, together
 from namedlayers.plan.view import Product, Scope, constant, is_number
 from namedlayers.program.graph import Arg, Node
 from namedlayers.program.program import Kind
@@ -36,6 +37,16 @@ class Attention:
     features: tuple[int, ...]
     positions: tuple[int, ...]
     causal: tuple[int, int] | None
+    sides: Sides
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """A scale in three: what lies along the query's axes, along the key's, and numbers."""
+
+    query: Product
+    key: Product
+    rest: Product
 
 
 def _attention(scope: Scope, node: Node) -> Outcome:
@@ -76,14 +87,32 @@ def _check(scope: Scope, node: Node, weights: Arg, value: Arg) -> Outcome:
         return Near("an axis is summed in one side of the scores alone", spans)
     if not all(a.node.kind == Kind.REAL for a in (query, key, value)):
         return Near("attention is of reals", spans)
+    sides = _sides(scope, scores.scale, query, key)
+    if sides is None:
+        return Near("what the scores are multiplied by lies along axes of both sides", spans)
     staying = set(range(node.rank))
     queries = staying & set(query.axes) - set(key.axes) - set(value.axes)
     extra = {c for _, m in scores.masks for c in m.axes} | {c for a in scores.allows for c in a.axes}
     if not extra <= set(query.axes) | set(key.axes):
         return Near("a mask has axes that the scores lack", spans)
     scores, causal = _causal(scope, scores, queries, positions)
-    found = Attention(query, key, value, scores, features, positions, causal)
+    found = Attention(query, key, value, replace(scores, scale=sides.rest), features, positions, causal, sides)
     return Match(found, (weights.node, *scores.nodes))
+
+
+def _sides(scope: Scope, scale: Product, query: Arg, key: Arg) -> Sides | None:
+    """Factors along axes of the query alone are multiplied into it, and so for the key; numbers stay a scale."""
+    parts: tuple[tuple[list[Arg], list[Arg]], ...] = (([], []), ([], []), ([], []))
+    for k, factors in enumerate((scale.top, scale.bottom)):
+        for factor in factors:
+            axes = set(factor.axes)
+            place = 2 if not axes else 0 if axes <= set(query.axes) else 1 if axes <= set(key.axes) else None
+            if place is None or (axes and factor.node.kind == Kind.COMPLEX):
+                return None
+            parts[place][k].append(factor)
+    numbers = (1, 1, scale.number)
+    sided = [Product(number, tuple(top), tuple(bottom)) for number, (top, bottom) in zip(numbers, parts, strict=True)]
+    return Sides(*sided)
 
 
 def _orders(operands: tuple[Arg, ...]) -> tuple[tuple[Arg, ...], ...]:
@@ -117,7 +146,8 @@ def _scores(scope: Scope, logits: Arg) -> Scores | Near | None:
             else:
                 masks.append((sign, term))
     if found is None:
-        if any(term.node.op in ("tanh", "clip") for _, term in total.terms):
+        factors = (factor for _, term in total.terms for factor in scope.product(term).top)
+        if any(factor.node.op in ("tanh", "clip") for factor in factors):
             return Near(
                 "between the scores and the softmax stands another operation than scales and masks", logits.node.spans
             )
@@ -171,11 +201,11 @@ def _positive_node(node: Node) -> bool:
 
 
 def _scaled(scope: Scope, sign: int, term: Arg) -> Scores | None:
-    """A contraction of two, times scalars."""
+    """A contraction of two, times what may be a scale."""
     product = scope.product(term)
     contractions = [a for a in product.top if a.node.op == "contract" and len(a.node.args) == 2]
     others = tuple(a for a in product.top if a not in contractions)
-    if len(contractions) != 1 or any(a.node.rank for a in (*others, *product.bottom)):
+    if len(contractions) != 1:
         return None
     scale = Product(sign * product.number, others, product.bottom)
     return Scores(contractions[0], scale, nodes=(contractions[0].node, *product.nodes))
@@ -183,42 +213,32 @@ def _scaled(scope: Scope, sign: int, term: Arg) -> Scores | None:
 
 def _chosen(scope: Scope, arg: Arg) -> Scores | Near | None:
     """where(allow, scores, -inf), where(forbid, -inf, scores)"""
-    condition, yes, no = scope.operands(arg)
-    for scores, other, allowed in ((yes, no, True), (no, yes, False)):
-        if is_number(other, -inf) and scores.node.rank:
-            inner = _scores(scope, scores)
-            if not isinstance(inner, Scores):
-                return inner
-            allow = condition if allowed else negated(scope, condition)
-            return replace(inner, allows=(*inner.allows, allow), nodes=(*inner.nodes, arg.node))
+    part = chosen(scope, arg, -inf)
+    if part is None or not part[1].node.rank:
+        return _by_a_number(scope, arg)
+    allow, scores = part
+    inner = _scores(scope, scores)
+    if not isinstance(inner, Scores):
+        return inner
+    return replace(inner, allows=(*inner.allows, allow), nodes=(*inner.nodes, arg.node))
+
+
+def _by_a_number(scope: Scope, arg: Arg) -> Near | None:
+    """where(allow, scores, -1e9)"""
+    _, *sides = scope.operands(arg)
+    for scores, other in (sides, sides[::-1]):
+        number = constant(other.node)
+        if number is not None and scores.node.rank and isinstance(_scores(scope, scores), Scores):
+            return Near(
+                f"the mask chooses {number}, not -inf: where it leaves nothing, all places count alike", arg.node.spans
+            )
     return None
 
 
 def _allow(scope: Scope, mask: Arg) -> Arg | None:
     """The condition under which the mask is 0, if it is -inf otherwise."""
-    if mask.node.op != "where":
-        return None
-    condition, yes, no = scope.operands(mask)
-    if condition.node.kind != Kind.BOOL:
-        return None
-    if is_number(yes, 0) and is_number(no, -inf):
-        return condition
-    if is_number(yes, -inf) and is_number(no, 0):
-        return negated(scope, condition)
-    return None
-
-
-_NEGATED = {"lt": "ge", "ge": "lt", "le": "gt", "gt": "le"}
-
-
-def negated(scope: Scope, condition: Arg) -> Arg:
-    """The opposite condition; a comparison of coordinates by the opposite comparison."""
-    if condition.node.op == "not":
-        return scope.operands(condition)[0]
-    opposite = _NEGATED.get(condition.node.op)
-    if opposite is not None and all(a.node.kind < Kind.REAL for a in condition.node.args):
-        return scope.apply(opposite, *scope.operands(condition))
-    return scope.apply("not", condition, kind=Kind.BOOL)
+    part = chosen(scope, mask, -inf)
+    return part[0] if part is not None and is_number(part[1], 0) else None
 
 
 def _causal(
@@ -236,12 +256,10 @@ def _causal(
 
 def _not_after(scope: Scope, allow: Arg) -> tuple[int, int] | None:
     """`(query, position)` if `allow` says position <= query of coordinates."""
-    op = allow.node.op
-    if op == "not":
+    if allow.node.op == "not":
         (inner,) = scope.operands(allow)
-        if inner.node.op not in _NEGATED:
-            return None
-        op, allow = _NEGATED[inner.node.op], inner
+        allow = negated(scope, inner)
+    op = allow.node.op
     if op not in ("le", "ge"):
         return None
     low, high = scope.operands(allow) if op == "le" else scope.operands(allow)[::-1]
@@ -251,16 +269,19 @@ def _not_after(scope: Scope, allow: Arg) -> tuple[int, int] | None:
 
 
 def _build(scope: Scope, node: Node, found: Attention) -> Arg:
-    roles, operands = ["query", "key", "value"], [found.query, found.key, found.value]
+    sides = found.sides
+    query, key = (
+        scope.multiply(replace(side, top=(one, *side.top))) if side.top or side.bottom else one
+        for side, one in ((sides.query, found.query), (sides.key, found.key))
+    )
+    roles, operands = ["query", "key", "value"], [query, key, found.value]
     mask: Arg | None = None
     for sign, term in found.scores.masks:
         if mask is None:
             mask = term if sign > 0 else scope.apply("neg", term)
         else:
             mask = scope.apply("add" if sign > 0 else "sub", mask, term)
-    allow: Arg | None = None
-    for condition in found.scores.allows:
-        allow = condition if allow is None else scope.apply("and", allow, condition, kind=Kind.BOOL)
+    allow = together(scope, found.scores.allows)
     scale = found.scores.scale
     if mask is not None:
         roles.append("mask")

@@ -1,21 +1,51 @@
 """softmax, log_softmax and logsumexp, however they are written.
 
-`exp(X - logsumexp(X))` becomes log_softmax first, then softmax; `exp(X) / sum(exp(X))` becomes softmax; a maximum that
-was subtracted for safety is dropped, since the kernels subtract it themselves. A row of -inf only gives 0.
+`exp(X - logsumexp(X))` becomes log_softmax first, then softmax; `exp(X) / sum(exp(X))` becomes softmax, also where a
+condition leaves some of the powers out; a maximum that was subtracted for safety is dropped, since the kernels subtract
+it themselves. A row of -inf only gives 0, and so does one of which everything is left out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from math import inf
 
 from namedlayers.plan.rule import Match, Outcome, Rule
 from namedlayers.plan.rules.build import reduced, renaming
+from namedlayers.plan.rules.masks import chosen, masked
 from namedlayers.plan.view import Scope
 from namedlayers.program.graph import Arg, Node
 from namedlayers.program.program import Kind
 
 Found = tuple[Arg, tuple[int, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Powers:
+    """`exp(x)`, and 0 where one of `allows` is false."""
+
+    x: Arg
+    allows: tuple[Arg, ...] = ()
+
+    def logits(self, scope: Scope) -> Arg:
+        return masked(scope, self.x, self.allows)
+
+
+def _powers(scope: Scope, arg: Arg) -> Powers | None:
+    """exp(x), where(allow, exp(x), 0), exp(x) * allow"""
+    allows: list[Arg] = []
+    while arg.node.op != "exp":
+        part = chosen(scope, arg, 0)
+        if part is None and arg.node.op == "mul":
+            first, second = sorted(scope.operands(arg), key=lambda one: one.node.kind.value)
+            part = (first, second) if first.node.kind == Kind.BOOL else None
+        if part is None:
+            return None
+        allows.append(part[0])
+        arg = part[1]
+    (x,) = scope.operands(arg)
+    return Powers(x, tuple(allows)) if x.node.kind == Kind.REAL else None
 
 
 def _logsumexp(scope: Scope, node: Node) -> Outcome:
@@ -83,13 +113,16 @@ def _normalised_exp(scope: Scope, node: Node) -> Outcome:
     if product.number != 1 or len(product.top) != 1 or len(product.bottom) != 1 or node.kind != Kind.REAL:
         return None
     top, found = product.top[0], reduced(scope, product.bottom[0], "sum")
-    if found is None or top.node.op != "exp":
+    powers = _powers(scope, top) if found is not None else None
+    names = renaming(found[0], top, found[1]) if found is not None else None
+    if powers is None or names is None:
         return None
-    names = renaming(found[0], top, found[1])
-    (x,) = scope.operands(top)
-    if names is None or x.node.kind != Kind.REAL:
-        return None
-    return Match((x, tuple(names.values())), (top.node, product.bottom[0].node))
+    return Match((powers, tuple(names.values())), (top.node, product.bottom[0].node))
+
+
+def _build_normalised(scope: Scope, node: Node, found: tuple[Powers, tuple[int, ...]]) -> Arg:
+    powers, axes = found
+    return _build("softmax")(scope, node, (powers.logits(scope), axes))
 
 
 def _divided_later(scope: Scope, node: Node) -> Outcome:
@@ -100,15 +133,16 @@ def _divided_later(scope: Scope, node: Node) -> Outcome:
         return None
     gone = scope.consumed(weighted)
     for e, *others in (scope.operands(weighted), scope.operands(weighted)[::-1]):
-        names = renaming(found[0], e, found[1]) if e.node.op == "exp" and len(others) == 1 else None
-        (x,) = scope.operands(e) if e.node.op == "exp" else (e,)
-        if names is not None and set(names.values()) == set(gone) and x.node.kind == Kind.REAL:
-            return Match((x, others[0], gone), (weighted.node, total.node))
+        names = renaming(found[0], e, found[1]) if len(others) == 1 else None
+        powers = _powers(scope, e) if names is not None and set(names.values()) == set(gone) else None
+        if powers is not None:
+            return Match((powers, others[0], gone), (weighted.node, total.node))
     return None
 
 
-def _build_divided_later(scope: Scope, node: Node, found: tuple[Arg, Arg, tuple[int, ...]]) -> Arg:
-    x, y, gone = found
+def _build_divided_later(scope: Scope, node: Node, found: tuple[Powers, Arg, tuple[int, ...]]) -> Arg:
+    powers, y, gone = found
+    x = powers.logits(scope)
     result = tuple(sorted(x.axes))
     axes = tuple(result.index(c) for c in sorted(gone))
     weights = scope.build("softmax", (x,), result, kind=Kind.REAL, attrs={"axes": axes})
@@ -124,8 +158,11 @@ def _build(op: str) -> Callable[[Scope, Node, Found], Arg]:
 
 
 def _shifted(scope: Scope, node: Node) -> Outcome:
-    """softmax(x - max(x))"""
-    arg = node.args[0]
+    """softmax(x - max(x)), also under a mask of -inf"""
+    arg, allows = node.args[0], []
+    while (part := chosen(scope, arg, -inf)) is not None:
+        allows.append(part[0])
+        arg = part[1]
     if arg.node.op not in ("sub", "add"):
         return None
     axes = node.attr("axes")
@@ -140,12 +177,13 @@ def _shifted(scope: Scope, node: Node) -> Outcome:
         # The maximum may be taken over more axes than the softmax is: a shift is a shift.
         names = renaming(found[0], x, found[1])
         if names is not None and set(axes) <= set(names.values()):
-            return Match((x, axes), (arg.node,))
+            return Match((Powers(x, tuple(allows)), axes), (arg.node,))
     return None
 
 
-def _build_shifted(scope: Scope, node: Node, found: Found) -> Arg:
-    return scope.build(node.op, (found[0],), range(node.rank), kind=node.kind, attrs={"axes": found[1]})
+def _build_shifted(scope: Scope, node: Node, found: tuple[Powers, tuple[int, ...]]) -> Arg:
+    x = found[0].logits(scope)
+    return scope.build(node.op, (x,), range(node.rank), kind=node.kind, attrs={"axes": found[1]})
 
 
 def _below_maximum(scope: Scope, node: Node) -> Outcome:
@@ -172,7 +210,7 @@ RULES = (
     Rule("log_softmax", "exact", ("sub", "add"), _log_softmax, _build("log_softmax")),
     Rule("log_softmax", "algebraic", ("log",), _log_of_softmax, _build("log_softmax")),
     Rule("softmax", "exact", ("exp",), _exp_of_log_softmax, _build("softmax")),
-    Rule("softmax", "algebraic", ("div", "mul"), _normalised_exp, _build("softmax")),
+    Rule("softmax", "algebraic", ("div", "mul"), _normalised_exp, _build_normalised),
     Rule("softmax divided later", "algebraic", ("div",), _divided_later, _build_divided_later),
     Rule("softmax without its shift", "algebraic", ("softmax", "log_softmax"), _shifted, _build_shifted),
 )

@@ -1,0 +1,35 @@
+"""Whether a tensor's numbers may be looked at while a call runs.
+
+In: a tensor. Out: yes or no. What always holds: where the answer is yes, nothing records or transforms what is done to
+the tensor but autograd in its usual direction, and nothing has to be waited for; so that what is done next may depend
+on its numbers.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+_PLAIN = frozenset((Tensor, Parameter))
+
+
+def visible(x: Tensor) -> bool:
+    """Whether the numbers of `x` are at hand.
+
+    >>> visible(torch.ones(2)), torch.func.vmap(lambda x: torch.tensor(visible(x)))(torch.ones(2))
+    (True, tensor([False, False]))
+    """
+    return (
+        not torch.compiler.is_compiling()
+        and type(x) in _PLAIN
+        and x.is_cpu
+        and torch._C._functorch.peek_interpreter_stack() is None
+        and not torch._C._len_torch_dispatch_stack()
+        and not forward_mode()
+    )
+
+
+def forward_mode() -> bool:
+    """Whether tangents may be carried along."""
+    return torch.autograd.forward_ad._current_level >= 0
