@@ -21,6 +21,7 @@ from namedlayers.emit.functions import Lowered, execute, lowered, printable, sig
 from namedlayers.emit.names import Names, identifier
 from namedlayers.emit.printer import Printer, print_function
 from namedlayers.emit.prologue import Entry, Orders
+from namedlayers.emit.recorded import Record
 from namedlayers.emit.scanning import Loop
 from namedlayers.plan.plan import Plan, Variant
 from namedlayers.plan.regions import region_of
@@ -52,7 +53,8 @@ class BodyFunction:
 
 class Bodies:
     """All functions that the one called `main` stands on. `names` are taken by functions, `sources` theirs, inner ones
-    first; `checkpoint` are the bodies, by name, that are computed anew in the backward pass."""
+    first; `checkpoint` are the bodies, by name, that are computed anew in the backward pass; `gradients` are those of
+    scans, by their nodes."""
 
     def __init__(
         self, plan: Plan, main: str = "", symbols: tuple[str, ...] = (), checkpoint: frozenset[str] = frozenset()
@@ -69,6 +71,10 @@ class Bodies:
         runs = [pair for one in (plan, *plan.bodies.values()) for v in one.variants for pair in _runs(v.graph)]
         self._needed = {region: _needed(region, runs) for region in plan.bodies}
         self._stepped = {region_of(node) for node, _ in runs if node.op == "scan"}
+        self.gradients = {node: one for part in (plan, *plan.bodies.values()) for node, one in part.gradients.items()}
+        for one in self.gradients.values():
+            self._needed |= {body: tuple(range(len(body.graph.outputs))) for body in (one.forward, one.backward)}
+            self._stepped.add(one.forward)
 
     def function(self, region: Region, names: Names, orders: Callable[[], Orders]) -> BodyFunction:
         """The function of a body, as it is called where `names` are the local ones. Who asks first says the `orders` of
@@ -83,8 +89,8 @@ class Bodies:
         """A function whose code and globals `source` gives for a name; equal ones are one."""
         wish = identifier(wish)
         code, namespace = source(wish)
-        functions = [self._keys.get(one, "") for one in namespace.values() if isinstance(one, FunctionType)]
-        loops = [repr(one) for one in namespace.values() if isinstance(one, Loop)]
+        functions = [self._keys.get(one, "") for one in _functions(namespace.values())]
+        loops = [repr(one) for one in namespace.values() if isinstance(one, (Loop, Record))]
         key = hashlib.sha256("\n".join([code, *functions, *loops]).encode()).hexdigest()[:16]
         if key not in self._functions:
             name = names.fresh(wish)
@@ -134,6 +140,15 @@ class Bodies:
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _functions(values: Iterable[Any]) -> Iterable[Any]:
+    """The functions that code with these globals may call."""
+    for one in values:
+        if isinstance(one, Record):
+            yield from (one.step, one.full, one.quick, one.backward)
+        elif isinstance(one, FunctionType):
+            yield one
 
 
 def _runs(graph: Graph) -> Iterable[tuple[Node, list[Node]]]:

@@ -8,7 +8,7 @@ written over; what cannot be written into a given tensor is allocated at each st
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,15 +20,18 @@ from namedlayers.emit.rewritten_steps import for_writing, is_view, written
 
 if TYPE_CHECKING:
     from namedlayers.emit.bodies import BodyFunction
+    from namedlayers.emit.lowering import Lowering
     from namedlayers.emit.scanning import Loop
 
 
-def suits(step: BodyFunction, loop: Loop) -> bool:
-    """Whether a loop can run in place: its body is one graph, and draws no random numbers."""
-    return len(step.graphs) == 1 and not loop.draws and bool(step.outputs)
+def defined(lo: Lowering, wish: str, step: BodyFunction, loop: Loop) -> Callable[..., Any] | None:
+    """The function, where a loop can run in place: its body is one graph, and draws no random numbers."""
+    if len(step.graphs) != 1 or loop.draws or not step.outputs:
+        return None
+    return lo.bodies.define(wish, lo.names, lambda name: _source(name, step, loop))
 
 
-def source(name: str, step: BodyFunction, loop: Loop) -> tuple[str, dict[str, Any]]:
+def _source(name: str, step: BodyFunction, loop: Loop) -> tuple[str, dict[str, Any]]:
     """The text of the function, and the globals that it needs."""
     fixed = frozenset(k for k, is_ in enumerate(loop.scanned) if k >= loop.carries and not is_)
     graph = for_writing(step.graphs[0], fixed)

@@ -11,17 +11,19 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from namedlayers.emit import in_place
-from namedlayers.emit.calling import function_of, number_of, parts, passed, sizes, taken
+from namedlayers.emit.calling import function_of, number_of, parts, passed, taken
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.names import Names
 from namedlayers.emit.printer import GLOBALS
+from namedlayers.emit.recorded import Record, recorded, with_gradient
+from namedlayers.emit.recording import differentiated
 from namedlayers.emit.scan_operator import register
 from namedlayers.emit.scanning import Loop, nothing, traced, unobserved, whole
 from namedlayers.emit.value import Value
 from namedlayers.plan.regions import region_of
 from namedlayers.program.graph import Node
 from namedlayers.program.program import Body
-from namedlayers.program.size import SizeExpr
+from namedlayers.program.size import SizeExpr, symbol
 
 if TYPE_CHECKING:
     from namedlayers.emit.bodies import BodyFunction
@@ -40,8 +42,9 @@ def emit_scan(lo: Lowering, node: Node) -> Value:
     loop = Loop(lo.bodies.key(step.function), scanned, carries, reverse, results, step.draws)
     register(loop.key, step.function)
     axis = next((part.names[0] for part in wanted if part.op == "part"), "steps")
-    function = _function(lo, f"scan_{axis}", loop, step, body)
-    args = (*given, lo.size(size), *sizes(lo, step))
+    wish = f"scan_{axis}{body.name.removeprefix('step')}"
+    function, symbols = _function(lo, node, wish, loop, step)
+    args = (*given, lo.size(size), *(lo.size(symbol(name)) for name in symbols))
     places = [(part, k, _axes(part, results[k], step)) for k, part in enumerate(wanted)]
     return taken(lo, node, function, args, {}, places, len(wanted))
 
@@ -69,23 +72,31 @@ def _axes(part: Node, result: Result, step: BodyFunction) -> tuple[int, ...]:
     return (*rest[:dim], 0, *rest[dim:])
 
 
-def _function(lo: Lowering, wish: str, loop: Loop, step: BodyFunction, body: Body) -> Callable[..., Any]:
-    """The loop's function; equal loops over one body are one."""
-    quick = None
-    if in_place.suits(step, loop):
-        quick = lo.bodies.define(f"{wish}_in_place", lo.names, lambda name: in_place.source(name, step, loop))
+def _function(
+    lo: Lowering, node: Node, wish: str, loop: Loop, step: BodyFunction
+) -> tuple[Callable[..., Any], tuple[str, ...]]:
+    """The loop's function, and the sizes that it takes; equal loops over one body are one."""
+    body = region_of(node).body
+    found = differentiated(lo, node, wish, loop, step)
+    record, symbols = (found.record, found.symbols) if found else (None, step.sizes)
+    quick = in_place.defined(lo, f"{wish}_in_place", step, loop)
 
     def source(name: str) -> tuple[str, Mapping[str, Any]]:
         own = {step.name: step.function, "loop": loop, "traced": traced, "whole": whole, "nothing": nothing}
         own |= {} if quick is None else {quick.__name__: quick, "unobserved": unobserved}
-        return _text(name, loop, step, body, Names({name, *own}), quick), {**GLOBALS, **own}
+        own |= {} if record is None else {"record": record, "recorded": recorded, "with_gradient": with_gradient}
+        return _text(name, loop, step, body, Names({name, *own}), symbols, quick, record), {**GLOBALS, **own}
 
-    return lo.bodies.define(wish, lo.names, source)
+    return lo.bodies.define(wish, lo.names, source), symbols
 
 
-def _text(name: str, loop: Loop, step: BodyFunction, body: Body, names: Names, quick: Callable[..., Any] | None) -> str:
+def _text(
+    name: str, loop: Loop, step: BodyFunction, body: Body, names: Names, symbols: Sequence[str],
+    quick: Callable[..., Any] | None, record: Record | None,
+) -> str:  # fmt: skip
     given = [names.fresh(one.name) for one in body.inputs]
-    count, *passed_on = [names.fresh(wish) for wish in ("steps", *step.sizes)]
+    count, *every_size = [names.fresh(wish) for wish in ("steps", *symbols)]
+    passed_on = [every_size[symbols.index(one)] for one in step.sizes]
     now = [names.fresh(f"{one}_now") if is_ else one for one, is_ in zip(given, loop.scanned, strict=True)]
     made = _made(loop, step, body, given, names)
     stacks = {k: names.fresh(f"{made[k]}_all") for k, dim in loop.results if dim >= 0}
@@ -96,7 +107,21 @@ def _text(name: str, loop: Loop, step: BodyFunction, body: Body, names: Names, q
         f"    return traced(loop, {everything}, {count}, {extra})",
         f"if {count} == 0:",
         f"    return nothing(loop, {everything}, {extra})",
-        *_quickly(quick, given, (*given, count, *passed_on), names),
+    ]
+    if record is not None:
+        lines += [
+            f"if recorded({', '.join(given)}):",
+            f"    return with_gradient(record, {everything}, {count}, [{', '.join(every_size)}])",
+        ]
+    if quick is not None:
+        found = names.fresh("found")
+        lines += [
+            f"if unobserved({', '.join(given)}):",
+            f"    {found} = {quick.__name__}({', '.join((*given, count, *passed_on))})",
+            f"    if {found} is not None:",
+            f"        return {found}",
+        ]
+    lines += [
         *(f"{stack} = []" for stack in stacks.values()),
         f"{_over(given, now, loop, count)}:",
         f"    {', '.join(made)} = {step.name}({', '.join((*now, *passed_on))})",
@@ -104,21 +129,8 @@ def _text(name: str, loop: Loop, step: BodyFunction, body: Body, names: Names, q
         *(f"{stack}.reverse()" for stack in stacks.values() if loop.reverse),
         f"return {', '.join(returned)}",
     ]
-    header = f"def {name}({', '.join((*given, count, *passed_on))}):"
+    header = f"def {name}({', '.join((*given, count, *every_size))}):"
     return "\n".join([header, *(f"    {line}" for line in lines), ""])
-
-
-def _quickly(quick: Callable[..., Any] | None, given: list[str], args: Sequence[str], names: Names) -> list[str]:
-    """The loop in place, where it may run."""
-    if quick is None:
-        return []
-    found = names.fresh("found")
-    return [
-        f"if unobserved({', '.join(given)}):",
-        f"    {found} = {quick.__name__}({', '.join(args)})",
-        f"    if {found} is not None:",
-        f"        return {found}",
-    ]
 
 
 def _made(loop: Loop, step: BodyFunction, body: Body, given: list[str], names: Names) -> list[str]:

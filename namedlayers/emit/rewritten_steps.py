@@ -126,7 +126,7 @@ def _fuse(graph: fx.Graph, node: fx.Node) -> None:
         return
     for product, other in (node.args, node.args[::-1]):
         alone = isinstance(product, fx.Node) and product.target is operator.mul and len(product.users) == 1
-        if alone and all(map(is_tensor, (other, *product.args))):  # type: ignore[union-attr]
+        if alone and product is not other and all(map(is_tensor, (other, *product.args))):  # type: ignore[union-attr]
             node.target, node.args = torch.addcmul, (other, *product.args)  # type: ignore[union-attr]
             graph.erase_node(product)  # type: ignore[arg-type]
             return

@@ -6,7 +6,7 @@ loop, with the same axes in the same order.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,6 +76,22 @@ def nothing(loop: Loop, tensors: list[Tensor], sizes: list[int]) -> Any:
     from namedlayers.emit.scan_operator import no_steps, step_of
 
     return _results(loop, no_steps(step_of(loop.key), tensors, loop.scanned, sizes))
+
+
+def stepwise(
+    loop: Loop, step: Callable[..., Any], tensors: Sequence[Tensor], steps: int, sizes: Sequence[int]
+) -> tuple[Tensor, ...]:  # fmt: skip
+    """The results of a loop, one step after the other; there is one at least."""
+    now = [one.unbind() if is_ else one for one, is_ in zip(tensors, loop.scanned, strict=True)]
+    order = range(steps)[:: -1 if loop.reverse else 1]
+    collected = []
+    for at in order:
+        made = step(*(one[at] if is_ else one for one, is_ in zip(now, loop.scanned, strict=True)), *sizes)
+        made = made if isinstance(made, tuple) else (made,)
+        now[: loop.carries] = made[: loop.carries]
+        collected.append(made)
+    everything = list(zip(*collected[:: order.step], strict=True))
+    return tuple(torch.stack(everything[k], dim) if dim >= 0 else collected[-1][k] for k, dim in loop.results)
 
 
 def joint_dtype(*tensors: torch.Tensor) -> torch.dtype:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from namedlayers.errors import Span
-from namedlayers.program.graph import Graph, Region
+from namedlayers.program.graph import Graph, Node, Region
 from namedlayers.program.size import SizeExpr
 
 
@@ -44,10 +44,26 @@ class Event:
     near: str = ""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Gradient:
+    """The gradient of a scan. `forward`: its body with further results. `backward` takes the scan's inputs `given`, all
+    steps of the results `kept` of `forward`, what comes back to the results `slopes` (number, and whether to the last
+    step only), and gives what comes back to the inputs `wanted`. All of these are numbers, in order."""
+
+    forward: Region
+    backward: Region
+    given: tuple[int, ...]
+    kept: tuple[int, ...]
+    slopes: tuple[tuple[int, bool], ...]
+    wanted: tuple[int, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`bodies`: the plans of the regions that are run inside, at any depth, inner ones first."""
+    """`bodies`: the plans of the regions that are run inside, at any depth, inner ones first; `gradients`: for scans,
+    the regions of their gradients, whose plans are among `bodies`."""
 
     variants: tuple[Variant, ...]
     events: tuple[Event, ...]
     bodies: Mapping[Region, Plan] = field(default_factory=dict)
+    gradients: Mapping[Node, Gradient] = field(default_factory=dict)

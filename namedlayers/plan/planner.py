@@ -15,8 +15,8 @@ from typing import Literal
 from namedlayers.plan import paths
 from namedlayers.plan.alternatives import alternatives
 from namedlayers.plan.paths import Choice
-from namedlayers.plan.plan import Event, Plan, Variant
-from namedlayers.plan.regions import LAST_STEPS, regions
+from namedlayers.plan.plan import Event, Gradient, Plan, Variant
+from namedlayers.plan.regions import LAST_STEPS, region_of, regions
 from namedlayers.plan.requirements import impossible, requirements, together
 from namedlayers.plan.rewrite import Rewriter, live_nodes
 from namedlayers.plan.rule import Numerics as Class
@@ -24,6 +24,7 @@ from namedlayers.plan.rules import JOINING, MERGING, PHASES
 from namedlayers.plan.rules.norms import by_states
 from namedlayers.plan.running import Held, held_inside, keep_running
 from namedlayers.plan.scans import open_scans
+from namedlayers.plan.scans.gradient import NoGradient, gradient
 from namedlayers.program.graph import Arg, Graph, Node, Region
 
 Numerics = Literal["default", "strict", "fast"]
@@ -45,8 +46,10 @@ def plan(graph: Graph, *, numerics: Numerics = "default") -> Plan:
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
 
-def _plan(graph: Graph, numerics: Numerics, made: dict[Region, Plan], held: Held) -> Plan:
-    """`made`: the plans of bodies that are planned already."""
+def _plan(
+    graph: Graph, numerics: Numerics, made: dict[Region, Plan], held: Held, differentiated: bool = True
+) -> Plan:  # fmt: skip
+    """`made`: the plans of bodies that are planned already; `differentiated`: scans get gradients."""
     main = _rewritten(graph, numerics, held, lambda node: not any(map(impossible, requirements(node))))
     needed = together(guard for outputs in main.results for node in live_nodes(outputs) for guard in requirements(node))
     found = [
@@ -61,9 +64,40 @@ def _plan(graph: Graph, numerics: Numerics, made: dict[Region, Plan], held: Held
     inside = held_inside([variant.graph for variant in found], held)
     for region in regions(node for variant in found for node in variant.graph.live()):
         if region not in made:
-            made[region] = _plan(region.graph, numerics, made, inside[region])
+            made[region] = _plan(region.graph, numerics, made, inside[region], differentiated)
         bodies |= {**made[region].bodies, region: made[region]}
-    return Plan(tuple(found), main.events, bodies)
+    if not differentiated or numerics == "strict":
+        return Plan(tuple(found), main.events, bodies)
+    gradients, events = _gradients(found, bodies, lambda graph: _plan(graph, numerics, made, _NOTHING, False))
+    return Plan(tuple(found), (*main.events, *events), bodies, gradients)
+
+
+_NOTHING = Held(frozenset(), frozenset())
+
+
+def _gradients(
+    variants: Sequence[Variant], bodies: dict[Region, Plan], planned: Callable[[Graph], Plan]
+) -> tuple[dict[Node, Gradient], list[Event]]:
+    """The gradients of the scans in some variants, whose plans join `bodies`; where there is one, and where not."""
+    parts: dict[Node, dict[Node, None]] = {}
+    for variant in variants:
+        for node in variant.graph.live():
+            if node.op in ("part", "final") and node.args[0].node.op == "scan":
+                parts.setdefault(node.args[0].node, {})[node] = None
+    found: dict[Node, Gradient] = {}
+    events = []
+    for scan, own in parts.items():
+        body = bodies[region_of(scan)]
+        made = gradient(scan, list(own), body)
+        if isinstance(made, NoGradient):
+            events.append(Event("gradient as a loop of its own", "algebraic", scan.spans, made.reason))
+            continue
+        found[scan] = made
+        steps = Variant((), made.forward.graph, body.variants[0].why)
+        back = planned(made.backward.graph)
+        bodies |= {made.forward: Plan((steps,), (), body.bodies), **back.bodies, made.backward: back}
+        events.append(Event("gradient as a loop of its own", "algebraic", scan.spans))
+    return found, events
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,7 +165,8 @@ def test_what_is_read_at_the_last_step_is_neither_collected_nor_computed_before(
     assert "append" not in made.code
     assert "tanh" not in made.code.split("def f(")[0] and "matmul" not in made.code.split("def f(")[0]
     made, _ = made_of("backwards", 3)
-    assert made.code.count("append") == 1  # the other result is what the loop ends with
+    (plain,) = [part for part in made.code.split("def ") if "append" in part and "_back(" not in part]
+    assert plain.count("append") == 1  # the other result is what the loop ends with
 
 
 def test_a_body_is_one_function_and_permutes_nothing() -> None:

@@ -1,8 +1,9 @@
 """The body of a scan written so that as much as possible is free of the carried values.
 
 In: a body's graph and how many of its inputs are carried. Out: a graph with the same inputs and results. What always
-holds: sums are only put in another order (what is free of carried values is added up first); a product with pieces put
-together is the sum of the products with the pieces; products of one value with several weights are one product.
+holds: sums and products are only put in another order (what is free of carried values comes first); a product with
+pieces put together is the sum of the products with the pieces; products of one value with several weights are one
+product.
 """
 
 from __future__ import annotations
@@ -16,14 +17,17 @@ from namedlayers.plan.scans import selecting
 from namedlayers.plan.scans.block import copied
 from namedlayers.plan.scans.cutting import cut
 from namedlayers.plan.scans.packing import packed
-from namedlayers.plan.view import Scope, Sum
+from namedlayers.plan.view import Number, Product, Scope, Sum
 from namedlayers.program.graph import Arg, Graph, Node
+from namedlayers.program.program import Kind
 from namedlayers.program.size import const
 
 
 def regrouped(graph: Graph, carries: int) -> Graph:
     """The body with sums regrouped, pieces apart and weights packed."""
-    return cut(packed(rewritten(graph, _rules(carries)), carries), carries)
+    bound = Bound(carries)
+    product = Rule("factors that are free of carried values", "algebraic", ("mul",), bound.product, _build_product)
+    return cut(packed(rewritten(graph, (*_rules(carries), product)), carries), carries)
 
 
 def with_parts_apart(graph: Graph, carries: int) -> Graph:
@@ -87,6 +91,20 @@ class Bound:
             return None  # their sum would be larger than each
         return Match((Sum(0, kept), Sum(total.number, free)), total.nodes)
 
+    def product(self, scope: Scope, node: Node) -> Outcome:
+        """Several factors that are free of carried values beside some that are not."""
+        if not self(node) or node.kind is not Kind.REAL:
+            return None
+        whole = scope.product(scope.whole(), lambda one: one.op == "mul" and self(one) and scope.once(one))
+        bound = tuple(one for one in whole.top if self(one.node))
+        free = tuple(one for one in whole.top if not self(one.node) and one.node.rank)
+        scalars = tuple(one for one in whole.top if not self(one.node) and not one.node.rank)
+        if whole.bottom or len(free) < 2 or not bound:
+            return None
+        if len({axis for one in free for axis in one.axes}) > max(one.node.rank for one in free):
+            return None  # their product would be larger than each
+        return Match((whole.number, (*bound, *scalars), free), whole.nodes)
+
     def pieces(self, scope: Scope, node: Node) -> Outcome:
         """The sum over an axis along which carried and other values are joined, times weights."""
         (body,) = node.args
@@ -109,6 +127,11 @@ class Bound:
 def _build_sum(scope: Scope, node: Node, found: tuple[Sum, Sum]) -> Arg:
     kept, free = found
     return scope.apply("add", total(scope, kept), total(scope, free))
+
+
+def _build_product(scope: Scope, node: Node, found: tuple[Number, tuple[Arg, ...], tuple[Arg, ...]]) -> Arg:
+    number, bound, free = found
+    return scope.multiply(Product(number, (*bound, scope.multiply(Product(1, free, ()))), ()))
 
 
 def total(scope: Scope, terms: Sum) -> Arg:

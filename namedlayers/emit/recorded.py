@@ -1,0 +1,141 @@
+"""Loops that are differentiated: one node of torch's graph, whose backward pass is a generated function.
+
+In: the functions of a loop and of its gradient, which results are whose. Out: the loop's results, with derivatives of
+all orders. What always holds: gradients are those of the steps written out; where a gradient is differentiated in turn,
+it is taken of just these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from namedlayers.emit.scanning import Loop, at_top_level, stepwise
+
+Step = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Slope:
+    """What comes back to a value that the gradient asks for: of the results number `every` (all steps along `dim`) and
+    number `last` (the last step); -1: there is none."""
+
+    every: int
+    last: int
+    dim: int
+
+
+@dataclass(frozen=True)
+class Record:
+    """`loop` is run on `step`, its results first (`loop`'s own), then what is kept besides; `keeping` is the loop with
+    all of these, on `full`, and `quick` does it in place. `backward` takes the inputs `given`, the results `kept` of
+    `keeping`, the `slopes`, sizes; it gives what comes back to the inputs `wanted`. `sizes`: which ones `step`, `full`
+    and `backward` take."""
+
+    loop: Loop
+    step: Step
+    keeping: Loop
+    full: Step
+    quick: Step
+    backward: Step
+    sizes: tuple[tuple[int, ...], ...]
+    given: tuple[int, ...]
+    kept: tuple[int, ...]
+    slopes: tuple[Slope, ...]
+    wanted: tuple[int, ...]
+
+    def __repr__(self) -> str:
+        """What tells it from others, beside its functions."""
+        rest = (self.loop, self.keeping, self.sizes, self.given, self.kept, self.slopes, self.wanted)
+        return f"Record{rest}"
+
+    def of(self, function: int, sizes: Sequence[int]) -> list[int]:
+        """The sizes that a function takes: 0 `step`, 1 `full`, 2 `backward`."""
+        return [sizes[k] for k in self.sizes[function]]
+
+
+def recorded(*tensors: Tensor) -> bool:
+    """Whether torch records a loop on these tensors, and nothing else looks on."""
+    return torch.is_grad_enabled() and any(one.requires_grad for one in tensors) and at_top_level(*tensors)
+
+
+def with_gradient(record: Record, tensors: Sequence[Tensor], steps: int, sizes: Sequence[int]) -> Any:
+    """The results of a loop as one node of torch's graph."""
+    found = _Recorded.apply(record, steps, tuple(sizes), *tensors)
+    return found[0] if len(found) == 1 else found
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+class _Recorded(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, record: Record, steps: int, sizes: tuple[int, ...], *tensors: Tensor) -> tuple[Tensor, ...]:
+        found = record.quick(*tensors, steps, *record.of(1, sizes))
+        if found is None:
+            found = stepwise(record.keeping, record.full, tensors, steps, record.of(1, sizes))
+        made = found if isinstance(found, tuple) else (found,)
+        results = made[: len(record.loop.results)]
+        ctx.save_for_backward(*tensors, *(made[k] for k in record.kept))
+        ctx.mark_non_differentiable(*(one for one in results if not one.is_floating_point()))
+        ctx.plain = record, steps, sizes
+        return results
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor) -> Any:
+        record, steps, sizes = ctx.plain
+        saved = ctx.saved_tensors
+        count = len(record.loop.scanned)
+        tensors, kept = saved[:count], saved[count:]
+        wanted = [k for k in record.wanted if ctx.needs_input_grad[3 + k]]
+        if torch.is_grad_enabled():
+            found = _written_out(record, tensors, steps, sizes, slopes, wanted)
+        else:
+            every = _backward(record, tensors, kept, steps, sizes, slopes)
+            found = {k: one for k, one in every.items() if k in wanted}
+        return None, None, None, *(found.get(k) for k in range(count))
+
+
+def _backward(
+    record: Record, tensors: Sequence[Tensor], kept: Sequence[Tensor], steps: int, sizes: tuple[int, ...],
+    slopes: Sequence[Tensor],
+) -> dict[int, Tensor]:  # fmt: skip
+    """By the generated function, all inputs that are wanted."""
+    arriving = [_arriving(one, steps, record.loop.reverse, slopes) for one in record.slopes]
+    device = tensors[0].device.type
+    with torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else torch.no_grad():
+        found = record.backward(*(tensors[k] for k in record.given), *kept, *arriving, *record.of(2, sizes))
+    return dict(zip(record.wanted, found if isinstance(found, tuple) else (found,), strict=True))
+
+
+def _arriving(of: Slope, steps: int, reverse: bool, slopes: Sequence[Tensor]) -> Tensor:
+    """What comes back to a value: to all of its steps, or, where the gradient begins with it, to the last."""
+    if of.dim < 0:
+        return slopes[of.last]
+    if of.last < 0:
+        return slopes[of.every]
+    last = slopes[of.last]
+    shape = list(last.shape)
+    shape.insert(of.dim, steps)
+    found = last.new_zeros(shape) if of.every < 0 else slopes[of.every].clone()
+    found.select(of.dim, 0 if reverse else -1).add_(last)
+    return found
+
+
+def _written_out(
+    record: Record, tensors: Sequence[Tensor], steps: int, sizes: tuple[int, ...], slopes: Sequence[Tensor],
+    wanted: Sequence[int],
+) -> dict[int, Tensor | None]:  # fmt: skip
+    """By torch, of the steps one by one, so that it can be differentiated again."""
+    # Twins, so that a tensor that is given twice is two.
+    twins = [one.view_as(one).requires_grad_() if k in wanted else one for k, one in enumerate(tensors)]
+    made = stepwise(record.loop, record.step, twins, steps, record.of(0, sizes))
+    ends = [(one, slope) for one, slope in zip(made, slopes, strict=True) if one.requires_grad]
+    starts = [twins[k] for k in wanted]
+    values, outer = zip(*ends, strict=True)
+    found = torch.autograd.grad(values, starts, outer, create_graph=True, allow_unused=True)
+    return dict(zip(wanted, found, strict=True))

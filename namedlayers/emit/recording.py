@@ -1,0 +1,116 @@
+"""The functions of a loop that is differentiated: one that keeps what the gradient needs, and the gradient's.
+
+In: a node `scan` for which the plan has a gradient. Out: a `Record` of them. What always holds: tensors lie in the
+gradient as they lie in the loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from namedlayers.emit import in_place
+from namedlayers.emit.prologue import Orders
+from namedlayers.emit.recorded import Record, Slope
+from namedlayers.emit.scanning import Loop
+from namedlayers.plan.regions import region_of
+
+if TYPE_CHECKING:
+    from namedlayers.emit.bodies import BodyFunction
+    from namedlayers.emit.lowering import Lowering
+    from namedlayers.plan.plan import Gradient
+    from namedlayers.program.graph import Node
+    from namedlayers.program.program import Body
+
+
+@dataclass(frozen=True)
+class Recording:
+    """`symbols`: the sizes that `record` takes."""
+
+    record: Record
+    symbols: tuple[str, ...]
+
+
+def differentiated(lo: Lowering, node: Node, wish: str, loop: Loop, step: BodyFunction) -> Recording | None:
+    """None where the plan has no gradient, or one for other results than this loop's."""
+    gradient = lo.bodies.gradients.get(node)
+    if gradient is None:
+        return None
+    own = [(step.outputs[number], dim) for number, dim in loop.results]
+    slopes = [_slope(number, last, own, gradient) for number, last in gradient.slopes]
+    if any(one.every < 0 and one.last < 0 for one in slopes):
+        return None
+    body = region_of(node).body
+    full = lo.bodies.function(gradient.forward, lo.names, lambda: _forward_orders(gradient, body, step, loop))
+    stacked = {number for number, dim in own if dim >= 0}
+    results = [*own, *((number, 0) for number in gradient.kept if number not in stacked)]
+    keeping = replace(loop, key=lo.bodies.key(full.function), results=tuple(results))
+    quick = in_place.defined(lo, f"{wish}_keeping", full, keeping)
+    if quick is None:
+        return None
+    back = lo.bodies.function(
+        gradient.backward, lo.names, lambda: _backward_orders(gradient, slopes, step, full, keeping)
+    )  # fmt: skip
+    kept = tuple(_stacked(results, number) for number in gradient.kept)
+    symbols = tuple(dict.fromkeys((*step.sizes, *full.sizes, *back.sizes)))
+    sizes = tuple(tuple(symbols.index(one) for one in function.sizes) for function in (step, full, back))
+    record = Record(
+        loop, step.function, keeping, full.function, quick, back.function, sizes, gradient.given, kept, tuple(slopes),
+        gradient.wanted,
+    )  # fmt: skip
+    return Recording(record, symbols)
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _stacked(results: Sequence[tuple[int, int]], number: int) -> int:
+    """Which of the results is a value at all steps."""
+    return next(k for k, (one, dim) in enumerate(results) if one == number and dim >= 0)
+
+
+def _slope(number: int, last: bool, own: Sequence[tuple[int, int]], gradient: Gradient) -> Slope:
+    every = next((k for k, (one, dim) in enumerate(own) if one == number and dim >= 0), -1)
+    final = next((k for k, one in enumerate(own) if one == (number, -1)), -1)
+    if last:
+        return Slope(-1, final, -1)
+    apart = (number, True) in gradient.slopes
+    return Slope(every, -1 if apart else final, own[every][1] if every >= 0 else 0)
+
+
+def _forward_orders(gradient: Gradient, body: Body, step: BodyFunction, loop: Loop) -> Orders:
+    """As the step has them; what is new lies in the order in which the step's inputs have axes of these names."""
+    laid = [[given.axes[k][0] for k in order] for given, order in zip(body.inputs, step.orders.inputs, strict=True)]
+    first = [names for names, is_ in zip(laid, loop.scanned, strict=True) if is_]
+    seen = {name: place for place, name in enumerate(dict.fromkeys(name for one in (*first, *laid) for name in one))}
+    known = dict(zip(step.outputs, step.orders.outputs, strict=True))
+    outputs = []
+    for number, output in enumerate(gradient.forward.body.outputs):
+        ranked = sorted(range(len(output.axes)), key=lambda k: (seen.get(output.axes[k], len(seen)), k))
+        outputs.append(known.get(number, tuple(ranked)))
+    return Orders(step.orders.inputs, tuple(outputs))
+
+
+def _backward_orders(
+    gradient: Gradient, slopes: Sequence[Slope], step: BodyFunction, full: BodyFunction, keeping: Loop
+) -> Orders:  # fmt: skip
+    """As values lie in the loop, the steps where the loop stacks them."""
+
+    def given(number: int) -> tuple[int, ...]:
+        order = step.orders.inputs[number]
+        return _with_steps(order, 0) if keeping.scanned[number] else order
+
+    inputs = [given(number) for number in gradient.given]
+    for number in gradient.kept:
+        _, dim = keeping.results[_stacked(keeping.results, number)]
+        inputs.append(_with_steps(full.orders.outputs[number], dim))
+    for (number, _), slope in zip(gradient.slopes, slopes, strict=True):
+        order = full.orders.outputs[number]
+        inputs.append(order if slope.dim < 0 else _with_steps(order, slope.dim))
+    return Orders(tuple(inputs), tuple(given(number) for number in gradient.wanted))
+
+
+def _with_steps(order: Sequence[int], dim: int) -> tuple[int, ...]:
+    rest = [axis + 1 for axis in order]
+    return (*rest[:dim], 0, *rest[dim:])

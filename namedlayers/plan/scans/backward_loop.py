@@ -1,0 +1,274 @@
+"""The body of a scan's gradient: a graph with a scan from the last step to the first.
+
+In: what comes back to the inputs of one step, in terms of what comes back to its results. Out: a `Region` that takes
+tensors of all steps and gives what comes back to the inputs of the scan. What always holds: it takes only what it
+needs; nothing in it is opened or planned yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from namedlayers.plan.scans.held import Held, Steps, expanded, free_name
+from namedlayers.plan.scans.moving import moved
+from namedlayers.plan.scans.runs import carries_of, region_of
+from namedlayers.program.graph import Arg, Graph, Node, Region
+from namedlayers.program.program import AxesOf, Body, Input, Kind, Output
+from namedlayers.program.size import SizeExpr, const, size_expr
+
+
+@dataclass(frozen=True, slots=True)
+class Backward:
+    """`node`: the scan; `steps`: the graph of a step with its `inputs` and the cotangents in it; `onward`: what later
+    steps hand back to each carried value; `arriving`: what comes back to each result from outside; `slopes`: for which
+    results that is so, and whether at the last step only; `results`: what comes back to each input; `wanted`: those
+    that are asked for; `saved`: the values that the step itself gives, as the results `numbers`."""
+
+    node: Node
+    steps: Graph
+    inputs: Sequence[Node]
+    onward: Mapping[int, Node]
+    arriving: Mapping[int, Node]
+    slopes: Sequence[tuple[int, bool]]
+    results: Mapping[int, Arg]
+    wanted: Sequence[int]
+    saved: Sequence[Node]
+    numbers: Mapping[Node, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    region: Region
+    given: tuple[int, ...]
+    kept: tuple[int, ...]
+
+
+def backward(of: Backward, steps_name: str) -> Made:
+    """The region, and which inputs and results of the scan it takes."""
+    return _Maker(of, steps_name).made()
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+class _Maker:
+    """`outer`: the graph that is made; `inner`: that of one step. `listed`: what the inner one takes, in order: a node
+    of the step, and what it is outside with its axes (-1: that of the steps)."""
+
+    def __init__(self, of: Backward, steps_name: str) -> None:
+        self.of = of
+        size = of.node.attr("size")
+        assert isinstance(size, SizeExpr)
+        self.steps = Steps(size, steps_name)
+        self.body = region_of(of.node).body
+        self.carries = carries_of(of.node)
+        self.reverse = bool(of.node.attr("reverse"))
+        places = of.node.attr("places")
+        assert isinstance(places, tuple)
+        self.scanned = [-1 in own for own in places]
+        self.outer, self.inputs = Graph(), list[Input]()
+        self.outside: dict[tuple[str, int], Node] = {}
+
+    def made(self) -> Made:
+        of = self.of
+        leaves = self._leaves()
+        before = [k for k in range(self.carries) if of.inputs[k] in leaves]
+        reads = [k for k in range(self.carries, len(of.inputs)) if of.inputs[k] in leaves]
+        saved = [node for node in of.saved if node in leaves]
+        arriving = [k for k, one in of.arriving.items() if one in leaves]
+        given = tuple(sorted({*before, *reads}))
+        kept = tuple(sorted({*before, *(of.numbers[node] for node in saved)}))
+        for k in given:
+            self._input("given", k, of.inputs[k], self.scanned[k], self.body.inputs[k].name)
+        saved_at = {of.numbers[node]: Arg(node, tuple(range(node.rank))) for node in saved}
+        every = {k: of.steps.outputs[k] if k < len(of.steps.outputs) else saved_at[k] for k in kept}
+        for k in kept:
+            self._input("kept", k, _ordered(every[k]), True, f"{self._result_name(k)}_all")
+        for k, last in of.slopes:
+            self._input("final" if last else "slope", k, _ordered(of.steps.outputs[k]), not last, f"slope_{k}")
+        listed = [(of.onward[k], self._begin(k)) for k in of.onward]
+        listed += [(of.inputs[k], self._before(k)) for k in before]
+        listed += [(of.inputs[k], self._held("given", k, self.scanned[k])) for k in reads]
+        listed += [(node, self._saved(node, every[of.numbers[node]])) for node in saved]
+        listed += [(of.arriving[k], self._held("slope", k, True)) for k in arriving]
+        bundle, region = self._scan(listed)
+        outputs = []
+        for number, k in enumerate(self._order()):
+            if k in of.wanted:
+                outputs.append(self._collected(bundle, region, number, k))
+        self.outer.outputs += outputs
+        names = tuple(
+            Output(f"d_{self.body.inputs[k].name}", self._axis_names(k)) for k in self._order() if k in of.wanted
+        )
+        name = f"{self.body.name}_gradient"
+        return Made(Region(Body(name, tuple(self.inputs), (), names, self.body.span), self.outer), given, kept)
+
+    # --- one step -----------------------------------------------------------------------------------------------------
+
+    def _order(self) -> list[int]:
+        """The inputs to which something comes back: carried ones first."""
+        return [*self.of.onward, *(k for k in self.of.results if k not in self.of.onward)]
+
+    def _leaves(self) -> set[Node]:
+        """What the step's gradient takes."""
+        found: set[Node] = set()
+        seen: set[Node] = set()
+        waiting = [arg.node for arg in self.of.results.values()]
+        while waiting:
+            node = waiting.pop()
+            if node not in seen:
+                seen.add(node)
+                if node.op == "input" or node in self.of.saved:
+                    found.add(node)
+                else:
+                    waiting += [arg.node for arg in node.args]
+        return found
+
+    def _scan(self, listed: Sequence[tuple[Node, Held]]) -> tuple[Node, Region]:
+        graph, inputs = Graph(), []
+        values: dict[int, Held] = {}
+        taken: list[str] = []
+        for node, _ in listed:
+            name = free_name(f"x{node.number}", taken)
+            taken.append(name)
+            made = graph.node(
+                "input", (), node.sizes, node.rank, node.kind, attrs={"name": name}, weak=node.weak,
+                names=node.names[: node.rank], spans=node.spans,
+            )  # fmt: skip
+            values[node.number] = Held(made, tuple(range(node.rank)))
+            inputs.append(Input(name, self._axes(node), "data", node.kind, self.body.span))
+        results = [self.of.results[k] for k in self._order()]
+        for arg in results:
+            self._copy(graph, arg.node, values)
+        graph.outputs += [values[arg.node.number].arg(arg.axes) for arg in results]
+        outputs = tuple(Output(f"d{k}", self._names_inside(k)) for k in self._order())
+        body = Body(f"{self.body.name}_back", tuple(inputs), (), outputs, self.body.span)
+        region = Region(body, graph)
+        places = tuple(outside.arg(range(len(outside.where))).axes for _, outside in listed)
+        bundle = self.outer.node(
+            "scan", tuple(Arg(outside.node, (-1,) * outside.node.rank) for _, outside in listed), (), 0, Kind.REAL,
+            attrs={"carries": len(self.of.onward), "places": places, "region": region, "reverse": not self.reverse,
+                   "site": 0, "size": self.steps.size},
+            weak=False, spans=self.of.node.spans,
+        )  # fmt: skip
+        return bundle, region
+
+    def _copy(self, graph: Graph, root: Node, values: dict[int, Held]) -> None:
+        waiting = [root]
+        while waiting:
+            node = waiting[-1]
+            missing = [arg.node for arg in node.args if arg.node.number not in values]
+            if node.number in values or not missing:
+                waiting.pop()
+                if node.number not in values:
+                    values[node.number] = moved(graph, node, [values[a.node.number] for a in node.args], None)
+            else:
+                waiting += missing
+
+    # --- all steps ----------------------------------------------------------------------------------------------------
+
+    def _input(self, role: str, number: int, like: Node | Arg, stepped: bool, name: str) -> None:
+        node = like if isinstance(like, Node) else like.node
+        order = range(node.rank) if isinstance(like, Node) else like.axes
+        name = free_name(name, [one.name for one in self.inputs])
+        along = [self.steps] * stepped
+        sizes = (*(one.size for one in along), *(node.sizes[k] for k in order))
+        names = (*(one.name for one in along), *(node.names[k] for k in order))
+        self.outside[role, number] = self.outer.node(
+            "input", (), sizes, len(sizes), node.kind, attrs={"name": name}, weak=node.weak, names=names,
+            spans=node.spans,
+        )  # fmt: skip
+        distinct: list[str] = []
+        for one in names:
+            distinct.append(free_name(one, distinct))
+        self.inputs.append(Input(name, tuple(zip(distinct, sizes, strict=True)), "data", node.kind, self.body.span))
+
+    def _held(self, role: str, number: int, stepped: bool) -> Held:
+        node = self.outside[role, number]
+        return Held(node, tuple(range(int(stepped), node.rank)), 0 if stepped else -1)
+
+    def _begin(self, k: int) -> Held:
+        """What comes back to a carried value after the last step."""
+        if ("final", k) in self.outside:
+            return self._held("final", k, False)
+        given = self.of.inputs[k]
+        zero = self.outer.node("const", (), (), 0, Kind.REAL, attrs={"kind": "float", "digits": (0.0).hex()}, weak=True)
+        if not given.rank:
+            return Held(zero, ())
+        node = self.outer.node(
+            "expand", (Arg(zero, ()),), given.sizes, given.rank, Kind.REAL, attrs={"axes": tuple(range(given.rank))},
+            names=given.names[: given.rank],
+        )  # fmt: skip
+        return Held(node, tuple(range(given.rank)))
+
+    def _before(self, k: int) -> Held:
+        """A carried value before each step: it starts, and then is one step behind."""
+        graph, given, size = self.outer, self.of.inputs[k], self.steps.size
+        first = expanded(graph, self._held("given", k, False), Steps(const(1), self.steps.name))
+        positions = range(1, given.rank + 1)
+        pair = [first.arg(positions), self._held("kept", k, True).arg(positions)]
+        names = (self.steps.name, *given.names[: given.rank])
+        joined = graph.node(
+            "concat", tuple(reversed(pair) if self.reverse else pair), (size + 1, *given.sizes), given.rank + 1,
+            given.kind, attrs={"axis": 0}, names=names,
+        )  # fmt: skip
+        entry = (0, ((0, const(1)),), size_expr(int(self.reverse)))
+        shifted = graph.node(
+            "index", (Arg(joined, (-1, *positions)),), (size, *given.sizes), given.rank + 1, given.kind,
+            attrs={"entries": (entry,)}, names=names,
+        )  # fmt: skip
+        return Held(shifted, tuple(positions), 0)
+
+    def _saved(self, node: Node, result: Arg) -> Held:
+        """A saved value: the axes of the result are in another order than the node's, perhaps."""
+        outside = self.outside["kept", self.of.numbers[node]]
+        return Held(outside, tuple(1 + result.axes[own] for own in range(node.rank)), 0)
+
+    def _collected(self, bundle: Node, region: Region, number: int, k: int) -> Arg:
+        """What comes back to an input: from the first step, from each step, or from all together."""
+        output = region.graph.outputs[number]
+        given, size = self.of.inputs[k], self.steps.size
+        names = given.names[: given.rank]
+        part = self.outer.node(
+            "part", (Arg(bundle, ()),), (size, *given.sizes), given.rank + 1, Kind.REAL, attrs={"number": number},
+            weak=output.node.weak, names=(self.steps.name, *names),
+        )  # fmt: skip
+        if k < self.carries:
+            first = size - 1 if self.reverse else size_expr(0)
+            at = self.outer.node(
+                "index", (Arg(part, (-1, *range(given.rank))),), given.sizes, given.rank, Kind.REAL,
+                attrs={"entries": ((0, (), first),)}, names=names,
+            )  # fmt: skip
+            return Arg(at, tuple(range(given.rank)))
+        if self.scanned[k]:
+            return Arg(part, tuple(range(part.rank)))
+        total = self.outer.node(
+            "reduce", (Arg(part, (given.rank, *range(given.rank))),), (*given.sizes, size), given.rank, Kind.REAL,
+            attrs={"op": "sum"}, names=(*names, self.steps.name),
+        )  # fmt: skip
+        return Arg(total, tuple(range(given.rank)))
+
+    # --- names --------------------------------------------------------------------------------------------------------
+
+    def _result_name(self, k: int) -> str:
+        outputs = self.body.outputs
+        return outputs[k].value if k < len(outputs) else f"v{k}"
+
+    def _names_inside(self, k: int) -> tuple[str, ...]:
+        return tuple(name for name, _ in self.body.inputs[k].axes)
+
+    def _axis_names(self, k: int) -> tuple[str, ...]:
+        own = self._names_inside(k)
+        return (free_name(self.steps.name, own), *own) if self.scanned[k] else own
+
+    def _axes(self, node: Node) -> AxesOf:
+        names: list[str] = []
+        for name in node.names[: node.rank]:
+            names.append(free_name(name, names))
+        return tuple(zip(names, node.sizes, strict=True))
+
+
+def _ordered(result: Arg) -> Arg:
+    """A result with, for each of its axes in order, the axis of its node."""
+    return Arg(result.node, tuple(result.axes.index(position) for position in range(result.node.rank)))
