@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tests.benchmarks.workload import EDGE, Formula, Function, Other, Workload, integers, normal
+from tests.benchmarks.workloads.by_others import einops_dot, einx_dot, tensorgrad_dot
 
 GROUP = "Contractions"
 
@@ -108,24 +109,6 @@ def train_by_hand(x: Tensor, t: Tensor) -> Tensor:
     return v.sum((1, 2))
 
 
-def einx_dot(pattern: str) -> Other:
-    def make() -> Function:
-        import einx
-
-        return lambda *operands: einx.dot(pattern, *operands)
-
-    return Other(make)
-
-
-def einops_dot(pattern: str) -> Other:
-    def make() -> Function:
-        from einops import einsum
-
-        return lambda *operands: einsum(*operands, pattern)
-
-    return Other(make)
-
-
 WORKLOADS = (
     Workload(
         name="broadcast multiply, then sum",
@@ -166,7 +149,10 @@ WORKLOADS = (
         by_hand={"multi_dot": multi_dot, "best order": from_the_right},
         naive=chain,
         edges={"naive": EDGE},
-        others={"einops": einops_dot("a b, b c, c d, d e, e f -> a f")},
+        others={
+            "einops": einops_dot("a b, b c, c d, d e, e f -> a f"),
+            "tensorgrad": tensorgrad_dot("a b, b c, c d, d e, e f -> a f"),
+        },
         inputs=tuple(normal(axes, 0.1) for axes in ("a b", "b c", "c d", "d e", "e f")),
         full={"a": 512, "b": 512, "c": 512, "d": 512, "e": 512, "f": 8},
         quick={"a": 5, "b": 6, "c": 7, "d": 4, "e": 3, "f": 2},
@@ -178,7 +164,11 @@ WORKLOADS = (
         by_hand={"A @ (B @ x)": vector_by_hand},
         naive=vector,
         edges={"naive": EDGE},
-        others={"einx": einx_dot("i k, k j, j -> i"), "einops": einops_dot("i k, k j, j -> i")},
+        others={
+            "einx": einx_dot("i k, k j, j -> i"),
+            "einops": einops_dot("i k, k j, j -> i"),
+            "tensorgrad": tensorgrad_dot("i k, k j, j -> i"),
+        },
         inputs=(normal("i k"), normal("k j"), normal("j")),
         full={"i": 512, "k": 512, "j": 512},
         quick={"i": 4, "k": 5, "j": 6},
@@ -190,7 +180,10 @@ WORKLOADS = (
         by_hand={"best order": bilinear_by_hand, "torch.einsum": bilinear_planned},
         naive=bilinear,
         edges={"naive": 0.1, "torch.einsum": EDGE},
-        others={"einops": einops_dot("q l, s m, s n, k l, k m, v n -> q v")},
+        others={
+            "einops": einops_dot("q l, s m, s n, k l, k m, v n -> q v"),
+            "tensorgrad": tensorgrad_dot("q l, s m, s n, k l, k m, v n -> q v"),
+        },
         inputs=tuple(normal(axes, 0.3) for axes in ("query l", "seq m", "seq n", "key l", "key m", "val n")),
         full={"query": 64, "seq": 64, "l": 24, "m": 24, "n": 24, "key": 24, "val": 24},
         quick={"query": 4, "seq": 5, "l": 3, "m": 2, "n": 3, "key": 4, "val": 2},
