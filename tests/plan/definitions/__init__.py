@@ -1,20 +1,11 @@
-"""Definitions that are recognised in every spelling, by subject."""
+"""Definitions that are recognised in every spelling, by subject: each module here but `table` has `CASES`."""
 
 from __future__ import annotations
 
-from tests.plan.definitions import (
-    attentions,
-    convolutions,
-    entropies,
-    losses,
-    norms,
-    pools,
-    products,
-    recurrences,
-    softmaxes,
-    transposed,
-)
+from importlib import import_module
+from pkgutil import iter_modules
+
 from tests.plan.definitions.table import Case
 
-SUBJECTS = (attentions, convolutions, entropies, losses, norms, pools, products, recurrences, softmaxes, transposed)
+SUBJECTS = tuple(import_module(f"{__name__}.{one.name}") for one in iter_modules(__path__) if one.name != "table")
 CASES: tuple[Case, ...] = tuple(case for subject in SUBJECTS for case in subject.CASES)
