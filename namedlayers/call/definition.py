@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from torch import fx
 
+from namedlayers.call.forms import as_torch
 from namedlayers.call.manner import Manner, manner_of
 from namedlayers.call.packing import Packed, pack, unpack
 from namedlayers.call.ports import Port, inputs, outputs
@@ -48,7 +49,7 @@ class Definition(ABC):
         self.namespace = namespace
         self.definition = definition
         self.manner = manner
-        self._options = dict(options or {})
+        self._options = {name: as_torch(value) for name, value in (options or {}).items()}
         self._signature = signature(definition)
         manner.check(self._signature)
         self.__name__ = self.__qualname__ = definition.name
@@ -82,6 +83,10 @@ class Definition(ABC):
     def within(self, max_memory: int | str) -> Self:
         """The same, with at most so much memory for intermediate values; see `compile`."""
         return self._again(manner=replace(self.manner, max_memory=manner_of(max_memory=max_memory).max_memory))
+
+    def at_precision(self, precision: str | None) -> Self:
+        """The same, with matrix products, convolutions and attention in this precision; see `compile`."""
+        return self._again(manner=replace(self.manner, precision=manner_of(precision=precision).precision))
 
     # --- looking ------------------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from namedlayers.call.named import NamedTensor, as_tensor
+from namedlayers.errors import ArgumentError
 from namedlayers.program.spec import Static
 
 Plain = tuple[Any, ...]
@@ -152,17 +153,40 @@ def read(plain: Plain) -> Form:
 
 
 def as_torch(value: Any) -> Any:
-    """A numpy array as a tensor that shares its memory where it can; anything else as it is."""
+    """A numpy array as a tensor that shares its memory where it can, a number of numpy as Python's; anything else as it
+    is.
+
+    >>> as_torch((np.int64(1), 2)), as_torch(np.float32(0.5))
+    ((1, 2), 0.5)
+    """
     if isinstance(value, np.generic):
         return value.item()
-    if isinstance(value, list) or (isinstance(value, tuple) and not _is_constant(value)):
+    if isinstance(value, list):
         return [as_torch(item) for item in value]
+    if isinstance(value, tuple):
+        items = tuple([as_torch(item) for item in value])
+        return items if _is_constant(items) else list(items)
     return as_tensor(value)
 
 
 def all_as_torch(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """`as_torch` of the arguments of a call."""
     return tuple([as_torch(value) for value in args]), {name: as_torch(value) for name, value in kwargs.items()}
+
+
+def as_reals(dtype: Any) -> np.dtype:
+    """The type in which reals are computed in numpy; torch's are taken, too. Raises ArgumentError.
+
+    >>> as_reals(torch.float32), as_reals(np.float64), as_reals("float16")
+    (dtype('float32'), dtype('float64'), dtype('float16'))
+    """
+    try:
+        found = np.dtype(str(dtype).removeprefix("torch.") if isinstance(dtype, torch.dtype) else dtype)
+    except TypeError:
+        found = None
+    if found is None or found.kind not in "fc":
+        raise ArgumentError("NL0530", f"`dtype` is a type of reals, not {dtype!r}", hint="such as `np.float64`")
+    return found
 
 
 def as_numpy(value: Any) -> Any:

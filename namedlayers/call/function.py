@@ -18,7 +18,7 @@ import torch
 
 from namedlayers.call.blame import OF_TORCH, blame
 from namedlayers.call.definition import Definition
-from namedlayers.call.forms import all_as_torch, as_numpy, quick_key
+from namedlayers.call.forms import all_as_torch, as_numpy, as_reals, quick_key
 from namedlayers.call.manner import Manner
 from namedlayers.call.settings import check_options
 from namedlayers.call.specialise import Specialisation, Specialisations
@@ -107,7 +107,7 @@ class Function(Definition):
         args, kwargs = all_as_torch(args, kwargs)
         run = self._steps.run(args, kwargs)
         given = {name: as_numpy(value) for name, value in run.arguments(args, kwargs).items()}
-        results = tuple(torch.as_tensor(result) for result in evaluate(run.made.program, given, dtype))
+        results = tuple(torch.as_tensor(result) for result in evaluate(run.made.program, given, as_reals(dtype)))
         result = results[0] if len(results) == 1 else results
         return result if run.finish is None else run.finish(result)
 

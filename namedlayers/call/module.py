@@ -17,7 +17,7 @@ from torch import fx
 from torch.nn.parameter import is_lazy
 
 from namedlayers.call.blame import OF_TORCH, blame
-from namedlayers.call.forms import all_as_torch, as_numpy, quick_key
+from namedlayers.call.forms import all_as_torch, as_numpy, as_reals, quick_key
 from namedlayers.call.owned import Tensors
 from namedlayers.call.owner import Owner
 from namedlayers.call.ports import Port, inputs, outputs
@@ -107,7 +107,7 @@ class Layer(Owner):
         from namedlayers.reference import evaluate
 
         run, given = self._prepared(args, kwargs)
-        found = evaluate(run.made.program, {name: as_numpy(value) for name, value in given.items()}, dtype)
+        found = evaluate(run.made.program, {name: as_numpy(value) for name, value in given.items()}, as_reals(dtype))
         kept = len(found) - len(run.made.program.writes)
         results = tuple(torch.as_tensor(one) for one in found[:kept])
         result = results[0] if kept == 1 else results

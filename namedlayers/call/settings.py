@@ -17,7 +17,7 @@ import torch
 
 from namedlayers.call.bind import option_spans
 from namedlayers.call.fits import check_option
-from namedlayers.call.forms import form, read
+from namedlayers.call.forms import as_torch, form, read
 from namedlayers.call.words import listed
 from namedlayers.errors import ArgumentError, Label, near_miss
 from namedlayers.program.elaboration.definitions import axis_parameters, declared_axes, inputs_of
@@ -56,8 +56,9 @@ def read_settings(
                     "NL0504", f"`{name}` was settled when `{sign.name}` was compiled", Label(options[name]),
                     hint=f"leave it out, or compile without `{name}=`",
                 )  # fmt: skip
-            check_option(name, options[name], read(form(value)))
-            found.options[name] = value
+            option = as_torch(value)
+            check_option(name, options[name], read(form(option)))
+            found.options[name] = option
         elif name in axes:
             found.sizes[name] = read_size(definition, sign, name, value)
         elif name in stars:
