@@ -152,7 +152,17 @@ def _targets(rows: Rows) -> str:
     lines = [f"{len(every) - len(missed)} of {len(every)} targets are met. Those that are not, the worst first:", ""]
     if not missed:
         return f"All {len(every)} targets are met."
-    cells = [(one.workload, one.side, one.what, one.against, f"{one.limit:g}", _ratio(one.ratio)) for one in missed]
+    cells = [
+        (
+            one.workload,
+            one.side,
+            one.what,
+            one.against,
+            f"{one.limit:g}",
+            f"{one.ratio:.3g}" if one.ratio >= 10 else f"{one.ratio:.3f}",
+        )
+        for one in missed
+    ]
     return "\n".join(lines) + "\n" + _table(("workload", "side", "what", "against", "at most", "found"), cells)
 
 
@@ -185,8 +195,14 @@ def _part(row: Row) -> str:
 
 
 def _grouped(rows: Rows, table: Callable[[Rows], str]) -> str:
-    groups = groupby(rows, key=lambda pair: pair[0].group)
-    return "\n\n".join(f"### {group}\n\n{table(list(found))}" for group, found in groups)
+    """A table for each group, with the notes of its workloads below."""
+    found = []
+    for group, members in groupby(rows, key=lambda pair: pair[0].group):
+        listed = list(members)
+        found += [f"### {group}", table(listed)]
+        notes = dict.fromkeys(workload.note for workload, _ in listed if workload.note)
+        found += ["\n".join(f"- {note}" for note in notes)] if notes else []
+    return "\n\n".join(found)
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

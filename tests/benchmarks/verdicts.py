@@ -16,9 +16,10 @@ from tests.benchmarks.workload import Workload
 Row = Mapping[str, Any]
 
 MEMORY = 1.1
-"""What a formula may hold at once, of what the best form by hand holds."""
+"""What a formula may hold at once, of what the fastest form by hand holds."""
 COMPILED_TARGET = 1.03
 """What `backend="inductor"` may take, of torch.compile on the best form by hand."""
+BYTES = "_bytes"
 TOLD = {"forward": "forward", "both": "with backward"}
 
 
@@ -45,7 +46,12 @@ def best(row: Row, names: Iterable[str], measure: str) -> float | None:
 
 
 def by_hand(workload: Workload, row: Row, measure: str) -> float | None:
-    return best(row, workload.by_hand, measure)
+    """The figure of the fastest form by hand: its time, or what it holds."""
+    if not measure.endswith(BYTES):
+        return best(row, workload.by_hand, measure)
+    time = measure.removesuffix(BYTES)
+    timed = [one for name in workload.by_hand if time in (one := row["sides"].get(name, {}))]
+    return min(timed, key=lambda figures: figures[time])[measure] if timed else None
 
 
 def by_hand_compiled(workload: Workload, row: Row, measure: str) -> float | None:
@@ -61,10 +67,10 @@ def ratio(workload: Workload, row: Row, side: str, measure: str) -> float | None
 def verdicts(workload: Workload, row: Row) -> Iterator[Verdict]:
     """All that the row is held to and was measured."""
     for measure, told in TOLD.items():
-        for what, key, limit in (("time", measure, workload.target), ("memory", f"{measure}_bytes", MEMORY)):
+        for what, key, limit in (("time", measure, workload.target), ("memory", f"{measure}{BYTES}", MEMORY)):
             found = ratio(workload, row, OURS, key)
             if found is not None:
-                yield Verdict(workload.name, OURS, f"{what}, {told}", "the best by hand", limit, found)
+                yield Verdict(workload.name, OURS, f"{what}, {told}", "the fastest by hand", limit, found)
         for side, limit in workload.edges.items():
             found = _over(row, OURS, row["sides"].get(side, {}).get(measure), measure)
             if found is not None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tests.benchmarks.workload import EDGE, Formula, Input, Workload, normal, positive
+from tests.benchmarks.workload import EDGE, Formula, Function, Input, Workload, normal, positive
 
 sys.path.append(str(Path(__file__).parents[1]))
 from recurrence import (
@@ -43,6 +44,20 @@ def lstm(X[time, batch, input], h0[batch, hidden], c0[batch, hidden];
     return h
 """)
 
+GRU = Formula("""
+def gru(X[time, batch, input], h0[batch, hidden];
+        Wx[gate = 3, hidden', input], Wh[gate, hidden', hidden], bx[gate, hidden'], bh[gate, hidden']
+) -> [time, batch, hidden]:
+    scan time with h = h0:
+        a = (Wx @[input] X + bx)[hidden' -> hidden]
+        b = (Wh @[hidden] h + bh)[hidden' -> hidden]
+        r = sigmoid(a[gate = 0] + b[gate = 0])
+        z = sigmoid(a[gate = 1] + b[gate = 1])
+        n = tanh(a[gate = 2] + r * b[gate = 2])
+        h = (1 - z) * n + z * h
+    return h
+""")
+
 
 def rnn(x: Tensor, h: Tensor, wx: Tensor, wh: Tensor, bx: Tensor, bh: Tensor) -> Tensor:
     found = []
@@ -69,6 +84,21 @@ def lstm(x: Tensor, h: Tensor, c: Tensor, wx: Tensor, wh: Tensor, bx: Tensor, bh
 def lstm_by_hand(x: Tensor, h: Tensor, c: Tensor, *weights: Tensor) -> Tensor:
     flat = [one.flatten(0, 1) for one in weights]
     return torch.lstm(x, (h[None], c[None]), flat, True, 1, 0.0, False, False, False)[0]
+
+
+def gru(x: Tensor, h: Tensor, wx: Tensor, wh: Tensor, bx: Tensor, bh: Tensor) -> Tensor:
+    found = []
+    for now in x:
+        r, z = (torch.sigmoid(now @ wx[k].T + bx[k] + h @ wh[k].T + bh[k]) for k in range(2))
+        n = torch.tanh(now @ wx[2].T + bx[2] + r * (h @ wh[2].T + bh[2]))
+        h = (1 - z) * n + z * h
+        found.append(h)
+    return torch.stack(found)
+
+
+def gru_by_hand(x: Tensor, h: Tensor, *weights: Tensor) -> Tensor:
+    flat = [one.flatten(0, 1) for one in weights]
+    return torch.gru(x, h[None], flat, True, 1, 0.0, False, False, False)[0]
 
 
 def minimal_hoisted(
@@ -116,98 +146,84 @@ def negative(make: Input) -> Input:
     return lambda sizes: -make(sizes)
 
 
-STEPS = {"time": 128, "batch": 32, "input": 64, "hidden": 128}
+STEPS = {
+    "": {"time": 128, "batch": 32, "input": 64, "hidden": 128},
+    ", wide": {"time": 64, "batch": 8, "input": 256, "hidden": 256},
+    ", one sequence": {"time": 100, "batch": 1, "input": 32, "hidden": 64},
+}
 TINY = {"time": 5, "batch": 2, "input": 3, "hidden": 4}
 X, H = normal("time batch input"), normal("batch hidden")
 GATE = (normal("hidden input", 0.1), normal("hidden hidden", 0.1), normal("hidden", 0.1))
-UNROLLED = "unrolls the loop: minutes"
+UNROLLED = "torch.compile unrolls the loop: minutes"
 LOOPS = {"naive, compiled": UNROLLED, "hoisted, compiled": UNROLLED, "unbound, compiled": UNROLLED}
 
-WORKLOADS = (
-    Workload(
-        name="RNN",
+
+def gates(count: int) -> tuple[Input, ...]:
+    """The weights and biases of a kernel: its gates are one axis."""
+    return (
+        normal(f"{count} hidden input", 0.1),
+        normal(f"{count} hidden hidden", 0.1),
+        normal(f"{count} hidden", 0.1),
+        normal(f"{count} hidden", 0.1),
+    )
+
+
+def sized(name: str, **parts: Any) -> tuple[Workload, ...]:
+    """A recurrence at all sizes; beside a kernel, the loop is slow enough once."""
+    return tuple(
+        Workload(
+            name=f"{name}{told}",
+            group=GROUP,
+            full=sizes,
+            quick=TINY,
+            left_out=LOOPS,
+            **parts | ({} if not told or parts["edges"] else {"naive": None}),
+        )
+        for told, sizes in STEPS.items()
+    )
+
+
+def stepwise(
+    name: str, text: str, hand: Function, naive: Function, told: str, inputs: tuple[Input, ...], full: dict[str, int]
+) -> Workload:
+    """A linear recurrence, which needs no loop."""
+    return Workload(
+        name=name,
         group=GROUP,
-        ours=RNN,
-        by_hand={"torch.rnn_tanh": rnn_by_hand},
-        naive=rnn,
-        inputs=(X, H, GATE[0], GATE[1], GATE[2], GATE[2]),
-        full=STEPS,
-        quick=TINY,
-        left_out=LOOPS,
-    ),
-    Workload(
-        name="LSTM",
-        group=GROUP,
-        ours=LSTM,
-        by_hand={"torch.lstm": lstm_by_hand},
-        naive=lstm,
-        inputs=(
-            X,
-            H,
-            H,
-            normal("4 hidden input", 0.1),
-            normal("4 hidden hidden", 0.1),
-            normal("4 hidden", 0.1),
-            normal("4 hidden", 0.1),
-        ),
-        full=STEPS,
-        quick=TINY,
-        left_out=LOOPS,
-    ),
-    Workload(
-        name="LSTM of which all cells are wanted",
-        group=GROUP,
-        ours=Formula(CELLS),
-        by_hand={"hoisted": cells_hoisted},
-        naive=cells_by_hand,
-        edges={"naive": 0.9},
-        inputs=(X, H, H, *GATE * 4),
-        full=STEPS,
-        quick=TINY,
-        left_out=LOOPS,
-    ),
-    Workload(
-        name="minimal gated unit",
-        group=GROUP,
-        ours=Formula(MINIMAL),
-        by_hand={"hoisted": minimal_hoisted},
-        naive=minimal_by_hand,
+        ours=Formula(text),
+        by_hand={told: hand},
+        naive=naive,
         edges={"naive": EDGE},
-        inputs=(X, H, *GATE * 2),
-        full=STEPS,
-        quick=TINY,
-        left_out=LOOPS,
-    ),
-    Workload(
-        name="h = a * h + b, 1024 steps",
-        group=GROUP,
-        ours=Formula(LINEAR),
-        by_hand={"unbound": linear_unbound},
-        naive=linear_by_hand,
-        edges={"naive": EDGE},
-        inputs=(positive("time batch state"), normal("time batch state"), normal("batch state")),
-        full={"time": 1024, "batch": 1, "state": 64},
-        quick={"time": 5, "batch": 1, "state": 4},
+        inputs=inputs,
+        full=full,
+        quick={axis: {"time": 6, "batch": 1}.get(axis, 3) for axis in full},
         left_out=LOOPS,
         tolerance=1e-3,
-    ),
-    Workload(
-        name="selective state space",
-        group=GROUP,
-        ours=Formula(SELECTIVE),
-        by_hand={"hoisted": selective_hoisted},
-        naive=selective_by_hand,
-        edges={"naive": EDGE},
-        inputs=(
-            normal("time chan"),
-            positive("time chan"),
-            negative(positive("chan state")),
-            normal("time state"),
-            normal("time state"),
-        ),
-        full={"time": 1024, "chan": 64, "state": 16},
-        quick={"time": 6, "chan": 4, "state": 3},
-        left_out=LOOPS,
-        tolerance=1e-3,
-    ),
+    )
+
+
+LINEAR_INPUTS = (positive("time batch state"), normal("time batch state"), normal("batch state"))
+SELECTIVE_INPUTS = (
+    normal("time chan"),
+    positive("time chan"),
+    negative(positive("chan state")),
+    normal("time state"),
+    normal("time state"),
 )
+
+WORKLOADS = (
+    *sized("RNN", ours=RNN, by_hand={"torch.rnn_tanh": rnn_by_hand}, naive=rnn, edges={},
+           inputs=(X, H, GATE[0], GATE[1], GATE[2], GATE[2])),
+    *sized("LSTM", ours=LSTM, by_hand={"torch.lstm": lstm_by_hand}, naive=lstm, edges={}, inputs=(X, H, H, *gates(4))),
+    *sized("GRU", ours=GRU, by_hand={"torch.gru": gru_by_hand}, naive=gru, edges={}, inputs=(X, H, *gates(3))),
+    *sized("minimal gated unit", ours=Formula(MINIMAL), by_hand={"hoisted": minimal_hoisted}, naive=minimal_by_hand,
+           edges={"naive": EDGE}, inputs=(X, H, *GATE * 2)),
+    *sized("LSTM of which all cells are wanted", ours=Formula(CELLS), by_hand={"hoisted": cells_hoisted},
+           naive=cells_by_hand, edges={"naive": EDGE}, inputs=(X, H, H, *GATE * 4)),
+    *(stepwise(f"h = a * h + b, {time} steps of {batch} x {state}", LINEAR, linear_unbound, linear_by_hand, "unbound",
+               LINEAR_INPUTS, {"time": time, "batch": batch, "state": state})
+      for time, batch, state in ((1024, 1, 64), (1024, 8, 1024), (4096, 1, 1024))),
+    *(stepwise(f"selective state space, {time} steps, {chan} x {state}", SELECTIVE, selective_hoisted,
+               selective_by_hand, "hoisted", SELECTIVE_INPUTS, {"time": time, "chan": chan, "state": state})
+      for time, chan, state in ((1024, 64, 16), (4096, 16, 4), (512, 512, 16))),
+)  # fmt: skip
