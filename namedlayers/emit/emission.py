@@ -18,6 +18,7 @@ from namedlayers.emit import (  # noqa: F401  (importing them fills the table of
     attention,
     calling,
     contractions,
+    distances,
     drawing,
     elementwise,
     indexing,

@@ -70,6 +70,11 @@ OPERATIONS: dict[str, OperationSpec] = {
         "delta^2 / 2, else delta * (|X - Y| - delta / 2); entropy [(w)], softplus(-X) * (1 + (w - 1) * Y) + (1 - Y) * "
         "X, where w (1 without it) is a number or a tensor along some of the axes",
     ),
+    "distance": OperationSpec(
+        ("root",),
+        "operands X, Y, each with result axes that the other lacks, which share the consumed axes: the sum over these of "
+        "(X - Y)^2, or its root; the slope of a root that is 0 is 0",
+    ),
     "statistic": OperationSpec(
         ("op", "ddof"),
         "op mean, var, std or norm (root of the sum of squared magnitudes) over the consumed axes; ddof for var and "

@@ -223,6 +223,11 @@ def _linear(node: Node, over: list[np.ndarray], whole: list[np.ndarray], axes: t
     return (whole[0] * whole[1]).sum(axis=axes) + over[2].squeeze(axes)
 
 
+def _distance(node: Node, over: list[np.ndarray], whole: list[np.ndarray], axes: tuple[int, ...]) -> Any:
+    total = np.square(whole[0] - whole[1]).sum(axes)
+    return np.sqrt(total) if node.attr("root") else total
+
+
 def _log_contract(node: Node, over: list[np.ndarray], whole: list[np.ndarray], axes: tuple[int, ...]) -> Any:
     linear = node.attr("linear")
     assert isinstance(linear, tuple)
@@ -237,6 +242,7 @@ _OVER_SPACE: dict[str, Callable[..., Any]] = {
     "attention": _attention,
     "linear": _linear,
     "log_contract": _log_contract,
+    "distance": _distance,
 }
 
 

@@ -1,0 +1,145 @@
+"""Distances between all pairs: what is recognised, all derivatives, transforms, precisions, what is held."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch.func import grad, hessian, jvp, vmap
+
+import namedlayers as nl
+from tests.helpers import check
+from tests.plan.formulas import agree, planned
+
+POINTS = "X[i, d], Y[j, d]"
+
+FORMS = {
+    "squared": (POINTS, "sum[d]((X - Y) ^ 2)"),
+    "the other way": (POINTS, "sum[d]((Y - X) ^ 2)"),
+    "a product with itself": (POINTS, "(X - Y) @[d] (X - Y)"),
+    "written as a product": (POINTS, "sum[d]((X - Y) * (X - Y))"),
+    "in batches": ("X[b, i, d], Y[j, b, d]", "sum[d]((X - Y) ^ 2)"),
+    "over two axes": ("X[i, d, e], Y[e, j, d]", "sum[d, e]((X - Y) ^ 2)"),
+    "of several axes": ("X[i, k, d], Y[d, j]", "sum[d]((X - Y) ^ 2)"),
+    "in a kernel": ("X[i, d], Y[j, d]; b[j]", "sum[j](exp(-sum[d]((X - Y) ^ 2)) * b)"),
+    "of points with themselves": ("X[i, d]", "sum[i](sum[d]((X - X[i -> j]) ^ 2))[j -> i]"),
+    "a norm": (POINTS, "norm[d](X - Y)"),
+    "a root": (POINTS, "sqrt(sum[d]((X - Y) ^ 2))"),
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_it_is_recognised(name: str) -> None:
+    found = planned(*FORMS[name])
+    assert "distance" in found.ops and "sub" not in found.ops
+    for sizes in ({}, dict.fromkeys(found.program.symbols, 1), {"d": 0}, {"i": 0}):
+        agree(found, **{size: n for size, n in sizes.items() if size in found.program.symbols})
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_values_and_gradients(name: str) -> None:
+    signature, expression = FORMS[name]
+    text = f"def f({signature}) = {expression}"
+    axes = {axis: size for size, axis in enumerate("bijkde", 2)}
+    source = np.random.default_rng(0)
+    inputs = {
+        part.split("[")[0].strip(" ;,"): source.normal(size=[axes[a.strip()] for a in part.split("[")[1].split(",")])
+        for part in signature.split("]")[:-1]
+    }
+    if "X[i -> j]" not in expression or "sqrt" not in expression:
+        check(text, inputs, nl.compile(text).reference(**inputs).numpy())
+
+
+APART = {
+    "no pairs": ("X[i, d], Y[i, d]", "sum[d]((X - Y) ^ 2)"),
+    "from one point": ("X[i, d], y[d]", "sum[d]((X - y) ^ 2)"),
+    "differences that something else needs": (POINTS, "sum[d]((X - Y) ^ 2) + max[d](X - Y)"),
+    "a sum of more": ("X[i, d], Y[j]", "sum[d]((X - Y) ^ 2)"),
+}
+
+
+@pytest.mark.parametrize("name", APART)
+def test_what_is_none(name: str) -> None:
+    found = planned(*APART[name])
+    assert "distance" not in found.ops
+    agree(found)
+
+
+SQUARES = nl.compile("def f(X[i, d], Y[j, d]) -> [i, j] = sum[d]((X - Y) ^ 2)")
+DISTANCES = nl.compile("def f(X[i, d], Y[j, d]) -> [i, j] = norm[d](X - Y)")
+
+
+def _written_out(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    return ((x[:, None] - y) ** 2).sum(-1)
+
+
+def _points(*, slopes: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
+    source = torch.Generator().manual_seed(0)
+    shapes = ((5, 3), (4, 3))
+    x, y = (torch.randn(s, dtype=torch.float64, generator=source, requires_grad=slopes) for s in shapes)
+    return x, y
+
+
+def test_derivatives_of_squares() -> None:
+    points = _points(slopes=True)
+    assert torch.autograd.gradcheck(SQUARES, points, check_forward_ad=True, check_batched_grad=True)
+    assert torch.autograd.gradgradcheck(SQUARES, points)
+
+
+def test_derivatives_of_distances() -> None:
+    points = _points(slopes=True)
+    assert torch.autograd.gradcheck(DISTANCES, points)
+    assert torch.autograd.gradgradcheck(DISTANCES, points)
+
+
+def test_the_slope_at_distance_0_is_0() -> None:
+    for function in (SQUARES, DISTANCES):
+        x = torch.ones(1, 3, requires_grad=True)
+        (slope,) = torch.autograd.grad(function(x, torch.ones(1, 3)).sum(), x)
+        torch.testing.assert_close(slope, torch.zeros(1, 3))
+
+
+def test_transforms() -> None:
+    x, y = _points()
+    several = torch.stack([x, 2 * x])
+    for one, other in ((SQUARES, _written_out),):
+        sines = [lambda x, f=f: f(x, y).sin().sum() for f in (one, other)]
+        torch.testing.assert_close(*[vmap(f, (0, None))(several, y) for f in (one, other)])
+        torch.testing.assert_close(*[vmap(grad(f))(several) for f in sines])
+        torch.testing.assert_close(*[hessian(f)(x) for f in sines])
+        torch.testing.assert_close(*[jvp(f, (x, y), (y[:1] + x, y))[1] for f in (one, other)])
+
+
+def test_traced() -> None:
+    x, y = _points(slopes=True)
+    traced = torch.compile(lambda x, y: SQUARES(x, y), backend="aot_eager", fullgraph=True)
+    torch.testing.assert_close(traced(x, y), _written_out(x, y))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_precisions(dtype: torch.dtype) -> None:
+    x, y = (one.to(dtype) for one in _points())
+    found = SQUARES(x, y)
+    assert found.dtype is dtype
+    torch.testing.assert_close(found, _written_out(x, y), rtol=2e-2, atol=1e-2)
+
+
+def test_digits_are_kept_far_from_0() -> None:
+    x, y = (one.float() + 4096 for one in _points())
+    torch.testing.assert_close(SQUARES(x, y), _written_out(x, y), rtol=1e-5, atol=0)
+
+
+def test_differences_are_not_held() -> None:
+    class Largest(torch.utils._python_dispatch.TorchDispatchMode):
+        found = 0
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+            made = func(*args, **(kwargs or {}))
+            if isinstance(made, torch.Tensor):
+                self.found = max(self.found, made.numel())
+            return made
+
+    x, y = (torch.randn(20, 30, requires_grad=True) for _ in range(2))
+    with Largest() as seen:
+        SQUARES(x, y).sum().backward()
+    assert seen.found <= 600
