@@ -159,7 +159,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--threads", type=int, metavar="N", help="of torch (as many as there are cores)")
     add("--device", default="cpu", help="cpu or cuda (cpu)")
     add("--rounds", type=int, metavar="N", help="in each of which every side runs once (31; 5 with --quick)")
-    add("--seconds", type=float, default=1.0, metavar="S", help="for each measure of a side, about (1)")
+    add("--seconds", type=float, default=0.4, metavar="S", help="for each measure of a side, about (0.4)")
     add("--busy", action="store_true", help="count processor time: for a machine with more to do, with --threads 1")
     add("--no-compile", action="store_true", help="leave out the sides that torch.compile makes: minutes instead")
     add("--page", action="store_true", help="run nothing: write the page and the plot from the figures that there are")

@@ -61,6 +61,7 @@ def plot(records: Records, workloads: Sequence[Workload], path: Path, measure: s
             )
         axes.axvline(1, color="black", linewidth=1, zorder=2)
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")
         axes.set_yticks(range(len(rows)), [workload.name for workload, _ in rows])
         axes.set_ylim(-0.7, len(rows) - 0.3)
         axes.grid(axis="both", color="#e6e6e6", linewidth=0.6, zorder=0)

@@ -33,7 +33,7 @@ class Effort:
 
     quick: bool = False
     rounds: int = 31
-    seconds: float = 1.0
+    seconds: float = 0.4
     device: str = "cpu"
     compiled: bool = True
     clock: Clock = time.perf_counter
