@@ -18,6 +18,7 @@ from namedlayers.emit.attributes import listed, position, positions, size_of
 from namedlayers.emit.elementwise import elementwise
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.numbers import arange
+from namedlayers.emit.rows import rows
 from namedlayers.emit.sizes import never_negative
 from namedlayers.emit.value import Value, own
 from namedlayers.program.graph import Node
@@ -180,8 +181,17 @@ def emit_gather(lo: Lowering, node: Node) -> Value:
 @emits("take")
 def emit_take(lo: Lowering, node: Node) -> Value:
     x, index = lo.operands(node)
+    if node.attr("fill") and _has_rows(lo, x, index, own(position(node, "axis"))):
+        return lo.call(rows, (x, lo.integer(index)), (*index.axes, *x.axes[1:]), kind=x.kind, wish="row")
     fill = Value(0, (), Kind.BOOL if node.kind is Kind.BOOL else Kind.INT, True, True) if node.attr("fill") else None
     return _gathered(lo, x, [own(position(node, "axis"))], [lo.integer(lo.tensor(index))], fill)
+
+
+def _has_rows(lo: Lowering, x: Value, index: Value, label: int) -> bool:
+    """Whether this reads rows of a table that is not empty."""
+    if len(x.axes) != 2 or x.axes[0] != label or x.kind is not Kind.REAL or x.number or not index.axes:
+        return False
+    return not set(index.axes) & set(x.axes) and lo.assume(lo.space(label))
 
 
 def _gathered(lo: Lowering, x: Value, labels: list[int], indices: list[Value], fill: Value | None) -> Value:

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from namedlayers.emit.attributes import listed, position, word
+from namedlayers.emit.eager import visible
 from namedlayers.emit.elementwise import elementwise
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.value import Value, own
@@ -24,6 +25,9 @@ from namedlayers.program.graph import Node
 from namedlayers.program.program import Kind
 
 BATCH = -301
+
+_LEFT_OUT = -2
+"""Stands for what is left out."""
 
 
 @emits("class_loss")
@@ -51,6 +55,8 @@ def emit_class_loss(lo: Lowering, node: Node) -> Value:
         options["logits"] = bool(node.attr("logits"))
     elif "smoothing" in others and not node.attr("logits"):
         function = smoothed_loss
+    elif node.attr("within"):
+        function, options = loss_within, options | {"logits": bool(node.attr("logits"))}
     found = lo.call(function, args, target.axes if node.rank else (), options)
     return lo.unmerged(found, BATCH, batch) if BATCH in found.axes else found
 
@@ -107,35 +113,44 @@ def smoothed_loss(
     return (1 - label_smoothing) * losses - label_smoothing * flat
 
 
+def loss_within(x: Tensor, target: Tensor, *, logits: bool, ignore_index: int, reduction: str = "mean") -> Tensor:
+    """`F.cross_entropy`, of log probabilities without `logits`; targets that are no class are left out.
+
+    The kernel refuses these, which tells for nothing that there are any.
+
+    >>> loss_within(torch.tensor([[-1.0, -3.0], [-1.0, -5.0]]), torch.tensor([1, 7]), logits=False, ignore_index=-2)
+    tensor(3.)
+    """
+    function = F.cross_entropy if logits else F.nll_loss
+    if visible(x):
+        try:
+            return function(x, target, ignore_index=ignore_index, reduction=reduction)
+        except IndexError:
+            pass
+    classes = x.size(min(1, x.dim() - 1))
+    target = torch.where(target < 0, classes, target).clamp(max=classes)
+    return function(x, target, ignore_index=classes, reduction=reduction)
+
+
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
 
 def _counting(lo: Lowering, node: Node, target: Value, others: Mapping[str, Value]) -> tuple[Value, Any]:
     """The targets, with one value for all that are left out, and this value, which no other target has.
 
-    torch leaves out -100 if nothing else is said. Here -2 stands for it, and other negative numbers, which are an
-    error, become -1; or the number of classes, where all that is out of range is left out.
+    torch leaves out -100 if nothing else is said. Here -2 stands for it, and other negative numbers become -1.
     """
     kept = others.get("kept")
     ignored = others.get("ignored")
-    within = bool(node.attr("within"))
     if ignored is not None:
-        if ignored.number and not within:
+        if ignored.number and not node.attr("within"):
             return target, ignored
         kept = elementwise(lo, operator.ne, [target, ignored], kind=Kind.BOOL, weak=True)
-    if within:
-        size = lo.space(own(position(node, "axis")))
-        bounds = (target, -1, lo.size(size))
-        target = lo.call(torch.clamp, bounds, target.axes, kind=Kind.INT, inline=True)
-        left_out: Any = lo.size(size)
-        target = lo.call(torch.remainder, (target, lo.size(size + 1)), target.axes, kind=Kind.INT, wish="target")
-    else:
-        left_out = -2
-        target = lo.call(torch.clamp, (target,), target.axes, {"min": -1}, kind=Kind.INT, wish="target")
+    target = lo.call(torch.clamp, (target,), target.axes, {"min": -1}, kind=Kind.INT, wish="target")
     if kept is not None:
-        args = [kept, target, Value(left_out, (), Kind.INT, True, True)]
+        args = [kept, target, Value(_LEFT_OUT, (), Kind.INT, True, True)]
         target = elementwise(lo, torch.where, args, kind=Kind.INT, weak=True)
-    return target, left_out
+    return target, _LEFT_OUT
 
 
 def _with_batch(lo: Lowering, value: Value, batch: tuple[int, ...]) -> Value:

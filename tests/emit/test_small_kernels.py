@@ -92,3 +92,23 @@ def test_a_channel_dropout_has_the_gradient_of_what_is_left() -> None:
     found = f(x)
     (slope,) = torch.autograd.grad(found.sum(), x)
     torch.testing.assert_close(slope * x, found)
+
+
+ROWS = nl.compile("def f(I[b, s], E[v, d]) -> [b, s, d] = one_hot[v](I) @[v] E\n")
+
+
+def test_rows_that_are_none_are_0() -> None:
+    table = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
+    lifted = torch.func.vmap(ROWS, in_dims=(0, None))
+    for numbers in ([[0, 3], [2, 2]], [[0, -1], [4, 2]]):
+        index = torch.tensor(numbers)
+        wanted = (
+            torch.nn.functional.one_hot(torch.where((index >= 0) & (index < 4), index, 4), 5)[..., :4].double() @ table
+        )
+        for way in (ROWS, torch.compile(ROWS, backend="aot_eager"), lambda i, e: lifted(i[None], e)[0]):
+            found = way(index, table)
+            torch.testing.assert_close(found, wanted)
+            (slope,) = torch.autograd.grad(found.square().sum(), table)
+            torch.testing.assert_close(slope, torch.autograd.grad(wanted.square().sum(), table, retain_graph=True)[0])
+    assert ROWS(torch.zeros(2, 0, dtype=torch.long), torch.zeros(0, 3)).shape == (2, 0, 3)
+    assert torch.equal(ROWS(torch.zeros(2, 1, dtype=torch.long), torch.zeros(0, 3)), torch.zeros(2, 1, 3))
