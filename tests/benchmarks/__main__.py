@@ -51,10 +51,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    chosen = [one for one in WORKLOADS if _wanted(one.name, arguments.only)]
-    parts = {name: part for name, part in PARTS.items() if _wanted(name, arguments.only)}
+    chosen = [one for one in WORKLOADS if _wanted(arguments, one.name, one.group)]
+    parts = {name: part for name, part in PARTS.items() if _wanted(arguments, name, "Parts")}
     if not (chosen or parts):
-        print(f"no workload is called like {' or '.join(arguments.only)}; --list shows all names", file=sys.stderr)
+        print(
+            f"no workload is called like {' or '.join(arguments.only or arguments.skip)}; --list shows all names",
+            file=sys.stderr,
+        )
         return 2
     if arguments.list:
         print("\n".join([*(f"{one.group}: {one.name}" for one in chosen), *(f"Parts: {name}" for name in parts)]))
@@ -125,11 +128,16 @@ def _one(
     return 0
 
 
-def _wanted(name: str, patterns: Sequence[str] | None) -> bool:
+def _wanted(arguments: argparse.Namespace, name: str, group: str) -> bool:
+    names = (name, group)
+    return (not arguments.only or _called(names, arguments.only)) and not _called(names, arguments.skip or ())
+
+
+def _called(names: Sequence[str], patterns: Sequence[str]) -> bool:
     """A pattern is a part of a name, or has wildcards and is all of it."""
-    if not patterns:
-        return True
-    return any(fnmatch.fnmatch(name, one) if set(one) & set("*?[") else one in name for one in patterns)
+    return any(
+        fnmatch.fnmatch(name, one) if set(one) & set("*?") else one in name for name in names for one in patterns
+    )
 
 
 def _effort(arguments: argparse.Namespace) -> Effort:
@@ -152,8 +160,9 @@ def _parser() -> argparse.ArgumentParser:
         "--only",
         action="append",
         metavar="PATTERN",
-        help="those whose name contains this, or matches it",
+        help="names or groups that contain this, or match it; repeatable",
     )
+    add("--skip", action="append", metavar="PATTERN", help="leave these out")
     add("--list", action="store_true", help="show the names and stop")
     add("--quick", action="store_true", help="tiny sizes, few rounds, nothing compiled by torch: does everything run?")
     add("--threads", type=int, metavar="N", help="of torch (as many as there are cores)")
