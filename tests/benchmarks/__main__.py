@@ -54,10 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     chosen = [one for one in WORKLOADS if _wanted(arguments, one.name, one.group)]
     parts = {name: part for name, part in PARTS.items() if _wanted(arguments, name, "Parts")}
     if not (chosen or parts):
-        print(
-            f"no workload is called like {' or '.join(arguments.only or arguments.skip)}; --list shows all names",
-            file=sys.stderr,
-        )
+        patterns = " or ".join(arguments.only or arguments.skip)
+        print(f"no workload is called like {patterns}; --list shows all names", file=sys.stderr)
         return 2
     if arguments.list:
         print("\n".join([*(f"{one.group}: {one.name}" for one in chosen), *(f"Parts: {name}" for name in parts)]))

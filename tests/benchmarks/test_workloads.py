@@ -110,6 +110,14 @@ def test_the_page_has_every_row_and_every_table_its_columns(template: Path) -> N
     assert "an abacus; torch 0; 1 thread." in text
 
 
+def test_pages_of_a_gpu_are_apart(tmp_path: Path) -> None:
+    invented().write(tmp_path / "benchmarks-cuda.json")
+    assert command.main(["--page", "--no-plot", "--device", "cuda", "--out", str(tmp_path)]) == 0
+    text = (tmp_path / "benchmarks-cuda.md").read_text()
+    assert text.startswith("# What it costs on a GPU") and "formula's share" in text
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["benchmarks-cuda.json", "benchmarks-cuda.md"]
+
+
 def test_ratios_and_verdicts() -> None:
     workload = BY_NAME["sum layer as logsumexp(X + W)"]
     row = invented().rows[workload.name]
