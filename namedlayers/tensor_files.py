@@ -158,6 +158,8 @@ def _plain(tensor: torch.Tensor) -> bool:
 
 def _choice(path: str, found: Mapping[str, Any]) -> str:
     names = sorted(found)
+    if names == [""]:
+        return f"it holds one tensor, without a name: `{path}`"
     shown = ", ".join(f"`{path}:{name}`" for name in names[:4]) + (", …" if len(names) > 4 else "")
     return f"choose one of them: {shown}" if names else ""
 

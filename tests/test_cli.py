@@ -208,6 +208,19 @@ def test_run_does_not_run_what_is_in_files(shell: Shell) -> None:
     assert not Path("executed").exists()
 
 
+def test_a_seed_that_torch_does_not_take(shell: Shell) -> None:
+    done = shell("run", "linear.nl", "--input", "X=q.npy", "--size", "output=2", "--seed", str(2**64))
+    assert done.status == 2 and "--seed" in done.err
+
+
+def test_a_name_where_a_file_holds_one_tensor(shell: Shell) -> None:
+    done = shell("run", "attention.nl", "--input", "Q=q.npy:key", "--input", "K=k.pt", "--input", "V=v.safetensors:V")
+    assert done.status == 1
+    assert done.err.endswith(
+        "`q.npy` holds no tensor called `key`\n  hint: it holds one tensor, without a name: `q.npy`\n"
+    )
+
+
 # --- fmt --------------------------------------------------------------------------------------------------------------
 
 

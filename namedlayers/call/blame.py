@@ -13,8 +13,8 @@ import torch
 from namedlayers.call.bind import option_spans
 from namedlayers.call.owned import Tensors
 from namedlayers.call.steps import Args, Keywords, Run
-from namedlayers.call.words import dtype_name
-from namedlayers.errors import ArgumentError, Label
+from namedlayers.call.words import axes_count, dtype_name
+from namedlayers.errors import ArgumentError, Label, SizeError
 from namedlayers.program.program import Input, Kind, Program
 from namedlayers.program.signature import Signature
 
@@ -27,9 +27,21 @@ def blame(sign: Signature, run: Run, args: Args, kwargs: Keywords, error: Except
     own words."""
     _check_integers(sign, args, kwargs, error)
     given = run.arguments(args, kwargs, tensors)
+    _check_ranks(run.made.program, given, error)
     check_devices(run.made.program, given, error)
     check_precision(run.made.program, given, error)
     run.made.compiled.diagnose(tuple(given.values()), error)
+
+
+def _check_ranks(program: Program, given: Keywords, error: Exception) -> None:
+    """Raises a SizeError for a tensor of a module in whose place somebody has put one with another number of axes."""
+    for one in program.owned:
+        count = given[one.name].ndim
+        if count != len(one.axes):
+            axes = ", ".join(axis for axis, _ in one.axes)
+            raise SizeError(
+                "NL0484", f"`{one.path}` has {axes_count(count)}, and the layer computes with [{axes}]", Label(one.span)
+            ) from error
 
 
 def check_devices(program: Program, given: Keywords, error: Exception) -> None:

@@ -26,6 +26,7 @@ from namedlayers.call.shown import shown
 from namedlayers.call.specialise import Specialisation
 from namedlayers.call.steps import Run, Steps
 from namedlayers.call.tracing import is_traced
+from namedlayers.errors import FormulaError
 from namedlayers.program.program import Program
 from namedlayers.program.structure import Declared
 
@@ -188,6 +189,8 @@ class Layer(Owner):
     def _after(self, error: Exception, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """What becomes of a call that torch refused: the formula as it is written, where a kernel lacks what is asked
         of it, else an error that says what is wrong."""
+        if isinstance(error, FormulaError):
+            raise error
         args, kwargs = all_as_torch(args, kwargs)
         settled = self._own_settled()
         if isinstance(error, NotImplementedError) and settled.layer.manner.numerics != "strict":
@@ -210,8 +213,8 @@ class Layer(Owner):
         return None if tensor is None or is_lazy(tensor) else tuple(tensor.shape)
 
 
-_MAY_FAIL = (*OF_TORCH, AttributeError)
-"""A tensor that somebody has made None has no attributes."""
+_MAY_FAIL = (*OF_TORCH, AttributeError, ValueError)
+"""A tensor that somebody has made None has no attributes, and one of other axes cannot be taken apart."""
 
 VIEWS: Mapping[str, Callable[[Layer], Any]] = {
     "name": lambda self: self._get_name(),

@@ -69,7 +69,7 @@ def read_settings(
         elif name == "dtype":
             found.dtype = _dtype(value)
         elif name == "device":
-            found.device = None if value is None else torch.device(value)
+            found.device = None if value is None else _device(value)
         elif name in body and name not in tensors:
             found.inner[name] = value
         else:
@@ -155,6 +155,13 @@ def _dtype(value: Any) -> torch.dtype | None:
     if value is not None and not (isinstance(value, torch.dtype) and (value.is_floating_point or value.is_complex)):
         raise ArgumentError("NL0530", f"`dtype` is a type of reals, not {value!r}", hint="such as `torch.float32`")
     return value
+
+
+def _device(value: Any) -> torch.device:
+    try:
+        return torch.device(value)
+    except (RuntimeError, TypeError):
+        raise ArgumentError("NL0530", f"there is no device {value!r}", hint='such as `"cpu"`, `"cuda:0"`') from None
 
 
 def _training(sign: Signature) -> ArgumentError:

@@ -59,6 +59,14 @@ def size(text: str) -> int:
     return number
 
 
+def seed(text: str) -> int:
+    """What `torch.manual_seed` takes."""
+    number = int(text)
+    if not -(2**63) <= number < 2**64:
+        raise ValueError(text)
+    return number
+
+
 def option(text: str) -> Any:
     """The value of an option: a number, True, False, a tuple of these in parentheses, or a string.
 
@@ -106,4 +114,4 @@ SIZE = argument(
     help="the size of an axis: to see what runs for it, or of a layer's parameters; may be repeated",
 )
 WEIGHTS = argument("--weights", metavar="w.safetensors", help="the state dict of a layer: .pt or .safetensors")
-SEED = argument("--seed", type=int, default=0, metavar="0", help="of the initial values of a layer (0)")
+SEED = argument("--seed", type=seed, default=0, metavar="0", help="of the initial values of a layer (0)")

@@ -139,7 +139,7 @@ class _Block:
             self.refuse("a power that is not a positive literal integer", statement)
         if self.semiring.times == "add":
             return terms.binary("mul", terms.literal(number), base)
-        return terms.binary("pow", base, exponent) if self.semiring.times == "mul" else base
+        return terms.binary("pow", base, exponent) if self.semiring.times == "mul" else terms.binary("and", base, base)
 
     def embed(self, term: Funsor) -> Funsor:
         if isinstance(term, Const):

@@ -15,6 +15,10 @@ TOTAL = "def total(X[i]) = sum[i](X)"
 POOL = "def pooled[seq](X[seq]; k, scale = 1) = scale * max[part](pool[seq, part = k](X))"
 
 
+def kind(value: Any) -> str:
+    return type(value).__name__
+
+
 def attention() -> nl.Function:
     return nl.compile("def attention(Q[q, d], K[k, d], V[k, v]) -> [q, v] = softmax[k](Q @[d] K) @[k] V")
 
@@ -36,7 +40,7 @@ def test_the_reference_in_a_precision(dtype: Any) -> None:
     assert nl.compile(TOTAL).reference(torch.ones(3), dtype=dtype).dtype == torch.float32
 
 
-@pytest.mark.parametrize("dtype", [int, torch.int64, torch.bfloat16, "nothing", 3, object()], ids=str)
+@pytest.mark.parametrize("dtype", [int, torch.int64, torch.bfloat16, "nothing", 3, object()], ids=kind)
 def test_the_reference_in_what_is_no_precision(dtype: Any) -> None:
     with pytest.raises(nl.ArgumentError, match="NL0530"):
         nl.compile(TOTAL).reference(torch.ones(3), dtype=dtype)
@@ -83,3 +87,21 @@ def test_options_that_are_numbers_of_numpy() -> None:
 def test_tuples_of_numbers_of_numpy() -> None:
     conv = nl.load("conv").Conv2d(input=1, output=1, kernel=1, stride=tuple(np.array([2, 1])))
     assert conv(torch.ones(1, 5, 5)).shape == (1, 3, 5)
+
+
+@pytest.mark.parametrize("device", ["nowhere", 3.5, "cuda:x", object()], ids=kind)
+def test_what_is_no_device(device: Any) -> None:
+    with pytest.raises(nl.ArgumentError, match="NL0530: there is no device"):
+        nl.load("linear").Linear(input=2, output=2, device=device)
+
+
+def test_a_parameter_replaced_by_one_of_other_axes() -> None:
+    module = nl.load("linear").Linear(input=2, output=3)
+    module.W = torch.nn.Parameter(torch.ones(4))
+    with pytest.raises(nl.SizeError, match=r"NL0484: `W` has 1 axis, and the layer computes with \[output, input\]"):
+        module(torch.ones(2))
+
+
+def test_what_is_required_of_a_size_is_told_without_numbers_that_are_known() -> None:
+    with pytest.raises(nl.SizeError, match="the variance of one value is unknown: .batch. is 1\n"):
+        nl.load("norm").BatchNorm(chans=4)(torch.randn(1, 4))

@@ -100,3 +100,9 @@ def test_a_call_in_pieces() -> None:
     torch.testing.assert_close(ours, theirs)
     with pytest.raises(nl.SizeError, match="NL0431"):
         nl.compile("def g(X[t]) = cumsum[t](X)", max_memory=100)(torch.randn(100))
+
+
+def test_a_power_under_boolean_is_a_truth_value() -> None:
+    power = nl.compile("def power(X[i]) -> [i] = X ^ 2", semiring="boolean")
+    x = torch.tensor([0.0, 2.0])
+    assert power(x).tolist() == power.reference(x).tolist() == [False, True]

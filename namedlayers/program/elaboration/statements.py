@@ -131,7 +131,9 @@ def _require_sizes(
             ctx.solver.divide(whole, part, check)
             continue
         low, relation, high = _RELATIONS[op](left, right)
-        shown = f"{message}: {_plain(str(low))} is {{left}}, {_plain(str(high))} is {{right}}"
+        sides = [(low, "{left}"), (high, "{right}")]
+        told = [f"{_plain(str(size))} is {held}" for size, held in sides if size.value is None]
+        shown = f"{message}: {', '.join(told)}" if told else message
         ctx.solver.require(Check(low, relation, high, "NL0420", shown, labels))  # type: ignore[arg-type]
     return True
 
