@@ -61,6 +61,7 @@ def lower(
     places = [_places(arg, prologue.returned(k, len(arg.axes))) for k, arg in enumerate(graph.outputs)]
     lo.wants = _wants(graph, live, places)
     lo.users = graph.users()
+    lo.results = frozenset(arg.node for arg in graph.outputs)
     lo.finals = {span: node.number for node in live for span in node.spans}
     for node in live:
         _emit(lo, node)

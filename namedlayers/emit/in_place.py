@@ -9,14 +9,14 @@ written over; what cannot be written into a given tensor is allocated at each st
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, fx
 
 from namedlayers.emit.names import Names
 from namedlayers.emit.printer import GLOBALS, expression, note
-from namedlayers.emit.rewritten_steps import for_writing, is_view, written
+from namedlayers.emit.rewritten_steps import for_writing, written
+from namedlayers.emit.roles import Roles, roles
 
 if TYPE_CHECKING:
     from namedlayers.emit.bodies import BodyFunction
@@ -24,18 +24,21 @@ if TYPE_CHECKING:
     from namedlayers.emit.scanning import Loop
 
 
-def defined(lo: Lowering, wish: str, step: BodyFunction, loop: Loop) -> Callable[..., Any] | None:
-    """The function, where a loop can run in place: its body is one graph, and draws no random numbers."""
+def defined(
+    lo: Lowering, wish: str, step: BodyFunction, loop: Loop, owned: frozenset[int] = frozenset()
+) -> Callable[..., Any] | None:
+    """The function, where a loop can run in place: its body is one graph, and draws no random numbers. `owned` are the
+    sequences, by number, that nothing else needs."""
     if len(step.graphs) != 1 or loop.draws or not step.outputs:
         return None
-    return lo.bodies.define(wish, lo.names, lambda name: _source(name, step, loop))
+    return lo.bodies.define(wish, lo.names, lambda name: _source(name, step, loop, owned))
 
 
-def _source(name: str, step: BodyFunction, loop: Loop) -> tuple[str, dict[str, Any]]:
+def _source(name: str, step: BodyFunction, loop: Loop, owned: frozenset[int]) -> tuple[str, dict[str, Any]]:
     """The text of the function, and the globals that it needs."""
     fixed = frozenset(k for k, is_ in enumerate(loop.scanned) if k >= loop.carries and not is_)
     graph = for_writing(step.graphs[0], fixed)
-    text = _Text(name, graph, _roles(graph, loop, step.sizes), loop)
+    text = _Text(name, graph, roles(graph, loop, step.sizes, owned), loop)
     code = text.printed()
     return code, {**GLOBALS, **text.globals}
 
@@ -66,73 +69,13 @@ def steady(before: Sequence[Tensor], after: Sequence[Tensor]) -> bool:
     return all(one.dtype is other.dtype for one, other in zip(before, after, strict=True))
 
 
-# --- what is written where --------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Roles:
-    """`before`: nodes that are the same at all steps; `kept`: what each step writes anew into the first one's tensor;
-    `views`: what is seen of those, once; `stacked`: the results that have all steps, by number, and the dimension of
-    the steps; `straight`: those among them that are written there at once, by node."""
-
-    inputs: list[fx.Node]
-    sizes: list[fx.Node]
-    inner: list[fx.Node]
-    made: list[fx.Node]
-    before: frozenset[fx.Node]
-    kept: frozenset[fx.Node]
-    views: frozenset[fx.Node]
-    stacked: dict[int, int]
-    straight: dict[fx.Node, int]
-
-
-def _roles(graph: fx.Graph, loop: Loop, symbols: Sequence[str]) -> _Roles:
-    nodes = list(graph.nodes)
-    inputs = [node for node in nodes if node.op == "placeholder" and "size" not in node.meta]
-    sizes = {node.meta["size"]: node for node in nodes if node.op == "placeholder" and "size" in node.meta}
-    inner = [node for node in nodes if node.op not in ("placeholder", "output")]
-    (returned,) = nodes[-1].args
-    made = [n for n in (returned if isinstance(returned, tuple) else (returned,)) if isinstance(n, fx.Node)]
-    same = {node for k, node in enumerate(inputs) if k >= loop.carries and not loop.scanned[k]} | set(sizes.values())
-    for node in inner:
-        if all(one in same for one in node.all_input_nodes):
-            same.add(node)
-    before = same & set(inner)
-    stacked = {number: dim for number, dim in loop.results if dim >= 0}
-    straight = {made[number]: number for number in stacked if written(made[number]) and made[number] not in before}
-    lasting = _behind([*made[: loop.carries], *(made[number] for number, dim in loop.results if dim < 0)])
-    kept = {n for n in inner if n not in before and n not in straight and n not in lasting and written(n)}
-    fixed = same | kept
-    for node in inner:
-        if is_view(node) and all(one in fixed for one in node.all_input_nodes):
-            fixed.add(node)
-    views = fixed - same - kept
-    return _Roles(
-        inputs, [sizes[one] for one in symbols], inner, made, frozenset(before), frozenset(kept), frozenset(views),
-        stacked, straight,
-    )  # fmt: skip
-
-
-def _behind(nodes: Sequence[fx.Node]) -> set[fx.Node]:
-    """The nodes whose memory these values may be: what goes through anything but a computation may be a view."""
-    found: set[fx.Node] = set()
-    waiting = list(nodes)
-    while waiting:
-        node = waiting.pop()
-        if node not in found:
-            found.add(node)
-            if written(node) is None:
-                waiting += node.all_input_nodes
-    return found
-
-
 # --- text -------------------------------------------------------------------------------------------------------------
 
 
 class _Text:
     """The lines of one function. `globals` grows by the functions that they call."""
 
-    def __init__(self, name: str, graph: fx.Graph, roles: _Roles, loop: Loop) -> None:
+    def __init__(self, name: str, graph: fx.Graph, roles: Roles, loop: Loop) -> None:
         self.name, self.graph, self.roles, self.loop = name, graph, roles, loop
         self.globals: dict[str, Any] = {"begun": begun, "rest": rest, "steady": steady}
         self.taken = frozenset(node.name for node in graph.nodes)
@@ -176,12 +119,19 @@ class _Text:
         return "\n".join([header, *(f"    {line}" for line in lines), ""])
 
     def _line(self, node: fx.Node) -> str:
+        if node in self.roles.onto and node in self.roles.kept:
+            return f"{node.name} = {self._onto(node)}{note(node)}"
         return f"{node.name} = {expression(node, self.globals, self.taken)}{note(node)}"
 
     def _again(self, node: fx.Node) -> str:
         """What a later step does for a node, if anything."""
         if node in self.roles.views:
             return ""
+        if node in self.roles.onto:
+            begin = (
+                "" if node in self.roles.kept else f"{node.name} = "
+            )  # a place of a sequence is another at each step
+            return f"{begin}{self._onto(node)}{note(node)}"
         found = written(node) if node in self.roles.kept or node in self.roles.straight else None
         if found is None:
             return self._line(node)
@@ -190,6 +140,14 @@ class _Text:
         text = expression(call, self.globals, self.taken)
         self.graph.erase_node(call)
         return text + note(node)
+
+    def _onto(self, node: fx.Node) -> str:
+        """A product that is added to what is not needed any more."""
+        summand, *factors = node.args
+        call = self.graph.create_node("call_method", "addmm_", (summand, *factors))
+        text = expression(call, self.globals, self.taken)
+        self.graph.erase_node(call)
+        return text
 
     def _sequences(self) -> str:
         """What of the sequences is seen at each step."""

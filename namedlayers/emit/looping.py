@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import torch.nn.functional as F
+from torch import fx
+
 from namedlayers.emit import in_place
 from namedlayers.emit.calling import function_of, number_of, parts, passed, taken
 from namedlayers.emit.lowering import Lowering, emits
@@ -17,6 +20,7 @@ from namedlayers.emit.names import Names
 from namedlayers.emit.printer import GLOBALS
 from namedlayers.emit.recorded import Record, recorded, with_gradient
 from namedlayers.emit.recording import differentiated
+from namedlayers.emit.rewritten_steps import written
 from namedlayers.emit.scan_operator import register
 from namedlayers.emit.scanning import Loop, nothing, traced, unobserved, whole
 from namedlayers.emit.value import Value
@@ -43,7 +47,7 @@ def emit_scan(lo: Lowering, node: Node) -> Value:
     register(loop.key, step.function)
     axis = next((part.names[0] for part in wanted if part.op == "part"), "steps")
     wish = f"scan_{axis}{body.name.removeprefix('step')}"
-    function, symbols = _function(lo, node, wish, loop, step)
+    function, symbols = _function(lo, node, wish, loop, step, _owned(lo, node, given, scanned))
     args = (*given, lo.size(size), *(lo.size(symbol(name)) for name in symbols))
     places = [(part, k, _axes(part, results[k], step)) for k, part in enumerate(wanted)]
     return taken(lo, node, function, args, {}, places, len(wanted))
@@ -72,14 +76,32 @@ def _axes(part: Node, result: Result, step: BodyFunction) -> tuple[int, ...]:
     return (*rest[:dim], 0, *rest[dim:])
 
 
+def _owned(lo: Lowering, node: Node, given: Sequence[Value], scanned: Sequence[bool]) -> frozenset[int]:
+    """The sequences, by number, that were computed for this loop alone."""
+    found = []
+    for number, (arg, value, is_) in enumerate(zip(node.args, given, scanned, strict=True)):
+        alone = lo.users[arg.node.number] == [node] and arg.node not in lo.results
+        if is_ and alone and sum(other.node is arg.node for other in node.args) == 1 and _is_new(value):
+            found.append(number)
+    return frozenset(found)
+
+
+def _is_new(value: Value) -> bool:
+    """Whether a tensor is no view of anything that somebody else has."""
+    held = value.held
+    while isinstance(held, fx.Node) and held.target in ("t", "transpose", "permute", "unflatten"):
+        held = held.args[0]  # type: ignore[assignment]
+    return isinstance(held, fx.Node) and (held.target is F.linear or written(held) is not None)
+
+
 def _function(
-    lo: Lowering, node: Node, wish: str, loop: Loop, step: BodyFunction
+    lo: Lowering, node: Node, wish: str, loop: Loop, step: BodyFunction, owned: frozenset[int]
 ) -> tuple[Callable[..., Any], tuple[str, ...]]:
     """The loop's function, and the sizes that it takes; equal loops over one body are one."""
     body = region_of(node).body
     found = differentiated(lo, node, wish, loop, step)
     record, symbols = (found.record, found.symbols) if found else (None, step.sizes)
-    quick = in_place.defined(lo, f"{wish}_in_place", step, loop)
+    quick = in_place.defined(lo, f"{wish}_in_place", step, loop, owned)
 
     def source(name: str) -> tuple[str, Mapping[str, Any]]:
         own = {step.name: step.function, "loop": loop, "traced": traced, "whole": whole, "nothing": nothing}

@@ -42,8 +42,8 @@ def emits(*ops: str) -> Callable[[Emitter], Emitter]:
 
 class Lowering(Layout):
     """Attributes, beside those of the layers: `values` by node number; `wants`, the order of axes that users of a node
-    like best; `users` by node number; `finals`, the last node of a span of the text; `bodies`, the functions of bodies;
-    `bundles`, for each node that runs a body what its parts are."""
+    like best; `users` by node number; `results`, the nodes that the graph gives; `finals`, the last node of a span of
+    the text; `bodies`, the functions of bodies; `bundles`, for each node that runs a body what its parts are."""
 
     def __init__(
         self, program: Program, prologue: Prologue, names: Names, bodies: Bodies,
@@ -53,6 +53,7 @@ class Lowering(Layout):
         self.bodies = bodies
         self.values: dict[int, Value] = {}
         self.users: dict[int, list[Node]] = {}
+        self.results: frozenset[Node] = frozenset()
         self.bundles: dict[int, dict[Node, Value]] = {}
         self.wants: dict[int, tuple[int, ...]] = {}
         self.finals: dict[Span, int] = {}

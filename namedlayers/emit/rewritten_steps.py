@@ -53,9 +53,19 @@ def written(node: fx.Node) -> Written | None:
         first, second = args[:2]
         if not is_tensor(first):
             return (target, (second, first)) if target in _SYMMETRIC and is_tensor(second) else None
+    if target is torch.matmul and {len(one.meta["axes"]) for one in args if is_tensor(one)} - {2} - {3}:
+        return None  # it resizes what is given for vectors
+    if target is torch.where and not all(map(is_tensor, args)):
+        return None
     if target in _REDUCTIONS:
         return (target, args) if len(args) > 1 or "dim" in node.kwargs else None
     return (target, args) if target in _WRITERS else None
+
+
+def elementwise(node: fx.Node) -> bool:
+    """Whether what writes may write over its own operands, if they have all axes."""
+    target = _INFIX.get(node.target, node.target)
+    return target is lerp or (target in _WRITERS and target not in _PRODUCTS and target is not torch.cat)
 
 
 def is_view(node: fx.Node) -> bool:
@@ -103,6 +113,7 @@ _WRITERS = _TWO | frozenset({
     torch.cos, torch.tan, torch.asin, torch.acos, torch.atan, torch.sinh, torch.cosh, torch.tanh, torch.asinh,
     torch.acosh, torch.atanh, torch.erf, torch.abs, torch.floor, torch.ceil, torch.sigmoid, torch.sign, torch.sgn,
     torch.maximum, torch.minimum, torch.atan2, torch.addcmul, torch.addmm, torch.mm, torch.matmul, torch.where,
+    torch.cat,
 })  # fmt: skip
 
 _REDUCTIONS = frozenset({torch.sum, torch.amax, torch.amin, torch.logsumexp, torch.softmax, torch.log_softmax})

@@ -55,6 +55,11 @@ NETWORKS: dict[str, tuple[str, dict[str, str]]] = {
         "    scan t with h = h0:\n        h = tanh(W @[i] X + u * h)\n    return h, h[t = -1]",
         {"X": "b t i", "h0": "b h", "W": "h i", "u": "h"},
     ),
+    "rectified": (
+        "def f(X[t, b, h], h0[b, h]; W[h', h]) -> [t, b, h]:\n"
+        "    scan t reversed with h = h0:\n        h = softplus((W @[h] h)[h' -> h] + X)\n    return h",
+        {"X": "t b h", "h0": "b h", "W": "h h"},
+    ),
     "what is not carried, at the last step": (
         "def f(X[t, h]; W[h', h]) -> [h], []:\n"
         "    scan t with h = X[t = 0]:\n"
@@ -257,6 +262,18 @@ def test_half_precision_and_autocast(network: Any) -> None:
     with torch.autocast("cpu", torch.bfloat16):
         value = made.function(*args)
     assert all(one.isfinite().all() for one in torch.autograd.grad(value.float().sum(), args))
+
+
+def test_a_loop_carries_what_it_has_least_to_do_with() -> None:
+    """What comes back to a sum is handed on, and not what comes back to the state: one operation less a step; and where
+    that is linear, there is no loop."""
+    text, inputs = NETWORKS["rectified"]
+    back = same(text, given(inputs)).code.split("def step_back(")[1].split("\n\n")[0]
+    assert back.count(" = ") == 2 and "torch.addmm" in back
+    text, inputs = NETWORKS["independent"]
+    text = text.replace(", [b, h]:", ":").replace("return h, h[t = -1]", "return h")
+    code = same(text, given(inputs)).code
+    assert "recurrence" in code.split("def step_gradient(")[1].split("\n\n")[0] and "scan_t_back" not in code
 
 
 def test_what_is_the_same_at_all_steps_of_the_gradient_leaves_its_loop(network: Any) -> None:

@@ -23,7 +23,9 @@ class Backward:
     """`node`: the scan; `steps`: the graph of a step with its `inputs` and the cotangents in it; `onward`: what later
     steps hand back to each carried value; `arriving`: what comes back to each result from outside; `slopes`: for which
     results that is so, and whether at the last step only; `results`: what comes back to each input; `wanted`: those
-    that are asked for; `saved`: the values that the step itself gives, as the results `numbers`."""
+    that are asked for; `saved`: the values that the step itself gives, as the results `numbers`; `turned`: a
+    value of the gradient's step of which all that is handed on is made, with nothing else that is of that step; where
+    there is one, the loop carries it."""
 
     node: Node
     steps: Graph
@@ -35,6 +37,7 @@ class Backward:
     wanted: Sequence[int]
     saved: Sequence[Node]
     numbers: Mapping[Node, int]
+    turned: Node | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,17 +90,18 @@ class _Maker:
             self._input("kept", k, _ordered(every[k]), True, f"{self._result_name(k)}_all")
         for k, last in of.slopes:
             self._input("final" if last else "slope", k, _ordered(of.steps.outputs[k]), not last, f"slope_{k}")
-        listed = [(of.onward[k], self._begin(k)) for k in of.onward]
+        listed = [(of.onward[k], self._begin(k)) for k in of.onward] if of.turned is None else []
+        if of.turned is not None:
+            listed.append((of.turned, self._zeros(of.turned)))
         listed += [(of.inputs[k], self._before(k)) for k in before]
         listed += [(of.inputs[k], self._held("given", k, self.scanned[k])) for k in reads]
         listed += [(node, self._saved(node, every[of.numbers[node]])) for node in saved]
         listed += [(of.arriving[k], self._held("slope", k, True)) for k in arriving]
         bundle, region = self._scan(listed)
-        outputs = []
-        for number, k in enumerate(self._order()):
-            if k in of.wanted:
-                outputs.append(self._collected(bundle, region, number, k))
-        self.outer.outputs += outputs
+        outputs = {k: self._collected(bundle, region, number, k) for number, k in enumerate(self._collecting())}
+        if of.turned is not None:
+            outputs |= self._handed_back(bundle, region)
+        self.outer.outputs += [outputs[k] for k in self._order() if k in of.wanted]
         names = tuple(
             Output(f"d_{self.body.inputs[k].name}", self._axis_names(k)) for k in self._order() if k in of.wanted
         )
@@ -109,6 +113,11 @@ class _Maker:
     def _order(self) -> list[int]:
         """The inputs to which something comes back: carried ones first."""
         return [*self.of.onward, *(k for k in self.of.results if k not in self.of.onward)]
+
+    def _collecting(self) -> list[int]:
+        """The inputs of which the loop gives what comes back, in order."""
+        turned = self.of.turned
+        return self._order() if turned is None else [k for k in self._order() if k not in self.of.onward]
 
     def _leaves(self) -> set[Node]:
         """What the step's gradient takes."""
@@ -138,21 +147,36 @@ class _Maker:
             )  # fmt: skip
             values[node.number] = Held(made, tuple(range(node.rank)))
             inputs.append(Input(name, self._axes(node), "data", node.kind, self.body.span))
-        results = [self.of.results[k] for k in self._order()]
+        results = [self.of.results[k] for k in self._collecting()]
+        outputs = [Output(f"d{k}", self._names_inside(k)) for k in self._collecting()]
+        if self.of.turned is not None:
+            self._turn(graph, self.of.turned, values)
+            results.insert(0, Arg(self.of.turned, tuple(range(self.of.turned.rank))))
+            outputs.insert(0, Output("d", tuple(name for name, _ in self._axes(self.of.turned))))
         for arg in results:
             self._copy(graph, arg.node, values)
         graph.outputs += [values[arg.node.number].arg(arg.axes) for arg in results]
-        outputs = tuple(Output(f"d{k}", self._names_inside(k)) for k in self._order())
-        body = Body(f"{self.body.name}_back", tuple(inputs), (), outputs, self.body.span)
+        body = Body(f"{self.body.name}_back", tuple(inputs), (), tuple(outputs), self.body.span)
         region = Region(body, graph)
         places = tuple(outside.arg(range(len(outside.where))).axes for _, outside in listed)
         bundle = self.outer.node(
             "scan", tuple(Arg(outside.node, (-1,) * outside.node.rank) for _, outside in listed), (), 0, Kind.REAL,
-            attrs={"carries": len(self.of.onward), "places": places, "region": region, "reverse": not self.reverse,
-                   "site": 0, "size": self.steps.size},
+            attrs={"carries": 1 if self.of.turned else len(self.of.onward), "places": places, "region": region,
+                   "reverse": not self.reverse, "site": 0, "size": self.steps.size},
             weak=False, spans=self.of.node.spans,
         )  # fmt: skip
         return bundle, region
+
+    def _turn(self, graph: Graph, turned: Node, values: dict[int, Held]) -> None:
+        """What is handed on, made of the `turned` value of the step before; this step's own is still to be made."""
+        before = dict(values)
+        for k, onward in self.of.onward.items():
+            arg = self.of.results[k]
+            self._copy(graph, arg.node, before)
+            held = before[arg.node.number]
+            where = {position: held.where[own] for own, position in enumerate(arg.axes)}
+            values[onward.number] = Held(held.node, tuple(where[position] for position in range(onward.rank)))
+        del values[turned.number]
 
     def _copy(self, graph: Graph, root: Node, values: dict[int, Held]) -> None:
         waiting = [root]
@@ -192,7 +216,9 @@ class _Maker:
         """What comes back to a carried value after the last step."""
         if ("final", k) in self.outside:
             return self._held("final", k, False)
-        given = self.of.inputs[k]
+        return self._zeros(self.of.inputs[k])
+
+    def _zeros(self, given: Node) -> Held:
         zero = self.outer.node("const", (), (), 0, Kind.REAL, attrs={"kind": "float", "digits": (0.0).hex()}, weak=True)
         if not given.rank:
             return Held(zero, ())
@@ -225,8 +251,49 @@ class _Maker:
         outside = self.outside["kept", self.of.numbers[node]]
         return Held(outside, tuple(1 + result.axes[own] for own in range(node.rank)), 0)
 
+    def _handed_back(self, bundle: Node, region: Region) -> dict[int, Arg]:
+        """What comes back to the carried values at the start: made of the `turned` value of the first step."""
+        turned = self.of.turned
+        assert turned is not None
+        values = {turned.number: self._at_first(bundle, region, 0, turned)}
+        found = {}
+        for k in self.of.onward:
+            arg = self.of.results[k]
+            for node in self._below(arg.node, turned):
+                if node.op == "input":
+                    number = next(j for j, one in enumerate(self.of.inputs) if one is node)
+                    values[node.number] = self._held("given", number, False)
+            self._copy(self.outer, arg.node, values)
+            found[k] = values[arg.node.number].arg(arg.axes)
+        return found
+
+    def _below(self, node: Node, stop: Node) -> list[Node]:
+        seen: dict[int, Node] = {}
+        waiting = [node]
+        while waiting:
+            one = waiting.pop()
+            if one.number not in seen and one is not stop:
+                seen[one.number] = one
+                waiting += [arg.node for arg in one.args]
+        return list(seen.values())
+
+    def _at_first(self, bundle: Node, region: Region, number: int, like: Node) -> Held:
+        """A value of the loop at the first step of the scan, which the loop makes last."""
+        output, size, names = region.graph.outputs[number], self.steps.size, like.names[: like.rank]
+        part = self.outer.node(
+            "part", (Arg(bundle, ()),), (size, *like.sizes), like.rank + 1, Kind.REAL, attrs={"number": number},
+            weak=output.node.weak, names=(self.steps.name, *names),
+        )  # fmt: skip
+        first = size - 1 if self.reverse else size_expr(0)
+        at = self.outer.node(
+            "index", (Arg(part, (-1, *range(like.rank))),), like.sizes, like.rank, Kind.REAL,
+            attrs={"entries": ((0, (), first),)}, names=names,
+        )  # fmt: skip
+        return Held(at, tuple(range(like.rank)))
+
     def _collected(self, bundle: Node, region: Region, number: int, k: int) -> Arg:
         """What comes back to an input: from the first step, from each step, or from all together."""
+        number += self.of.turned is not None
         output = region.graph.outputs[number]
         given, size = self.of.inputs[k], self.steps.size
         names = given.names[: given.rank]
@@ -235,12 +302,7 @@ class _Maker:
             weak=output.node.weak, names=(self.steps.name, *names),
         )  # fmt: skip
         if k < self.carries:
-            first = size - 1 if self.reverse else size_expr(0)
-            at = self.outer.node(
-                "index", (Arg(part, (-1, *range(given.rank))),), given.sizes, given.rank, Kind.REAL,
-                attrs={"entries": ((0, (), first),)}, names=names,
-            )  # fmt: skip
-            return Arg(at, tuple(range(given.rank)))
+            return self._at_first(bundle, region, number, given).arg(range(given.rank))
         if self.scanned[k]:
             return Arg(part, tuple(range(part.rank)))
         total = self.outer.node(

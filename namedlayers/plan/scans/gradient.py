@@ -38,6 +38,8 @@ def gradient(node: Node, parts: Sequence[Node], plan: Plan) -> Gradient | NoGrad
     if draws(graph.live()):
         return NoGradient("random numbers are drawn at each step")
     region, carries = region_of(node), carries_of(node)
+    places = node.attr("places")
+    assert isinstance(places, tuple)
     steps = copied(graph)
     inputs = [one for one in steps.nodes if one.op == "input"]
     own = len(steps.nodes)
@@ -60,9 +62,12 @@ def gradient(node: Node, parts: Sequence[Node], plan: Plan) -> Gradient | NoGrad
     if not wanted:
         return NoGradient("nothing real goes in")
     saved = _saved(results.values(), inputs[:carries], own, {*onward.values(), *arriving.values()})
+    fixed = {inputs[k] for k in range(carries, len(inputs)) if -1 not in places[k]}
+    turned = None if any(last for _, last in slopes) else _turned(results, moving, fixed)
     numbers, forward = _with_results(region, graph, steps, saved)
     made = backward(
-        Backward(node, steps, inputs, onward, arriving, slopes, results, wanted, saved, numbers), _steps_name(parts)
+        Backward(node, steps, inputs, onward, arriving, slopes, results, wanted, saved, numbers, turned),
+        _steps_name(parts),
     )
     return Gradient(forward, made.region, made.given, made.kept, slopes, wanted)
 
@@ -119,6 +124,26 @@ def _saved(results: Iterable[Arg], carried: Sequence[Node], own: int, fresh: set
         else:
             waiting += [arg.node for arg in node.args]
     return tuple(found[number] for number in sorted(found))
+
+
+def _turned(results: Mapping[int, Arg], moving: Sequence[int], fixed: set[Node]) -> Node | None:
+    """A value that comes back to an input and of which alone, with what is the same at all steps, everything is made
+    that is handed on: where a loop carries this one, it has less to do at each step."""
+    for k, arg in results.items():
+        if k in moving or not arg.node.args or arg.node.weak:
+            continue
+        waiting, alone, met = [results[one].node for one in moving], bool(moving), False
+        while waiting and alone:
+            node = waiting.pop()
+            if node is arg.node:
+                met = True
+            elif node.op == "input":
+                alone = node in fixed
+            else:
+                waiting += [one.node for one in node.args]
+        if alone and met:
+            return arg.node
+    return None
 
 
 def _needs(node: Node, carried: Sequence[Node], known: dict[Node, bool]) -> bool:
