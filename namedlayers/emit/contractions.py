@@ -265,16 +265,27 @@ def _inner_order(left: Value, right: Value, inner: tuple[int, ...]) -> tuple[int
     return next((o for o in orders if adjacent(left.axes, o) and adjacent(right.axes, o)), orders[0])
 
 
-_VIEWS = frozenset({"unflatten", "flatten", "permute", "transpose", "t"})
-
-
 def _is_weight(lo: Lowering, value: Value) -> bool:
-    """Whether this is a parameter, seen as it may be: the axes into which it is split do not make it data."""
-    held = value.held
-    while isinstance(held, fx.Node) and held.target in _VIEWS:
-        held = held.args[0]  # type: ignore[assignment]
-    places = [given for given, one in zip(lo.program.inputs, lo.inputs, strict=True) if one is held]
-    return any(given.role in ("parameter", "param") for given in places)
+    """Whether this is a parameter, or made of parameters alone: however many axes it has, it is no data."""
+    return isinstance(value.held, fx.Node) and _parameters_alone(lo, value.held)
+
+
+def _parameters_alone(lo: Lowering, held: fx.Node) -> bool:
+    waiting = [held]
+    while waiting:
+        node = waiting[-1]
+        open_ = [one for one in node.all_input_nodes if "weight" not in one.meta]
+        if node.op == "placeholder" or not open_:
+            places = [given.role for given, one in zip(lo.program.inputs, lo.inputs, strict=True) if one is node]
+            inputs = [one for one in node.all_input_nodes if "prologue" not in one.meta]
+            node.meta["weight"] = (
+                places[0] in ("parameter", "param") if places
+                else bool(inputs) and all(one.meta["weight"] for one in inputs)
+            )  # fmt: skip
+            waiting.pop()
+        else:
+            waiting += open_
+    return bool(held.meta["weight"])
 
 
 def _trailing(value: Value, group: frozenset[int]) -> bool:
