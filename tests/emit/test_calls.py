@@ -163,7 +163,7 @@ def test_checkpointed_calls_keep_their_inputs_only() -> None:
             result = function(*args)
         seen.append(torch.autograd.grad(result.sum(), args))
     torch.testing.assert_close(kept[0][-1], kept[1][-1])
-    assert len(kept[1]) < len(kept[0]) / 2
+    assert len(kept[1]) < 0.6 * len(kept[0])
 
 
 def test_checkpointed_calls_compile() -> None:
