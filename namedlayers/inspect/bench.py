@@ -18,7 +18,7 @@ from torch import Tensor
 from namedlayers.emit.build import build
 from namedlayers.errors import FormulaError
 from namedlayers.inspect.graph import rendered
-from namedlayers.inspect.passes import Call, both, forward, results_of
+from namedlayers.inspect.passes import Call, both, differentiable, forward, results_of
 from namedlayers.inspect.roofline import Machine, measured
 from namedlayers.inspect.timing import Side, medians, peak_bytes
 from namedlayers.inspect.views import examples
@@ -82,8 +82,8 @@ def bench(function: Any, sizes: Mapping[str, int], effort: Effort = Effort()) ->
     calls, making = _calls(function, tensors, effort.compiled)
     _check_alike(calls, given)
     first = _measured({name: forward(call, given) for name, call in calls.items()}, effort)
-    passes = {name: both(call, given, owned) for name, call in calls.items()}
-    second = _measured({name: side for name, side in passes.items() if side is not None}, effort)
+    learning = calls if differentiable(calls[FORMULA], given, owned) else {}
+    second = _measured({name: both(call, given, owned) for name, call in learning.items()}, effort)
     ways = {name: Way(making[name], first[name], second.get(name)) for name in calls}
     cost, machine = function.specialize(**tensors).cost(), measured(effort.device)
     return Bench(ways, cost, machine, machine.seconds(cost))

@@ -27,26 +27,33 @@ def forward(call: Call, tensors: Sequence[Tensor]) -> Side:
     return run
 
 
-def both(call: Call, tensors: Sequence[Tensor], owned: Sequence[Tensor] = ()) -> Side | None:
-    """A call and the gradients of the sum of its results; None where there are none.
+def both(call: Call, tensors: Sequence[Tensor], owned: Sequence[Tensor] = ()) -> Side:
+    """A call and the gradients of the sum of its results.
 
-    >>> x = torch.ones(2)
-    >>> both(lambda x: 3 * x, [x])()
+    >>> both(lambda x: 3 * x, [torch.ones(2)])()
     (tensor([3., 3.]),)
-    >>> both(torch.argmax, [x]) is None
-    True
     """
     given = leaves(tensors)
     learned = [one for one in given if one.requires_grad] + [one for one in owned if one.requires_grad]
-    results = with_gradients(call(*given)) if learned else []
-    if not results:
-        return None
-    weights = [torch.ones_like(one) for one in results]
+    weights: list[Tensor] = []
 
     def run() -> Any:
-        return torch.autograd.grad(with_gradients(call(*given)), learned, weights, allow_unused=True)
+        results = with_gradients(call(*given))
+        if not weights:  # of the first call, as it is not part of what is timed
+            weights.extend(torch.ones_like(one) for one in results)
+        return torch.autograd.grad(results, learned, weights, allow_unused=True)
 
     return run
+
+
+def differentiable(call: Call, tensors: Sequence[Tensor], owned: Sequence[Tensor] = ()) -> bool:
+    """Whether there are gradients at all.
+
+    >>> differentiable(torch.argmax, [torch.ones(2)])
+    False
+    """
+    given = leaves(tensors)
+    return any(one.requires_grad for one in (*given, *owned)) and bool(with_gradients(call(*given)))
 
 
 def leaves(tensors: Sequence[Tensor]) -> list[Tensor]:

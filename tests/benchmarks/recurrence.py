@@ -4,15 +4,19 @@
 
 Both sides compute the same from the same tensors; that they agree is asserted before anything is timed. Networks stand
 beside `torch.nn`'s modules with the same weights; what no kernel covers beside the loop over steps as one writes it in
-Python, products with the input inside of the loop.
+Python, products with the input inside of the loop. There the floor is told, too: what is left if nothing but products
+and activations took any time, those that depend on the step before in a loop, all others for all steps at once.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from turns import medians, report
 
@@ -21,6 +25,8 @@ import namedlayers as nl
 NETWORKS = {"RNN": torch.nn.RNN, "LSTM": torch.nn.LSTM, "GRU": torch.nn.GRU}
 SIZES = ((128, 32, 64, 128), (64, 8, 256, 256), (100, 1, 32, 64))
 """Steps, batch, inputs, hidden."""
+WIDER = (*SIZES, (128, 32, 512, 128))
+"""With inputs of which the product is most of the work: what can leave the loop is worth more."""
 
 # Zhou et al., Minimal Gated Unit for Recurrent Neural Networks, 2016: torch has no kernel for it.
 MINIMAL = """
@@ -47,6 +53,14 @@ def cells(X[time, batch, input], h0[batch, hidden], c0[batch, hidden];
         c = f * c + i * g
         h = o * tanh(c)
     return h + c
+"""
+# Li et al., Independently Recurrent Neural Network, 2018: nothing but an activation has to stay in the loop.
+INDEPENDENT = """
+def independent(X[time, batch, input], h0[batch, hidden]; W[hidden, input], u[hidden], b[hidden]
+) -> [time, batch, hidden]:
+    scan time with h = h0:
+        h = tanh(W @[input] X + u * h + b)
+    return h
 """
 # Gu and Dao, Mamba, 2023, section 3.2: the selective state space.
 SELECTIVE = """
@@ -84,6 +98,14 @@ def cells_by_hand(x: Tensor, h: Tensor, c: Tensor, *weights: Tensor) -> Tensor:
     return torch.stack(found)
 
 
+def independent_by_hand(x: Tensor, h: Tensor, w: Tensor, u: Tensor, b: Tensor) -> Tensor:
+    found = []
+    for now in x:
+        h = torch.tanh(now @ w.T + u * h + b)
+        found.append(h)
+    return torch.stack(found)
+
+
 def selective_by_hand(x: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
     h, found = torch.zeros_like(a), []
     for now, step, into, out in zip(x, delta, b, c, strict=True):
@@ -100,6 +122,58 @@ def linear_by_hand(a: Tensor, b: Tensor, h: Tensor) -> Tensor:
     return torch.stack(found)
 
 
+@dataclass(frozen=True)
+class Gate:
+    """Rows of weights for the input and for the state, a bias, and what is applied in place."""
+
+    inputs: Tensor
+    state: Tensor | None
+    bias: Tensor
+    activation: Callable[[Tensor], object]
+
+
+def minimal_gates(wf: Tensor, uf: Tensor, bf: Tensor, wn: Tensor, un: Tensor, bn: Tensor) -> list[Gate]:
+    return [Gate(wf, uf, bf, torch.sigmoid_), Gate(wn, un, bn, torch.tanh_)]
+
+
+def cells_gates(*weights: Tensor) -> list[Gate]:
+    w, u, b = (torch.cat([weights[k + part] for k in (0, 3, 9, 6)]) for part in range(3))
+    hidden = u.shape[1]
+
+    def activation(gates: Tensor) -> None:
+        gates[:, : 3 * hidden].sigmoid_()
+        gates[:, 3 * hidden :].tanh_()
+        gates[:, :hidden].tanh_()  # of the cell
+
+    return [Gate(w, u, b, activation)]
+
+
+def independent_gates(w: Tensor, u: Tensor, b: Tensor) -> list[Gate]:
+    return [Gate(w, None, b, torch.tanh_)]
+
+
+def floor(x: Tensor, h: Tensor, gates: Sequence[Gate], *, backward: bool) -> None:
+    """The products and activations of a network, and (`backward`) those products that give its gradients; no more."""
+    hoisted = [F.linear(x, gate.inputs, gate.bias) for gate in gates]
+    packed = [None if gate.state is None else gate.state.t().contiguous() for gate in gates]
+    for now in zip(*(one.unbind() for one in hoisted), strict=True):
+        for value, state, gate in zip(now, packed, gates, strict=True):
+            gate.activation(value if state is None else value.addmm_(h, state))
+    if not backward:
+        return
+    back = torch.empty_like(h)
+    for now in zip(*(reversed(one.unbind()) for one in hoisted), strict=True):
+        for value, gate in zip(now, gates, strict=True):
+            if gate.state is not None:
+                torch.mm(value, gate.state, out=back)
+    for values, gate in zip(hoisted, gates, strict=True):
+        flat = values.flatten(0, 1)
+        flat.t() @ x.flatten(0, 1)
+        flat @ gate.inputs
+        if gate.state is not None:
+            flat.t() @ flat[:, : h.shape[1]]
+
+
 def pair(kind: str, steps: int, batch: int, inputs: int, hidden: int) -> dict[str, Callable[[Tensor], Tensor]]:
     """The formula's network, as a module over (batch, time, input), and torch's with the same weights."""
     torch.manual_seed(0)
@@ -114,8 +188,12 @@ def pair(kind: str, steps: int, batch: int, inputs: int, hidden: int) -> dict[st
     return {"formula": lambda x: first(ours(x)), f"nn.{kind}": lambda x: first(theirs(x))}
 
 
-def compare(title: str, sides: dict[str, Callable[..., Tensor]], tensors: Sequence[Tensor], rounds: int) -> None:
-    """Forward without gradients, then forward and backward to all tensors."""
+def compare(
+    title: str, sides: dict[str, Callable[..., Tensor]], tensors: Sequence[Tensor], rounds: int,
+    bound: Callable[[bool], object] | None = None,
+) -> None:  # fmt: skip
+    """Forward without gradients, then forward and backward to all tensors. `bound` is the floor, with a backward pass
+    or without."""
     (_, mine), (base, theirs) = sides.items()
     torch.testing.assert_close(mine(*tensors), theirs(*tensors), rtol=1e-4, atol=1e-4)
     plain = [one.detach() for one in tensors]
@@ -131,8 +209,25 @@ def compare(title: str, sides: dict[str, Callable[..., Tensor]], tensors: Sequen
         leaves = [one.detach().requires_grad_() for one in tensors]
         return lambda: run(*leaves).square().sum().backward()
 
-    report(f"{title}, forward", medians({n: forward(f) for n, f in sides.items()}, rounds=rounds), base)
-    report(f"{title}, forward and backward", medians({n: both(f) for n, f in sides.items()}, rounds=rounds), base)
+    def least(backward: bool) -> dict[str, Callable[[], object]]:
+        return {} if bound is None else {"floor": torch.no_grad()(lambda: bound(backward))}
+
+    once = {name: forward(side) for name, side in sides.items()} | least(False)
+    twice = {name: both(side) for name, side in sides.items()} | least(True)
+    report(f"{title}, forward", medians(once, rounds=rounds), base)
+    report(f"{title}, forward and backward", medians(twice, rounds=rounds), base)
+
+
+LOOPS = (
+    ("minimal gated unit", MINIMAL, minimal_by_hand, minimal_gates, 1, 2),
+    ("LSTM with all cells", CELLS, cells_by_hand, cells_gates, 2, 4),
+    ("independent RNN", INDEPENDENT, independent_by_hand, independent_gates, 1, 1),
+)
+"""What no kernel covers: formula, by hand, its gates, how many states it begins with, how many gates."""
+
+
+def _bound(tensors: Sequence[Tensor], gates: Sequence[Gate], backward: bool) -> None:
+    floor(tensors[0], tensors[1], gates, backward=backward)
 
 
 def main() -> None:
@@ -146,17 +241,19 @@ def main() -> None:
         for kind in NETWORKS:
             title = f"{kind} {steps} steps, batch {batch}, {inputs} inputs, {hidden} hidden"
             compare(title, pair(kind, *sizes), [torch.randn(batch, steps, inputs)], options.rounds)
-    for steps, batch, inputs, hidden in SIZES:
-        shapes = ((steps, batch, inputs), (batch, hidden), *(((hidden, inputs), (hidden, hidden), (hidden,)) * 2))
-        tensors = [torch.randn(shape) * 0.1 for shape in shapes]
-        sides = {"formula": nl.compile(MINIMAL), "loop": minimal_by_hand}
-        title = f"minimal gated unit {steps} steps, batch {batch}, {inputs} inputs, {hidden} hidden"
-        compare(title, sides, tensors, options.rounds)
-        shapes = ((steps, batch, inputs), *((batch, hidden),) * 2, *((hidden, inputs), (hidden, hidden), (hidden,)) * 4)
-        tensors = [torch.randn(shape) * 0.1 for shape in shapes]
-        sides = {"formula": nl.compile(CELLS), "loop": cells_by_hand}
-        title = f"LSTM with all cells, {steps} steps, batch {batch}, {inputs} inputs, {hidden} hidden"
-        compare(title, sides, tensors, options.rounds)
+    for sizes in WIDER:
+        for title, text, hand, gates, states, count in LOOPS:
+            steps, batch, inputs, hidden = sizes
+            state = (hidden,) if gates is independent_gates else (hidden, hidden)
+            shapes = ((steps, batch, inputs), *((batch, hidden),) * states,
+                      *((hidden, inputs), state, (hidden,)) * count)  # fmt: skip
+            tensors = [torch.randn(shape) * 0.1 for shape in shapes]
+            known = gates(*tensors[1 + states :])
+            compare(
+                f"{title}, {steps} steps, batch {batch}, {inputs} inputs, {hidden} hidden",
+                {"formula": nl.compile(text), "loop": hand}, tensors, options.rounds,
+                partial(_bound, tensors, known),
+            )  # fmt: skip
     for steps, chan, state in ((1024, 64, 16), (4096, 16, 4), (512, 512, 16)):
         shapes = ((steps, chan), (steps, chan), (chan, state), (steps, state), (steps, state))
         tensors = [torch.randn(shape) for shape in shapes]

@@ -141,8 +141,7 @@ def _calls(functions: Mapping[str, Function], sides: Sides, tensors: list[Tensor
     if measure == "forward":
         return {name: forward(function, tensors) for name, function in functions.items()}
     learning = {name: function for name, function in functions.items() if name not in sides.forward_only}
-    passes = {name: both(function, tensors, parameters(function)) for name, function in learning.items()}
-    return {name: side for name, side in passes.items() if side is not None}
+    return {name: both(function, tensors, parameters(function)) for name, function in learning.items()}
 
 
 def _results(function: Function, tensors: list[Tensor], backward: bool) -> tuple[Tensor, ...]:
