@@ -26,6 +26,7 @@ POOLS: dict[str, tuple[Callable, ...]] = {
     "max": (F.max_pool1d, F.max_pool2d, F.max_pool3d),
     "mean": (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d),
 }
+ADAPTIVE: tuple[Callable, ...] = (F.adaptive_max_pool1d, F.adaptive_max_pool2d, F.adaptive_max_pool3d)
 
 
 _ZERO = size_expr(0)
@@ -105,25 +106,43 @@ def emit_conv(lo: Lowering, node: Node) -> Value:
 @emits("pool")
 def emit_pool(lo: Lowering, node: Node) -> Value:
     space = _space(node)
-    (x,) = lo.operands(node)
+    kernels = [axis.kernel for axis in space]
+    options: dict[str, Any] = {}
+    say(lo, options, "stride", [axis.stride for axis in space], kernels)
+    say(lo, options, "padding", [axis.before for axis in space], 0)
+    if node.attr("op") == "max":
+        say(lo, options, "dilation", [axis.dilation for axis in space], 1)
+    if node.attr("ceil"):
+        options["ceil_mode"] = True
+    if not node.attr("counted"):
+        options["count_include_pad"] = False
+    target = POOLS[str(node.attr("op"))][len(space) - 1]
+    places = [(axis.source, axis.result) for axis in space]
+    return _pooled(lo, target, places, _plain([lo.size(k) for k in kernels]), options)
+
+
+@emits("adaptive_max")
+def emit_adaptive_max(lo: Lowering, node: Node) -> Value:
+    places = [(own(source), cell) for source, cell in listed(node, "cells")]
+    sizes = [lo.size(lo.space(cell)) for _, cell in places]
+    return _pooled(lo, ADAPTIVE[len(places) - 1], places, sizes[0] if len(sizes) == 1 else tuple(sizes), {})
+
+
+def _pooled(
+    lo: Lowering, target: Callable, places: list[tuple[int, int]], sizes: Any, options: dict[str, Any]
+) -> Value:  # fmt: skip
+    """A pool of torch's: `places` are axes of the operand, each with what it becomes."""
+    (x,) = lo.operands(lo.node)
     x = lo.working(lo.tensor(x))
-    x = lo.filled(x, tuple(axis.source for axis in space))
+    x = lo.filled(x, tuple(source for source, _ in places))
     rest = tuple(a for a in x.axes if a >= 0)
-    x = lo.permuted(x, (*rest, *(axis.source for axis in space)))
+    x = lo.permuted(x, (*rest, *(source for source, _ in places)))
     lead = rest if len(rest) in (1, 2) else (BATCH,)
     if len(rest) > 2:
         x = lo.merged(x, rest, BATCH)
     elif not rest:
         x = leading(lo, x, BATCH, 0)
-    options: dict[str, Any] = {}
-    kernels = [axis.kernel for axis in space]
-    say(lo, options, "stride", [axis.stride for axis in space], kernels)
-    say(lo, options, "padding", [axis.before for axis in space], 0)
-    if node.attr("op") == "max":
-        say(lo, options, "dilation", [axis.dilation for axis in space], 1)
-    sizes = _plain([lo.size(k) for k in kernels])
-    target = POOLS[str(node.attr("op"))][len(space) - 1]
-    found = lo.call(target, (x, sizes), (*lead, *(axis.result for axis in space)), options)
+    found = lo.call(target, (x, sizes), (*lead, *(result for _, result in places)), options)
     if lead == (BATCH,):
         return lo.unmerged(found, BATCH, rest, inline=False)
     return found

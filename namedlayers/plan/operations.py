@@ -120,11 +120,17 @@ OPERATIONS: dict[str, OperationSpec] = {
         "dilation); X's space axes are -1 in its Arg. Roles of the other axes, and what may be empty, as in conv",
     ),
     "pool": OperationSpec(
-        ("op", "space"),
+        ("op", "space", "ceil", "counted"),
         "operand X; op max or mean over windows. space: (X's own axis number, result position, kernel size, stride, "
-        "dilation, before, after) each; padding counts as -inf for max and as 0, counted, for mean; kernel axes are "
-        "not in the index space. Neither the result's space axes nor the kernels are empty; 2 * before <= kernel, "
-        "before = after; dilation is 1 for mean",
+        "dilation, before, after) each; padding counts as -inf for max and as 0 for mean, of all if `counted`, else of "
+        "what is no padding; kernel axes are not in the index space. ceil: where windows that begin within X or before "
+        "it reach beyond its padding, that is padding too. Neither the result's space axes nor the kernels are empty; "
+        "2 * before <= kernel, before = after; dilation is 1 for mean",
+    ),
+    "adaptive_max": OperationSpec(
+        ("cells",),
+        "operand X; cells: (X's own axis number, -1 in its Arg, position) each: the largest of cell i of m along an "
+        "axis of n, from floor(i n / m) to before ceil((i + 1) n / m). No axis is empty (the guards say so)",
     ),
     "attention": OperationSpec(
         ("roles", "causal"),

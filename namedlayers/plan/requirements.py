@@ -102,6 +102,11 @@ def _pool(node: Node) -> Iterator[Guard]:
         yield _at_least(kernel, 1)
 
 
+def _adaptive(node: Node) -> Iterator[Guard]:
+    for size in (*node.sizes, *node.args[0].node.sizes):
+        yield _at_least(size, 1)
+
+
 def _extreme(node: Node) -> Iterator[Guard]:
     for size in node.space[node.rank :]:
         yield _at_least(size, 1)
@@ -119,11 +124,11 @@ def _statistic(node: Node) -> Iterator[Guard]:
 
 
 def _standardize(node: Node) -> Iterator[Guard]:
-    """Where the weights lie along a channel, there is one."""
-    axes = node.attr("axes")
-    assert isinstance(axes, tuple)
-    for position in sorted({p for arg in node.args[2:] for p in arg.axes} - set(axes)):
-        yield _at_least(node.space[position], 1)
+    """Where the weights lie along a channel, nothing is empty."""
+    along = {p for arg in node.args[2:] for p in arg.axes}
+    if along and along != set(node.attr("axes")):  # type: ignore[call-overload]
+        for size in node.space:
+            yield _at_least(size, 1)
 
 
 def _network(node: Node) -> Iterator[Guard]:
@@ -171,6 +176,7 @@ _NEEDS: dict[str, Callable[[Node], Iterator[Guard]]] = {
     "conv": _convolution,
     "conv_transpose": _convolution,
     "pool": _pool,
+    "adaptive_max": _adaptive,
     "extreme": _extreme,
     "statistic": _statistic,
     "standardize": _standardize,

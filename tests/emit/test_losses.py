@@ -181,11 +181,11 @@ def test_smoothing_of_likelihoods_is_that_of_logits(reduction: str) -> None:
 def test_targets_that_count_nowhere() -> None:
     """They are left out on every path: where the kernel may be asked, and where it may not."""
     f = nl.compile("def f(Z[b, c], T[b]) -> [b] = -(one_hot[c](T) @[c] log_softmax[c](Z))\n")
+    lifted = torch.func.vmap(f)
     z = torch.randn(5, 4, dtype=torch.float64, requires_grad=True)
     for targets in ([0, 1, 2, 3, 3], [-1, -2, -100, 4, 2]):
         t = torch.tensor(targets)
         wanted = -torch.where((t >= 0) & (t < 4), torch.log_softmax(z, 1).gather(1, t.clamp(0, 3)[:, None])[:, 0], 0)
-        lifted = torch.func.vmap(f)
         for way in (f, torch.compile(f, backend="aot_eager"), lambda z, t: lifted(z[None], t[None])[0]):
             found = way(z, t)
             torch.testing.assert_close(found, wanted)

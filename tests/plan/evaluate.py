@@ -356,15 +356,33 @@ def _conv_transpose(node: Node, args: list[np.ndarray], space: list[int], sizes:
 def _pool(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
     (x,) = node.args
     value, axes, op = args[0], list(x.axes), node.attr("op")
+    weight = np.ones_like(value)
     for own, position, *rest in node.attr("space"):  # type: ignore[attr-defined]
         kernel, stride, dilation, before, after = (_number(v, sizes) for v in rest)
         assert 2 * before <= kernel and before == after and (dilation == 1 or op == "max") and kernel > 0
-        pads = [(before, after) if k == own else (0, 0) for k in range(value.ndim)]
+        length, reach = value.shape[own], dilation * (kernel - 1) + 1
+        assert not node.attr("ceil") or (space[position] - 1) * stride < length + before
+        more = max(0, (space[position] - 1) * stride + reach - length - 2 * before) if node.attr("ceil") else 0
+        pads = [(before, after + more) if k == own else (0, 0) for k in range(value.ndim)]
         value = np.pad(value, pads, constant_values=-np.inf if op == "max" else 0)
-        assert (value.shape[own] - dilation * (kernel - 1) - 1) // stride + 1 == space[position] > 0
-        picked = np.take(value, stride * np.arange(space[position])[:, None] + dilation * np.arange(kernel), axis=own)
+        windows = (value.shape[own] - reach) // stride + 1
+        assert windows == space[position] > 0
+        at = stride * np.arange(space[position])[:, None] + dilation * np.arange(kernel)
+        picked = np.take(value, at, axis=own)
         value = picked.max(axis=own + 1) if op == "max" else picked.mean(axis=own + 1)
+        weight = np.take(np.pad(weight, pads), at, axis=own).mean(axis=own + 1)
         axes[own] = position
+    value = value if node.attr("counted") else value / weight
+    return aligned(Arg(x.node, tuple(axes)), value, node.rank)
+
+
+def _adaptive_max(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
+    (x,) = node.args
+    value, axes = args[0], list(x.axes)
+    for own, position in node.attr("cells"):  # type: ignore[attr-defined]
+        n, m = value.shape[own], space[position]
+        cells = [np.take(value, range(i * n // m, -(-(i + 1) * n // m)), axis=own).max(axis=own) for i in range(m)]
+        value, axes[own] = np.stack(cells, axis=own), position
     return aligned(Arg(x.node, tuple(axes)), value, node.rank)
 
 
@@ -503,7 +521,8 @@ _SPECIAL: dict[str, Callable[..., Any]] = {
     "conv_transpose": _conv_transpose,
     "group_norm": _group_norm,
     "log_softmax": _axiswise(_logged),
-    "pool": _pool, "take": _take, "class_loss": _class_loss, "put": _put, "index": _index, "pad": _pad,
+    "pool": _pool, "adaptive_max": _adaptive_max, "take": _take, "class_loss": _class_loss,
+    "put": _put, "index": _index, "pad": _pad,
     "gather": _gather, "merge": _merge, "split": _split, "fold": _fold,
     "finfo": lambda node, args, space, sizes: np.finfo(args[0].dtype).eps,
     "cast": lambda node, args, space, sizes: args[0],

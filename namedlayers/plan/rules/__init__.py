@@ -10,6 +10,7 @@ from __future__ import annotations
 from namedlayers.plan.rule import Rule
 from namedlayers.plan.rules import (
     activations,
+    adaptive,
     attention,
     conditions,
     contraction,
@@ -33,6 +34,7 @@ from namedlayers.plan.rules import (
     statistics,
     sums,
     transposed,
+    uncounted,
     weighted_losses,
 )
 
@@ -54,6 +56,7 @@ RECOGNISING: tuple[Rule, ...] = (
     *activations.RULES,
     *entropies.RULES,
     *log_products.RULES,
+    *adaptive.RULES,
     *pooling.RULES,
 )
 ATTENDING: tuple[Rule, ...] = attention.RULES
@@ -61,6 +64,7 @@ MERGING: tuple[Rule, ...] = (*contraction.MERGING, *sharing.RULES)
 FINISHING: tuple[Rule, ...] = (
     *convolution.BIASES,
     *pooling.LAST,
+    *uncounted.LAST,
     *softmax.LEFT_OVER,
     *losses.LAST,
     *entropies.LAST,

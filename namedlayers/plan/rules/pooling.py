@@ -1,25 +1,40 @@
 """Windows under `max`, `mean` and `sum` are pools; a pool of a pool along another axis is one pool.
 
 Padding is left to the kernel where it pads with what the pool ignores (-inf) or counts (0), equally at both ends, by at
-most half a kernel; otherwise it is done before.
+most half a kernel, and beyond that as far as the last window reaches; otherwise it is done before.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from math import inf
 from typing import Any
 
 from namedlayers.plan.rule import Match, Near, Outcome, Rule
 from namedlayers.plan.rules.build import count
 from namedlayers.plan.rules.convolution import MOST_SPACE_AXES, plain
-from namedlayers.plan.view import Scope
+from namedlayers.plan.view import Scope, constant
 from namedlayers.plan.windows import WindowAxis, Windows, windows
 from namedlayers.program.graph import Arg, Node
 from namedlayers.program.program import Kind
-from namedlayers.program.size import SizeExpr
+from namedlayers.program.size import SizeExpr, const, size_expr
 
 PADDED_WITH = {"max": -inf, "mean": 0.0}
+
+Space = tuple[tuple[Any, ...], ...]
+"""For each space axis: own axis of the source, position (a coordinate), kernel size, stride, dilation, before,
+after."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """`ceil`: whether padding goes on to where the last window ends."""
+
+    source: Arg
+    space: Space
+    op: str
+    ceil: bool
 
 
 def _pool(op: str) -> Callable[[Scope, Node], Outcome]:
@@ -29,26 +44,78 @@ def _pool(op: str) -> Callable[[Scope, Node], Outcome]:
         (body,) = node.args
         consumed = frozenset(range(node.rank, len(node.space)))
         near: Near | None = None
-        for view in windows(scope, body):
+        for view in _views(scope, body):
             found = _check(scope, view, op, consumed)
             if not isinstance(found, str):
-                merged = _merged(view, op, found)
+                merged = _merged(view, found)
                 if merged is not None:
                     return Match(merged, (*view.nodes, view.source.node))
-                return Match((view.source, found, op), view.nodes)
+                return Match(found, view.nodes)
             near = near or Near(found, body.node.spans)
         return near
 
     return find
 
 
-Space = tuple[tuple[Any, ...], ...]
-"""For each space axis: own axis of the source, position (a coordinate), kernel size, stride, dilation, before,
-after."""
+def _views(scope: Scope, body: Arg) -> Iterator[Windows]:
+    """`body` as windows; a function of windows as windows of what the function gives, which is less to compute."""
+    yield from windows(scope, body)
+    inner = _argument(scope, body)
+    if inner is None or not scope.once(body.node):
+        return
+    for view in windows(scope, inner):
+        if all(axis.padding is None or _keeps_zero(body.node, axis) for axis in view.space):
+            yield replace(view, source=_applied(scope, body, inner, view.source), nodes=(body.node, *view.nodes))
 
 
-def _check(scope: Scope, view: Windows, op: str, consumed: frozenset[int]) -> Space | str:
+def _argument(scope: Scope, body: Arg) -> Arg | None:
+    """The one tensor that an elementwise operation is of."""
+    node = body.node
+    if node.op not in _FUNCTIONS or node.rank != len(node.space):
+        return None
+    tensors = list(dict.fromkeys(one for one in scope.operands(body) if one.node.rank))
+    return tensors[0] if len(tensors) == 1 and sorted(tensors[0].axes) == sorted(body.axes) else None
+
+
+_FUNCTIONS = frozenset("pow mul div abs exp log sqrt relu sigmoid tanh neg".split())
+
+
+def _keeps_zero(node: Node, axis: WindowAxis) -> bool:
+    """Whether padding with 0 may be done after the function."""
+    if node.op == "pow":
+        power = constant(node.args[1].node)
+        zero = isinstance(power, (int, float)) and power > 0
+    else:
+        zero = node.op in ("abs", "relu", "tanh", "neg") or node.op == "mul" and node.args[0] == node.args[1]
+    return zero and axis.padding is not None and axis.padding.value == 0
+
+
+def _applied(scope: Scope, body: Arg, inner: Arg, source: Arg) -> Arg:
+    """The function that `body` is of `inner`, of `source`."""
+
+    def function(whole: Arg) -> Arg:
+        args = tuple(whole if one == inner else one for one in scope.operands(body))
+        return scope.build(body.node.op, args, sorted(whole.axes), kind=body.node.kind, attrs=dict(body.node.attrs))
+
+    return _over_source(scope, source, function)
+
+
+def _over_source(scope: Scope, source: Arg, function: Callable[[Arg], Arg]) -> Arg:
+    """An elementwise function of a source of windows; the axes in windows are the last ones of the result."""
+    spoken = {own: scope.fresh(source.node.sizes[own], source.node.names[own]) for own in _spoken(source)}
+    made = function(Arg(source.node, tuple(spoken.get(own, c) for own, c in enumerate(source.axes))))
+    gone = set(spoken.values())
+    return Arg(made.node, tuple(-1 if c in gone else c for c in made.axes))
+
+
+def _spoken(source: Arg) -> list[int]:
+    return [own for own, c in enumerate(source.axes) if c < 0]
+
+
+def _check(scope: Scope, view: Windows, op: str, consumed: frozenset[int]) -> Pool | str:
     space = []
+    own_of = dict(zip((axis.own for axis in view.space), _spoken(view.source), strict=False))
+    reaches: set[bool] = set()
     for axis in view.space:
         roles = axis.roles(consumed)
         if roles is None:
@@ -61,36 +128,53 @@ def _check(scope: Scope, view: Windows, op: str, consumed: frozenset[int]) -> Sp
             return f"the windows along {name} are not all that fit"
         if op == "mean" and dilation != 1:
             return f"the kernel for means has no dilation, as along {name}"
-        if not _kernel_pads(axis, size, op):
+        reach = _reach(axis, size, stride, dilation, op)
+        if reach is None or reach and op == "mean":
             return f"the padding along {name} is not one that the kernel does"
+        if reach or stride != 1:
+            reaches.add(reach)
         before = plain(axis.padding.before) if axis.padding else 0
-        space.append((axis.own, position, plain(size), plain(stride), plain(dilation), before, before))
+        space.append((own_of[axis.own], position, plain(size), plain(stride), plain(dilation), before, before))
     if len(space) > MOST_SPACE_AXES:
         return f"kernels have at most {MOST_SPACE_AXES} space axes"
-    return tuple(space)
+    if len(reaches) > 1:
+        return "padding goes on to the end of the last window along some axes only"
+    return Pool(view.source, tuple(sorted(space, key=lambda one: one[0])), op, True in reaches)
 
 
-def _kernel_pads(axis: WindowAxis, size: SizeExpr, op: str) -> bool:
+def _reach(axis: WindowAxis, size: SizeExpr, stride: SizeExpr, dilation: SizeExpr, op: str) -> bool | None:
+    """Whether padding goes on to where the last window ends; None if it is none that a kernel does."""
     padding = axis.padding
     if padding is None:
+        return False
+    before, more = padding.before, padding.after - padding.before
+    fits = (size - before * 2).nonnegative and before.nonnegative
+    if padding.value != PADDED_WITH[op] or not fits:
+        return None
+    if more == 0:
+        return False
+    # The last window begins within what is pooled, or before it: so torch has it.
+    if more == stride - 1 and dilation == 1 and (size - before - stride).nonnegative:
         return True
-    fits = (size - padding.before * 2).nonnegative and padding.before.nonnegative
-    return padding.value == PADDED_WITH[op] and padding.before == padding.after and fits
+    tiles = stride == size and before == 0 and dilation == 1
+    return True if tiles and more == -axis.size - size * ((-axis.size) // size) else None
 
 
-def _merged(view: Windows, op: str, space: Space) -> tuple[Arg, Space, str] | None:
+def _merged(view: Windows, found: Pool) -> Pool | None:
     """A pool of a pool along other axes: both at once, on what the first one pools."""
     node = view.source.node
-    if node.op != "pool" or node.attr("op") != op:
+    if node.op != "pool" or node.attr("op") != found.op or not node.attr("counted"):
         return None
     inner = node.attr("space")
     assert isinstance(inner, tuple)
     (arg,) = node.args
-    if len(inner) + len(space) > MOST_SPACE_AXES:
+    if len(inner) + len(found.space) > MOST_SPACE_AXES:
+        return None
+    if node.attr("ceil") != found.ceil and not _at_each(inner if found.ceil else found.space):
         return None
     own_of = {position: own for own, position in enumerate(arg.axes) if position >= 0}
     both = []
-    for own, *rest in space:
+    for own, *rest in found.space:
         if own not in own_of:  # the first pool's own axis: pooled twice
             return None
         both.append((own_of[own], *rest))
@@ -101,26 +185,55 @@ def _merged(view: Windows, op: str, space: Space) -> tuple[Arg, Space, str] | No
         both.append((own, outer, *rest))
     spoken = {own for own, *_ in both}
     axes = tuple(-1 if own in spoken else view.source.axes[p] for own, p in enumerate(arg.axes))
-    return Arg(arg.node, axes), tuple(sorted(both, key=lambda axis: axis[0])), op
+    space = tuple(sorted(both, key=lambda axis: axis[0]))
+    return Pool(Arg(arg.node, axes), space, found.op, found.ceil or bool(node.attr("ceil")))
 
 
-def _build(scope: Scope, node: Node, found: tuple[Arg, Space, str]) -> Arg:
+def _at_each(space: Space) -> bool:
+    """Whether there is a window at each place, so that none is left over."""
+    return all(size_expr(stride) == const(1) for _, _, _, stride, *_ in space)
+
+
+def _build(scope: Scope, node: Node, found: Pool) -> Arg:
     """Axes that are no windows but reduced over with them are reduced afterwards, when there is less left."""
-    source, space, op = found
-    gone = [c for c in source.axes if c >= node.rank]
+    gone = [c for c in found.source.axes if c >= node.rank]
     result = (*range(node.rank), *gone)
-    pooled = scope.build("pool", (source,), result, kind=node.kind, attrs={"op": op, "space": space})
+    attrs = {"op": found.op, "space": found.space, "ceil": found.ceil, "counted": True}
+    pooled = scope.build("pool", (found.source,), result, kind=node.kind, attrs=attrs)
     if not gone:
         return pooled
-    if op == "max":
+    if found.op == "max":
         return scope.reduce("max", pooled, gone)
     attrs = {"op": "mean", "ddof": 0}
     return scope.build("statistic", (pooled,), range(node.rank), gone, kind=node.kind, attrs=attrs)
 
 
-def _build_sum(scope: Scope, node: Node, found: tuple[Arg, Space, str]) -> Arg:
+def _build_sum(scope: Scope, node: Node, found: Pool) -> Arg:
     total = count(scope, tuple(range(node.rank, len(node.space))))
     return scope.apply("mul", _build(scope, node, found), scope.size(total))
+
+
+def _norm(scope: Scope, node: Node) -> Outcome:
+    """The root of the sum of squares"""
+    (body,) = node.args
+    if node.attr("op") != "norm" or body.node.kind is not Kind.REAL:
+        return None
+    consumed = frozenset(range(node.rank, len(node.space)))
+    for view in windows(scope, body):
+        if all(axis.padding is None or axis.padding.value == 0 for axis in view.space):
+            squares = _over_source(scope, view.source, lambda whole: scope.apply("mul", whole, whole))
+            found = _check(scope, replace(view, source=squares), "mean", consumed)
+            if not isinstance(found, str):
+                return Match(found, view.nodes)
+    return None
+
+
+def _build_norm(scope: Scope, node: Node, found: Pool) -> Arg:
+    """The slope of a norm of 0 is 0, that of a root is not."""
+    total = _build_sum(scope, node, found)
+    nothing = scope.apply("eq", total, scope.number(0.0), kind=Kind.BOOL)
+    some = scope.apply("where", nothing, scope.number(1.0), total, kind=node.kind)
+    return scope.apply("where", nothing, scope.number(0.0), scope.apply("sqrt", some), kind=node.kind)
 
 
 RULES = (Rule("max pool", "exact", ("reduce max",), _pool("max"), _build),)
@@ -128,4 +241,5 @@ RULES = (Rule("max pool", "exact", ("reduce max",), _pool("max"), _build),)
 LAST = (
     Rule("mean pool", "exact", ("statistic",), _pool("mean"), _build),
     Rule("sum pool", "exact", ("reduce sum",), _pool("mean"), _build_sum),
+    Rule("pool of norms", "algebraic", ("statistic",), _norm, _build_norm),
 )

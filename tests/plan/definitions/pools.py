@@ -20,5 +20,7 @@ CASES = (
     _case("mean pool", "mean[k](pool[x, k = 2](X))"),
     _case("mean pool of two axes", "mean[k, l](pool[x, y, k = 2, l = 2](X))"),
     _case("mean pool, padded", "mean[k](unroll[x, k = 3](X; padding = 1))"),
+    _case("max pool to the end", 'max[k](pool[x, k = 3](X; remainder = "pad", value = -inf))'),
+    _case("pool of cubes", "sum[k](pool[x, k = 2](X) ^ 4) ^ 0.25", "mul", "pool", "pow", "pow"),
     _case("global mean pool", "mean[x, y](X)", "statistic"),
 )
