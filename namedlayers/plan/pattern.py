@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from namedlayers.plan import view
+from namedlayers.plan.rule import root_key
 from namedlayers.plan.view import Scope, constant
 from namedlayers.program.graph import Arg
 
@@ -28,14 +29,14 @@ class Var:
 
 @dataclass(frozen=True, slots=True)
 class Num:
-    """A literal."""
+    """A literal; any, where no value is given."""
 
-    value: float
+    value: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class Op:
-    """An operation on operands; the `function` of an activation, if it is one."""
+    """An operation on operands, a reduction as `reduce sum`; of an activation or a statistic, its `function`."""
 
     op: str
     args: tuple[Pattern, ...]
@@ -44,18 +45,19 @@ class Op:
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """`number * product(factors) / product(over)`; variables stand last and stand for all that is left."""
+    """`number * product(factors) / product(over)`; variables stand last and stand for all that is left. A number that
+    is not given may be any."""
 
-    number: float
+    number: float | None
     factors: tuple[Pattern, ...]
     over: tuple[Pattern, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Sum:
-    """`number + sum(terms)`."""
+    """`number + sum(terms)`; the number may be any where it is not given."""
 
-    number: float
+    number: float | None
     terms: tuple[Pattern, ...]
 
 
@@ -69,7 +71,7 @@ def match(scope: Scope, pattern: Pattern, arg: Arg) -> Bound | None:
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
-COMMUTATIVE = frozenset("add mul maximum minimum logaddexp eq ne and or".split())
+COMMUTATIVE = frozenset("contract add mul maximum minimum logaddexp eq ne and or".split())
 
 
 def _match(scope: Scope, pattern: Pattern, arg: Arg, bound: Bound) -> Iterator[Bound]:
@@ -78,7 +80,7 @@ def _match(scope: Scope, pattern: Pattern, arg: Arg, bound: Bound) -> Iterator[B
             yield bound | {pattern.name: arg}
     elif isinstance(pattern, Num):
         value = constant(arg.node)
-        if value is not None and _close(value, pattern.value):
+        if value is not None and not isinstance(value, bool) and _close(value, pattern.value):
             yield bound
     elif isinstance(pattern, Op):
         yield from _match_op(scope, pattern, arg, bound)
@@ -92,9 +94,9 @@ def _match(scope: Scope, pattern: Pattern, arg: Arg, bound: Bound) -> Iterator[B
 
 
 def _match_op(scope: Scope, pattern: Op, arg: Arg, bound: Bound) -> Iterator[Bound]:
-    if arg.node.op != pattern.op or len(arg.node.args) != len(pattern.args):
+    if root_key(arg.node) != pattern.op or len(arg.node.args) != len(pattern.args):
         return
-    if pattern.function and arg.node.attr("function") != pattern.function:
+    if pattern.function and pattern.function not in dict(arg.node.attrs).values():
         return
     inner = scope.operands(arg)
     orders = [inner, inner[::-1]] if pattern.op in COMMUTATIVE else [inner]
@@ -137,7 +139,7 @@ def _match_product(scope: Scope, pattern: Product, product: view.Product, bound:
 
 
 def _absorb(
-    scope: Scope, wanted: float, variables: tuple[Var, ...], number: view.Number, top: tuple[Arg, ...],
+    scope: Scope, wanted: float | None, variables: tuple[Var, ...], number: view.Number, top: tuple[Arg, ...],
     bottom: tuple[Arg, ...], bound: Bound,
 ) -> Iterator[Bound]:  # fmt: skip
     """The variables stand for the factors that are left."""
@@ -175,7 +177,8 @@ def _match_terms(
         if sign < 0:
             if not isinstance(pattern, Product):
                 continue
-            pattern = Product(-pattern.number, pattern.factors, pattern.over)
+            number = None if pattern.number is None else -pattern.number
+            pattern = Product(number, pattern.factors, pattern.over)
         for found in _match(scope, pattern, term, bound):
             yield from _match_terms(scope, patterns[1:], terms[:k] + terms[k + 1 :], found)
 
@@ -201,6 +204,6 @@ def _without(args: tuple[Arg, ...], gone: tuple[Arg, ...]) -> tuple[Arg, ...] | 
     return tuple(left)
 
 
-def _close(value: view.Number, wanted: float) -> bool:
+def _close(value: view.Number, wanted: float | None) -> bool:
     """Equal up to the rounding of a constant's own computation."""
-    return abs(value - wanted) <= 1e-12 * abs(wanted)
+    return wanted is None or abs(value - wanted) <= 1e-12 * abs(wanted)

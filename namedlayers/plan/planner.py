@@ -14,6 +14,7 @@ from typing import Literal
 
 from namedlayers.plan import paths
 from namedlayers.plan.alternatives import alternatives
+from namedlayers.plan.hints import hints
 from namedlayers.plan.paths import Choice
 from namedlayers.plan.plan import Event, Gradient, Plan, Variant
 from namedlayers.plan.regions import LAST_STEPS, region_of, regions
@@ -66,10 +67,11 @@ def _plan(
         if region not in made:
             made[region] = _plan(region.graph, numerics, made, inside[region], differentiated)
         bodies |= {**made[region].bodies, region: made[region]}
+    noted = (*main.events, *hints(found[0].graph, main.events))
     if not differentiated or numerics == "strict":
-        return Plan(tuple(found), main.events, bodies)
+        return Plan(tuple(found), noted, bodies)
     gradients, events = _gradients(found, bodies, lambda graph: _plan(graph, numerics, made, _NOTHING, False))
-    return Plan(tuple(found), (*main.events, *events), bodies, gradients)
+    return Plan(tuple(found), (*noted, *events), bodies, gradients)
 
 
 _NOTHING = Held(frozenset(), frozenset())

@@ -51,7 +51,7 @@ NEAR = [
     ("X[c, x]", "mean[k](unroll[x, k = 3](X; dilation = 2))", "mean pool", "no dilation", "pool"),
     ("X[i, j]", "sum[j](X) / |i|", "mean", "divided by |i|", "statistic"),
     ("X[i, j]", "(X - mean[j](X)) / sqrt(var[j](X; ddof = 1) + 1e-5)", "standardize", "ddof 1", "standardize"),
-    ("X[b, c, d]; g[c]", "standardize[b](X) * g", "norm with weight and bias", "lies along c", None),
+    ("X[b, c, d, e]; g[c, d]", "standardize[b](X) * g", "norm with weight and bias", "lies along c, d", None),
     (ATTENTION, "softmax[t](Q @[key] K) @[s] V", "attention", "not those that the values are summed", "attention"),
     (ATTENTION, WEIGHTS_TWICE, "attention", "used elsewhere", "attention"),
     (ATTENTION, "softmax[s](tanh(Q @[key] K) + 1) @[s] V", "attention", "another operation than", "attention"),

@@ -11,10 +11,9 @@ import operator
 from collections.abc import Callable
 
 from namedlayers.plan.rule import Match, Outcome, Rule
-from namedlayers.plan.view import Number, Product, Scope, constant, is_number, size_of
+from namedlayers.plan.view import Number, Product, Scope, constant, is_number
 from namedlayers.program.graph import Arg, Node
 from namedlayers.program.program import Kind
-from namedlayers.program.size import SizeExpr
 
 _NEUTRAL: dict[str, tuple[float, bool]] = {
     "mul": (1, True), "div": (1, False), "add": (0, True), "sub": (0, False), "pow": (1, False),
@@ -160,10 +159,6 @@ def _build_product(scope: Scope, node: Node, product: Product) -> Arg:
     return scope.multiply(product)
 
 
-def _nothing_reduced(scope: Scope, node: Node) -> Outcome:
-    return Match(node.args[0]) if node.rank == len(node.space) else None
-
-
 def _reduced_twice(scope: Scope, node: Node) -> Outcome:
     (inner,) = node.args
     if inner.node.op != "reduce" or inner.node.attr("op") != node.attr("op") or not scope.once(inner.node):
@@ -249,9 +244,6 @@ _COMPUTED: dict[str, Callable[..., Number]] = {
     "neg": operator.neg, "add": operator.add, "sub": operator.sub, "mul": operator.mul, "div": operator.truediv,
     "pow": operator.pow, "sqrt": math.sqrt, "rsqrt": lambda x: 1 / math.sqrt(x), "exp": math.exp, "log": math.log,
 }  # fmt: skip
-_OF_SIZES: dict[str, Callable[[SizeExpr, SizeExpr], SizeExpr]] = {
-    "add": operator.add, "sub": operator.sub, "mul": operator.mul,
-}  # fmt: skip
 
 
 def _known(scope: Scope, node: Node) -> Outcome:
@@ -268,24 +260,12 @@ def _known(scope: Scope, node: Node) -> Outcome:
     return Match(value) if abs(value) < 2**53 else None
 
 
-def _known_size(scope: Scope, node: Node) -> Outcome:
-    sizes = [size_of(arg.node) for arg in node.args]
-    if len(sizes) != 2 or any(s is None for s in sizes) or node.kind != Kind.INT:
-        return None
-    return Match(_OF_SIZES[node.op](*sizes))  # type: ignore[arg-type]
-
-
 def _build_number(scope: Scope, node: Node, value: Number) -> Arg:
     return scope.number(value)
 
 
-def _build_size(scope: Scope, node: Node, value: SizeExpr) -> Arg:
-    return scope.size(value)
-
-
 RULES = (
     Rule("known number", "exact", tuple(_COMPUTED), _known, _build_number),
-    Rule("known size", "exact", tuple(_OF_SIZES), _known_size, _build_size),
     Rule("neutral operand", "algebraic", tuple(_NEUTRAL), _neutral, _over_axes),
     Rule("double negation", "exact", ("neg", "not"), _double, _itself),
     Rule("neutral condition", "exact", ("and", "or"), _neutral_condition, _itself),
@@ -299,7 +279,6 @@ RULES = (
     Rule("root or inverse", "algebraic", ("pow",), _root_or_inverse, _build_root_or_inverse),
     Rule("root of an inverse", "algebraic", ("sqrt",), _root_of_inverse, _build_root_or_inverse),
     Rule("constant factors", "algebraic", ("mul", "div"), _constant_factors, _build_product),
-    Rule("nothing to reduce", "exact", _REDUCTIONS, _nothing_reduced, _itself),
     Rule("reduction of a reduction", "algebraic", _REDUCTIONS, _reduced_twice, _build_reduced_twice),
     Rule("expansion that the other operand makes", "exact", _ALIGNING, _expanded, _build_expanded),
     Rule("expansion in parts", "exact", ("split", "merge"), _regrouped_expansion, _over_axes),

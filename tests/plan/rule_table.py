@@ -1,0 +1,220 @@
+"""One line for each rule: a formula in which it fires, one in which it nearly does, and what is said then.
+
+`KERNELS` are rules that put a kernel in the place of a formula, or what leads to one: who writes nearly such a formula
+is told why it is none. `TIDYING` are those that put one spelling in the place of others, or that apply to nearly
+everything of their kind: where they do not there is nothing to say.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from namedlayers.plan.planner import Numerics
+
+
+@dataclass(frozen=True)
+class Row:
+    """`fires` and `misses` are expressions, or statements, over inputs `given`; `reason` is a part of what `explain`
+    says of the second."""
+
+    given: str
+    fires: str
+    misses: str
+    reason: str = ""
+    numerics: Numerics = "default"
+
+
+QKV = "Q[t, key], K[s, key], V[s, val]"
+CONV = "X[c, x]; W[o, c, k], b[o], B[o, x]"
+FOLD = "X[c, x], Y[c, x, k]; W[c, o, k], V[c, o]"
+PLANE = "X[c, x, y]; W[c, o, k, l]"
+ROWS = "X[i, j], Y[i, j]; g[j], a[i], A[i, j]"
+CLASSES = "Z[b, c], T[b], B[b], U[b, d, c], S[b, d]; w[c]"
+DIFFERENCES = "X[i, c], Y[i, c]"
+PAIRS = "X[i, c], Y[j, c]"
+
+KERNELS: dict[str, Row] = {
+    # --- contractions, windows ---
+    "index-add": Row(
+        "X[t, e], I[t], J[t, s]; Y[v = 3, e]", "Y + X @[t] one_hot[v](I)", "Y + sum[s](exp(X @[t] one_hot[v](J)))",
+        "not summed over",
+    ),
+    "log product": Row("X[i, j], Y[k, j]", "log(exp(X) @[j] exp(Y))", "log(exp(X) @[j] Y)", "may be negative"),
+    "squared distances": Row(PAIRS, "sum[c]((X - Y) ^ 2)", "sum[c]((X - Y) ^ 4)", "the exponent is not 2"),
+    "distances": Row(PAIRS, "norm[c](X - Y)", "norm[c](X + Y)", "the norm is of a sum"),
+    "convolution": Row(CONV, "W @[c, k] unroll[x, k](X)", "W @[c, k] X[x = x + k][x = 0:2]", "not all that fit"),
+    "transposed convolution": Row(
+        FOLD, "fold[x, k](W @[c] X)", "fold[x, k](V @[c] Y)", "each factor has to have one",
+    ),
+    "transposed convolution over more space": Row(
+        PLANE, "fold[x, y, k, l](W @[c] X)", "fold[y, l](fold[x, k](W @[c] X); output_padding = 1)",
+        "is not one that the kernel makes",
+    ),
+    "bias in the kernel": Row(CONV, "W @[c, k] unroll[x, k](X) + b", "W @[c, k] unroll[x, k](X) + B", "no summand has"),
+    "max pool": Row(
+        "X[c, x]", "max[k](unroll[x, k = 3](X))", "max[k](unroll[x, k = 3](X)[x = 0:2])",
+        "not all that fit",
+    ),
+    "mean pool": Row(
+        "X[c, x]", "mean[k](pool[x, k = 2](X))", "mean[k](unroll[x, k = 3](X; dilation = 2))",
+        "no dilation",
+    ),
+    "sum pool": Row("X[c, x]", "sum[k](pool[x, k = 2](X))", "sum[k](unroll[x, k = 3](X; dilation = 2))", "no dilation"),
+    # --- statistics, norms ---
+    "mean": Row(ROWS, "sum[j](X) / |j|", "sum[j](X) / |i|", "divided by |i|"),
+    "variance": Row(
+        ROWS, "sum[j]((X - mean[j](X)) ^ 2) / |j|", "sum[j]((X - mean[j](X)) ^ 2) / |i|", "not the number of values",
+    ),
+    "standard deviation": Row(ROWS, "sqrt(var[j](X))", "sqrt(var[j](X) + 1)", "added to the variance"),
+    "norm": Row(ROWS, "sqrt(sum[j](X ^ 2))", "sum[j](X ^ 2) ^ 0.25", "the exponent is not"),
+    "standardize": Row(
+        ROWS, "(X - mean[j](X)) / sqrt(var[j](X) + 1e-5)", "(X - mean[j](X)) / sqrt(var[j](X; ddof = 1) + 1e-5)",
+        "ddof 1",
+    ),
+    "rms_norm": Row(ROWS, "X / sqrt(mean[j](X ^ 2) + 1e-6)", "X / sqrt(sum[j](X ^ 2) + 1e-6)", "and not averaged"),
+    "norm with weight and bias": Row(
+        "X[b, c, d, e]; g[c, d], h[d]", "standardize[d](X) * h", "standardize[b](X) * g", "lies along c, d",
+    ),
+    "group norm": Row(
+        "X[b, c = 6, x]", "standardize[m, x](X[c -> (n = 2, m)])[(n, m) -> c]",
+        "standardize[n, x](X[c -> (n = 2, m)])[(n, m) -> c]", "the second part is to be normalised",
+    ),
+    # --- softmax ---
+    "softmax": Row(ROWS, "exp(X) / sum[j](exp(X))", "exp(X) / sum[j](exp(Y))", "not what is exponentiated"),
+    "softmax divided later": Row(
+        "X[i, j], V[j, k]", "exp(X) @[j] V / sum[j](exp(X))", "exp(X) @[j] V / sum[j](exp(2 * X))",
+        "not those of the values",
+    ),
+    "softmax without its shift": Row(
+        ROWS, "softmax[j](X - max[j](X))", "softmax[j](X - max[j](Y))", "maximum that is subtracted",
+    ),
+    "log_softmax": Row(ROWS, "X - logsumexp[j](X)", "X - logsumexp[j](Y)", "something else than what it is"),
+    "logsumexp": Row(ROWS, "log(sum[j](exp(X)))", "log(mean[j](exp(X)))", "logarithm of a mean"),
+    "attention": Row(
+        QKV, "softmax[s](Q @[key] K) @[s] V", "softmax[t](Q @[key] K) @[s] V", "not those that the values are summed",
+    ),
+    # --- losses ---
+    "loss of a class": Row(
+        CLASSES, "logsumexp[c](Z) - Z[c = T]", "logsumexp[c](Z) - one_hot[c](T) @[c] Z", "read as 0",
+    ),
+    "weighted loss of a class": Row(
+        CLASSES, "w[c = T] * -log_softmax[c](Z)[c = T]", "B * -log_softmax[c](Z)[c = T]", "read too",
+    ),
+    "cross entropy": Row(
+        CLASSES, "-log_softmax[c](Z)[c = T]", "-log_softmax[b](Z)[c = T]", "not over the axis of the classes",
+    ),
+    "losses of all targets": Row(
+        CLASSES, "-sum[b](Z[c = T])", "sum[b](-log_softmax[c](U)[c = S])", "some axes of the targets are left",
+    ),
+    "mean of losses": Row(CLASSES, "-sum[b](Z[c = T]) / |b|", "-sum[b](Z[c = T]) / |c|", "another size than"),
+    "weighted mean of losses": Row(
+        CLASSES, "-sum[b](w[c = T] * Z[c = T]) / sum[b](w[c = T])", "-sum[b](w[c = T] * Z[c = T]) / sum[c](w)",
+        "not those of the targets",
+    ),
+    "loss of targets that count": Row(
+        CLASSES, "where(T == 0, 0, -log_softmax[c](Z)[c = T])", "where(T == 0, 1, -log_softmax[c](Z)[c = T])",
+        "the loss is not 0",
+    ),
+    "loss of a smoothed target": Row(
+        CLASSES, "-0.75 * log_softmax[c](Z)[c = T] - 0.25 * mean[c](log_softmax[c](Z))",
+        "-0.75 * log_softmax[c](Z)[c = T] - 0.35 * mean[c](log_softmax[c](Z))", "add up to 1",
+    ),
+    "losses together": Row(DIFFERENCES, "mean[i, c]((X - Y) ^ 2)", "mean[c]((X - Y) ^ 2)", "some axes of the losses"),
+    "square of a difference": Row(DIFFERENCES, "(X - Y) ^ 2", "(X - Y) ^ 3", "the exponent is not 2"),
+    "huber of a difference": Row(
+        DIFFERENCES, "clip(X - Y, -2, 2) * (X - Y - clip(X - Y, -2, 2) / 2)",
+        "clip(X - Y, -2, 2) * (X - Y - clip(X - Y, -2, 2) / 3)", "a number is not that",
+    ),
+    "cross entropy of a logit": Row(
+        DIFFERENCES, "softplus(-X) + (1 - Y) * X", "softplus(-X) + (2 - Y) * X", "not 1 - Y",
+    ),
+    "gated half": Row(
+        "X[layer = 6]", "X[layer = 0:3] * sigmoid(X[layer = 3:6])", "X[layer = 3:6] * sigmoid(X[layer = 0:3])",
+        "the first half by the second",
+    ),
+    # --- elementwise ---
+    "interpolation": Row("A[i], C[i], w[i]", "(1 - w) * A + w * C", "(2 - w) * A + w * C", "do not add up to 1"),
+    "slices that drop out": Row(
+        "X[b, c]", "X * (bernoulli[b, c](0.7) / 0.7)", "X * (bernoulli[b, c](0.7) / 0.3)",
+        "not divided by the probability",
+    ),
+    "relu": Row("X[i]", "maximum(X, 0)", "maximum(X, 1)", "the bound is not 0"),
+    "sigmoid": Row("X[i]", "1 / (1 + exp(-X))", "1 / (2 + exp(-X))", "is not 1"),
+    "silu": Row("X[i]", "X * sigmoid(X)", "X * sigmoid(1.702 * X)", "a multiple of what"),
+    "gelu": Row(
+        "X[i]", "0.5 * X * (1 + erf(X / sqrt(2)))", "0.5 * X * (1 + erf(X / 1.4))", "a number is not that",
+    ),
+    "softplus": Row("X[i]", "log(1 + exp(X))", "log(2 + exp(X))", "is not 1"),
+    "clip": Row("X[i]", "clip(X, -1, 2)", "maximum(minimum(X, -1), 2)", "lower bound is above"),
+    "leaky relu": Row("X[i], Y[i]", "where(X > 0, X, 0.1 * X)", "where(X > 0, X, 0.1 * Y)", "no multiple of the same"),
+    "prelu": Row(
+        ROWS, "relu(X) + g * minimum(X, 0)", "relu(X) + A * minimum(X, 0)", "do not lie along one axis",
+    ),
+    "elu": Row("X[i]", "where(X > 0, X, exp(X) - 1)", "where(X > 0, X, exp(X) - 2)", "not a multiple of `exp(X) - 1`"),
+    "selu": Row(
+        "X[i]", "1.0507009873554805 * where(X > 0, X, 1.6732632423543772 * expm1(X))",
+        "1.05 * where(X > 0, X, 1.67 * expm1(X))", "self-normalising",
+    ),
+    "softshrink": Row("X[i]", "X - clip(X, -1, 1)", "X - clip(X, -1, 2)", "not opposite"),
+    "hardshrink": Row("X[i]", "where(abs(X) > 1, X, 0)", "where(abs(X) >= 1, X, 0)", "at the bound"),
+    "threshold": Row("X[i]", "where(X > 2, X, 7)", "where(X >= 2, X, 7)", "at the bound"),
+    "hardswish": Row("X[i]", "X * clip(X + 3, 0, 6) / 6", "X * clip(X + 2, 0, 6) / 6", "a number is not that"),
+    "hardsigmoid": Row("X[i]", "clip(X + 3, 0, 6) / 6", "clip(X + 3, 0, 5) / 6", "a number is not that"),
+    "mish": Row("X[i]", "X * tanh(softplus(X))", "X * tanh(softplus(2 * X))", "a multiple of what"),
+    "log sigmoid": Row("X[i]", "log(sigmoid(X))", "log(sigmoid(X) + 1e-6)", "added to the sigmoid"),
+}  # fmt: skip
+
+MERGED = "X[a]; W[k = 6]"
+LAST = """scan time with h = zeros[i]:
+    h = tanh(h + b) * sum[d](X) + a
+return {}"""
+
+TIDYING: dict[str, Row] = {
+    "squared distances, each in error by up to 2 eps (|x| + |y|)^2": Row(
+        PAIRS, "sum[c]((X - Y) ^ 2)", "sum[c]((X + Y) ^ 2)", numerics="fast",
+    ),
+    "known number": Row("X[i]", "X / sqrt(4)", "X / sqrt(|i|)"),
+    "neutral operand": Row("X[i]", "X * 1", "X * 2"),
+    "double negation": Row("X[i]", "--X", "-X"),
+    "neutral condition": Row("X[i]", "where(X > 0 and True, X, 2)", "where(X > 0 and X < 1, X, 2)"),
+    "settled choice": Row("X[i]", "where(True, X, 2)", "where(X > 1, X, 2)"),
+    "factor -1": Row("X[i]", "X * -1", "X * -2"),
+    "factor 1 / y": Row("X[i], Y[i]", "X * (1 / Y)", "X * (2 / Y)"),
+    "negated summand": Row("X[i], Y[i]", "X + -Y", "X + -2 * Y"),
+    "negated difference": Row("X[i], Y[i]", "-(X - Y)", "-(X + Y)"),
+    "negations in a product": Row("X[i], Y[i]", "-X * -Y", "-X * Y"),
+    "nothing less x": Row("X[i]", "0 - X", "1 - X"),
+    "root or inverse": Row("X[i]", "X ^ 0.5", "X ^ 0.25"),
+    "root of an inverse": Row("X[i]", "sqrt(1 / X)", "sqrt(2 / X)"),
+    "constant factors": Row("X[i]", "2 * X / 3", "exp(2 * X) / 3"),
+    "reduction of a reduction": Row(ROWS, "max[i](max[j](X))", "max[i](sum[j](X))"),
+    "expansion that the other operand makes": Row(MERGED, "max[k]((X * ones[i = 2, j = 3])[(i, j) -> k] + W)", "X + 1"),
+    "expansion in parts": Row(MERGED, "max[k]((X * ones[i = 2, j = 3])[(i, j) -> k] + W)", "X + 1"),
+    "comparison of coordinates": Row(QKV, "where(s - t <= 0, 1.0, 0) @[s] V", "where(s <= t, 1.0, 0) @[s] V"),
+    "negated comparison": Row(QKV, "where(not s <= t, 1.0, 0) @[s] V", "where(not V > 0, V, 2)"),
+    "sum of a constant axis": Row("A[i, j]", "sum[k](A * ones[k = 3])", "sum[i](A)"),
+    "contraction": Row("A[i, j], B[j, k]", "sum[j](A * B)", "sum[j](A + B)"),
+    "contraction of two": Row("A[i, j], B[j, k]", "sum[j](A * B)", "sum[j](2 * A)", numerics="strict"),
+    "gather": Row("E[v = 3, e], I[t]", "one_hot[v](I) @[v] E", "exp(one_hot[v](I)) @[v] E"),
+    "row without gradient": Row(
+        "E[v, e], I[t]", "where(I == 0, detach(E[v = I]), E[v = I])", "where(I == 0, 2 * E[v = I], E[v = I])",
+    ),
+    "exponential below its maximum": Row(ROWS, "exp(X - max[j](X))", "exp(X - min[j](X))"),
+    "common factor of a sum": Row(
+        "W[i, j], V[i, j], x[j], z[j]", "W @[j] x + W @[j] z", "exp(W @[j] x) + W @[j] z",
+    ),
+    "sum in the kernel": Row("X[i, j]; W[o, j], C[i, o]", "W @[j] X + C", "exp(W @[j] X) + C"),
+    "extremum": Row(ROWS, "max[j](X)", "sum[j](X)"),
+    "last step": Row("X[time, d, i], a[i], b[i]", LAST.format("h[time = -1]"), LAST.format("h[time = 1]")),
+    "only the last step": Row(
+        "X[time, d, i], a[i], b[i]", LAST.format("exp(h)[time = -1]"), LAST.format("exp(h)[time = 1]"),
+    ),
+    "contraction of contractions": Row(
+        "A[i, j], B[j, k], C[k, l]", "A @[j] B @[k] C", "exp(A @[j] B) @[k] C",
+    ),
+    "convolution over more space": Row(
+        PLANE, "sum[c, l](W @[k] unroll[x, k](unroll[y, l](X)))", "unroll[x, y, k, l](X) @[c, k, l] W",
+    ),
+    "sum of a convolution": Row(CONV, "sum[c](W @[k] unroll[x, k](X))", "sum[o](W @[c, k] unroll[x, k](X))"),
+    "fold of a multiple": Row(FOLD, "fold[x, k](-Y)", "fold[x, k](exp(Y))"),
+}  # fmt: skip

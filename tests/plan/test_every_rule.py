@@ -1,0 +1,65 @@
+"""Every rule has an example and a near miss, and `explain` says of a near miss where it is and what to change."""
+
+from __future__ import annotations
+
+import pytest
+
+from namedlayers.plan import explain
+from namedlayers.plan.hints import HINTS
+from namedlayers.plan.regions import LAST_STEPS
+from namedlayers.plan.rules import JOINING, PHASES
+from namedlayers.program.program import Kind
+from tests.plan.formulas import Planned, planned, planned_text
+from tests.plan.rule_table import KERNELS, TIDYING, Row
+
+RULES = dict.fromkeys(rule.name for rules in (*PHASES, JOINING, LAST_STEPS) for rule in rules)
+ROWS = KERNELS | TIDYING
+KINDS = {"I": Kind.INT, "T": Kind.INT, "S": Kind.INT, "J": Kind.INT, "B": Kind.BOOL}
+
+
+def test_no_rule_without_an_example_and_a_near_miss() -> None:
+    assert not RULES.keys() - ROWS.keys(), "rules that tests/plan/rule_table.py lacks"
+    assert not ROWS.keys() - RULES.keys(), "rows of tests/plan/rule_table.py that are no rules"
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_it_fires(name: str) -> None:
+    found = _planned(ROWS[name], ROWS[name].fires)
+    assert name in _fired(found), explain(found.plan)
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_it_does_not_fire(name: str) -> None:
+    found = _planned(ROWS[name], ROWS[name].misses)
+    assert name not in _fired(found), explain(found.plan)
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_it_says_why_not(name: str) -> None:
+    row = KERNELS[name]
+    found = _planned(row, row.misses)
+    (event,) = [event for event in found.plan.events if event.rule == name and event.near]
+    assert row.reason in event.near
+    assert event.spans and all(span.text in row.misses for span in event.spans), "it points at the formula"
+    assert event.near in explain(found.plan)
+
+
+def test_every_hint_is_seen() -> None:
+    """None is there for what cannot happen."""
+    said = {event.near for row in KERNELS.values() for event in _planned(row, row.misses).plan.events if event.near}
+    assert not [hint.rule for hint in HINTS if hint.rule not in KERNELS]
+    assert {f"{hint.reason}: {hint.cure}" for hint in HINTS if hint.rule in KERNELS} & said
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _planned(row: Row, expression: str) -> Planned:
+    if "return" not in expression:
+        return planned(row.given, expression, numerics=row.numerics, kinds=KINDS)
+    body = "".join(f"    {line}\n" for line in expression.splitlines())
+    return planned_text(f"def f({row.given}):\n{body}", numerics=row.numerics, kinds=KINDS)
+
+
+def _fired(found: Planned) -> set[str]:
+    return {event.rule for event in found.plan.events if not event.near}
