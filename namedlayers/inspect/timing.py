@@ -57,12 +57,14 @@ def medians(
     share = seconds / max(1, len(sides))
     turns = {name: _rounds(first[name] * repeated[name], share, rounds) for name in sides}
     taken: dict[str, list[float]] = {name: [] for name in sides}
+    order = list(sides)
     for turn in range(max(turns.values(), default=0)):
-        for name, side in sides.items():
+        for name in order:
             if turn < turns[name]:
                 if name in warm:
-                    side()
-                taken[name].append(once(side, repeated[name], device, clock))
+                    sides[name]()
+                taken[name].append(once(sides[name], repeated[name], device, clock))
+        order = [*order[1:], *order[:1]]  # so that none always comes after the same one
     return {name: statistics.median(times) for name, times in taken.items()}
 
 
