@@ -35,8 +35,11 @@ def softmax(x: Tensor, dim: int) -> Tensor:
     """
     if not visible(x):
         return _careful_softmax(x, dim)
+    many = x.numel() > FEW
+    if many and math.isfinite(x.detach().select(dim, 0).sum().item()):  # no row begins with -inf
+        return torch.softmax(x, dim)
     found = torch.softmax(x, dim)
-    seen = found if found.numel() <= FEW else found.select(dim, 0)
+    seen = found.select(dim, 0) if many else found
     if torch.equal(seen, seen):  # no NaN: such rows have nothing else
         return found
     return _careful_softmax(x.to(found.dtype), dim)

@@ -19,7 +19,7 @@ from namedlayers.emit.value import Value
 from namedlayers.program.graph import Node
 from namedlayers.program.program import Kind
 
-_BATCH = -101
+_BATCH, _CHANNEL = -101, -102
 
 
 @emits("standardize")
@@ -27,17 +27,24 @@ def emit_standardize(lo: Lowering, node: Node) -> Value:
     x, eps, affine, axes = _operands(lo, node)
     if not eps.number or node.kind is not Kind.REAL or not axes:
         return _affine(lo, _standardized(lo, x, eps, axes), affine)
-    within = all(set(v.axes) <= set(axes) for v in affine.values())
     rest = [a for a in x.axes if a not in axes]
+    along = {a for v in affine.values() for a in v.axes}
     if not _last(x, axes) and len(rest) == 1 and x.dim(rest[0]) in (1, len(x.axes) - 1):
-        if within:
-            return _affine(lo, _by_channel(lo, x, rest[0], eps, {}), affine)
-        return _by_channel(lo, x, rest[0], eps, affine)
+        if along <= set(rest):
+            return _by_channel(lo, x, rest[0], eps, affine)
+        return _affine(lo, _by_channel(lo, x, rest[0], eps, {}), affine)
+    if along and along != set(axes):
+        outer, inner = (tuple(a for a in group if a in along) for group in (rest, axes))
+        order = _grouped(x, axes, (*outer, *inner))
+        if order == x.axes or (not inner and not _last(x, axes)):  # else a copy would cost more than it spares
+            groups = lo.size(lo.space(outer[0])) if outer else 1
+            return _in_groups(lo, lo.permuted(x, order), (*outer, *inner), axes, groups, eps, affine)
     if not _last(x, axes):  # one copy costs less than the passes over what lies apart
         x = lo.permuted(x, (*rest, *(a for a in x.axes if a in axes)))
-    shape, options = _kernel(lo, x, axes, affine if within else {})
+    exact = along == set(axes)
+    shape, options = _kernel(lo, x, axes, affine if exact else {})
     found = lo.call(F.layer_norm, (x, shape), x.axes, {**options, "eps": eps})
-    return found if within else _affine(lo, found, affine)
+    return found if exact else _affine(lo, found, affine)
 
 
 def _standardized(lo: Lowering, x: Value, eps: Value, axes: tuple[int, ...]) -> Value:
@@ -73,17 +80,9 @@ def emit_group_norm(lo: Lowering, node: Node) -> Value:
     x, eps, *rest = lo.operands(node)
     space, channel = positions(node, "axes"), position(node, "channel")
     x, *rest = lo.alike([lo.filled(lo.working(lo.tensor(x)), (*space, channel)), *rest])
-    affine = dict(zip(listed(node, "affine"), [lo.filled(v, (channel,)) for v in rest], strict=True))
-    batch = tuple(a for a in x.axes if a not in (*space, channel))
-    within = tuple(a for a in x.axes if a in space)
-    x = lo.permuted(x, (*batch, channel, *within))
-    if batch:
-        x = lo.merged(x, batch, _BATCH)
-    else:
-        x = lo.call("unsqueeze", (x, 0), (_BATCH, *x.axes), inline=True)
-    args = (x, lo.size(size_of(node, "groups")), affine.get("weight"), affine.get("bias"), eps)
-    found = lo.call(torch.group_norm, args, x.axes)
-    return lo.unmerged(found, _BATCH, batch, inline=False)
+    affine = dict(zip(listed(node, "affine"), rest, strict=True))
+    x = lo.permuted(x, _grouped(x, space, (channel,)))
+    return _in_groups(lo, x, (channel,), space, lo.size(size_of(node, "groups")), eps, affine)
 
 
 @emits("running")
@@ -151,6 +150,35 @@ def _by_channel(
     flat = lo.merged(x, group, _BATCH)
     found = lo.call(torch.batch_norm, (flat, *settings), flat.axes, inline=True)
     return lo.split(found, _BATCH, group, [lo.size(lo.space(a)) for a in group], inline=False)
+
+
+def _grouped(x: Value, space: tuple[int, ...], channels: tuple[int, ...]) -> tuple[int, ...]:
+    """The order of axes that the kernel for groups takes: what is apart, channels, what is normalised besides."""
+    batch = (a for a in x.axes if a not in (*space, *channels))
+    return (*batch, *channels, *(a for a in x.axes if a in space and a not in channels))
+
+
+def _in_groups(
+    lo: Lowering, x: Value, channels: tuple[int, ...], space: tuple[int, ...], groups: Any, eps: Value,
+    affine: dict[str, Value],
+) -> Value:  # fmt: skip
+    """Over `space` and so many groups of channels, apart for all other axes; `affine` lies along the channels."""
+    if "weight" not in affine and affine:  # torch's gradient of the kernel fails with a bias alone
+        return _affine(lo, _in_groups(lo, x, channels, space, groups, eps, {}), affine)
+    batch = tuple(a for a in x.axes if a not in (*space, *channels))
+    if batch:
+        x = lo.merged(x, batch, _BATCH)
+    else:
+        x = lo.call("unsqueeze", (x, 0), (_BATCH, *x.axes), inline=True)
+    x = lo.merged(x, channels, _CHANNEL)
+    along = {
+        name: lo.merged(lo.permuted(lo.filled(value, channels), channels), channels, _CHANNEL)
+        for name, value in affine.items()
+    }
+    args = (x, groups, along.get("weight"), along.get("bias"), eps)
+    found = lo.call(torch.group_norm, args, x.axes, inline=len(batch) != 1 or len(channels) > 1)
+    found = lo.unmerged(found, _CHANNEL, channels, inline=len(batch) != 1)
+    return lo.unmerged(found, _BATCH, batch, inline=False)
 
 
 def _affine(lo: Lowering, x: Value, affine: dict[str, Value]) -> Value:

@@ -6,8 +6,6 @@ computed as they are written.
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,8 +14,9 @@ import torch
 
 import namedlayers as nl
 from namedlayers.plan.explain import explain
+from tests.emit.forms import inputs_of, reference, slopes, text_of
 from tests.emit.harness import compiled, program_of
-from tests.helpers import Evaluated, check
+from tests.helpers import check
 
 PLAIN = "Q[t, key], K[s, key], V[s, val]"
 HEADS = "Q[h, t, key], K[h, s, key], V[h, s, val]"
@@ -116,43 +115,23 @@ NEAR: dict[str, tuple[str, str, str]] = {
 }  # fmt: skip
 
 
-def text_of(signature: str, body: str) -> str:
-    lines = [line.strip() for line in body.strip().splitlines()]
-    return "\n".join([f"def f({signature}):", *(f"    {line}" for line in lines)]) + "\n"
-
-
-def inputs_of(text: str, sizes: Mapping[str, int] = SIZES) -> dict[str, np.ndarray]:
-    """Normal numbers, positive ones for `T` and `m`, and conditions that leave something of every row."""
-    rng = np.random.default_rng(zlib.crc32(text.encode()))
-    found: dict[str, np.ndarray] = {}
-    for part in text[text.index("(") + 1 : text.index("):")].replace(";", ",").replace("],", "]|").split("|"):
-        name, axes = part.strip().rstrip("]").split("[")
-        shape = tuple(sizes[axis.strip().rstrip("'")] for axis in axes.split(",") if axis.strip())
-        values = rng.normal(size=shape)
-        if name == "B":
-            values = rng.random(shape) < 0.6
-            values[..., :1] = True
-        found[name] = np.abs(values) + 0.5 if name in ("T", "m") else values
-    return found
-
-
 @pytest.mark.parametrize("form", FORMS)
 def test_kernel_and_definition(form: str) -> None:
     text = text_of(*FORMS[form])
-    arrays = inputs_of(text)
+    arrays = inputs_of(text, SIZES)
     assert "scaled_dot_product_attention" in compiled(text, arrays).code
-    check(text, arrays, _reference(text, arrays))
+    check(text, arrays, reference(text, arrays))
 
 
 @pytest.mark.parametrize("form", NEAR)
 def test_near_misses(form: str) -> None:
     signature, body, reason = NEAR[form]
     text = text_of(signature, body)
-    arrays = inputs_of(text)
+    arrays = inputs_of(text, SIZES)
     made = compiled(text, arrays)
     assert "scaled_dot_product_attention" not in made.code
     assert reason in str(explain(made.plan))
-    check(text, arrays, _reference(text, arrays))
+    check(text, arrays, reference(text, arrays))
 
 
 MASKED = {name: one for name, one in FORMS.items() if "; B[t, s]" in one[0]}
@@ -162,12 +141,12 @@ MASKED = {name: one for name, one in FORMS.items() if "; B[t, s]" in one[0]}
 def test_rows_without_positions(form: str) -> None:
     """A query that sees nothing gets 0, and gives no slopes."""
     text = text_of(*MASKED[form])
-    arrays = inputs_of(text)
+    arrays = inputs_of(text, SIZES)
     arrays["B"][..., 1, :] = False
-    found, slopes = _slopes(text, arrays)
+    found, made = slopes(text, arrays)
     assert not found.isnan().any() and not found[..., 1, :].any()
-    assert not any(slope.isnan().any() for slope in slopes)
-    assert not slopes[0][..., 1, :].any()
+    assert not any(slope.isnan().any() for slope in made)
+    assert not made[0][..., 1, :].any()
 
 
 SOME = ("no scale", "a condition", "causal by a difference", "a temperature for each head", "grouped queries")
@@ -178,9 +157,9 @@ SOME = ("no scale", "a condition", "causal by a difference", "a temperature for 
 def test_empty_axes(form: str, empty: str) -> None:
     text = text_of(*FORMS[form])
     arrays = inputs_of(text, {**SIZES, empty: 0})
-    found, slopes = _slopes(text, arrays)
-    np.testing.assert_allclose(found.detach().numpy(), _reference(text, arrays), atol=1e-12)
-    assert not any(slope.isnan().any() for slope in slopes)
+    found, made = slopes(text, arrays)
+    np.testing.assert_allclose(found.detach().numpy(), reference(text, arrays), atol=1e-12)
+    assert not any(slope.isnan().any() for slope in made)
 
 
 @pytest.mark.parametrize("widths", [(3, 7), (7, 3), (1, 30)])
@@ -189,7 +168,7 @@ def test_values_as_wide_as_they_like(widths: tuple[int, int]) -> None:
     for form in ("no scale", "causal", "a mask for each head"):
         text = text_of(*FORMS[form])
         arrays = inputs_of(text, {**SIZES, "key": widths[0], "val": widths[1]})
-        check(text, arrays, _reference(text, arrays))
+        check(text, arrays, reference(text, arrays))
 
 
 TWICE = ("causal", "a condition", "grouped queries", "heads in any order", "a temperature for each head", "one query")
@@ -199,7 +178,7 @@ TWICE = ("causal", "a condition", "grouped queries", "heads in any order", "a te
 def test_second_derivatives(form: str) -> None:
     """By autograd, of the kernel: against finite differences of the first ones."""
     text = text_of(*FORMS[form])
-    arrays = inputs_of(text)
+    arrays = inputs_of(text, SIZES)
     function = nl.compile(text)
     given = [torch.tensor(arrays[one.name]) for one in program_of(text, arrays).inputs]
     reals = [one.requires_grad_() for one in given if one.is_floating_point()]
@@ -210,7 +189,7 @@ def test_second_derivatives(form: str) -> None:
 def test_under_transforms(transform: str) -> None:
     """Second derivatives by transforms are those by autograd."""
     text = text_of(*FORMS["causal"])
-    arrays = inputs_of(text)
+    arrays = inputs_of(text, SIZES)
     function, strict = nl.compile(text), nl.compile(text, numerics="strict")
     q, k, v = (torch.tensor(arrays[name]) for name in "QKV")
     run = _TRANSFORMS[transform]
@@ -245,17 +224,3 @@ _TRANSFORMS: dict[str, Any] = {
     "grad, then backward": _backward_of_a_gradient,
     "jvp": lambda function, q: torch.func.jvp(function, (q,), (torch.ones_like(q),))[1],
 }
-
-
-def _reference(text: str, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
-    with np.errstate(all="ignore"):
-        (found,) = Evaluated(text, arrays, None, None, {})(arrays)
-    return found
-
-
-def _slopes(text: str, arrays: Mapping[str, np.ndarray]) -> tuple[torch.Tensor, list[torch.Tensor]]:
-    function = nl.compile(text)
-    given = [torch.tensor(arrays[one.name]) for one in program_of(text, arrays).inputs]
-    reals = [one.requires_grad_() for one in given if one.is_floating_point()]
-    found = function(*given)
-    return found, list(torch.autograd.grad(found.sum(), reals, allow_unused=True, materialize_grads=True))

@@ -186,23 +186,29 @@ def _affine(scope: Scope, node: Node) -> Outcome:
         if role in affine or "bias" in affine:
             continue
         normalised = {core.axes[p] for p in axes}
-        channel = set(core.axes) - normalised
-        if op == "group_norm":
-            channel = {_channel(core)}
-        if affine:
-            along = [set(scope.operands(core)[-1].axes)]
-        else:
-            along = [normalised] * (op in ("standardize", "rms_norm")) + [channel] * (
-                op != "rms_norm" and len(channel) == 1
-            )
+        along = [set(scope.operands(core)[-1].axes)] if affine else _weighable(core, normalised)
         if parameter.node.kind == Kind.REAL and set(parameter.axes) in along:
             return Match((core, parameter, role), (core.node,))
         if parameter.node.rank and set(parameter.axes) < set(core.axes):
             return Near(
                 f"the {role} lies along {_names(scope, parameter.axes)}, "
-                f"the kernel wants it along {_names(scope, tuple(normalised))} or along one axis that stays"
+                f"the kernel wants it along {_names(scope, tuple(normalised))} or along one axis"
             )
     return None
+
+
+def _weighable(core: Arg, normalised: set[int]) -> list[set[int]]:
+    """The axes along which a kernel takes weights: the normalised ones, a channel, channels in groups."""
+    staying = set(core.axes) - normalised
+    if core.node.op == "rms_norm":
+        return [normalised]
+    if core.node.op == "group_norm":
+        return [{_channel(core)}]
+    if core.node.op == "batch_norm":
+        return [staying] if len(staying) == 1 else []
+    parts = [{axis} for axis in normalised]
+    channels = [{axis} for axis in staying]
+    return [normalised, *parts, *channels, *(one | part for one in channels for part in parts)]
 
 
 def _channel(core: Arg) -> int:
