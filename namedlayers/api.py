@@ -10,13 +10,14 @@ import itertools
 import threading
 import weakref
 from collections.abc import Iterable, Iterator
+from os import PathLike
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from namedlayers.call.function import Function
 from namedlayers.call.layer import LayerType
-from namedlayers.call.manner import Backend, Manner, Numerics, manner_of
+from namedlayers.call.manner import Backend, Manner, Numerics, Precision, manner_of
 from namedlayers.call.packing import Packed, pack, unpack
 from namedlayers.call.tracing import not_traced
 from namedlayers.errors import ArgumentError, FormulaError, FormulaSyntaxError, UnknownNameError, near_miss
@@ -33,6 +34,7 @@ def compile(
     numerics: Numerics = "default",
     max_memory: int | str | None = None,
     backend: Backend = "python",
+    precision: Precision | None = None,
     **options: Any,
 ) -> Function | LayerType:
     """The definition `name` of a text, or its last one: a `def` as a function of torch tensors, a `layer` as what makes
@@ -42,7 +44,9 @@ def compile(
     overflows or underflows; `"fast"` adds those that lose digits. `max_memory` ("2GiB", or bytes) bounds what a call
     takes for intermediate values: where they would take more, it is computed in pieces along an axis.
     `backend="inductor"` has torch compile what was lowered: elementwise chains become one kernel, for seconds of
-    compiling at the first call.
+    compiling at the first call. `backend="cudagraph"` records what runs on a CUDA device once for each kind of call, and
+    then replays it, which takes the processor no time. `precision="bfloat16"` (or `"float16"`) rounds what enters matrix
+    products, convolutions and attention; they are summed in float32, and everything else is as given.
 
     `semiring` says what sums and products are: `"log"` (of logarithms: log-sum-exp and +), `"complex-log"`,
     `"max-plus"`, `"min-plus"`, `"max-product"`, `"min-product"`, `"boolean"`. Its values are the data, or the inputs
@@ -56,7 +60,7 @@ def compile(
     >>> longest(torch.tensor([[1.0, 2.0]]), torch.tensor([[5.0], [3.0]]))
     tensor([[6.]])
     """
-    manner = manner_of(numerics, semiring, semiring_inputs, max_memory, backend)
+    manner = manner_of(numerics, semiring, semiring_inputs, max_memory, backend, precision)
     if not isinstance(source, str):
         raise ArgumentError("NL0505", f"a formula is text, not {type(source).__name__}", hint="`nl.load` reads files")
     return _compile(load_text(source), name, manner, options)
@@ -74,6 +78,9 @@ def loads(text: str, name: str = "<formula>") -> Namespace:
 
 def load(path_or_module: str | Path) -> Namespace:
     """The definitions of a file (`"lenet.nl"`), or of a module of the library that ships with the package."""
+    if not isinstance(path_or_module, (str, PathLike)):
+        what = type(path_or_module).__name__
+        raise ArgumentError("NL0505", f"a file is named by its path, not by {what}", hint="`nl.loads` reads text")
     name = str(path_or_module)
     # A module's name has neither an ending nor folders; a file of that very name comes first.
     if name.isidentifier() and not Path(name).is_file():
@@ -172,6 +179,5 @@ def _no_such_name(definitions: Definitions, name: str) -> UnknownNameError:
     names = list(definitions.definitions)
     defines = f"it defines {', '.join(f'`{one}`' for one in names)}" if names else "it defines nothing"
     return UnknownNameError(
-        "NL0242", f"{definitions.name} has no definition `{name}`", hint=near_miss(name, names) or defines
+        "NL0242", f"{definitions.name} has no definition `{name}`", hint=near_miss(str(name), names) or defines
     )
-

@@ -1,4 +1,4 @@
-"""The manner in which a definition is compiled: its numerics, its semiring, its memory.
+"""The manner in which a definition is compiled: its numerics, its precision, its semiring, its memory.
 
 In: the keywords of `compile`. Out: a `Manner`, which goes wherever the definition goes. What always holds: what it says
 is known to be possible before anything is compiled.
@@ -17,19 +17,22 @@ from namedlayers.program.signature import Signature
 from namedlayers.program.under import under
 
 Numerics = Literal["default", "strict", "fast"]
-Backend = Literal["python", "inductor"]
+Backend = Literal["python", "inductor", "cudagraph"]
+Precision = Literal["bfloat16", "float16"]
 
 
 @dataclass(frozen=True, slots=True)
 class Manner:
     """`values` are the inputs that are values of the semiring; None: the data. `max_memory` is in bytes. `backend`: the
-    generated Python as it is, or compiled further by torch's inductor."""
+    generated Python as it is, compiled further by torch's inductor, or recorded on a CUDA device. `precision` is that
+    of products; None: that of their operands."""
 
     numerics: Numerics = "default"
     semiring: str = "sum-product"
     values: tuple[str, ...] | None = None
     max_memory: int | None = None
     backend: Backend = "python"
+    precision: Precision | None = None
 
     def check(self, sign: Signature) -> None:
         """Raise ArgumentError for a value of the semiring that is no input."""
@@ -38,7 +41,7 @@ class Manner:
             if name not in names:
                 raise ArgumentError(
                     "NL0548", f"`{name}` is to be a value of the semiring, but `{sign.name}` has no such input",
-                    Label(sign.span), hint=near_miss(name, names) or f"its inputs are {', '.join(names)}",
+                    Label(sign.span), hint=near_miss(str(name), names) or f"its inputs are {', '.join(names)}",
                 )  # fmt: skip
 
     def program(self, program: Program) -> Program:
@@ -57,21 +60,33 @@ def manner_of(
     semiring_inputs: Iterable[str] | None = None,
     max_memory: int | str | None = None,
     backend: str = "python",
+    precision: str | None = None,
 ) -> Manner:
     """The manner that keywords ask for. Raises ArgumentError.
 
     >>> manner_of(semiring="log", max_memory="2GiB")
-    Manner(numerics='default', semiring='log', values=None, max_memory=2147483648, backend='python')
+    Manner(numerics='default', semiring='log', values=None, max_memory=2147483648, backend='python', precision=None)
     """
     _choose("NL0525", "there are no numerics", numerics, get_args(Numerics))
     _choose("NL0524", "there is no semiring", semiring, ("sum-product", *SEMIRINGS))
     _choose("NL0549", "there is no back end", backend, get_args(Backend))
-    values = None if semiring_inputs is None else tuple(semiring_inputs)
+    if precision is not None:
+        _choose("NL0573", "products cannot be in the precision", precision, get_args(Precision))
+    values = None if semiring_inputs is None else _names(semiring_inputs)
     budget = None if max_memory is None else _bytes(max_memory)
-    return Manner(numerics, semiring, values, budget, backend)  # type: ignore[arg-type]
+    return Manner(numerics, semiring, values, budget, backend, precision)  # type: ignore[arg-type]
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _names(given: object) -> tuple[str, ...]:
+    """Names of inputs; one may stand alone."""
+    if isinstance(given, str):
+        return (given,)
+    if not isinstance(given, Iterable):
+        raise ArgumentError("NL0548", f"`semiring_inputs` are names of inputs, not {given!r}")
+    return tuple(given)
 
 
 def _choose(code: str, what: str, given: object, known: Collection[str]) -> None:

@@ -6,6 +6,7 @@ whichever thread asks first; there is a bound on how many are kept.
 
 from __future__ import annotations
 
+import operator
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -125,15 +126,20 @@ class Specialisations:
 
     def _compile(self, program: Program) -> Specialisation:
         # Imported here, so that loading and checking formulas needs none of it.
+        from namedlayers.call.capturing import CUDA, Captured
         from namedlayers.emit.build import build
+        from namedlayers.emit.narrowing import PRECISIONS
         from namedlayers.emit.tiled import Tiled
         from namedlayers.plan.planner import plan
         from namedlayers.program.numbering import number
 
         planned = plan(number(program), numerics=self.manner.numerics)
-        compiled = build(program, planned, checkpoint=self.checkpoint)
+        precision = None if self.manner.precision is None else PRECISIONS[self.manner.precision]
+        compiled = build(program, planned, checkpoint=self.checkpoint, precision=precision)
         if self.manner.backend == "inductor":
             compiled = replace(compiled, function=torch.compile(compiled.function))
+        if self.manner.backend == "cudagraph":
+            compiled = replace(compiled, function=Captured(compiled, CUDA()))
         if self.manner.max_memory is not None:
             compiled = replace(compiled, function=Tiled(compiled, self.manner.max_memory))
         return Specialisation(program, planned, compiled, owned(program))
@@ -151,7 +157,17 @@ def _by_symbol(program: Program, sizes: Mapping[str, int]) -> dict[str, int]:
     missing = sorted(needed - {symbols[axis] for axis in sizes})
     if missing:
         raise SizeError("NL0617", f"the sizes of {', '.join(f'`{one}`' for one in missing)} are needed, too")
-    return {symbols[axis]: size for axis, size in sizes.items()}
+    return {symbols[axis]: _size(axis, size) for axis, size in sizes.items()}
+
+
+def _size(axis: str, given: object) -> int:
+    try:
+        size = -1 if isinstance(given, bool) else operator.index(given)  # type: ignore[arg-type]
+    except TypeError:
+        size = -1
+    if size < 0:
+        raise SizeError("NL0530", f"the size of `{axis}` is an integer, 0 or more, not {given!r}")
+    return size
 
 
 Key = tuple[Spec, str]

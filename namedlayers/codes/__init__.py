@@ -7,6 +7,7 @@ NL04 sizes, NL05 arguments of a call, NL06 limits and files. A code is never reu
 from __future__ import annotations
 
 from namedlayers.codes.axes import AXES
+from namedlayers.codes.backends import BACKENDS
 from namedlayers.codes.call import ARGUMENTS, ENTRANCES
 from namedlayers.codes.layers import LAYERS
 from namedlayers.codes.measuring import MEASURING
@@ -141,6 +142,6 @@ LIMITS = _told(
 )
 
 CODES: dict[str, Code] = {
-    **SYNTAX, **NAMES, **AXES, **SIZES, **SIZES_AT_CALL, **ENTRANCES, **ARGUMENTS, **ARGUMENTS_AT_CALL,
+    **SYNTAX, **NAMES, **AXES, **SIZES, **SIZES_AT_CALL, **ENTRANCES, **ARGUMENTS, **BACKENDS, **ARGUMENTS_AT_CALL,
     **MODULES, **LAYERS, **WEIGHTS, **READING, **EXTENT, **LIMITS, **MEASURING,
 }  # fmt: skip

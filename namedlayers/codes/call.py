@@ -198,7 +198,8 @@ ARGUMENTS = told(
     Code(
         "NL0549",
         "a back end that there is not",
-        "There are `python`, the generated code as it is, and `inductor`, which has torch compile it further.",
+        "There are `python`, the generated code as it is, `inductor`, which has torch compile it further, and "
+        "`cudagraph`, which records what it does on a CUDA device and replays that.",
         '`nl.compile(text, backend="jit")`',
         "Use one of these.",
         told=True,

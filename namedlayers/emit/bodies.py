@@ -53,15 +53,17 @@ class BodyFunction:
 
 class Bodies:
     """All functions that the one called `main` stands on. `names` are taken by functions, `sources` theirs, inner ones
-    first; `checkpoint` are the bodies, by name, that are computed anew in the backward pass; `gradients` are those of
-    scans, by their nodes."""
+    first; `checkpoint` are the bodies, by name, that are computed anew in the backward pass; products are computed in
+    `precision`; `gradients` are those of scans, by their nodes."""
 
     def __init__(
-        self, plan: Plan, main: str = "", symbols: tuple[str, ...] = (), checkpoint: frozenset[str] = frozenset()
+        self, plan: Plan, main: str = "", symbols: tuple[str, ...] = (), checkpoint: frozenset[str] = frozenset(),
+        precision: torch.dtype | None = None,
     ) -> None:
         self.names: set[str] = set()
         self.sources: list[str] = []
         self.checkpoint = checkpoint
+        self.precision = precision
         self._main = main
         self._symbols = symbols
         self._plans = plan.bodies

@@ -70,11 +70,14 @@ class Compiled:
         diagnose(self.program, args, self.variants[-1].graph, error)
 
 
-def build(program: Program, plan: Plan, *, checkpoint: frozenset[str] = frozenset()) -> Compiled:
+def build(
+    program: Program, plan: Plan, *, checkpoint: frozenset[str] = frozenset(), precision: torch.dtype | None = None
+) -> Compiled:
     """The function of a program, from its plan. Calls of the bodies that `checkpoint` names keep nothing for the
-    backward pass but their inputs, and are computed once more there."""
+    backward pass but their inputs, and are computed once more there. `precision` is that of matrix products,
+    convolutions and attention; None: that of their operands."""
     name = Names().fresh(program.name)
-    bodies = Bodies(plan, name, program.symbols, checkpoint)
+    bodies = Bodies(plan, name, program.symbols, checkpoint, precision)
     prologue, names = _begin(program, bodies)
     found = lowered(plan.variants, program, prologue, names, bodies)
     code, namespace = print_function(name, prologue, printable(found, prologue, names), signature(program))

@@ -30,6 +30,8 @@ class Calls:
         self.names = names
         self.fx = fx.Graph()
         self.inputs = [self.fx.create_node("placeholder", name, name=name) for name in prologue.arguments]
+        for given, node in zip(program.inputs, self.inputs, strict=True):
+            node.meta["kind"] = None if given.role == "option" else given.kind
         self._labels = -1000
 
     def call(
@@ -50,6 +52,7 @@ class Calls:
         held = self.raw(target, args, options or {}, wish or self._wish(target, inline))
         held.meta["axes"] = tuple(self.axis_name(axis) for axis in axes)
         held.meta["temporary"] = bool(axes)
+        held.meta["kind"] = self.node.kind if kind is None else kind
         if inline:
             held.meta["inline"] = True
         return Value(held, axes, self.node.kind if kind is None else kind, self.node.weak if weak is None else weak)
@@ -96,7 +99,7 @@ class Calls:
 
 _PLAIN = {
     "scaled_dot_product_attention": "attended", "truediv": "div", "_safe_softmax": "softmax", "matmul": "product",
-    "linear": "product", "getitem": "part",
+    "linear": "product", "add_product": "product", "getitem": "part",
 }  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from torch import fx
 from namedlayers.emit.attributes import listed
 from namedlayers.emit.elementwise import elementwise
 from namedlayers.emit.lowering import Lowering, emits
+from namedlayers.emit.narrowing import add_product
 from namedlayers.emit.pairwise import innermost, orders_of_steps
 from namedlayers.emit.reductions import total
 from namedlayers.emit.value import Value, adjacent
@@ -152,7 +153,7 @@ def _onto(lo: Lowering, left: Value, right: Value, summand: Value) -> Value:
     right = _matrix(lo, right, (), (inner, _INNER), (columns, _COLUMNS))
     summand = _matrix(lo, summand, (), (rows, _ROWS), (columns, _COLUMNS))
     sizes = [[lo.size(lo.space(a)) for a in group] for group in (rows, columns)]
-    found = lo.call(torch.addmm, (summand, left, right), (_ROWS, _COLUMNS), inline=len(rows) + len(columns) > 2)
+    found = lo.call(add_product, (summand, left, right), (_ROWS, _COLUMNS), inline=len(rows) + len(columns) > 2)
     found = lo.split(found, _COLUMNS, columns, sizes[1], inline=len(rows) != 1)
     return lo.split(found, _ROWS, rows, sizes[0], inline=False)
 

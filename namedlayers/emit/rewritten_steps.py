@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx
 
 from namedlayers.emit.elementwise import lerp
+from namedlayers.emit.narrowing import add_product
 
 Written = tuple[Callable[..., Any], tuple[Any, ...]]
 
@@ -28,6 +29,8 @@ def for_writing(graph: fx.Graph, fixed: frozenset[int]) -> fx.Graph:
     for node in graph.nodes:
         new[node] = copy.node_copy(node, new.__getitem__)
         new[node].meta = {key: value for key, value in node.meta.items() if key not in _PRINTED}
+        if node.target is add_product:  # in place there is no autocast
+            new[node].target = torch.addmm
     given = [node for node in copy.nodes if node.op == "placeholder" and "size" not in node.meta]
     same = {node for k, node in enumerate(given) if k in fixed}
     for node in list(copy.nodes):

@@ -115,7 +115,7 @@ class _Factor:
 
 def _matmul(a: Tensor, b: Tensor) -> Tensor:
     """In the precision that the factors have, whatever autocast would rather have."""
-    if not torch.is_autocast_enabled(a.device.type):
+    if a.device.type == "meta" or not torch.is_autocast_enabled(a.device.type):
         return a @ b
     with torch.autocast(a.device.type, enabled=False):
         return a @ b

@@ -22,7 +22,7 @@ def test_the_inductor_gives_the_same() -> None:
 
 def test_it_goes_where_the_function_goes() -> None:
     copy = pickle.loads(pickle.dumps(nl.compile(TEXT, backend="inductor")))
-    assert copy._manner.backend == "inductor"
+    assert copy.manner.backend == "inductor"
 
 
 def test_a_layer() -> None:

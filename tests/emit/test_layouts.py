@@ -112,12 +112,12 @@ def f(X[b, s, c]; Wq[h, k, c], Wk[h, k, c], Wv[h, v, c], Wo[c, h, v]) -> [b, s, 
 @pytest.mark.parametrize(
     ("text", "axes", "line"),
     [
-        ("def f(U[b, h], X[b, i]; W[i, h]) -> [b, h] = X @[i] W + U", "b h,b i,i h", "torch.addmm(U, X, W)"),
-        ("def f(U[h, b], X[b, i]; W[i, h]) -> [b, h] = U + X @[i] W", "h b,b i,i h", "torch.addmm(U.t(), X, W)"),
+        ("def f(U[b, h], X[b, i]; W[i, h]) -> [b, h] = X @[i] W + U", "b h,b i,i h", "add_product(U, X, W)"),
+        ("def f(U[h, b], X[b, i]; W[i, h]) -> [b, h] = U + X @[i] W", "h b,b i,i h", "add_product(U.t(), X, W)"),
         (
             "def f(U[b, g, h], X[b, i]; W[g, h, i]) -> [b, g, h] = W @[i] X + U",
             "b g h,b i,g h i",
-            "torch.addmm(U.flatten(1, 2), X, W.flatten(0, 1).t())",
+            "add_product(U.flatten(1, 2), X, W.flatten(0, 1).t())",
         ),
     ],
 )
