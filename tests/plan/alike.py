@@ -16,7 +16,7 @@ from namedlayers.program.graph import Graph
 from namedlayers.program.program import Kind, Program
 from namedlayers.reference.interpreter import evaluate as by_definition
 from tests.plan.definitions.table import Case
-from tests.plan.formulas import QUIET, Planned, holds, planned_text
+from tests.plan.formulas import QUIET, Planned, holds, planned_text, program_of
 from tests.plan.loops import operations  # which also says how recurrences are evaluated
 from tests.plan.mutation import Mutant, Writing
 
@@ -42,6 +42,12 @@ def differing(case: Case, mutants: Iterable[Mutant]) -> Iterator[str]:
         work, most = _elements(found.plan.variants[0].graph, sizes), base.work * (ADDED if mutant.writing.added else 1)
         if found.ops != case.ops or work > most:
             yield f"{found.ops}, {work} elements (at most {most})\n{mutant}"
+
+
+def asked(case: Case, mutant: Mutant) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """What a mutant is given, and what it must give."""
+    base = base_of(case)
+    return base.inputs(mutant.writing), _laid_out(base, mutant.writing, program_of(mutant.text, case.kinds))
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
