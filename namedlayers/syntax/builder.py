@@ -12,8 +12,10 @@ from typing import Any
 
 from lark import Token, Tree
 
-from namedlayers.errors import FormulaSyntaxError, Label, Source, Span
+from namedlayers.errors import Source, Span
 from namedlayers.syntax import literals, tree
+from namedlayers.syntax.built_expressions import EXPRESSIONS
+from namedlayers.syntax.leaves import expression, expressions, listed, name_of, only, optional, tupled
 
 
 def build(parsed: Tree[Token], source: Source, comments: tuple[tuple[int, int, str], ...]) -> tree.Module:
@@ -35,7 +37,7 @@ def _import_module(span: Span, items: list[Any]) -> tree.Import:
 
 
 def _import_names(span: Span, items: list[Any]) -> tree.Import:
-    return tree.Import(span, str(items[0]), tuple(_name(token, span) for token in items[1:]))
+    return tree.Import(span, str(items[0]), tuple(name_of(token, span) for token in items[1:]))
 
 
 def _definition(span: Span, items: list[Any]) -> tree.Definition:
@@ -55,7 +57,7 @@ def _definition(span: Span, items: list[Any]) -> tree.Definition:
 
 def _parameter(span: Span, items: list[Any]) -> tree.Parameter:
     name, axes, default = items
-    return tree.Parameter(span, str(name), axes, _optional(default, span))
+    return tree.Parameter(span, str(name), axes, optional(default, span))
 
 
 def _result(span: Span, items: list[Any]) -> tree.Result:
@@ -63,7 +65,7 @@ def _result(span: Span, items: list[Any]) -> tree.Result:
 
 
 def _inline(span: Span, items: list[Any]) -> tuple[bool, list[tree.Statement]]:
-    value = _expression(items[0], span)
+    value = expression(items[0], span)
     return True, [tree.Return(value.span, (value,))]
 
 
@@ -75,29 +77,29 @@ def _suite(span: Span, items: list[Any]) -> tuple[bool, list[tree.Statement]]:
 
 
 def _assign(span: Span, items: list[Any]) -> tree.Assign:
-    return tree.Assign(span, items[0], _expression(items[1], span))
+    return tree.Assign(span, items[0], expression(items[1], span))
 
 
 def _targets(span: Span, items: list[Any]) -> tuple[tree.Name, ...]:
-    return tuple(_name(token, span) for token in items)
+    return tuple(name_of(token, span) for token in items)
 
 
 def _equation(span: Span, items: list[Any]) -> tree.Equation:
-    return tree.Equation(span, items[0], _expression(items[1], span))
+    return tree.Equation(span, items[0], expression(items[1], span))
 
 
 def _declare(span: Span, items: list[Any]) -> tree.Declare:
     kind, name, axes, initial = items
-    return tree.Declare(span, str(kind), str(name), axes, _expression(initial, span))
+    return tree.Declare(span, str(kind), str(name), axes, expression(initial, span))
 
 
 def _require(span: Span, items: list[Any]) -> tree.Require:
     condition, message = items
-    return tree.Require(span, _expression(condition, span), None if message is None else literals.string(str(message)))
+    return tree.Require(span, expression(condition, span), None if message is None else literals.string(str(message)))
 
 
 def _return(span: Span, items: list[Any]) -> tree.Return:
-    return tree.Return(span, _expressions(items, span))
+    return tree.Return(span, expressions(items, span))
 
 
 def _if(span: Span, items: list[Any]) -> tree.If:
@@ -109,12 +111,12 @@ def _if(span: Span, items: list[Any]) -> tree.If:
             otherwise = statements
         else:
             otherwise = (tree.If(Span(span.source, start, end), test, statements, otherwise),)
-    return tree.If(span, _expression(condition, span), tuple(body), otherwise)
+    return tree.If(span, expression(condition, span), tuple(body), otherwise)
 
 
 def _elif(span: Span, items: list[Any]) -> tuple[int, tree.Expr, tuple[tree.Statement, ...]]:
     condition, (_, body) = items
-    return span.start, _expression(condition, span), tuple(body)
+    return span.start, expression(condition, span), tuple(body)
 
 
 def _else(span: Span, items: list[Any]) -> tuple[int, None, tuple[tree.Statement, ...]]:
@@ -123,8 +125,8 @@ def _else(span: Span, items: list[Any]) -> tuple[int, None, tuple[tree.Statement
 
 def _repeat(span: Span, items: list[Any]) -> tree.Repeat:
     count, *index, (_, body) = items  # lark leaves no placeholder for the inlined rule of names
-    name = _name(index[0], span) if index and index[0] is not None else None
-    return tree.Repeat(span, _expression(count, span), name, tuple(body))
+    name = name_of(index[0], span) if index and index[0] is not None else None
+    return tree.Repeat(span, expression(count, span), name, tuple(body))
 
 
 def _scan(span: Span, items: list[Any]) -> tree.Scan:
@@ -134,196 +136,23 @@ def _scan(span: Span, items: list[Any]) -> tree.Scan:
 
 def _scanned(span: Span, items: list[Any]) -> tree.Axis:
     name, size = items
-    return tree.Axis(span, str(name), False, _optional(size, span))
+    return tree.Axis(span, str(name), False, optional(size, span))
 
 
 def _carry(span: Span, items: list[Any]) -> tree.Carry:
-    return tree.Carry(span, str(items[0]), _expression(items[1], span))
+    return tree.Carry(span, str(items[0]), expression(items[1], span))
 
 
-# --- axes -------------------------------------------------------------------------------------------------------------
-
-
-def _axis(span: Span, items: list[Any]) -> tree.Axis:
-    star, name = items
-    return tree.Axis(span, str(name), star is not None)
-
-
-def _sized_axis(span: Span, items: list[Any]) -> tree.Axis:
-    star, name, size = items
-    return tree.Axis(span, str(name), star is not None, _optional(size, span))
-
-
-def _group(span: Span, items: list[Any]) -> tree.Group:
-    return tree.Group(span, tuple(items))
-
-
-def _entry(span: Span, items: list[Any]) -> tree.Entry:
-    return tree.Entry(span, items[0])
-
-
-def _valued(span: Span, items: list[Any]) -> tree.Entry:
-    source, value = items
-    return tree.Entry(span, source, None, value if isinstance(value, tree.Slice) else _expression(value, span))
-
-
-def _directed(span: Span, items: list[Any]) -> tree.Entry:
-    source, size, target = items
-    if size is None:
-        return tree.Entry(span, source, target)
-    value = _expression(size, span)
-    if isinstance(source, tree.Group):
-        raise FormulaSyntaxError(
-            "NL0125",
-            "a size belongs to one axis, not to a group",
-            Label(value.span),
-            hint="write the size inside the group: `(heads = 8, key)`",
-        )
-    return tree.Entry(span, tree.Axis(source.span.to(value.span), source.name, source.star, value), target)
-
-
-def _slice(span: Span, items: list[Any]) -> tree.Slice:
-    start, stop, step = (_optional(item, span) for item in items)
-    return tree.Slice(span, start, stop, step)
-
-
-# --- expressions ------------------------------------------------------------------------------------------------------
-
-
-def _binary(span: Span, items: list[Any]) -> tree.Binary:
-    left, sign, right = items
-    op = "^" if sign == "**" else str(sign)
-    return tree.Binary(span, op, _expression(left, span), _expression(right, span))
-
-
-def _unary(span: Span, items: list[Any]) -> tree.Unary:
-    return tree.Unary(span, str(items[0]), _expression(items[1], span))
-
-
-def _compare(span: Span, items: list[Any]) -> tree.Compare:
-    return tree.Compare(span, _expressions(items[::2], span), tuple(map(str, items[1::2])))
-
-
-def _contract(span: Span, items: list[Any]) -> tree.Contract:
-    left, _, axes, right = items
-    return tree.Contract(span, _expression(left, span), axes, _expression(right, span))
-
-
-def _attribute(span: Span, items: list[Any]) -> tree.Attribute:
-    return tree.Attribute(span, _expression(items[0], span), str(items[1]))
-
-
-def _index(span: Span, items: list[Any]) -> tree.Index:
-    base, entries, options = items
-    return tree.Index(span, _expression(base, span), entries, tuple(options or ()))
-
-
-def _call(span: Span, items: list[Any]) -> tree.Call:
-    function, args, options = items
-    arguments = _arguments(args, span)
-    settings = _arguments(options or (), span)
-    _check_order(arguments + settings)
-    function = _expression(function, span)
-    if isinstance(function, tree.Index):
-        return tree.Call(span, function.base, function.entries, function.options, arguments, settings)
-    return tree.Call(span, function, None, (), arguments, settings)
-
-
-def _arguments(items: Any, span: Span) -> tuple[tree.Argument, ...]:
-    return tuple(item if isinstance(item, tree.Argument) else _positional(item, span) for item in items)
-
-
-def _positional(item: Any, span: Span) -> tree.Argument:
-    value = _expression(item, span)
-    return tree.Argument(value.span, None, value)
-
-
-def _check_order(arguments: tuple[tree.Argument, ...]) -> None:
-    named = None
-    for argument in arguments:
-        if argument.name is not None:
-            named = argument
-        elif named is not None:
-            raise FormulaSyntaxError(
-                "NL0134",
-                "an argument without a name follows one with a name",
-                Label(argument.span, "its place no longer says which argument it is"),
-                Label(named.span, "named"),
-                hint="put arguments without names first",
-            )
-
-
-def _named(span: Span, items: list[Any]) -> tree.Argument:
-    return tree.Argument(span, str(items[0]), _expression(items[1], span))
-
-
-def _size(span: Span, items: list[Any]) -> tree.SizeOf:
-    return tree.SizeOf(span, tuple(items))
-
-
-def _parenthesis(span: Span, items: list[Any]) -> tree.Expr:
-    return _expression(items[0], span)
-
-
-def _tuple(span: Span, items: list[Any]) -> tree.Tuple:
-    return tree.Tuple(span, _expressions(items, span))
-
-
-# --- leaves -----------------------------------------------------------------------------------------------------------
-
-
-def _items(span: Span, items: list[Any]) -> list[Any]:
-    return items
-
-
-def _axes(span: Span, items: list[Any]) -> tuple[Any, ...]:
-    return tuple(items)
-
-
-def _only(span: Span, items: list[Any]) -> Any:
-    return items[0]
-
-
-def _span(token: Token, within: Span) -> Span:
-    start, end = token.start_pos, token.end_pos
-    assert start is not None and end is not None, "a token of the text has a place in it"
-    return Span(within.source, start, end)
-
-
-def _name(token: Token, within: Span) -> tree.Name:
-    return tree.Name(_span(token, within), str(token))
-
-
-def _expression(item: Any, within: Span) -> tree.Expr:
-    """An operand: a node that is ready, or the token of a name, a number or a string."""
-    if not isinstance(item, Token):
-        return item
-    span = _span(item, within)
-    if item.type == "NUMBER":
-        return tree.Number(span, literals.number(str(item)))
-    if item.type == "STRING":
-        return tree.String(span, literals.string(str(item)))
-    return tree.Name(span, str(item))
-
-
-def _expressions(items: list[Any], within: Span) -> tuple[tree.Expr, ...]:
-    return tuple(_expression(item, within) for item in items)
-
-
-def _optional(item: Any, within: Span) -> tree.Expr | None:
-    return None if item is None else _expression(item, within)
-
-
-_RULES: dict[str, Callable[[Span, list[Any]], Any]] = {
-    "start": _items,
+_RULES: dict[str, Callable[[Span, list[Any]], Any]] = EXPRESSIONS | {
+    "start": listed,
     "import_module": _import_module,
     "import_names": _import_names,
     "definition": _definition,
-    "axis_parameters": _only,
-    "parameters": _items,
+    "axis_parameters": only,
+    "parameters": listed,
     "parameter": _parameter,
-    "declared": _axes,
-    "results": _items,
+    "declared": tupled,
+    "results": listed,
     "result": _result,
     "inline": _inline,
     "suite": _suite,
@@ -339,28 +168,6 @@ _RULES: dict[str, Callable[[Span, list[Any]], Any]] = {
     "repeat": _repeat,
     "scan": _scan,
     "scanned": _scanned,
-    "carries": _items,
+    "carries": listed,
     "carry": _carry,
-    "axis": _axis,
-    "sized_axis": _sized_axis,
-    "group": _group,
-    "entries": _axes,
-    "entry": _entry,
-    "valued": _valued,
-    "directed": _directed,
-    "slice": _slice,
-    "binary": _binary,
-    "unary": _unary,
-    "compare": _compare,
-    "contract": _contract,
-    "contracted": _axes,
-    "attribute": _attribute,
-    "index": _index,
-    "call": _call,
-    "arguments": _items,
-    "options": _items,
-    "named": _named,
-    "size": _size,
-    "tuple": _tuple,
-    "parenthesis": _parenthesis,
 }
