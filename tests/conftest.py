@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write what the code gives now into golden files")
     parser.addoption("--formulas", default=150, type=int, help="how many random formulas of each kind to compile")
     parser.addoption("--mutants", default=5, type=int, help="how many random spellings of each definition to plan")
+
+
+# Triton is there for Linux only.
+collect_ignore = [] if find_spec("triton") else ["emit/test_triton_kernels.py"]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests that need a device are left out where there is none, and pytest says how many."""
+    import torch
+
+    if torch.cuda.is_available():
+        return
+    without = [item for item in items if item.get_closest_marker("gpu")]
+    if without:
+        config.hook.pytest_deselected(items=without)
+        items[:] = [item for item in items if not item.get_closest_marker("gpu")]
 
 
 @pytest.fixture

@@ -59,7 +59,7 @@ class Bodies:
     def __init__(
         self, plan: Plan, main: str = "", symbols: tuple[str, ...] = (), checkpoint: frozenset[str] = frozenset(),
         precision: torch.dtype | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.names: set[str] = set()
         self.sources: list[str] = []
         self.checkpoint = checkpoint
