@@ -52,7 +52,7 @@ def run(workload: Workload, effort: Effort, machine: Machine | None = None) -> R
     check_agreement(workload, functions, sides, workload.quick if once else sizes, device)
     for measure in MEASURES if workload.backward else MEASURES[:1]:
         calls = _calls(functions, sides, workload.tensors(sizes, device), measure)
-        seconds, held = _once(calls, device) if once else _by_turns(calls, effort)
+        seconds, held = _once(calls, effort) if once else _by_turns(calls, effort)
         for name in calls:
             figures[name] |= {measure: seconds[name], f"{measure}_bytes": held[name]}
     row: Row = {"group": workload.group, "sizes": dict(sizes), "sides": figures, "left_out": sides.left_out}
@@ -132,8 +132,8 @@ def _by_turns(calls: Mapping[str, Side], effort: Effort) -> tuple[dict[str, floa
     return seconds, {name: peak_bytes(call, effort.device) for name, call in calls.items()}
 
 
-def _once(calls: Mapping[str, Side], device: str) -> tuple[dict[str, float], dict[str, int]]:
-    found = {name: watched(call, device) for name, call in calls.items()}
+def _once(calls: Mapping[str, Side], effort: Effort) -> tuple[dict[str, float], dict[str, int]]:
+    found = {name: watched(call, effort.device, effort.clock) for name, call in calls.items()}
     return {name: one.seconds for name, one in found.items()}, {name: one.bytes for name, one in found.items()}
 
 
