@@ -19,7 +19,7 @@ import torch
 from namedlayers.call.blame import OF_TORCH, blame
 from namedlayers.call.definition import Definition
 from namedlayers.call.forms import all_as_torch, as_numpy, as_reals, quick_key
-from namedlayers.call.manner import Manner
+from namedlayers.call.manner import Manner, manner_of
 from namedlayers.call.settings import check_options
 from namedlayers.call.specialise import Specialisation, Specialisations
 from namedlayers.call.steps import Run, Steps
@@ -28,6 +28,9 @@ from namedlayers.errors import Label, SizeError
 from namedlayers.program.namespace import Namespace
 from namedlayers.program.spec import NeedsStatic, Spec, Static
 from namedlayers.syntax import tree
+
+BUDGET = "max_memory"
+"""A keyword of calls that is no input."""
 
 
 class Function(Definition):
@@ -40,6 +43,8 @@ class Function(Definition):
     >>> scale = nl.compile("def scale(X[seq]; by = 2) -> [seq] = X * by")
     >>> scale(torch.ones(3), by=5)
     tensor([5., 5., 5.])
+
+    A call may say `max_memory=` (see `compile`) for itself, unless an input is called so.
     """
 
     def __init__(
@@ -57,6 +62,9 @@ class Function(Definition):
         self._steps = Steps(self._signature, settled, self._specialisations)
         self._straight_way = self._steps.straight_way
         self._written_out: Function | None = None
+        self._budgets: dict[int | None, Function] = {}
+        sign = self._signature
+        self._names = frozenset([*(one.name for one in sign.inputs), *(one.name for one in sign.options)])
         if not checked:
             check_options(self._signature, self._options)
             if not self._unsettled():
@@ -65,6 +73,10 @@ class Function(Definition):
     # --- calling ------------------------------------------------------------------------------------------------------
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if kwargs and BUDGET in kwargs and BUDGET not in self._names:
+            budget = kwargs.pop(BUDGET)
+            if not is_traced():  # what is traced is not cut
+                return self._in_budget(budget)(*args, **kwargs)
         if is_traced():
             given, keywords = all_as_torch(args, kwargs)
             return self._steps.run_traced(given, keywords)(given, keywords)
@@ -113,6 +125,13 @@ class Function(Definition):
 
     def __repr__(self) -> str:
         return f"<namedlayers function {self._signature}>"
+
+    def _in_budget(self, budget: Any) -> Function:
+        """The same within a budget that a call gives, made once."""
+        most = manner_of(max_memory=budget).max_memory
+        if most not in self._budgets:
+            self._budgets[most] = self._again(manner=replace(self.manner, max_memory=most))
+        return self._budgets[most]
 
     def _after(self, error: Exception, run: Run, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """What becomes of a call that torch refused: the formula as it is written, where a kernel lacks what

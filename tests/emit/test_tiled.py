@@ -119,6 +119,24 @@ def test_second_derivatives() -> None:
     assert _cut(tiled)
 
 
+def test_a_call_may_say_its_budget() -> None:
+    args = [torch.randn(s, dtype=torch.float64) for s in [(300, 3), (280, 3), (280,)]]
+    function = nl.compile(KERNEL)
+    with _Allocated() as made:
+        found = function(*args, max_memory="200KiB")
+    assert made.largest < 200 << 10
+    torch.testing.assert_close(found, function(X=args[0], Y=args[1], b=args[2], max_memory=None))
+    with pytest.raises(nl.ArgumentError, match="NL0547"):
+        function(*args, max_memory="much")
+    traced = torch.compile(lambda *args: function(*args, max_memory="200KiB"), backend="eager", fullgraph=True)
+    torch.testing.assert_close(traced(*args), found)
+
+
+def test_an_input_may_be_called_like_the_budget() -> None:
+    function = nl.compile("def f(X[i]; max_memory[i]) -> [i] = X * max_memory")
+    assert function(torch.ones(2), max_memory=torch.full((2,), 3.0)).tolist() == [3.0, 3.0]
+
+
 NOT_CUT = {
     "coordinates": "def f(X[t]) -> [t] = X * t",
     "sizes": "def f(X[t]) -> [t] = X / |t|",
