@@ -118,20 +118,28 @@ def emit_pool(lo: Lowering, node: Node) -> Value:
         options["count_include_pad"] = False
     target = POOLS[str(node.attr("op"))][len(space) - 1]
     places = [(axis.source, axis.result) for axis in space]
-    return _pooled(lo, target, places, _plain([lo.size(k) for k in kernels]), options)
+    return _over_space(lo, target, places, _plain([lo.size(k) for k in kernels]), options)
 
 
 @emits("adaptive_max")
 def emit_adaptive_max(lo: Lowering, node: Node) -> Value:
     places = [(own(source), cell) for source, cell in listed(node, "cells")]
     sizes = [lo.size(lo.space(cell)) for _, cell in places]
-    return _pooled(lo, ADAPTIVE[len(places) - 1], places, sizes[0] if len(sizes) == 1 else tuple(sizes), {})
+    return _over_space(lo, ADAPTIVE[len(places) - 1], places, sizes[0] if len(sizes) == 1 else tuple(sizes), {})
 
 
-def _pooled(
+@emits("pad_around")
+def emit_pad_around(lo: Lowering, node: Node) -> Value:
+    space = listed(node, "space")
+    pads = tuple(lo.size(more) for _, _, *padding in reversed(space) for more in padding)
+    places = [(own(source), position) for source, position, *_ in space]
+    return _over_space(lo, F.pad, places, pads, {"mode": str(node.attr("mode"))})
+
+
+def _over_space(
     lo: Lowering, target: Callable, places: list[tuple[int, int]], sizes: Any, options: dict[str, Any]
 ) -> Value:  # fmt: skip
-    """A pool of torch's: `places` are axes of the operand, each with what it becomes."""
+    """A kernel of torch's over space: `places` are axes of the operand, each with what it becomes."""
     (x,) = lo.operands(lo.node)
     x = lo.working(lo.tensor(x))
     x = lo.filled(x, tuple(source for source, _ in places))

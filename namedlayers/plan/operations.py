@@ -127,6 +127,12 @@ OPERATIONS: dict[str, OperationSpec] = {
         "it reach beyond its padding, that is padding too. Neither the result's space axes nor the kernels are empty; "
         "2 * before <= kernel, before = after; dilation is 1 for mean",
     ),
+    "pad_around": OperationSpec(
+        ("space", "mode"),
+        "operand X; mode circular, reflect or replicate, as pad, along up to three axes. space: (X's own axis number, "
+        "-1 in its Arg, position, before, after) each. No axis is empty, circular padding at most as long as its axis, "
+        "reflection shorter (the guards say so)",
+    ),
     "adaptive_max": OperationSpec(
         ("cells",),
         "operand X; cells: (X's own axis number, -1 in its Arg, position) each: the largest of cell i of m along an "

@@ -102,6 +102,19 @@ def _pool(node: Node) -> Iterator[Guard]:
         yield _at_least(kernel, 1)
 
 
+def _pad_around(node: Node) -> Iterator[Guard]:
+    space = node.attr("space")
+    assert isinstance(space, tuple)
+    source = node.args[0].node
+    for size in source.sizes:
+        yield _at_least(size, 1)
+    for own, _, before, after in space:
+        for more in (before, after):
+            yield _at_least(more, 0)
+            if node.attr("mode") != "replicate":
+                yield _at_least(source.sizes[own], more + (node.attr("mode") == "reflect"))
+
+
 def _adaptive(node: Node) -> Iterator[Guard]:
     for size in (*node.sizes, *node.args[0].node.sizes):
         yield _at_least(size, 1)
@@ -177,6 +190,7 @@ _NEEDS: dict[str, Callable[[Node], Iterator[Guard]]] = {
     "conv_transpose": _convolution,
     "pool": _pool,
     "adaptive_max": _adaptive,
+    "pad_around": _pad_around,
     "extreme": _extreme,
     "statistic": _statistic,
     "standardize": _standardize,

@@ -376,6 +376,18 @@ def _pool(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) ->
     return aligned(Arg(x.node, tuple(axes)), value, node.rank)
 
 
+def _pad_around(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
+    (x,) = node.args
+    value, axes = args[0], list(x.axes)
+    for own, position, *padding in node.attr("space"):  # type: ignore[attr-defined]
+        before, after = (_number(v, sizes) for v in padding)
+        assert min(before, after) >= 0 and (node.attr("mode") == "replicate" or max(before, after) <= value.shape[own])
+        mode = {"circular": "wrap", "reflect": "reflect", "replicate": "edge"}[str(node.attr("mode"))]
+        value = np.pad(value, [(before, after) if k == own else (0, 0) for k in range(value.ndim)], mode)  # type: ignore[call-overload]
+        axes[own] = position
+    return aligned(Arg(x.node, tuple(axes)), value, node.rank)
+
+
 def _adaptive_max(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
     (x,) = node.args
     value, axes = args[0], list(x.axes)
@@ -521,7 +533,7 @@ _SPECIAL: dict[str, Callable[..., Any]] = {
     "conv_transpose": _conv_transpose,
     "group_norm": _group_norm,
     "log_softmax": _axiswise(_logged),
-    "pool": _pool, "adaptive_max": _adaptive_max, "take": _take, "class_loss": _class_loss,
+    "pool": _pool, "adaptive_max": _adaptive_max, "pad_around": _pad_around, "take": _take, "class_loss": _class_loss,
     "put": _put, "index": _index, "pad": _pad,
     "gather": _gather, "merge": _merge, "split": _split, "fold": _fold,
     "finfo": lambda node, args, space, sizes: np.finfo(args[0].dtype).eps,

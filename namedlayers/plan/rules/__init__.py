@@ -27,6 +27,7 @@ from namedlayers.plan.rules import (
     log_products,
     losses,
     norms,
+    padding,
     pooling,
     reductions,
     sharing,
@@ -63,6 +64,7 @@ ATTENDING: tuple[Rule, ...] = attention.RULES
 MERGING: tuple[Rule, ...] = (*contraction.MERGING, *sharing.RULES)
 FINISHING: tuple[Rule, ...] = (
     *convolution.BIASES,
+    *padding.RULES,
     *pooling.LAST,
     *uncounted.LAST,
     *softmax.LEFT_OVER,
