@@ -7,16 +7,18 @@ since one element tells of a whole row.
 In: real tensors, the dimensions along which they are reduced. Out: what the kernels give, but 0 for the softmax of a
 row of -inf, and slopes of 0 from a result of -inf. What always holds: a look decides only which of two ways to the same
 values is taken; where nobody may look (what is traced or transformed, and other devices, which would have to be waited
-for) the careful way is taken at once.
+for) the careful way is taken at once: for a compiler that fuses, in operations that it fuses.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.compiler import is_dynamo_compiling, is_exporting
 
 from namedlayers.emit.eager import visible
 
@@ -34,7 +36,8 @@ def softmax(x: Tensor, dim: int) -> Tensor:
             [0., 0.]])
     """
     if not visible(x):
-        return _careful_softmax(x, dim)
+        fuses = is_dynamo_compiling() and not is_exporting()
+        return _Fused.apply(x, dim) if fuses else _careful_softmax(x, dim)
     many = x.numel() > FEW
     if many and math.isfinite(x.detach().select(dim, 0).sum().item()):  # no row begins with -inf
         return torch.softmax(x, dim)
@@ -64,6 +67,33 @@ def logcumsumexp(x: Tensor, dim: int) -> Tensor:
 
 _careful_softmax = torch.ops.aten._safe_softmax.default
 """(As `torch._safe_softmax` the compiler does not know it.)"""
+
+
+class _Fused(torch.autograd.Function):
+    """Softmax in operations that a compiler fuses: what is guarded is one number a row. It is kept for its gradient."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, dim: int) -> Tensor:
+        if x.size(dim) == 0:
+            return torch.softmax(x, dim)
+        given, x = x.dtype, x.to(torch.promote_types(x.dtype, torch.float32))
+        top = x.amax(dim, keepdim=True)
+        powers = torch.exp(x - torch.where(top == -math.inf, 0, top))
+        total = powers.sum(dim, keepdim=True)
+        return (powers / torch.where(total == 0, 1, total)).to(given)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, int], output: Tensor) -> None:
+        ctx.dim = inputs[1]
+        ctx.save_for_backward(output)
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None]:
+        (found,) = ctx.saved_tensors
+        share = slope * found
+        return share - found * share.sum(ctx.dim, keepdim=True), None
 
 
 def _without_slope(x: Tensor, dims: Dims, kernel: Callable[..., Tensor]) -> Tensor:

@@ -85,13 +85,25 @@ TRANSFORMS: dict[str, Callable[[Kernel, Tensor], Tensor]] = {
     "grad": lambda kernel, x: torch.func.vmap(torch.func.grad(lambda row: _finite(kernel(row, 0))))(x),
     "jvp": lambda kernel, x: torch.func.jvp(lambda v: kernel(v, 1), (x,), (torch.ones_like(x),))[1],
     "forward mode": lambda kernel, x: _tangent(kernel, x),
-    "compiled": lambda kernel, x: torch.compile(kernel, backend="eager", fullgraph=True)(x, 1),
+    "compiled": lambda kernel, x: _quick(kernel)(x, 1),
+    "compiled, vmap": lambda kernel, x: _quick(torch.func.vmap(lambda row: kernel(row, 0)))(x),
+    "compiled, grad": lambda kernel, x: _quick(torch.func.grad(lambda v: _finite(kernel(v, 1))))(x),
+    "compiled, backward": lambda kernel, x: _backward(_quick(lambda v: kernel(v, 1)), x),
     "traced": lambda kernel, x: make_fx(lambda v: kernel(v, 1))(torch.zeros(2, 3))(x),
 }  # fmt: skip
 
 
+def _quick(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    return torch.compile(function, backend="aot_eager", fullgraph=True)
+
+
+def _backward(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    x = x.clone().requires_grad_()
+    return torch.autograd.grad(_finite(function(x)), x)[0]
+
+
 def _finite(found: Tensor) -> Tensor:
-    return torch.where(torch.isfinite(found), found, 0).sum()
+    return (torch.where(torch.isfinite(found), found, 0) ** 2).sum()
 
 
 def _tangent(kernel: Kernel, x: Tensor) -> Tensor:
