@@ -56,7 +56,7 @@ def written(node: fx.Node) -> Written | None:
         first, second = args[:2]
         if not is_tensor(first):
             return (target, (second, first)) if target in _SYMMETRIC and is_tensor(second) else None
-    if target is torch.matmul and {len(one.meta["axes"]) for one in args if is_tensor(one)} - {2} - {3}:
+    if target is torch.matmul and any(_rank(one) < 2 for one in args):
         return None  # it resizes what is given for vectors
     if target is torch.where and not all(map(is_tensor, args)):
         return None
@@ -108,6 +108,12 @@ _INFIX: Mapping[Any, Callable[..., Any]] = MappingProxyType({
 })  # fmt: skip
 
 _SYMMETRIC = frozenset({torch.add, torch.mul})
+
+
+def _rank(value: Any) -> int:
+    return len(value.meta["axes"]) if is_tensor(value) else 0
+
+
 _TWO = frozenset({torch.add, torch.sub, torch.mul, torch.div})
 """Which want a tensor first."""
 
