@@ -9,8 +9,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
+from namedlayers.call.manner import Precision
 from namedlayers.errors import FormulaError
 
 
@@ -105,6 +106,12 @@ OPTION = argument(
     type=pair("name=value", option),
     metavar="k=2",
     help="an option of the definition; may be repeated",
+)
+PRECISION = argument(
+    "--precision",
+    choices=get_args(Precision),
+    metavar="bfloat16",
+    help="of matrix products, convolutions and attention: bfloat16 or float16 (that of their operands)",
 )
 SIZE = argument(
     "--size",

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 import namedlayers as nl
-from namedlayers.cli.command import FILE, OPTION, SEED, SIZE, WEIGHTS, Command, argument, once, pair
+from namedlayers.cli.command import FILE, OPTION, PRECISION, SEED, SIZE, WEIGHTS, Command, argument, once, pair
 from namedlayers.cli.reading import callable_of, module_of, of_inputs, one_definition
 from namedlayers.exporting import FORMS, export
 from namedlayers.files import STDIN, write_text
@@ -74,6 +74,7 @@ SHOW = Command(
         argument("--as", dest="view", choices=sorted(VIEWS), default="code", help="which view (code)"),
         SIZE,
         OPTION,
+        PRECISION,
         argument("-o", dest="output", default=STDIN, metavar="OUT", help="write to a file"),
     ),
 )
@@ -81,7 +82,7 @@ RUN = Command(
     "run",
     "call a definition with tensors from files",
     run,
-    (FILE, _INPUT, OPTION, SIZE, WEIGHTS, SEED, argument("-o", dest="output", metavar="OUT", help=_OUTPUT)),
+    (FILE, _INPUT, OPTION, PRECISION, SIZE, WEIGHTS, SEED, argument("-o", dest="output", metavar="OUT", help=_OUTPUT)),
 )
 EXPORT = Command(
     "export",
@@ -93,6 +94,7 @@ EXPORT = Command(
         SIZE,
         argument("--dynamic", action="append", metavar="seq", help="an axis of any size; may be repeated"),
         OPTION,
+        PRECISION,
         WEIGHTS,
         SEED,
         argument("-o", dest="output", required=True, metavar="OUT", help="the file to write"),
@@ -103,6 +105,8 @@ EXPORT = Command(
 def _definition(arguments: argparse.Namespace) -> tuple[nl.Function | nl.LayerType, dict[str, int]]:
     """The definition with its options settled, and the sizes that are given."""
     definition = one_definition(arguments.file).with_options(**once("--option", arguments.option))
+    if arguments.precision is not None:
+        definition = definition.at_precision(arguments.precision)
     return definition, once("--size", arguments.size)
 
 
