@@ -54,7 +54,7 @@ def _times(rows: Rows) -> str:
 
 
 def _times_row(workload: Workload, row: Row) -> tuple[str, ...]:
-    base = _pair(lambda measure: by_hand(workload, row, measure), _seconds)
+    base = f"{_pair(lambda measure: by_hand(workload, row, measure), _seconds)}<br>{_fastest(workload, row)}"
 
     def over(found: Callable[[str], float | None]) -> str:
         return _pair(lambda measure: _quotient(found(measure), by_hand(workload, row, measure)), _ratio)
@@ -216,6 +216,11 @@ def _pair(figure: Callable[[str], float | None], shown: Callable[[float], str]) 
     """Forward / with backward."""
     found = [figure(measure) for measure in ("forward", "both")]
     return " / ".join(shown(one) for one in found if one is not None)
+
+
+def _fastest(workload: Workload, row: Row) -> str:
+    """The name of the form by hand that is fastest forward."""
+    return min((row["sides"][name]["forward"], name) for name in workload.by_hand if name in row["sides"])[1]
 
 
 def _quotient(found: float | None, base: float | None) -> float | None:
