@@ -119,7 +119,7 @@ class Function(Definition):
         args, kwargs = all_as_torch(args, kwargs)
         run = self._steps.run(args, kwargs)
         given = {name: as_numpy(value) for name, value in run.arguments(args, kwargs).items()}
-        results = tuple(torch.as_tensor(result) for result in evaluate(run.made.program, given, as_reals(dtype)))
+        results = tuple(torch.tensor(result) for result in evaluate(run.made.program, given, as_reals(dtype)))
         result = results[0] if len(results) == 1 else results
         return result if run.finish is None else run.finish(result)
 

@@ -110,7 +110,7 @@ class Layer(Owner):
         run, given = self._prepared(args, kwargs)
         found = evaluate(run.made.program, {name: as_numpy(value) for name, value in given.items()}, as_reals(dtype))
         kept = len(found) - len(run.made.program.writes)
-        results = tuple(torch.as_tensor(one) for one in found[:kept])
+        results = tuple(torch.tensor(one) for one in found[:kept])
         result = results[0] if kept == 1 else results
         return result if run.finish is None else run.finish(result)
 

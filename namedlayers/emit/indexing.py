@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from torch import fx
+from torch import Tensor, fx
 
 from namedlayers.emit.attributes import listed, position, positions, size_of
 from namedlayers.emit.elementwise import elementwise
@@ -120,7 +120,7 @@ def read(lo: Lowering, x: Value, label: int, at: Value) -> Value:
     """`x` at `label` = `at`; axes that both have are aligned. torch checks the range."""
     if any(axis in x.axes for axis in at.axes):
         return _aligned_read(lo, x, label, at)
-    dim = x.dim(label)
+    dim, at = x.dim(label), _readable(lo, at)
     if dim == 0 and len(x.axes) == 2 and at.axes and x.kind is Kind.REAL:
         return lo.call(F.embedding, (at, x), (*at.axes, *x.axes[1:]), kind=x.kind, wish="row")
     flat = at if len(at.axes) == 1 else lo.call("reshape", (at, -1), (_FLAT,), kind=Kind.INT, inline=True)
@@ -138,9 +138,22 @@ def emit_embedding(lo: Lowering, node: Node) -> Value:
     x, at = lo.operands(node)
     label = own(node.args[0].axes.index(-1))
     x, at = lo.filled(lo.tensor(x), (label,)), lo.tensor(at)
-    x = lo.permuted(x, (label, *(a for a in x.axes if a != label)))
+    x, at = lo.permuted(x, (label, *(a for a in x.axes if a != label))), _readable(lo, at)
     axes = (*at.axes, *x.axes[1:])
     return lo.call(F.embedding, (at, x), axes, {"padding_idx": node.attr("row")}, kind=x.kind, wish="row")
+
+
+def as_index(at: Tensor) -> Tensor:
+    """Integers of 32 or 64 bits, which torch's kernels read by.
+
+    >>> as_index(torch.tensor([1, 2], dtype=torch.uint8))
+    tensor([1, 2])
+    """
+    return at if at.dtype is torch.int64 or at.dtype is torch.int32 else at.long()
+
+
+def _readable(lo: Lowering, at: Value) -> Value:
+    return lo.call(as_index, (at,), at.axes, kind=Kind.INT, weak=at.weak, inline=True)
 
 
 def _aligned_read(lo: Lowering, x: Value, label: int, at: Value) -> Value:
@@ -182,7 +195,7 @@ def emit_gather(lo: Lowering, node: Node) -> Value:
 def emit_take(lo: Lowering, node: Node) -> Value:
     x, index = lo.operands(node)
     if node.attr("fill") and _has_rows(lo, x, index, own(position(node, "axis"))):
-        return lo.call(rows, (x, lo.integer(index)), (*index.axes, *x.axes[1:]), kind=x.kind, wish="row")
+        return lo.call(rows, (x, _readable(lo, lo.integer(index))), (*index.axes, *x.axes[1:]), kind=x.kind, wish="row")
     fill = Value(0, (), Kind.BOOL if node.kind is Kind.BOOL else Kind.INT, True, True) if node.attr("fill") else None
     return _gathered(lo, x, [own(position(node, "axis"))], [lo.integer(lo.tensor(index))], fill)
 

@@ -38,8 +38,9 @@ def emit_class_loss(lo: Lowering, node: Node) -> Value:
     axes = tuple(p for p in node.args[0].axes if p >= 0)
     x = lo.filled(lo.working(lo.tensor(x)), (*axes, classes))
     batch, space = x.axes[: x.dim(classes)], x.axes[x.dim(classes) + 1 :]
-    target, ignored = _counting(lo, node, lo.filled(lo.integer(lo.tensor(target)), axes), others)
-    target = lo.permuted(lo.cast(target, torch.int64, Kind.INT), (*batch, *space))
+    target = lo.cast(lo.integer(lo.tensor(target)), torch.int64, Kind.INT)
+    target, ignored = _counting(lo, node, lo.filled(target, axes), others)
+    target = lo.permuted(target, (*batch, *space))
     if len(batch) > 1 or space and not batch:
         x, target = (_with_batch(lo, one, batch) for one in (x, target))
     options: dict[str, Any] = {"ignore_index": ignored}
