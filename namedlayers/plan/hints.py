@@ -75,6 +75,8 @@ HINTS: tuple[Hint, ...] = (
     Hint("log_softmax", "exact", Op("sub", (X, _total("logsumexp", Y))),
          "the logsumexp is of something else than what it is subtracted from",
          "write `X - logsumexp[i](X)` with the same X"),
+    Hint("log_softmax of a sum", "algebraic", Sum(0, (X, Y, Product(-1, (_total("logsumexp", Z),)))),
+         "what the logsumexp is of is not the sum that stands before it", "write `X + Y - logsumexp[i](X + Y)`"),
     Hint("logsumexp", "algebraic", Op("log", (Op("statistic", (_exp(X),), "mean"),)),
          "it is the logarithm of a mean", "write `logsumexp[i](X) - log(|i|)`"),
     Hint("standard deviation", "exact", Op("sqrt", (Sum(None, (_VARIANCE,)),)),

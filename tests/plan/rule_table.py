@@ -90,6 +90,9 @@ KERNELS: dict[str, Row] = {
     ),
     "log_softmax": Row(ROWS, "X - logsumexp[j](X)", "X - logsumexp[j](Y)", "something else than what it is"),
     "logsumexp": Row(ROWS, "log(sum[j](exp(X)))", "log(mean[j](exp(X)))", "logarithm of a mean"),
+    "log_softmax of a sum": Row(
+        ROWS, "X + (Y - logsumexp[j](X + Y))", "X + (A - logsumexp[j](X + Y))", "is not the sum that stands before it",
+    ),
     "attention": Row(
         QKV, "softmax[s](Q @[key] K) @[s] V", "softmax[t](Q @[key] K) @[s] V", "not those that the values are summed",
     ),

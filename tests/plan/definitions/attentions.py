@@ -28,9 +28,6 @@ CASES = (
         "grouped queries", "softmax[s](Q @[key] K / sqrt(|key|)) @[s] V",
         "Q[g, h, t, key], K[h, s, key], V[h, s, val]",
     ),
-)  # fmt: skip
-# Missed where a softmax is written out and its sum regrouped, `A + (B - logsumexp[s](A + B))`.
-PENDING = (
     _case("masked attention", "softmax[s](Q @[key] K / sqrt(|key|) + M) @[s] V", QKV + "; M[t, s]"),
     _case("causal attention by a mask", "softmax[s](Q @[key] K + where(s <= t, 0, -inf)) @[s] V"),
-)
+)  # fmt: skip

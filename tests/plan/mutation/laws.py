@@ -111,9 +111,11 @@ def _quotient(place: Place) -> Iterator[tree.Expr]:
         return
     if x.op == "/" and x.left != number(1):
         yield binary("*", x.left, binary("/", number(1), x.right))
-        yield binary("*", x.left, binary("^", x.right, number(-1)))
-        yield binary("*", binary("^", x.right, number(-1)), x.left)
-    elif x.op == "/":
+        # A power of an integer is real only where the exponent is a negative literal, which laws may change.
+        if not coordinates_only(x.right, place.scope):
+            yield binary("*", x.left, binary("^", x.right, number(-1)))
+            yield binary("*", binary("^", x.right, number(-1)), x.left)
+    elif x.op == "/" and not coordinates_only(x.right, place.scope):
         yield binary("^", x.right, number(-1))
     if x.op == "*" and isinstance(x.right, tree.Binary) and x.right.op == "/" and x.right.left == number(1):
         yield binary("/", x.left, x.right.right)
