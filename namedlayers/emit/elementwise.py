@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 import torch
 import torch.nn.functional as F
 
+from namedlayers.emit.attributes import position, size_of
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.numbers import number_binary, number_unary
 from namedlayers.emit.value import Value
@@ -198,6 +199,18 @@ def emit_where(lo: Lowering, node: Node) -> Value:
         left, right = lo.alike([left, right])
     # A condition has no precision: a table of numbers stays one, whatever tensors it was chosen by.
     return elementwise(lo, torch.where, [lo.tensor(condition), left, right], weak=left.weak and right.weak)
+
+
+@emits("triangle")
+def emit_triangle(lo: Lowering, node: Node) -> Value:
+    row, column, diagonal = position(node, "row"), position(node, "column"), size_of(node, "diagonal")
+    x = lo.filled(lo.tensor(lo.operands(node)[0]), tuple(range(node.rank)))
+    rest = [axis for axis in x.axes if axis not in (row, column)]
+    if x.dim(row) < x.dim(column):
+        x, target = lo.permuted(x, (*rest, row, column)), torch.tril
+    else:
+        x, target, diagonal = lo.permuted(x, (*rest, column, row)), torch.triu, -diagonal
+    return lo.call(target, (x, lo.size(diagonal)) if diagonal != 0 else (x,), x.axes)
 
 
 def elementwise(

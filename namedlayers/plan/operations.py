@@ -127,6 +127,11 @@ OPERATIONS: dict[str, OperationSpec] = {
         "it reach beyond its padding, that is padding too. Neither the result's space axes nor the kernels are empty; "
         "2 * before <= kernel, before = after; dilation is 1 for mean",
     ),
+    "triangle": OperationSpec(
+        ("row", "column", "diagonal"),
+        "operand X: X where the coordinate of `column` is at most that of `row` (positions) plus `diagonal` (a size), "
+        "else 0",
+    ),
     "pad_around": OperationSpec(
         ("space", "mode"),
         "operand X; mode circular, reflect or replicate, as pad, along up to three axes. space: (X's own axis number, "

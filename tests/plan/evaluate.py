@@ -519,6 +519,23 @@ def _split(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -
     return args[0].reshape(shape).transpose(np.argsort(order))
 
 
+def _triangle(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
+    grid = np.indices(space)
+    row, column, diagonal = node.attr("row"), node.attr("column"), node.attr("diagonal")
+    kept = grid[column] <= grid[row] + diagonal.evaluate(sizes)  # type: ignore[index, attr-defined]
+    return np.where(kept, aligned(node.args[0], args[0], node.rank), 0)
+
+
+_RUNNING: dict[str, Callable[..., Any]] = {
+    "sum": np.cumsum, "prod": np.cumprod, "max": np.maximum.accumulate, "min": np.minimum.accumulate,
+    "logsumexp": np.logaddexp.accumulate,
+}  # fmt: skip
+
+
+def _cumulative(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
+    return _RUNNING[str(node.attr("op"))](aligned(node.args[0], args[0], node.rank), axis=node.attr("axis"))
+
+
 def _glu(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
     (x,), axis = node.args, node.attr("axis")
     first, second = np.split(args[0], 2, axis=x.axes.index(-1))
@@ -529,6 +546,8 @@ _SPECIAL: dict[str, Callable[..., Any]] = {
     "activation": _activation,
     "difference": _difference,
     "glu": _glu,
+    "triangle": _triangle,
+    "cumulative": _cumulative,
     "gelu": _gelu, "softmax": _axiswise(_softmax), "standardize": _standardize, "rms_norm": _standardize, "conv": _conv,
     "conv_transpose": _conv_transpose,
     "group_norm": _group_norm,

@@ -36,6 +36,7 @@ from namedlayers.plan.rules import (
     statistics,
     sums,
     transposed,
+    triangles,
     uncounted,
     weighted_losses,
 )
@@ -44,6 +45,7 @@ RECOGNISING: tuple[Rule, ...] = (
     *identity.RULES,
     *conditions.RULES,
     *gather.RULES,
+    *triangles.RULES,
     *distances.RULES,
     *contraction.FORMING,
     *convolution.RULES,
@@ -67,6 +69,7 @@ MERGING: tuple[Rule, ...] = (*contraction.MERGING, *sharing.RULES)
 FINISHING: tuple[Rule, ...] = (
     *convolution.BIASES,
     *padding.RULES,
+    *triangles.LAST,
     *pooling.LAST,
     *uncounted.LAST,
     *softmax.LEFT_OVER,

@@ -10,6 +10,7 @@ from math import inf
 
 from namedlayers.plan.rule import Match, Outcome, Rule
 from namedlayers.plan.rules.convolution import MOST_SPACE_AXES
+from namedlayers.plan.rules.linear_forms import linear_form, without_zeros
 from namedlayers.plan.view import Scope, is_number, size_of
 from namedlayers.program.graph import Arg, Node
 from namedlayers.program.program import Kind
@@ -139,7 +140,7 @@ def _is_last(scope: Scope, arg: Arg, sign: int, cell: int, n: SizeExpr, m: SizeE
     found = _quotient(scope, arg, m)
     if sign < 0:
         return found == {cell: -n, None: -n}
-    return found == _without_zeros({cell: n, None: n + m - 1})
+    return found == without_zeros({cell: n, None: n + m - 1})
 
 
 def _quotient(scope: Scope, arg: Arg, m: SizeExpr) -> dict[int | None, SizeExpr] | None:
@@ -147,37 +148,7 @@ def _quotient(scope: Scope, arg: Arg, m: SizeExpr) -> dict[int | None, SizeExpr]
     if arg.node.op != "floordiv":
         return None
     above, below = scope.operands(arg)
-    return _linear(scope, above) if size_of(below.node) == m else None
-
-
-def _linear(scope: Scope, arg: Arg) -> dict[int | None, SizeExpr] | None:
-    """The coefficient of each coordinate, and under None what is added."""
-    size = size_of(arg.node)
-    if size is not None:
-        return _without_zeros({None: size})
-    if arg.node.op == "coord":
-        return {arg.axes[0]: const(1)}
-    if arg.node.op not in ("neg", "add", "sub", "mul"):
-        return None
-    parts = [_linear(scope, one) for one in scope.operands(arg)]
-    if any(part is None for part in parts):
-        return None
-    first, *rest = (part or {} for part in parts)
-    if arg.node.op == "neg":
-        return {c: -size for c, size in first.items()}
-    (second,) = rest
-    if arg.node.op == "mul":
-        number, form = (first, second) if not set(first) - {None} else (second, first)
-        if set(number) - {None}:
-            return None
-        return _without_zeros({c: size * number.get(None, const(0)) for c, size in form.items()})
-    sign = 1 if arg.node.op == "add" else -1
-    total = {c: first.get(c, const(0)) + second.get(c, const(0)) * sign for c in {**first, **second}}
-    return _without_zeros(total)
-
-
-def _without_zeros(form: dict[int | None, SizeExpr]) -> dict[int | None, SizeExpr]:
-    return {c: size for c, size in form.items() if size != 0}
+    return linear_form(scope, above) if size_of(below.node) == m else None
 
 
 RULES = (
