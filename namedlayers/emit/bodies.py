@@ -133,7 +133,7 @@ class Bodies:
             )
 
         function = self.define(body.name, names, source)
-        draws = any(node.op in DRAWS or self._draws_inside(node) for v in variants for node in v.graph.live())
+        draws = any(_draws(node) or self._draws_inside(node) for v in variants for node in v.graph.live())
         graphs = tuple(graph for _, graph in found)
         return BodyFunction(function.__name__, function, outputs, sizes, orders, draws, graphs, entry)
 
@@ -142,6 +142,10 @@ class Bodies:
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _draws(node: Node) -> bool:
+    return node.op in DRAWS or node.op == "slice_dropout"
 
 
 def _functions(values: Iterable[Any]) -> Iterable[Any]:
