@@ -88,6 +88,9 @@ HINTS: tuple[Hint, ...] = (
            "the squares are added up, and not averaged, or are those of something else",
            "divide X by `sqrt(mean[i](X ^ 2) + eps)` of the same X")
       for one in (*_SQUARES, _MEAN_SQUARE)),
+    Hint("mean pool without its padding", "algebraic",
+         Op("div", (Op("pool", (X,), "mean"), Op("pool", (Y,), "mean"))),
+         "the means below are not those of ones", "divide by the mean of the same windows of `ones`"),
     Hint("relu", "exact", Op("maximum", (X, ANY)), "the bound is not 0", "a relu is `maximum(X, 0)`"),
     Hint("sigmoid", "algebraic", Op("div", (ANY, Sum(None, (_exp(X),)))),
          "the number beside the exponential is not 1", "a sigmoid is `1 / (1 + exp(-X))`"),

@@ -60,6 +60,12 @@ KERNELS: dict[str, Row] = {
         "no dilation",
     ),
     "sum pool": Row("X[c, x]", "sum[k](pool[x, k = 2](X))", "sum[k](unroll[x, k = 3](X; dilation = 2))", "no dilation"),
+    "mean pool without its padding": Row(
+        "X[c, x], Y[c, x]",
+        "mean[k](unroll[x, k = 3](X; padding = 1)) / mean[k](unroll[x, k = 3](ones[x]; padding = 1))",
+        "mean[k](unroll[x, k = 3](X; padding = 1)) / mean[k](unroll[x, k = 3](Y; padding = 1))",
+        "not those of ones",
+    ),
     # --- statistics, norms ---
     "mean": Row(ROWS, "sum[j](X) / |j|", "sum[j](X) / |i|", "divided by |i|"),
     "variance": Row(
@@ -172,6 +178,11 @@ LAST = """scan time with h = zeros[i]:
     h = tanh(h + b) * sum[d](X) + a
 return {}"""
 
+CELLS = """|cell| = n
+first = index[cell] * |x| // n
+last = -(-({}) * |x| // n)
+return max[x](where(first <= index[x] < last, X, -inf))[cell -> x]"""
+
 TIDYING: dict[str, Row] = {
     "squared distances, each in error by up to 2 eps (|x| + |y|)^2": Row(
         PAIRS, "sum[c]((X - Y) ^ 2)", "sum[c]((X + Y) ^ 2)", numerics="fast",
@@ -208,6 +219,9 @@ TIDYING: dict[str, Row] = {
     ),
     "sum in the kernel": Row("X[i, j]; W[o, j], C[i, o]", "W @[j] X + C", "exp(W @[j] X) + C"),
     "extremum": Row(ROWS, "max[j](X)", "sum[j](X)"),
+    "pool of norms": Row("X[c, x]", "norm[k](pool[x, k = 2](X))", "norm[k](unroll[x, k = 2](X)[x = 0:2])"),
+    "padding around": Row("X[c, x]", 'pad[x](X; before = 1, mode = "circular")', "pad[x](X; before = 1)"),
+    "adaptive max pool": Row("X[c, x]; n = 3", CELLS.format("index[cell] + 1"), CELLS.format("index[cell] + 2")),
     "last step": Row("X[time, d, i], a[i], b[i]", LAST.format("h[time = -1]"), LAST.format("h[time = 1]")),
     "only the last step": Row(
         "X[time, d, i], a[i], b[i]", LAST.format("exp(h)[time = -1]"), LAST.format("exp(h)[time = 1]"),
