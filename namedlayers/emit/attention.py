@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import torch
@@ -17,13 +17,15 @@ from torch import fx
 
 from namedlayers.emit.attending import scaled_dot_product_attention
 from namedlayers.emit.attributes import listed, positions
+from namedlayers.emit.banded import banded_attention
+from namedlayers.emit.bands import band
 from namedlayers.emit.elementwise import elementwise
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.numbers import arange
 from namedlayers.emit.value import Value
 from namedlayers.program.graph import Node
 from namedlayers.program.program import Kind
-from namedlayers.program.size import SizeExpr
+from namedlayers.program.size import SizeExpr, const
 
 _QUERY, _POSITION, _FEATURE, _VALUE, _BATCH, _ONE, _HEADS = -101, -102, -103, -104, -105, -106, -107
 
@@ -46,8 +48,16 @@ def emit_attention(lo: Lowering, node: Node) -> Value:
     given |= dict(zip(("query", "key", "value"), lo.alike([given[r] for r in ("query", "key", "value")]), strict=True))
     roles = _roles_of(lo, node, given)
     query, options = _scaled(lo, given["query"], given.get("scale"), names, roles)
-    mask = _mask(lo, given, query)
     causal = positions(node, "causal")
+    seen = _seen(node, names, roles, causal)
+    if seen is not None:
+        place, ends = seen
+        # Heads that share keys are heads like others here.
+        roles = replace(roles, batch=(*roles.batch, *(a for a in roles.query if a != place)), query=(place,))
+        numbers = (Value(lo.size(end), (), Kind.INT, True, True) for end in ends)
+        operands = (*_four(lo, query, given["key"], given["value"], roles), *numbers)
+        return _out_of_four(lo, operands, options, roles, banded_attention)
+    mask = _mask(lo, given, query)
     if causal:
         if mask is None and causal[0] in roles.query and roles.position == causal[1:]:
             options["is_causal"] = True
@@ -58,21 +68,44 @@ def emit_attention(lo: Lowering, node: Node) -> Value:
     if mask is not None:
         mask = mask if mask.axes else lo.filled(mask, roles.position)
         options["attn_mask"] = _in_four(lo, mask, roles, (roles.query, _QUERY), (roles.position, _POSITION), loose=True)
-    operands = (
+    return _out_of_four(lo, _four(lo, query, given["key"], given["value"], roles), options, roles)
+
+
+def _seen(
+    node: Node, names: tuple[str, ...], roles: _Roles, causal: tuple[int, ...]
+) -> tuple[int, tuple[SizeExpr, SizeExpr]] | None:
+    """The axis of the queries' places, and how far a query sees before and after its own, if nothing else is said about
+    what it sees."""
+    if "allow" not in names or "mask" in names or len(roles.position) != 1:
+        return None
+    for place in roles.query:
+        found = band(node.args[names.index("allow")], place, roles.position[0])
+        if found is None or found.before is None:
+            continue
+        if causal == (place, *roles.position) and found.after is None:
+            return place, (found.before, const(0))
+        if not causal and found.after is not None:
+            return place, (found.before, found.after)
+    return None
+
+
+def _four(lo: Lowering, query: Value, key: Value, value: Value, roles: _Roles) -> tuple[Value, Value, Value]:
+    """The operands as the kernel takes them."""
+    return (
         _in_four(lo, query, roles, (roles.query, _QUERY), (roles.feature, _FEATURE)),
-        _in_four(lo, given["key"], roles, (roles.position, _POSITION), (roles.feature, _FEATURE)),
-        _in_four(lo, given["value"], roles, (roles.position, _POSITION), (roles.value, _VALUE)),
+        _in_four(lo, key, roles, (roles.position, _POSITION), (roles.feature, _FEATURE)),
+        _in_four(lo, value, roles, (roles.position, _POSITION), (roles.value, _VALUE)),
     )
-    return _out_of_four(lo, operands, options, roles)
 
 
-def _out_of_four(lo: Lowering, operands: tuple[Value, ...], options: dict, roles: _Roles) -> Value:
+def _out_of_four(
+    lo: Lowering, operands: tuple[Value, ...], options: dict, roles: _Roles,
+    kernel: Callable = scaled_dot_product_attention,
+) -> Value:  # fmt: skip
     """The kernel's result with the axes that the formula has."""
     batch = roles.batch if len(roles.batch) == 2 else (_ONE, _BATCH)
     plain = len(roles.batch) == 2 and len(roles.query) == len(roles.value) == 1
-    found = lo.call(
-        scaled_dot_product_attention, operands, (*batch, _QUERY, _VALUE), options, kind=Kind.REAL, inline=not plain
-    )
+    found = lo.call(kernel, operands, (*batch, _QUERY, _VALUE), options, kind=Kind.REAL, inline=not plain)
     found = _restored(lo, found, _VALUE, roles.value)
     found = _restored(lo, found, _QUERY, roles.query)
     if len(roles.batch) < 2:
@@ -104,12 +137,7 @@ def _in_groups(lo: Lowering, operands: tuple[Value, Value, Value], options: dict
         query, key, value = (lo.merged(one, outer, _BATCH) for one in (query, key, value))
     batch = (_BATCH, _HEADS) if outer else (_HEADS,)
     inside = replace(roles, batch=batch, query=(place,))
-    four = (
-        _in_four(lo, query, inside, ((place,), _QUERY), (roles.feature, _FEATURE)),
-        _in_four(lo, key, inside, (roles.position, _POSITION), (roles.feature, _FEATURE)),
-        _in_four(lo, value, inside, (roles.position, _POSITION), (roles.value, _VALUE)),
-    )
-    found = _out_of_four(lo, four, {**options, "enable_gqa": True}, inside)
+    found = _out_of_four(lo, _four(lo, query, key, value, inside), {**options, "enable_gqa": True}, inside)
     found = lo.split(found, _HEADS, heads, sizes[_HEADS], inline=len(outer) > 1)
     return (
         lo.split(found, _BATCH, outer, sizes[_BATCH], inline=False) if len(outer) > 1 else _named_as(lo, found, outer)

@@ -33,6 +33,8 @@ def negated(scope: Scope, condition: Arg) -> Arg:
     """The opposite condition."""
     if condition.node.op == "not":
         return scope.operands(condition)[0]
+    if condition.node.op == "or":
+        return scope.apply("and", *(negated(scope, part) for part in scope.operands(condition)), kind=Kind.BOOL)
     opposite = _OPPOSITE.get(condition.node.op)
     if opposite is not None and all(a.node.kind < Kind.REAL for a in condition.node.args):
         return scope.apply(opposite, *scope.operands(condition))
