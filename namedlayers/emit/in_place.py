@@ -9,10 +9,12 @@ written over; what cannot be written into a given tensor is allocated at each st
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, fx
 
+from namedlayers.emit.functions import execute
 from namedlayers.emit.names import Names
 from namedlayers.emit.printer import GLOBALS, expression, note
 from namedlayers.emit.rewritten_steps import for_writing, written
@@ -32,6 +34,15 @@ def defined(
     if len(step.graphs) != 1 or loop.draws or not step.outputs:
         return None
     return lo.bodies.define(wish, lo.names, lambda name: _source(name, step, loop, owned))
+
+
+def alone(step: BodyFunction, loop: Loop) -> Callable[..., Any] | None:
+    """The same for all values of all steps, stacked in front; it belongs to no source."""
+    if len(step.graphs) != 1 or loop.draws or not step.outputs:
+        return None
+    every = replace(loop, results=tuple((number, 0) for number in range(len(step.outputs))))
+    code, namespace = _source("scan_in_place", step, every, frozenset())
+    return execute("scan_in_place", code, namespace)
 
 
 def _source(name: str, step: BodyFunction, loop: Loop, owned: frozenset[int]) -> tuple[str, dict[str, Any]]:

@@ -7,7 +7,9 @@ are not collected; one that is taken at the last step only is not, either.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch.nn.functional as F
@@ -24,6 +26,7 @@ from namedlayers.emit.rewritten_steps import written
 from namedlayers.emit.scan_operator import register
 from namedlayers.emit.scanning import Loop, nothing, traced, unobserved, whole
 from namedlayers.emit.value import Value
+from namedlayers.emit.whole_loops import Whole
 from namedlayers.plan.regions import region_of
 from namedlayers.program.graph import Node
 from namedlayers.program.program import Body
@@ -44,7 +47,6 @@ def emit_scan(lo: Lowering, node: Node) -> Value:
     carries, size, reverse = node.attr("carries"), node.attr("size"), bool(node.attr("reverse"))
     assert isinstance(carries, int) and isinstance(size, SizeExpr)
     loop = Loop(lo.bodies.key(step.function), scanned, carries, reverse, results, step.draws)
-    register(loop.key, step.function)
     axis = next((part.names[0] for part in wanted if part.op == "part"), "steps")
     wish = f"scan_{axis}{body.name.removeprefix('step')}"
     function, symbols = _function(lo, node, wish, loop, step, _owned(lo, node, given, scanned))
@@ -76,6 +78,13 @@ def _axes(part: Node, result: Result, step: BodyFunction) -> tuple[int, ...]:
     return (*rest[:dim], 0, *rest[dim:])
 
 
+def _key(lo: Lowering, loop: Loop, symbols: Sequence[str], record: Record | None) -> str:
+    """The same for all loops that compute the same, in every process."""
+    functions = () if record is None else (record.full, record.backward)
+    parts = (repr(loop), repr(record), str(len(symbols)), *(lo.bodies.key(one) for one in functions))
+    return f"{loop.key}-{hashlib.sha256(' '.join(parts).encode()).hexdigest()[:8]}"
+
+
 def _owned(lo: Lowering, node: Node, given: Sequence[Value], scanned: Sequence[bool]) -> frozenset[int]:
     """The sequences, by number, that were computed for this loop alone."""
     found = []
@@ -102,6 +111,9 @@ def _function(
     found = differentiated(lo, node, wish, loop, step)
     record, symbols = (found.record, found.symbols) if found else (None, step.sizes)
     quick = in_place.defined(lo, f"{wish}_in_place", step, loop, owned)
+    loop = replace(loop, key=_key(lo, loop, symbols, record))
+    whole_loop = Whole(step, loop, tuple(symbols.index(one) for one in step.sizes), record)
+    register(loop.key, whole_loop.function, whole_loop)
 
     def source(name: str) -> tuple[str, Mapping[str, Any]]:
         own = {step.name: step.function, "loop": loop, "traced": traced, "whole": whole, "nothing": nothing}
@@ -122,7 +134,7 @@ def _text(
     now = [names.fresh(f"{one}_now") if is_ else one for one, is_ in zip(given, loop.scanned, strict=True)]
     made = _made(loop, step, body, given, names)
     stacks = {k: names.fresh(f"{made[k]}_all") for k, dim in loop.results if dim >= 0}
-    everything, extra = f"[{', '.join(given)}]", f"[{', '.join(passed_on)}]"
+    everything, extra = f"[{', '.join(given)}]", f"[{', '.join(every_size)}]"
     returned = [f"torch.stack({stacks[k]}, {dim})" if dim >= 0 else made[k] for k, dim in loop.results]
     lines = [
         f"if whole({count}):",
@@ -133,7 +145,7 @@ def _text(
     if record is not None:
         lines += [
             f"if recorded({', '.join(given)}):",
-            f"    return with_gradient(record, {everything}, {count}, [{', '.join(every_size)}])",
+            f"    return with_gradient(record, {everything}, {count}, {extra})",
         ]
     if quick is not None:
         found = names.fresh("found")

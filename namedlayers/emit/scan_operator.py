@@ -9,10 +9,10 @@ the first, each once more from what was carried into it. The gradients of that o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -22,9 +22,21 @@ from namedlayers.errors import ArgumentError
 Step = Callable[..., Any]
 
 
-def register(key: str, step: Step) -> None:
+class Faster(Protocol):
+    """What a loop is run and differentiated by, where it is not lifted and draws nothing; None where that cannot be."""
+
+    def run(self, tensors: Sequence[Tensor], steps: int, sizes: Sequence[int]) -> Sequence[Tensor] | None: ...
+
+    def gradients(
+        self, tensors: Sequence[Tensor], steps: int, sizes: Sequence[int], slopes: Sequence[Tensor | None]
+    ) -> Mapping[int, Tensor] | None: ...
+
+
+def register(key: str, step: Step, faster: Faster | None = None) -> None:
     """Puts a body's function into the table of the process. It takes tensors, carried ones first, then sizes."""
     _STEPS.setdefault(key, step)
+    if faster is not None:
+        _FASTER.setdefault(key, faster)
 
 
 @lru_cache(1024)
@@ -62,6 +74,10 @@ def scan(
     if steps == 0:
         return no_steps(step, tensors, scanned, sizes)
     with torch.no_grad(), _plainly(seed, tensors) as begin:
+        quick = _FASTER.get(body) if seed is None else None
+        found = quick.run(tensors, steps, sizes) if quick else None
+        if found is not None:
+            return list(found)
         return [one.contiguous() for one in _run(step, tensors, scanned, carries, _order(steps, reverse), sizes, begin)]
 
 
@@ -87,6 +103,12 @@ def scan_backward(
 ) -> list[Tensor]:  # fmt: skip
     """The gradients of the inputs that `wanted` lists, from those of the values of all steps. `carried` are those of
     the values that are carried."""
+    quick = _FASTER.get(body) if seed is None else None
+    if quick is not None and steps:
+        with torch.no_grad(), _plainly(seed, tensors):
+            whole = quick.gradients(tensors, steps, sizes, gradients)
+            if whole is not None:
+                return [_own(whole.get(k), tensors[k]) for k in wanted]
     step, order = step_of(body), _order(steps, reverse)
     before = dict(zip(order[1:], order, strict=False))
     found = {k: torch.zeros(tensors[k].shape, dtype=tensors[k].dtype, device=tensors[k].device) for k in wanted}
@@ -249,6 +271,14 @@ def _lifted(step: Step, randomness: str, tensors: str, sizes: str) -> Step:
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
 _STEPS: dict[str, Step] = {}
+_FASTER: dict[str, Faster] = {}
+
+
+def _own(found: Tensor | None, like: Tensor) -> Tensor:
+    """A result of an operator: in memory of its own."""
+    return (
+        torch.zeros_like(like) if found is None else found.to(like.dtype).clone(memory_format=torch.contiguous_format)
+    )
 
 
 def _run(

@@ -11,6 +11,7 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from namedlayers.emit.build import Compiled, build
+from namedlayers.emit.whole_loops import Whole
 from namedlayers.plan.plan import Plan
 from namedlayers.plan.planner import plan
 from namedlayers.program.numbering import number
@@ -177,6 +178,34 @@ def test_where_there_is_none_torch_goes_step_by_step(name: str) -> None:
     assert near
     args = leaves(build(program, made), arrays)
     assert torch.autograd.gradcheck(build(program, made).function, args, fast_mode=True)
+
+
+# --- one operator -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name", ("minimal gated unit", "four gates", "independent", "what is not carried, at the last step")
+)
+def test_the_operator_has_the_same_gradient(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Traced, a loop is one operator for all lengths; its gradient is the derived one, too."""
+    calls = []
+    derived = Whole.gradients
+    monkeypatch.setattr(Whole, "gradients", lambda *given: calls.append(1) or derived(*given))
+    text, inputs = NETWORKS[name]
+    made, plain = both(text, given(inputs))
+    torch._dynamo.reset()
+    quick = torch.compile(made.function, fullgraph=True, dynamic=True, backend="aot_eager")
+    for steps in (4, 2, 7):
+        arrays = given(inputs, t=steps)
+        found = []
+        for function in (quick, plain.function):
+            args = leaves(made, arrays)
+            results = function(*args)
+            results = results if isinstance(results, tuple) else (results,)
+            total: Any = sum((one * torch.arange(1.0, one.numel() + 1).view_as(one)).sin().sum() for one in results)
+            found.append([*results, *torch.autograd.grad(total, args)])
+        torch.testing.assert_close(*found)
+    assert len(calls) == 3
 
 
 # --- how torch may ask ------------------------------------------------------------------------------------------------
