@@ -66,6 +66,12 @@ KERNELS: dict[str, Row] = {
         "mean[k](unroll[x, k = 3](X; padding = 1)) / mean[k](unroll[x, k = 3](Y; padding = 1))",
         "not those of ones",
     ),
+    "cumulative": Row(
+        "X[b, i]",
+        "|j| = |i|\nreturn sum[j](where(index[j] <= index[i], X[i -> j], 0))",
+        "|j| = |i|\nreturn sum[j](where(index[j] <= index[i] + 2, X[i -> j], 0))",
+        "not at it or one before",
+    ),
     # --- statistics, norms ---
     "mean": Row(ROWS, "sum[j](X) / |j|", "sum[j](X) / |i|", "divided by |i|"),
     "variance": Row(
@@ -222,6 +228,7 @@ TIDYING: dict[str, Row] = {
     "pool of norms": Row("X[c, x]", "norm[k](pool[x, k = 2](X))", "norm[k](unroll[x, k = 2](X)[x = 0:2])"),
     "padding around": Row("X[c, x]", 'pad[x](X; before = 1, mode = "circular")', "pad[x](X; before = 1)"),
     "adaptive max pool": Row("X[c, x]; n = 3", CELLS.format("index[cell] + 1"), CELLS.format("index[cell] + 2")),
+    "triangle": Row("A[i, j]", "where(index[j] <= index[i], A, 0)", "where(index[j] <= 2 * index[i], A, 0)"),
     "last step": Row("X[time, d, i], a[i], b[i]", LAST.format("h[time = -1]"), LAST.format("h[time = 1]")),
     "only the last step": Row(
         "X[time, d, i], a[i], b[i]", LAST.format("exp(h)[time = -1]"), LAST.format("exp(h)[time = 1]"),
