@@ -21,6 +21,7 @@ from namedlayers.emit import (  # noqa: F401  (importing them fills the table of
     distances,
     drawing,
     elementwise,
+    fourier,
     indexing,
     linalg,
     losses,

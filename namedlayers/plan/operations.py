@@ -72,8 +72,8 @@ OPERATIONS: dict[str, OperationSpec] = {
     ),
     "distance": OperationSpec(
         ("root",),
-        "operands X, Y, each with result axes that the other lacks, which share the consumed axes: the sum over these of "
-        "(X - Y)^2, or its root; the slope of a root that is 0 is 0",
+        "operands X, Y, each with result axes that the other lacks, which share the consumed axes: the sum over these "
+        "of (X - Y)^2, or its root; the slope of a root that is 0 is 0",
     ),
     "statistic": OperationSpec(
         ("op", "ddof"),
@@ -126,6 +126,16 @@ OPERATIONS: dict[str, OperationSpec] = {
         "what is no padding; kernel axes are not in the index space. ceil: where windows that begin within X or before "
         "it reach beyond its padding, that is padding too. Neither the result's space axes nor the kernels are empty; "
         "2 * before <= kernel, before = after; dilation is 1 for mean",
+    ),
+    "rfft": OperationSpec(
+        ("axis", "into"),
+        "operand X, real: its discrete Fourier transform along the consumed `axis`, of n, at the frequencies up to n // "
+        "2, along `into` (positions). No axis is empty (the guards say so)",
+    ),
+    "irfft": OperationSpec(
+        ("axis", "into"),
+        "operand A, an rfft or made of such: the n reals along `into` of which the frequencies along the consumed "
+        "`axis` are. No axis is empty (the guards say so)",
     ),
     "triangle": OperationSpec(
         ("row", "column", "diagonal"),

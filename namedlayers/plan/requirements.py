@@ -115,6 +115,11 @@ def _pad_around(node: Node) -> Iterator[Guard]:
                 yield _at_least(source.sizes[own], more + (node.attr("mode") == "reflect"))
 
 
+def _real_fft(node: Node) -> Iterator[Guard]:
+    for size in node.space:
+        yield _at_least(size, 1)
+
+
 def _adaptive(node: Node) -> Iterator[Guard]:
     for size in (*node.sizes, *node.args[0].node.sizes):
         yield _at_least(size, 1)
@@ -190,6 +195,8 @@ _NEEDS: dict[str, Callable[[Node], Iterator[Guard]]] = {
     "conv_transpose": _convolution,
     "pool": _pool,
     "adaptive_max": _adaptive,
+    "rfft": _real_fft,
+    "irfft": _real_fft,
     "pad_around": _pad_around,
     "extreme": _extreme,
     "statistic": _statistic,

@@ -86,6 +86,7 @@ _ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "log1p": _real(np.log1p), "expm1": _real(np.expm1), "sqrt": _real(np.sqrt),
     "rsqrt": _real(lambda x: 1 / np.sqrt(x)), "tanh": _real(np.tanh),
     "erf": _real(erf), "not": lambda x: np.logical_not(x), "detach": lambda x: x,
+    "real": np.real, "conj": np.conj, "imag": np.imag,
     "add": _counted(np.add), "sub": _counted(np.subtract), "mul": _counted(np.multiply), "div": _real(np.divide),
     "floordiv": _counted(np.floor_divide), "mod": _counted(np.mod), "pow": _counted(_power), "lt": np.less,
     "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal, "eq": np.equal, "ne": np.not_equal,
@@ -536,6 +537,20 @@ def _cumulative(node: Node, args: list[np.ndarray], space: list[int], sizes: Siz
     return _RUNNING[str(node.attr("op"))](aligned(node.args[0], args[0], node.rank), axis=node.attr("axis"))
 
 
+def _fft(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
+    axis, into = node.attr("axis"), node.attr("into")
+    assert isinstance(axis, int) and isinstance(into, int)
+    (x,) = node.args
+    own = x.axes.index(axis)
+    n = space[into]
+    transform: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+        "fft": lambda v: (np.fft.ifft if dict(node.attrs).get("inverse") else np.fft.fft)(v, axis=own),
+        "rfft": lambda v: np.fft.rfft(v, axis=own),
+        "irfft": lambda v: np.fft.irfft(v, n, axis=own),
+    }
+    return aligned(Arg(x.node, tuple(into if p == axis else p for p in x.axes)), transform[node.op](args[0]), node.rank)
+
+
 def _glu(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
     (x,), axis = node.args, node.attr("axis")
     first, second = np.split(args[0], 2, axis=x.axes.index(-1))
@@ -546,6 +561,7 @@ _SPECIAL: dict[str, Callable[..., Any]] = {
     "activation": _activation,
     "difference": _difference,
     "glu": _glu,
+    **dict.fromkeys(("fft", "rfft", "irfft"), _fft),
     "triangle": _triangle,
     "cumulative": _cumulative,
     "gelu": _gelu, "softmax": _axiswise(_softmax), "standardize": _standardize, "rms_norm": _standardize, "conv": _conv,

@@ -19,6 +19,7 @@ from namedlayers.plan.rules import (
     distances,
     elementwise,
     entropies,
+    fourier,
     gates,
     gather,
     groups,
@@ -68,6 +69,7 @@ ATTENDING: tuple[Rule, ...] = attention.RULES
 MERGING: tuple[Rule, ...] = (*contraction.MERGING, *sharing.RULES)
 FINISHING: tuple[Rule, ...] = (
     *convolution.BIASES,
+    *fourier.RULES,
     *padding.RULES,
     *triangles.LAST,
     *pooling.LAST,
