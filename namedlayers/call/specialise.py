@@ -10,6 +10,7 @@ import operator
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
@@ -129,6 +130,7 @@ class Specialisations:
         from namedlayers.call.capturing import CUDA, Captured
         from namedlayers.emit.build import build
         from namedlayers.emit.narrowing import PRECISIONS
+        from namedlayers.emit.partial import function_of
         from namedlayers.emit.tiled import Tiled
         from namedlayers.plan.planner import plan
         from namedlayers.program.numbering import number
@@ -141,7 +143,8 @@ class Specialisations:
         if self.manner.backend == "cudagraph":
             compiled = replace(compiled, function=Captured(compiled, CUDA()))
         if self.manner.max_memory is not None:
-            compiled = replace(compiled, function=Tiled(compiled, self.manner.max_memory))
+            make = partial(function_of, checkpoint=self.checkpoint, precision=precision)
+            compiled = replace(compiled, function=Tiled(compiled, self.manner.max_memory, make))
         return Specialisation(program, planned, compiled, owned(program))
 
 

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
+
 from namedlayers.emit.bodies import Bodies
 from namedlayers.emit.functions import execute, lowered, printable, signature
 from namedlayers.emit.names import Names
@@ -31,13 +33,16 @@ class PartFunction:
     code: str
 
 
-def function_of(part: Part, program: Program, plan: Plan, number: int) -> PartFunction:
-    """The function of part number `number`."""
+def function_of(
+    part: Part, program: Program, plan: Plan, number: int, *, checkpoint: frozenset[str] = frozenset(),
+    precision: torch.dtype | None = None,
+) -> PartFunction:  # fmt: skip
+    """The function of part number `number`; `checkpoint` and `precision` as in `build`."""
     name = Names().fresh(f"{program.name}_{number}")
     symbols = (*program.symbols, *(symbol for symbol, _ in part.sizes))
     inner = _program(part, program, symbols)
     variant = Variant((), part.graph, "any sizes")
-    bodies = Bodies(Plan((variant,), (), plan.bodies), name, symbols)
+    bodies = Bodies(replace(plan, variants=(variant,), events=()), name, symbols, checkpoint, precision)
     names = Names(bodies.names)
     orders = Orders(
         tuple(tuple(range(len(one.axes))) for one in inner.inputs),

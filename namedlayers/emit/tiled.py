@@ -4,7 +4,7 @@ In: a compiled program and a number of bytes. Out: a function that takes and giv
 values that are too large, and what is computed of them, are a part of the graph that is run piece by piece, along one
 axis or several; the rest is run as it is. In the backward pass each piece is computed once more, so that its
 intermediate values are there one piece at a time, too; but not under the transforms of `torch.func`, which have no
-checkpoints. A call that cannot be cut is an error; what torch traces is not cut.
+checkpoints. A call that cannot be cut is an error. For what torch traces see `tiled_operator`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from namedlayers.emit.build import Compiled
 from namedlayers.emit.diagnosis import shape_of
 from namedlayers.emit.partial import PartFunction, function_of
 from namedlayers.errors import FormulaError, Label, SizeError
-from namedlayers.plan.parts import Group, Part, groups, pairwise, parts
+from namedlayers.plan.parts import Group, Part, groups, parts, taken_apart
 from namedlayers.plan.tiling import Tile, nbytes, peak, tiles
 from namedlayers.program.graph import Graph
 from namedlayers.program.program import Kind
@@ -58,18 +58,27 @@ class Schedule:
 
 
 class Tiled:
-    """The function of `compiled`, whose intermediate values take at most `budget` bytes."""
+    """The function of `compiled`, whose intermediate values take at most `budget` bytes. `make` makes the functions of
+    parts."""
 
-    def __init__(self, compiled: Compiled, budget: int) -> None:
+    def __init__(self, compiled: Compiled, budget: int, make: Callable[..., PartFunction] = function_of) -> None:
+        from namedlayers.emit import tiled_operator  # which takes torch a while to register
+
         self.function: Callable[..., Any] = compiled.function
-        self.compiled, self.budget = compiled, budget
+        self.compiled, self.budget, self.make = compiled, budget, make
+        self.key = tiled_operator.known(self)
+        self._traced = tiled_operator.traced
         self.known: dict[tuple, Schedule] = {}
         self._options = frozenset(one.name for one in compiled.program.inputs if one.role == "option")
         self._functions: dict[tuple[int, tuple[Group, ...]], tuple[PartFunction, ...]] = {}
 
     def __call__(self, *args: Any) -> Any:
-        if torch.compiler.is_compiling():  # a graph has no pieces
-            return self.function(*args)
+        if torch.compiler.is_compiling():
+            return self._traced(self.function, self.key, args)
+        return self.run(args)
+
+    def run(self, args: tuple[Any, ...]) -> Any:
+        """The call itself."""
         slopes = torch.is_grad_enabled() and any(isinstance(a, Tensor) and a.requires_grad for a in args)
         key = (slopes, *[(tuple(a.shape), a.dtype, a.device.type) if isinstance(a, Tensor) else None for a in args])
         found = self.known.get(key)
@@ -94,7 +103,7 @@ class Tiled:
         needed = peak(graph, sizes, real, kept=slopes)
         if needed <= self.budget:
             return Schedule()
-        graph = pairwise(graph)
+        graph = taken_apart(graph)
         names = [one.name for one in program.inputs]
         inputs = tuple((node.number, names.index(str(node.attr("name")))) for node in graph if node.op == "input")
         on = next((a.device.type for a in args if isinstance(a, Tensor)), "cpu")
@@ -118,7 +127,7 @@ class Tiled:
         key = (number, large)
         if key not in self._functions:
             plan, program = self.compiled.plan, self.compiled.program
-            self._functions[key] = tuple(function_of(part, program, plan, k) for k, part in enumerate(split))
+            self._functions[key] = tuple(self.make(part, program, plan, k) for k, part in enumerate(split))
         return tuple(
             Stage(made, room.of(made.part), cut or ()) for made, cut in zip(self._functions[key], cuts, strict=True)
         )

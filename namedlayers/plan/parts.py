@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from namedlayers.plan.search import Path
 from namedlayers.program.graph import Arg, Graph, Node
 from namedlayers.program.program import Kind
-from namedlayers.program.size import SizeExpr, symbol
+from namedlayers.program.size import SizeExpr, size_expr, symbol
+from namedlayers.program.terms import literal_key
 
 Group = frozenset[int]
 """The numbers of nodes that are computed together."""
@@ -43,13 +44,15 @@ VALUE = "value "
 """What the names of values that a part takes begin with; inputs of programs have no blanks in their names."""
 
 
-def pairwise(graph: Graph) -> Graph:
-    """The same graph, in which contractions have two operands, so that all values are there to see."""
+def taken_apart(graph: Graph) -> Graph:
+    """The same graph, in which contractions have two operands and triangles are masks made of coordinates, so that all
+    values are there to see."""
     found = Graph(states=graph.states, stored=graph.stored)
     new: dict[int, Node] = {}
     for node in graph.live():
         args = tuple(Arg(new[arg.node.number], arg.axes) for arg in node.args)
-        new[node.number] = _in_pairs(found, node, args) if _is_long(node) else _copied(found, node, args)
+        make = _in_pairs if _is_long(node) else _masked if node.op == "triangle" else _copied
+        new[node.number] = make(found, node, args)
     found.outputs = [Arg(new[arg.node.number], arg.axes) for arg in graph.outputs]
     return found
 
@@ -136,6 +139,27 @@ def _contracted(graph: Graph, node: Node, operands: list[Arg], path: Path) -> No
         )
         operands.append(Arg(made, tuple(kept)))
     return operands[-1].node
+
+
+def _masked(graph: Graph, node: Node, args: tuple[Arg, ...]) -> Node:
+    """A triangle, which keeps what is in a column of at most the row plus `diagonal`, as a mask."""
+    row, column, diagonal = (node.attr(name) for name in ("row", "column", "diagonal"))
+    assert isinstance(row, int) and isinstance(column, int)
+    sizes, names = (node.space[row], node.space[column]), (node.names[row], node.names[column])
+    at, beside = (
+        graph.node("coord", (), (size,), 1, Kind.INT, weak=True, names=(name,), spans=node.spans)
+        for size, name in zip(sizes, names, strict=True)
+    )
+    more = graph.node("size", (), (), 0, Kind.INT, attrs={"expr": size_expr(diagonal)}, weak=True)  # type: ignore[arg-type]
+    least = graph.node("add", (Arg(at, (0,)), Arg(more, ())), sizes[:1], 1, Kind.INT, names=names[:1])
+    kept = graph.node("le", (Arg(beside, (1,)), Arg(least, (0,))), sizes, 2, Kind.BOOL, names=names, spans=node.spans)
+    form, digits = literal_key(0)
+    nothing = graph.node("const", (), (), 0, Kind.INT, attrs={"kind": form, "digits": digits}, weak=True)
+    operands = (Arg(kept, (row, column)), *args, Arg(nothing, ()))
+    return graph.node(
+        "where", operands, node.space, node.rank, node.kind, weak=node.weak, names=node.names, spans=node.spans,
+        rule=node.rule,
+    )  # fmt: skip
 
 
 def _copied(

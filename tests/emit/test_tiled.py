@@ -47,6 +47,10 @@ CUTTABLE = {
         "def f(X[i, d], Y[j, d]) -> [i] = sum[j](where(j <= i, exp(-sum[d]((X - Y) ^ 2)), 0))",
         [(150, 3), (140, 3)], 5, {"i"},
     ),
+    "masked above a diagonal": (
+        "def f(X[i, d], Y[j, d]) -> [j] = sum[i](where(j > i + 2, 0, exp(-sum[d]((X - Y) ^ 2))))",
+        [(150, 3), (140, 3)], 5, {"i"},
+    ),
     "a step of a contraction": (
         "def f(A[i, j], B[j, k], C[k, l]; v[l]) -> [i] = sum[l](exp(sum[j, k](A * B * C)) * v)",
         [(90, 4), (4, 5), (5, 100), (100,)], 4, {"i"},
@@ -130,6 +134,45 @@ def test_a_call_may_say_its_budget() -> None:
         function(*args, max_memory="much")
     traced = torch.compile(lambda *args: function(*args, max_memory="200KiB"), backend="eager", fullgraph=True)
     torch.testing.assert_close(traced(*args), found)
+
+
+def test_pieces_where_torch_traces() -> None:
+    function, whole = nl.compile(KERNEL, max_memory="300KiB"), nl.compile(KERNEL)
+    traced = torch.compile(
+        lambda x, y, b: function(2 * x, y, b).sin(), backend="aot_eager", dynamic=True, fullgraph=True
+    )
+    for count in (300, 410):
+        args = [torch.randn(s, dtype=torch.float64, requires_grad=True) for s in [(count, 3), (280, 3), (280,)]]
+        found = traced(*args)
+        slopes = torch.autograd.grad(found.sum(), args)
+        expected = whole(2 * args[0], *args[1:]).sin()
+        torch.testing.assert_close(found, expected)
+        torch.testing.assert_close(slopes, torch.autograd.grad(expected.sum(), args))
+    tiled = function.specialize(*args).compiled.function
+    assert len(tiled.known) == 4 and all(found.stages for found in tiled.known.values())  # each size, with slopes too
+
+
+def test_an_export_is_whole() -> None:
+    class Module(torch.nn.Module):
+        def forward(self, x: torch.Tensor, y: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+            return function(x, y, b)
+
+    function = nl.compile(KERNEL, max_memory="300KiB")
+    args = tuple(torch.randn(s) for s in [(300, 3), (280, 3), (280,)])
+    exported = torch.export.export(Module(), args)
+    assert not any("pieces" in str(node.target) for node in exported.graph.nodes)
+    torch.testing.assert_close(exported.module()(*args), function(*args))
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", None])
+def test_parts_are_computed_in_the_precision_asked_for(precision: str | None) -> None:
+    args = [torch.randn(s) for s in [(300, 3), (280, 3), (280,)]]
+    text = "def f(X[i, d], Y[j, d]; b[j]) -> [i] = tanh(X @[d] Y) @[j] b"
+    small, whole = (nl.compile(text, precision=precision, max_memory=most) for most in ("200KiB", None))
+    torch.testing.assert_close(
+        small(*args), whole(*args), rtol=1e-2 if precision else 1e-5, atol=0.2 if precision else 1e-4
+    )
+    assert torch.equal(small(*args), nl.compile(text, max_memory="200KiB")(*args)) is (precision is None)
 
 
 def test_an_input_may_be_called_like_the_budget() -> None:
