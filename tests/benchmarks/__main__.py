@@ -19,8 +19,8 @@ from pathlib import Path
 import torch
 
 from namedlayers.inspect.roofline import measured
-from tests.benchmarks.call_overhead import PARTS
 from tests.benchmarks.page import CUDA_TEMPLATE, TEMPLATE, page
+from tests.benchmarks.parts import PARTS
 from tests.benchmarks.plot import plot
 from tests.benchmarks.records import Records, where
 from tests.benchmarks.running import Effort, run

@@ -159,12 +159,6 @@ def compiling(effort: Effort) -> Row:
     return {"head": ("what", "time"), "lines": [(name, f"{one * 1e3:.3g} ms") for name, one in found.items()]}
 
 
-PARTS: dict[str, Callable[[Effort], Row]] = {
-    "call overhead": calls,
-    "module overhead": module_calls,
-    "compiling and importing": compiling,
-}
-
 TOLD = {
     "plain": "plain Python function with the same operations",
     "compiled": "the compiled function itself (all checks of sizes included)",

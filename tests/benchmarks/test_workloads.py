@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from tests.benchmarks import __main__ as command
-from tests.benchmarks.call_overhead import PARTS
 from tests.benchmarks.page import CUDA_TEMPLATE, TEMPLATE, page
+from tests.benchmarks.parts import PARTS
 from tests.benchmarks.records import Records, where
 from tests.benchmarks.running import Effort, agreeing, check_agreement, run
 from tests.benchmarks.sides import COMPILED, INDUCTOR, NAIVE, OURS, missing, sides_of

@@ -12,17 +12,12 @@ from torch import Tensor
 
 from tests.benchmarks.workload import EDGE, Formula, Function, Input, Workload, normal, positive
 
-sys.path.append(str(Path(__file__).parents[1]))
-from recurrence import (
-    CELLS,
-    LINEAR,
-    MINIMAL,
-    SELECTIVE,
-    cells_by_hand,
-    linear_by_hand,
-    minimal_by_hand,
-    selective_by_hand,
-)
+sys.path.append(str(Path(__file__).parents[1]))  # where it is run as a script, too
+import recurrence
+
+CELLS, INDEPENDENT, LINEAR = recurrence.CELLS, recurrence.INDEPENDENT, recurrence.LINEAR
+MINIMAL, SELECTIVE = recurrence.MINIMAL, recurrence.SELECTIVE
+LOOPS_BY_HAND, floor = recurrence.LOOPS, recurrence.floor
 
 GROUP = "Recurrences"
 
@@ -125,6 +120,14 @@ def cells_hoisted(x: Tensor, h: Tensor, c: Tensor, *weights: Tensor) -> Tensor:
     return torch.stack(found)
 
 
+def independent_hoisted(x: Tensor, h: Tensor, w: Tensor, u: Tensor, b: Tensor) -> Tensor:
+    found = []
+    for now in F.linear(x, w, b).unbind():
+        h = torch.tanh(torch.addcmul(now, u, h))
+        found.append(h)
+    return torch.stack(found)
+
+
 def linear_unbound(a: Tensor, b: Tensor, h: Tensor) -> Tensor:
     found = []
     for factor, summand in zip(a.unbind(), b.unbind(), strict=True):
@@ -150,6 +153,7 @@ STEPS = {
     "": {"time": 128, "batch": 32, "input": 64, "hidden": 128},
     ", wide": {"time": 64, "batch": 8, "input": 256, "hidden": 256},
     ", one sequence": {"time": 100, "batch": 1, "input": 32, "hidden": 64},
+    ", wide inputs": {"time": 128, "batch": 32, "input": 512, "hidden": 128},
 }
 TINY = {"time": 5, "batch": 2, "input": 3, "hidden": 4}
 X, H = normal("time batch input"), normal("batch hidden")
@@ -216,14 +220,16 @@ WORKLOADS = (
            inputs=(X, H, GATE[0], GATE[1], GATE[2], GATE[2])),
     *sized("LSTM", ours=LSTM, by_hand={"torch.lstm": lstm_by_hand}, naive=lstm, edges={}, inputs=(X, H, H, *gates(4))),
     *sized("GRU", ours=GRU, by_hand={"torch.gru": gru_by_hand}, naive=gru, edges={}, inputs=(X, H, *gates(3))),
-    *sized("minimal gated unit", ours=Formula(MINIMAL), by_hand={"hoisted": minimal_hoisted}, naive=minimal_by_hand,
-           edges={"naive": EDGE}, inputs=(X, H, *GATE * 2)),
+    *sized("minimal gated unit", ours=Formula(MINIMAL), by_hand={"hoisted": minimal_hoisted},
+           naive=recurrence.minimal_by_hand, edges={"naive": EDGE}, inputs=(X, H, *GATE * 2)),
     *sized("LSTM of which all cells are wanted", ours=Formula(CELLS), by_hand={"hoisted": cells_hoisted},
-           naive=cells_by_hand, edges={"naive": EDGE}, inputs=(X, H, H, *GATE * 4)),
-    *(stepwise(f"h = a * h + b, {time} steps of {batch} x {state}", LINEAR, linear_unbound, linear_by_hand, "unbound",
-               LINEAR_INPUTS, {"time": time, "batch": batch, "state": state})
+           naive=recurrence.cells_by_hand, edges={"naive": EDGE}, inputs=(X, H, H, *GATE * 4)),
+    *sized("independent RNN", ours=Formula(INDEPENDENT), by_hand={"hoisted": independent_hoisted},
+           naive=recurrence.independent_by_hand, edges={"naive": EDGE}, inputs=(X, H, GATE[0], GATE[2], GATE[2])),
+    *(stepwise(f"h = a * h + b, {time} steps of {batch} x {state}", LINEAR, linear_unbound,
+               recurrence.linear_by_hand, "unbound", LINEAR_INPUTS, {"time": time, "batch": batch, "state": state})
       for time, batch, state in ((1024, 1, 64), (1024, 8, 1024), (4096, 1, 1024))),
     *(stepwise(f"selective state space, {time} steps, {chan} x {state}", SELECTIVE, selective_hoisted,
-               selective_by_hand, "hoisted", SELECTIVE_INPUTS, {"time": time, "chan": chan, "state": state})
+               recurrence.selective_by_hand, "hoisted", SELECTIVE_INPUTS, {"time": time, "chan": chan, "state": state})
       for time, chan, state in ((1024, 64, 16), (4096, 16, 4), (512, 512, 16))),
 )  # fmt: skip
