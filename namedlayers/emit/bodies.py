@@ -66,7 +66,7 @@ class Bodies:
         self.precision = precision
         self._main = main
         self._symbols = symbols
-        self._plans = plan.bodies
+        self._plans = dict(plan.bodies)
         self._made: dict[Region, BodyFunction] = {}
         self._functions: dict[str, Callable[..., Any]] = {}
         self._keys: dict[Callable[..., Any], str] = {}
@@ -75,6 +75,7 @@ class Bodies:
         self._stepped = {region_of(node) for node, _ in runs if node.op == "scan"}
         self.gradients = {node: one for part in (plan, *plan.bodies.values()) for node, one in part.gradients.items()}
         for one in self.gradients.values():
+            self._plans[one.forward] = Plan((Variant((), one.forward.graph, ""),), ())  # it is planned already
             self._needed |= {body: tuple(range(len(body.graph.outputs))) for body in (one.forward, one.backward)}
             self._stepped.add(one.forward)
 

@@ -95,9 +95,8 @@ def _gradients(
             events.append(Event("gradient as a loop of its own", "algebraic", scan.spans, made.reason))
             continue
         found[scan] = made
-        steps = Variant((), made.forward.graph, body.variants[0].why)
         back = planned(made.backward.graph)
-        bodies |= {made.forward: Plan((steps,), (), body.bodies), **back.bodies, made.backward: back}
+        bodies |= {**back.bodies, made.backward: back}
         events.append(Event("gradient as a loop of its own", "algebraic", scan.spans))
     return found, events
 
