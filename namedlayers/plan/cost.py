@@ -161,11 +161,17 @@ def _pool(node: Node) -> Formula:
     return product(node.sizes) * product(kernels)
 
 
+def _class_loss(node: Node) -> Formula:
+    """The softmax of the logits, if it is part of it, else what is read."""
+    return product(node.args[0].node.sizes) * 5 if node.attr("logits") else product(node.space)
+
+
 _OPERATIONS: dict[str, Callable[[Node], Formula]] = {
     "contract": _contract,
     "linear": _linear,
     "attention": _attention,
     "pool": _pool,
+    "class_loss": _class_loss,
     **dict.fromkeys(("conv", "conv_transpose", "log_contract"), _times(2)),
     "distance": _times(3),
     **dict.fromkeys(("softmax", "log_softmax"), _times(5)),

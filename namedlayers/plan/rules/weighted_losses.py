@@ -1,156 +1,26 @@
-"""What a loss of classes takes in: a weight of the class, whether the target counts, the smoothing of the target.
-
-A mask counts where the target that it leaves out is read as one that there is, so that no error of the text is lost: as
-class 0 through a `where`, or as it is if it is a number that is a class.
-"""
+"""What a loss of classes takes in: a weight of the class, whether the target counts, the smoothing of the target."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from namedlayers.plan.rule import Match, Near, Outcome, Rule
 from namedlayers.plan.rules.build import statistic
+from namedlayers.plan.rules.class_weights import (
+    condition_of,
+    counts_where,
+    is_one,
+    leaves_out,
+    left_out,
+    taken_in,
+    weight_of,
+)
 from namedlayers.plan.rules.contraction import contraction
 from namedlayers.plan.rules.losses import ClassLoss, build, read, seen
-from namedlayers.plan.view import Product, Scope, constant, is_number, size_of
+from namedlayers.plan.view import Product, Scope, is_number, size_of
 from namedlayers.program.graph import Arg, Node
 from namedlayers.program.program import Kind
-
-
-@dataclass(frozen=True, slots=True)
-class _Condition:
-    """That `base` is not `number`; without a number, that it is true."""
-
-    base: Arg
-    number: Arg | int | None
-    positive: bool
-
-
-def _condition(scope: Scope, arg: Arg) -> _Condition:
-    if arg.node.op == "not":
-        inner = _condition(scope, scope.operands(arg)[0])
-        return replace(inner, positive=not inner.positive)
-    if arg.node.op in ("eq", "ne"):
-        for base, number in (scope.operands(arg), scope.operands(arg)[::-1]):
-            if base.node.kind is not Kind.INT or number.axes or not base.axes:
-                continue
-            value = _whole(number)
-            if value is not None or number.node.kind is Kind.INT:
-                return _Condition(base, number if value is None else value, arg.node.op == "ne")
-    return _Condition(arg, None, True)
-
-
-def _whole(number: Arg) -> int | None:
-    """The whole number that a literal is."""
-    value = constant(number.node)
-    if isinstance(value, (bool, complex)) or value is None or value != int(value):
-        return None
-    return int(value)
-
-
-def _chosen(scope: Scope, target: Arg) -> tuple[_Condition, Arg] | None:
-    """`(condition, T)` if `target` is T where the condition holds and 0 elsewhere."""
-    if target.node.op != "where":
-        return None
-    asked, yes, no = scope.operands(target)
-    condition = _condition(scope, asked)
-    kept, other = (yes, no) if condition.positive else (no, yes)
-    if not is_number(other, 0) or constant(other.node) is False:
-        return None
-    return replace(condition, positive=True), kept
-
-
-def _not_negative(scope: Scope, target: Arg, condition: _Condition) -> tuple[_Condition, Arg] | None:
-    """`(condition, T)` if `target` is maximum(T, 0) and the condition that T is not negative."""
-    asked = condition.base
-    if target.node.op != "relu" or asked.node.op not in ("ge", "gt") or not condition.positive:
-        return None
-    (whole,), (left, right) = scope.operands(target), scope.operands(asked)
-    return (condition, whole) if left == whole and is_number(right, 0 if asked.node.op == "ge" else -1) else None
-
-
-def _left_out(scope: Scope, loss: ClassLoss, mask: Arg, positive: bool = True) -> ClassLoss | None:
-    """The loss where `mask` is true, else 0; what is read elsewhere is class 0, or one that there is."""
-    condition = _condition(scope, mask)
-    condition = replace(condition, positive=condition.positive is positive)
-    if _leaves_out(loss):
-        return None
-    found = _chosen(scope, loss.target) or _not_negative(scope, loss.target, condition)
-    if found is None:
-        number = condition.number
-        if condition.base != loss.target or not condition.positive or not isinstance(number, int) or number < 0:
-            return None
-        found = condition, loss.target
-    if found[0] != condition:
-        return None
-    target = found[1]
-    if condition.number is not None and condition.base == target:
-        number = scope.number(condition.number) if isinstance(condition.number, int) else condition.number
-        return replace(loss, target=target, others={**loss.others, "ignored": number})
-    if condition.number is not None or sorted(mask.axes) != sorted(target.axes) or not positive:
-        return None
-    return replace(loss, target=target, others={**loss.others, "kept": mask})
-
-
-def _leaves_out(loss: ClassLoss) -> bool:
-    return "ignored" in loss.others or "kept" in loss.others
-
-
-def _weighted(scope: Scope, loss: ClassLoss, factor: Arg) -> ClassLoss | None:
-    """The loss times the weight of the target's class."""
-    weight = _weight(scope, loss, factor)
-    if weight is None or "weight" in loss.others or "smoothing" in loss.others:
-        return None
-    return loss if _is_one(weight) else replace(loss, others={**loss.others, "weight": weight})
-
-
-def _weight(scope: Scope, loss: ClassLoss, factor: Arg) -> Arg | None:
-    """What `factor` reads at the loss's targets: a weight of classes, refused where they are out of range."""
-    if factor.node.op != "gather" or factor.node.attr("fill") or len(factor.node.args) != 2 or loss.within:
-        return None
-    weight, index = scope.operands(factor)
-    if weight.axes != (-1,) or weight.node.kind is not Kind.REAL and not _is_one(weight):
-        return None
-    return weight if index == loss.target or _where_kept(scope, loss, index) else None
-
-
-def _where_kept(scope: Scope, loss: ClassLoss, index: Arg) -> bool:
-    """Whether `index` is the loss's target where that counts."""
-    found = _chosen(scope, index)
-    return found is not None and found[1] == loss.target and _counts(scope, loss, found[0])
-
-
-def _counts(scope: Scope, loss: ClassLoss, condition: _Condition) -> bool:
-    """Whether the condition is that a target is not left out."""
-    if not condition.positive:
-        return False
-    if condition.number is not None:
-        ignored = loss.others.get("ignored")
-        value = _whole(ignored) if ignored is not None else None
-        return condition.base == loss.target and condition.number == (ignored if value is None else value)
-    return loss.others.get("kept") == condition.base
-
-
-def _is_one(weight: Arg) -> bool:
-    return weight.node.op == "expand" and constant(weight.node.args[0].node) == 1
-
-
-def _taken_in(scope: Scope, loss: ClassLoss, factors: list[Arg]) -> tuple[ClassLoss, list[Arg]]:
-    """The loss with as many of the factors as it takes, and those that are left."""
-    left = list(factors)
-    changed = True
-    while changed and left:
-        changed = False
-        for factor in left:
-            more = _weighted(scope, loss, factor)
-            if more is None and factor.node.kind is Kind.BOOL:
-                more = _left_out(scope, loss, factor)
-            if more is not None:
-                left.remove(factor)
-                loss, changed = more, True
-                break
-    return loss, left
 
 
 def _loss(scope: Scope, arg: Arg) -> tuple[ClassLoss, int] | None:
@@ -178,7 +48,7 @@ def _times(scope: Scope, node: Node) -> Outcome:
             continue
         loss, sign = found
         others = [*product.top[:k], *product.top[k + 1 :]]
-        more, left = _taken_in(scope, loss, others)
+        more, left = taken_in(scope, loss, others)
         if len(left) < len(others):
             rest = replace(product, number=product.number * sign, top=tuple(left))
             return Match((more, rest), (part.node, *product.nodes))
@@ -202,7 +72,7 @@ def _contracted(scope: Scope, node: Node) -> Outcome:
         left: list[Arg] = []
         for other in (*node.args[:k], *node.args[k + 1 :]):
             factors = scope.product(other)
-            more, unused = _taken_in(scope, loss, list(factors.top))
+            more, unused = taken_in(scope, loss, list(factors.top))
             if unused or factors.bottom:
                 left.append(other)
             else:
@@ -223,7 +93,7 @@ def _where(scope: Scope, node: Node) -> Outcome:
     mask, yes, no = node.args
     for part, other, positive in ((yes, no, True), (no, yes, False)):
         found = _loss(scope, part) if is_number(other, 0) else None
-        more = _left_out(scope, found[0], mask, positive) if found is not None else None
+        more = left_out(scope, found[0], mask, positive) if found is not None else None
         if found is not None and more is not None:
             return Match((more, Product(found[1], (), ())), (part.node, mask.node))
     return None
@@ -262,8 +132,10 @@ def _share(scope: Scope, loss: ClassLoss, average: Product, together: bool) -> A
     """The mean over classes (and, `together`, over all else) of the loss's log probabilities, weighted alike, where its
     targets count."""
     left = list(average.top)
-    if _leaves_out(loss):
-        masks = [one for one in left if one.node.kind is Kind.BOOL and _counts(scope, loss, _condition(scope, one))]
+    if leaves_out(loss):
+        masks = [
+            one for one in left if one.node.kind is Kind.BOOL and counts_where(scope, loss, condition_of(scope, one))
+        ]
         if len(masks) != 1:
             return None
         left.remove(masks[0])
@@ -276,7 +148,7 @@ def _share(scope: Scope, loss: ClassLoss, average: Product, together: bool) -> A
             return None
         x, gone = found
         if together:
-            return mean if x.node is loss.x.node and len(set(x.axes)) == len(gone) and not _leaves_out(loss) else None
+            return mean if x.node is loss.x.node and len(set(x.axes)) == len(gone) and not leaves_out(loss) else None
         return mean if len(gone) == 1 and _over_classes(loss, x, gone[0]) else None
     if together:
         return None
@@ -307,7 +179,7 @@ def _weighted_mean(scope: Scope, node: Node) -> Outcome:
     product = scope.product(scope.whole())
     for part in product.top:
         loss = seen(scope, part, "sum")
-        if loss is None or loss.within or not (_leaves_out(loss) or "weight" in loss.others):
+        if loss is None or loss.within or not (leaves_out(loss) or "weight" in loss.others):
             continue
         for divisor in product.bottom:
             if _total_weight(scope, loss, divisor):
@@ -327,16 +199,16 @@ def _total_weight(scope: Scope, loss: ClassLoss, divisor: Arg) -> bool:
             return False
         factors += inner.top
     gone = scope.consumed(divisor)
-    needs = {"weight"} & loss.others.keys() | ({"mask"} if _leaves_out(loss) else set())
+    needs = {"weight"} & loss.others.keys() | ({"mask"} if leaves_out(loss) else set())
     for names in _names(scope, loss, factors, gone):
         moved = _renamed(loss, names)
         found = []
         for factor in factors:
-            weight = _weight(scope, moved, factor)
-            if weight is not None and not _is_one(weight):
+            weight = weight_of(scope, moved, factor)
+            if weight is not None and not is_one(weight):
                 found.append("weight" if weight == moved.others.get("weight") else "")
             elif weight is None:
-                counts = factor.node.kind is Kind.BOOL and _counts(scope, moved, _condition(scope, factor))
+                counts = factor.node.kind is Kind.BOOL and counts_where(scope, moved, condition_of(scope, factor))
                 found.append("mask" if counts else "")
         if sorted(found) == sorted(needs):
             return True
@@ -347,7 +219,7 @@ def _names(scope: Scope, loss: ClassLoss, factors: list[Arg], gone: tuple[int, .
     """How the loss's axes may be called in a sum over `gone`: as the targets, or the mask, are there."""
     wanted = loss.others.get("kept", loss.target)
     for factor in factors:
-        condition = _condition(scope, factor) if factor.node.kind is Kind.BOOL else None
+        condition = condition_of(scope, factor) if factor.node.kind is Kind.BOOL else None
         seen = [condition.base] if condition is not None else list(scope.operands(factor))
         for one in (*seen, *(inner for part in seen for inner in scope.operands(part) if part.node.op == "where")):
             if one.node is wanted.node and sorted(one.axes) == sorted(gone):
