@@ -190,7 +190,7 @@ last = -(-({}) * |x| // n)
 return max[x](where(first <= index[x] < last, X, -inf))[cell -> x]"""
 
 TIDYING: dict[str, Row] = {
-    "squared distances, each in error by up to 2 eps (|x| + |y|)^2": Row(
+    "squared distances as a product, in error by up to 2 eps (|x - c| + |y - c|)^2, c the mean of y": Row(
         PAIRS, "sum[c]((X - Y) ^ 2)", "sum[c]((X + Y) ^ 2)", numerics="fast",
     ),
     "known number": Row("X[i]", "X / sqrt(4)", "X / sqrt(|i|)"),
@@ -212,6 +212,7 @@ TIDYING: dict[str, Row] = {
     "expansion in parts": Row(MERGED, "max[k]((X * ones[i = 2, j = 3])[(i, j) -> k] + W)", "X + 1"),
     "comparison of coordinates": Row(QKV, "where(s - t <= 0, 1.0, 0) @[s] V", "where(s <= t, 1.0, 0) @[s] V"),
     "negated comparison": Row(QKV, "where(not s <= t, 1.0, 0) @[s] V", "where(not V > 0, V, 2)"),
+    "choice by a negated condition": Row("X[i]", "where(not X > 1, X, 3)", "where(X > 1, X, 3)"),
     "sum of a constant axis": Row("A[i, j]", "sum[k](A * ones[k = 3])", "sum[i](A)"),
     "contraction": Row("A[i, j], B[j, k]", "sum[j](A * B)", "sum[j](A + B)"),
     "contraction of two": Row("A[i, j], B[j, k]", "sum[j](A * B)", "sum[j](2 * A)", numerics="strict"),

@@ -1,4 +1,4 @@
-"""Comparisons of coordinates, in one form: what is added on each side, by `<` and `<=` alone.
+"""Comparisons of coordinates, in one form: what is added on each side, by `<` and `<=` alone; no `not` in a choice.
 
 `s - t <= 0`, `t >= s`, `s + 1 <= t + 1`, `s < t + 1` and `not s > t` all say `s <= t`, exactly, for they are integers;
 so rules that want to know which positions see which need to know one form.
@@ -84,7 +84,21 @@ def _negated(scope: Scope, node: Node) -> Outcome:
     return Match((_OPPOSITE[inner.node.op], scope.operands(inner)), (inner.node,)) if integers else None
 
 
+def _choice(scope: Scope, node: Node) -> Outcome:
+    """where(not c, x, y)"""
+    condition, yes, no = node.args
+    if condition.node.op != "not":
+        return None
+    (inner,) = scope.operands(condition)
+    return Match((inner, no, yes), (condition.node,)) if inner.node.kind == Kind.BOOL else None
+
+
+def _build_choice(scope: Scope, node: Node, args: tuple[Arg, ...]) -> Arg:
+    return scope.build("where", args, range(node.rank), kind=node.kind, weak=node.weak)
+
+
 RULES = (
     Rule("comparison of coordinates", "exact", tuple(_MIRRORED), _comparison, _build),
     Rule("negated comparison", "exact", ("not",), _negated, _build),
+    Rule("choice by a negated condition", "exact", ("where",), _choice, _build_choice),
 )

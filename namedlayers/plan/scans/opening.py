@@ -26,6 +26,7 @@ from namedlayers.plan.scans.moving import moved
 from namedlayers.plan.scans.regrouping import regrouped, with_parts_apart
 from namedlayers.plan.scans.runs import carries_of, region_of
 from namedlayers.plan.scans.solving import linear_form, recurrence, solve_free
+from namedlayers.plan.scans.tidying import tidied
 from namedlayers.program.graph import Arg, Graph, Node, Region
 from namedlayers.program.size import SizeExpr, const
 
@@ -140,7 +141,7 @@ class _Opener:
         return {number: _result(block, inside.outputs[number]) for number in parts}
 
     def region(self, region: Region) -> Region:
-        graph = self.graph(region.graph)
+        graph = self.graph(tidied(region.graph, self.algebraic))
         return region if graph is region.graph else Region(region.body, graph)
 
 

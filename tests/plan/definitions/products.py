@@ -18,7 +18,5 @@ CASES = (
     _case("linear and gelu", "X[i, j]; W[o, j], b[o]", "gelu(W @[j] X + b)", "gelu", "linear"),
     _case("log product", "X[i, j]; W[j, k]", "logsumexp[j](X + W)", "log_contract"),
     _case("squares of differences", "X[i, c], Y[i, c]", "(X - Y) ^ 2", "difference", lifts=("X Y",)),
+    _case("linear and relu", "X[i, j]; W[o, j], b[o]", "relu(W @[j] X + b)", "linear", "relu"),
 )
-
-# Missed as `where(not 0 < Y, 0, Y)`.
-PENDING = (_case("linear and relu", "X[i, j]; W[o, j], b[o]", "relu(W @[j] X + b)", "linear", "relu"),)
