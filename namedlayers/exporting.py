@@ -83,6 +83,10 @@ def _program(program: torch.export.ExportedProgram, path: Path, inputs: list[str
 
 
 def _onnx(program: torch.export.ExportedProgram, path: Path, inputs: list[str], outputs: list[str]) -> None:
+    from namedlayers.emit.log_product import WRITTEN_OUT
+
+    if any(node.target in WRITTEN_OUT for node in program.graph.nodes):  # ONNX knows no operators of ours
+        program = program.run_decompositions(dict(WRITTEN_OUT))
     names = [name if outputs.count(name) == 1 else f"{name}_{k}" for k, name in enumerate(outputs, 1)]
     made = torch.onnx.export(program, (), dynamo=True, input_names=inputs, output_names=names, verbose=False)
     assert made is not None

@@ -50,6 +50,15 @@ def test_a_model_of_onnx(tmp_path: Path) -> None:
     np.testing.assert_allclose(found, attention(*inputs).numpy(), rtol=1e-4, atol=1e-5)
 
 
+def test_operators_of_ours_are_written_out_for_onnx(tmp_path: Path) -> None:
+    mix = nl.compile("def mix(X[a, b]; W[b, c]) -> [a, c] = X @[b] W", semiring="log", backend="cudagraph")
+    plain = nl.compile("def mix(X[a, b]; W[b, c]) -> [a, c] = X @[b] W", semiring="log")
+    export(mix, {"a": 3, "b": 4, "c": 2}, tmp_path / "m.onnx", "onnx", dynamic=["a"])
+    x, w = torch.randn(5, 4) * 300, torch.rand(4, 2)
+    (found,) = onnxruntime.InferenceSession(tmp_path / "m.onnx").run(None, {"X": x.numpy(), "W": w.numpy()})
+    np.testing.assert_allclose(found, plain(x, w).numpy(), rtol=1e-5, atol=1e-4)
+
+
 def test_a_module_with_its_weights() -> None:
     net = nl.loads(NET).Net(input=4).eval()
     program = exported(net, {"batch": 2, "input": 4}, ["batch"])

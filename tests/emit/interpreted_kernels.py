@@ -7,10 +7,10 @@ import torch
 
 from namedlayers.emit.log_product import log_product
 from namedlayers.emit.triton_log_product import SHORT, interpreted, product, slopes
-from tests.emit.log_products import agree, expected, factors
+from tests.emit.log_products import agree, expected, factors, slopes_agree
 
 LONG = SHORT + 3
-SHAPES = [(1, 1, 1), (2, 1, 17, 40, 33), (66, 7, 5), (2, 5, LONG, 33)]
+SHAPES = [(1, 1, 1), (2, 1, 17, 40, 33), (66, 7, 5), (2, 3, LONG, 18)]
 
 # In Python, kernels take their time: not every precision with every kind of factor and every spread.
 CASES = [
@@ -33,20 +33,11 @@ def test_products_and_slopes(
     a, b = factors(shape, dtype, scale, *linear)
     slope = torch.randn(*a.shape[:-1], b.shape[-1], generator=torch.Generator().manual_seed(0), dtype=dtype)
     slope.masked_fill_(slope > 1, 0)
-    out, to_a, to_b = expected(a, b, slope, *linear)
     eps = torch.finfo(dtype).eps
     found = product(a, b, *linear)
     # Rounded as the logarithms are that were added.
-    agree(found, out, 20 * eps * max(1, scale))
-    sides = slopes(a, b, found, slope, *linear)
-    digits = 100 * eps * max(1, scale)
-    agree(sides[0], to_a, digits * max(1.0, _size(to_a, dtype)), finite=True)
-    agree(sides[1], to_b, digits * max(1.0, _size(to_b, dtype)), finite=True)
-
-
-def _size(tensor: torch.Tensor, dtype: torch.dtype) -> float:
-    """What a tensor's largest entry is; slopes at weights are divided by weights."""
-    return float(tensor[torch.isfinite(tensor.to(dtype))].abs().amax()) if tensor.numel() else 0.0
+    agree(found, expected(a, b, slope, *linear)[0], 20 * eps * max(1, scale))
+    slopes_agree(slopes(a, b, found, slope, *linear), a, b, slope, linear, 100 * eps * max(1, scale))
 
 
 @pytest.mark.parametrize("shape", [(0, 3, 2), (2, 0, 2), (2, 3, 0), (0, 2, 3, 2), (2, 1, 0, 1)], ids=str)
@@ -60,18 +51,18 @@ def test_empty_axes(shape: tuple[int, ...]) -> None:
         agree(side, wanted, 1e-6)
 
 
-@pytest.mark.parametrize(("inner", "scale"), [(6, 1.0), (6, 300.0), (LONG, 1.0)])
+@pytest.mark.parametrize(("inner", "scale"), [(6, 300.0), (LONG, 1.0)])
 def test_any_strides(inner: int, scale: float) -> None:
-    a, b = factors((2, 9, inner, 10), torch.float32, scale, False)
+    a, b = factors((2, 5, inner, 6), torch.float32, scale, False)
     views = [
         (a.mT.contiguous().mT, b),
         (a, b.mT.contiguous().mT),
         (a.repeat_interleave(2, -1)[..., ::2], b.flip(-1).contiguous().flip(-1)),
-        (a[:1].expand(2, 9, inner), b),
-        (a.transpose(0, 1).contiguous().transpose(0, 1), b[:1].expand(2, inner, 10)),
+        (a[:1].expand(2, 5, inner), b),
+        (a.transpose(0, 1).contiguous().transpose(0, 1), b[:1].expand(2, inner, 6)),
     ]
     for x, y in views:
-        slope = torch.ones(2, 9, 1).expand(2, 9, 10)
+        slope = torch.ones(2, 5, 1).expand(2, 5, 6)
         out, to_x, to_y = expected(x, y, slope, False)
         found = product(x, y, False, False)
         agree(found, out, 3e-6 * scale)
@@ -95,12 +86,12 @@ def test_nothing_infinite_and_undefined(inner: int) -> None:
     assert torch.isfinite(to_a).all() and torch.isfinite(to_b).all() and (to_a[0] == 0).all()
 
 
-@pytest.mark.parametrize("inner", [3, LONG])
 def test_two_factors_of_weights() -> None:
     a, b = factors((5, 40, 6), torch.float32, 1.0, True, True)
     torch.testing.assert_close(product(a, b, True, True), torch.log(a @ b))
 
 
+@pytest.mark.parametrize("inner", [3, LONG])
 def test_a_negative_weight_has_no_logarithm(inner: int) -> None:
     w, x = torch.rand(4, inner), torch.randn(inner, 5)
     w[1, 0], w[2] = -0.5, -1.0

@@ -37,6 +37,18 @@ def expected(
 
 
 def agree(found: Tensor, wanted: Tensor, digits: float, *, finite: bool = False) -> None:
-    """To so many digits; with `finite`, what the precision does not reach is not compared."""
-    reached = torch.isfinite(wanted.to(found.dtype)) | (not finite)
+    """To so many digits; with `finite`, what comes near the largest number of the precision is not compared."""
+    reached = (wanted.abs() < torch.finfo(found.dtype).max / 1000) | (not finite)
     torch.testing.assert_close(found.double()[reached], wanted[reached], rtol=digits, atol=digits)
+
+
+def slopes_agree(
+    found: tuple[Tensor, Tensor], a: Tensor, b: Tensor, slope: Tensor, linear: tuple[bool, bool], digits: float
+) -> None:
+    """Slopes to so many digits of what their terms amount to, signs aside."""
+    _, *wanted = expected(a, b, slope, *linear)
+    _, *sizes = expected(a, b, slope.abs(), *linear)
+    for one, want, size in zip(found, wanted, sizes, strict=True):
+        reached = size < torch.finfo(one.dtype).max / 1000
+        wrong = ((one.cpu().double() - want).abs() <= digits * (1 + size)).logical_not() & reached
+        assert not wrong.any(), (one.cpu()[wrong], want[wrong])

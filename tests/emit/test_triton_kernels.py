@@ -49,12 +49,10 @@ def kind(name):
 for name in names:
     kernel = getattr(kernels, name)
     parameters = [one.name for one in kernel.params]
-    for linear in (False, True):
+    for linear in (False, True) if not every else (False,):
         constants = {one: VALUES.get(one, linear) for one in parameters if one.isupper()}
         types = {one: "constexpr" if one.isupper() else kind(one) for one in parameters}
-        for once in (None, "inner", "rows", "columns"):  # Triton makes constants of sizes that are 1
-            if once is not None and (once not in parameters or linear):
-                continue
+        for once in [None, *({"inner", "rows", "columns"} & set(parameters))] if every else [None]:
             known = constants | ({once: 1} if once else {})
             source = ASTSource(kernel, types | ({once: "constexpr"} if once else {}), constexprs=known)
             made = triton.compile(source, target=GPUTarget("cuda", capability, 32), options={"num_warps": 4})
@@ -62,11 +60,13 @@ for name in names:
 """
 
 
-@pytest.mark.parametrize("capability", [80, 90])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_compiled_for_a_device(dtype: str, capability: int, tmp_path: Path) -> None:
+# With `every`, also for sizes that are 1, which Triton makes constants.
+@pytest.mark.parametrize(
+    ("dtype", "capability", "every"), [("float32", 80, False), ("float32", 90, True), ("float64", 90, False)]
+)
+def test_compiled_for_a_device(dtype: str, capability: int, every: bool, tmp_path: Path) -> None:
     names = ["finish", "shift", "share", "settle"] + ["whole"] * (dtype == "float32")
-    code = f"dtype, capability, names = {dtype!r}, {capability}, {names!r}\n{COMPILE}"
+    code = f"dtype, capability, every, names = {dtype!r}, {capability}, {every}, {names!r}\n{COMPILE}"
     env = {key: value for key, value in os.environ.items() if key != "TRITON_INTERPRET"}
     env["TRITON_CACHE_DIR"] = str(tmp_path)
     command = [sys.executable, "-W", "ignore", "-c", code]

@@ -145,6 +145,18 @@ GROUPS: Mapping[str, tuple[Feature, ...]] = {
         ),
         Feature("`logsumexp`", "def f(X[a, b]) -> [a] = logsumexp[b](X)", {"X": reals("a b")}, {"a": A, "b": B}),
         Feature(
+            "`logsumexp` of an outer sum",
+            "def f(X[a, b]; W[b, c]) -> [a, c] = logsumexp[b](X + W)",
+            {"X": reals("a b"), "W": reals("b c")},
+            {"a": A, "b": B, "c": A},
+            no={
+                "onnx": No(
+                    "torch's exporter does not know this operator of ours; `namedlayers export` writes it out for ONNX",
+                    "log_product",
+                )
+            },
+        ),
+        Feature(
             "`var`, `std`",
             "def f(X[a, b]) -> [a] = var[b](X) + std[b](X; ddof = 1)",
             {"X": reals("a b")},
