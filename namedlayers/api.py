@@ -44,9 +44,9 @@ def compile(
     overflows or underflows; `"fast"` adds those that lose digits. `max_memory` ("2GiB", or bytes) bounds what a call
     takes for intermediate values: where they would take more, it is computed in pieces along an axis.
     `backend="inductor"` has torch compile what was lowered: elementwise chains become one kernel, for seconds of
-    compiling at the first call. `backend="cudagraph"` records what runs on a CUDA device once for each kind of call, and
-    then replays it, which takes the processor no time. `precision="bfloat16"` (or `"float16"`) rounds what enters matrix
-    products, convolutions and attention; they are summed in float32, and everything else is as given.
+    compiling at the first call. `backend="cudagraph"` records what runs on a CUDA device once for each kind of call,
+    and then replays it with one launch. `precision="bfloat16"` (or `"float16"`) rounds what enters matrix products,
+    convolutions and attention; they are summed in float32, and everything else is as given.
 
     `semiring` says what sums and products are: `"log"` (of logarithms: log-sum-exp and +), `"complex-log"`,
     `"max-plus"`, `"min-plus"`, `"max-product"`, `"min-product"`, `"boolean"`. Its values are the data, or the inputs
