@@ -282,8 +282,8 @@ def _standardize(node: Node, args: list[np.ndarray], space: list[int], sizes: Si
     else:
         y = x / np.sqrt((x**2).mean(axis=axes, keepdims=True) + eps)
     for role, parameter, arg in zip(affine, parameters, node.args[2:], strict=True):  # type: ignore[call-overload]
-        others = set(range(node.rank)) - set(axes)  # type: ignore[call-overload]
-        assert set(arg.axes) == set(axes) or set(arg.axes) == others and len(others) == 1  # type: ignore[call-overload]
+        parts = (set(arg.axes) & set(axes), set(arg.axes) - set(axes))  # type: ignore[call-overload]
+        assert set(arg.axes) == set(axes) or max(map(len, parts)) <= 1  # type: ignore[call-overload]
         y = y * parameter if role == "weight" else y + parameter
     return y
 

@@ -22,6 +22,9 @@ CASES = (
     _case("instance norm", "X[b, c, x]", "(X - mean[x](X)) / sqrt(var[x](X) + 1e-5)", "standardize"),
     _case("rms norm", "X[i, j]; g[j]", "X / sqrt(mean[j](X ^ 2) + 1e-6) * g", "rms_norm"),
     _case("rms norm, bare", "X[i, j]", "X / sqrt(mean[j](X * X) + 1e-6)", "rms_norm"),
+    _case("instance norm with weights", "X[b, c, x]; g[c], h[c]", "standardize[x](X) * g + h", "standardize", lifts=()),
+    _case("groups with weights", "X[b, n, m, x]; g[n, m]", "standardize[m, x](X) * g", "standardize", lifts=()),
+    _case("layer norm weighed in part", "X[b, c, x]; g[c]", "standardize[c, x](X) * g", "standardize", lifts=()),
     _case(
         "group norm", "X[b, c = 6, x]; g[c], h[c]",
         "standardize[m, x](X[c -> (n = 2, m)])[(n, m) -> c] * g + h", "group_norm", lifts=(),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from namedlayers.program.program import Kind
 from tests.plan.definitions.table import Case
 
 
 def _case(name: str, signature: str, body: str, *ops: str) -> Case:
-    return Case(name, signature, body, ops, ("X",))
+    return Case(name, signature, body, ops, ("X",), kinds={"B": Kind.BOOL})
 
 
 CASES = (
@@ -14,6 +15,13 @@ CASES = (
     _case("softmax as a quotient", "X[i, j]", "exp(X) / sum[j](exp(X))", "softmax"),
     _case("softmax, shifted", "X[i, j]", "exp(X - max[j](X)) / sum[j](exp(X - max[j](X)))", "softmax"),
     _case("softmax over two axes", "X[i, j, k]", "softmax[j, k](X)", "softmax"),
+    _case(
+        "softmax of what is left",
+        "X[i, j]; B[i, j]",
+        "where(B, exp(X), 0) / sum[j](where(B, exp(X), 0))",
+        "softmax",
+        "where",
+    ),
     _case("log_softmax", "X[i, j]", "log_softmax[j](X)", "log_softmax"),
     _case("logsumexp", "X[i, j]", "log(sum[j](exp(X)))", "reduce"),
     _case("logsumexp, shifted", "X[i, j]", "max[j](X) + log(sum[j](exp(X - max[j](X))))", "reduce"),
