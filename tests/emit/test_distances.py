@@ -129,6 +129,17 @@ def test_digits_are_kept_far_from_0() -> None:
     torch.testing.assert_close(SQUARES(x, y), _written_out(x, y), rtol=1e-5, atol=0)
 
 
+def test_as_a_product_they_keep_digits_too_where_all_points_are_far_from_0() -> None:
+    fast = nl.compile("def f(X[i, d], Y[j, d]) -> [i, j] = sum[d]((X - Y) ^ 2)", numerics="fast")
+    x, y = (one.float() + 4096 for one in _points())
+    torch.testing.assert_close(fast(x, y), _written_out(x, y), rtol=1e-4, atol=1e-4)
+    x, y = _points(slopes=True)
+    assert torch.autograd.gradcheck(fast, (x, y))
+    with torch.no_grad():
+        y[0, 0] = torch.inf
+        torch.testing.assert_close(fast(x, y)[:, 1:], _written_out(x, y)[:, 1:])
+
+
 def test_differences_are_not_held() -> None:
     class Largest(torch.utils._python_dispatch.TorchDispatchMode):
         found = 0

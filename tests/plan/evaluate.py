@@ -85,7 +85,7 @@ _ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "neg": _counted(np.negative), "abs": _counted(np.abs), "exp": _real(np.exp), "log": _real(np.log),
     "log1p": _real(np.log1p), "expm1": _real(np.expm1), "sqrt": _real(np.sqrt),
     "rsqrt": _real(lambda x: 1 / np.sqrt(x)), "tanh": _real(np.tanh),
-    "erf": _real(erf), "not": lambda x: np.logical_not(x), "detach": lambda x: x,
+    "erf": _real(erf), "not": lambda x: np.logical_not(x), "detach": lambda x: x, "isfinite": np.isfinite,
     "real": np.real, "conj": np.conj, "imag": np.imag,
     "add": _counted(np.add), "sub": _counted(np.subtract), "mul": _counted(np.multiply), "div": _real(np.divide),
     "floordiv": _counted(np.floor_divide), "mod": _counted(np.mod), "pow": _counted(_power), "lt": np.less,

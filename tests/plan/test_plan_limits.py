@@ -127,11 +127,12 @@ def test_distances_become_a_product_only_when_asked() -> None:
     signature, expression = "X[i, d], Y[j, d]", "sum[d]((X - Y) ^ 2)"
     assert "contract" not in planned(signature, expression).ops
     fast = planned(signature, expression, numerics="fast")
-    assert "contract" in fast.ops and "sub" in fast.ops
-    assert "squared distances, each in error by up to 2 eps (|x| + |y|)^2 (conditioned)" in explain(fast.plan)
+    assert "linear" in fast.ops and "distance" not in fast.ops
+    bound = "in error by up to 2 eps (|x - c| + |y - c|)^2, c the mean of y (conditioned)"
+    assert f"squared distances as a product, {bound}" in explain(fast.plan)
     agree(fast)
     same = planned("X[i, d], Y[i, d]", expression, numerics="fast")
-    assert "contract" not in same.ops
+    assert "linear" not in same.ops and "contract" not in same.ops
     agree(same)
 
 

@@ -4,7 +4,8 @@
 their own, which holds no differences and loses no digits. As one matrix product, squares are several times as fast
 again: only where `numerics="fast"` allows it. `|x - y|^2 = |x|^2 + |y|^2 - 2 x . y` loses digits: the error is up to
 about the unit roundoff times `2 (|x| + |y|)^2`, which is all there is when the points lie far from 0 and close
-together.
+together. So it is computed from the middle c of the points y, and what is left is the error of points that are much
+closer together than the others are.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from namedlayers.plan.view import Scope
 from namedlayers.program.graph import Arg, Node
 from namedlayers.program.program import Kind
 
-NAME = "squared distances, each in error by up to 2 eps (|x| + |y|)^2"
+NAME = "squared distances as a product, in error by up to 2 eps (|x - c| + |y - c|)^2, c the mean of y"
 
 
 def _distances(scope: Scope, node: Node) -> Outcome:
@@ -52,14 +53,27 @@ def _between_all(scope: Scope, difference: Arg, consumed: tuple[int, ...], uses:
 
 
 def _build_product(scope: Scope, node: Node, found: tuple[Arg, Arg, tuple[int, ...]]) -> Arg:
+    """Both from the middle of y, in which there is no slope: the distances are the same from anywhere."""
     x, y, gone = found
+    middle = _middle(scope, x, y, gone)
+    x, y = (scope.apply("sub", a, middle) for a in (x, y))
     squares = [scope.reduce("sum", scope.apply("pow", a, scope.number(2)), gone) for a in (x, y)]
-    total = scope.apply("add", *squares)
     kept = sorted({*x.axes, *y.axes} - set(gone))
-    product = scope.build("contract", (x, y), kept, gone, kind=node.kind, attrs={"path": ()})
-    difference = scope.apply("sub", total, scope.apply("mul", product, scope.number(2)))
+    twice = scope.apply("mul", x, scope.number(-2))
+    total = scope.build("contract", (twice, y), kept, gone, kind=node.kind, attrs={"path": ()})
+    for square in reversed(squares):
+        total = scope.apply("add", total, square)
     # Rounding may make it less than 0, which no square is.
-    return scope.apply("maximum", difference, scope.number(0))
+    return scope.apply("maximum", total, scope.number(0))
+
+
+def _middle(scope: Scope, x: Arg, y: Arg, gone: tuple[int, ...]) -> Arg:
+    """The mean of y along the axes that only y has; 0 where it is not finite, so that one point spoils no other."""
+    own = sorted(set(y.axes) - set(x.axes) - set(gone))
+    kept = sorted(set(y.axes) - set(own))
+    mean = scope.build("statistic", (y,), kept, own, kind=y.node.kind, attrs={"op": "mean", "ddof": 0})
+    finite = scope.apply("isfinite", mean, kind=Kind.BOOL)
+    return scope.apply("detach", scope.apply("where", finite, mean, scope.number(0), kind=y.node.kind))
 
 
 def _build(root: bool) -> Callable[[Scope, Node, tuple[Arg, Arg, tuple[int, ...]]], Arg]:
