@@ -115,7 +115,8 @@ def smoothed_loss(
 
 
 def loss_within(x: Tensor, target: Tensor, *, logits: bool, ignore_index: int, reduction: str = "mean") -> Tensor:
-    """`F.cross_entropy`, of log probabilities without `logits`; targets that are no class are left out.
+    """`F.cross_entropy`, of log probabilities without `logits`; targets that are no class, as `ignore_index`, are left
+    out.
 
     The kernel refuses these, which tells for nothing that there are any.
 
@@ -129,8 +130,8 @@ def loss_within(x: Tensor, target: Tensor, *, logits: bool, ignore_index: int, r
         except IndexError:
             pass
     classes = x.size(min(1, x.dim() - 1))
-    target = torch.where(target < 0, classes, target).clamp(max=classes)
-    return function(x, target, ignore_index=classes, reduction=reduction)
+    target = torch.where((target >= 0) & (target < classes), target, ignore_index)
+    return function(x, target, ignore_index=ignore_index, reduction=reduction)
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------

@@ -327,6 +327,36 @@ GROUPS: Mapping[str, tuple[Feature, ...]] = {
             {"seq": SEQ, "v": (6, 9), "d": C},
         ),
         Feature(
+            "cross entropy",
+            "def f(Z[a, c], T[a]) -> [] = -mean[a](log_softmax[c](Z)[c = T])",
+            {"Z": reals("a c"), "T": indices("a", below="c")},
+            {"a": A, "c": B},
+        ),
+        Feature(
+            "cross entropy, one-hot",
+            "def f(Z[a, c], T[a]) -> [a] = -(one_hot[c](T) @[c] log_softmax[c](Z))",
+            {"Z": reals("a c"), "T": indices("a", below="c")},
+            {"a": A, "c": B},
+        ),
+        Feature(
+            "rows by one-hot vectors",
+            "def f(E[v, d], I[seq]) -> [seq, d] = one_hot[v](I) @[v] E",
+            {"E": reals("v d"), "I": indices("seq", below="v")},
+            {"seq": SEQ, "v": (6, 9), "d": C},
+        ),
+        Feature(
+            "running sum by a mask",
+            "def f(X[a, seq]) -> [a, seq]:\n    |t| = |seq|\n    return sum[t](where(t < seq, X[seq -> t], 0))",
+            {"X": reals("a seq")},
+            {"a": A, "seq": SEQ},
+        ),
+        Feature(
+            "triangle of a matrix",
+            "def f(X[i, j]) -> [i, j] = where(j <= i, X, 0)",
+            {"X": reals("i j")},
+            {"i": (3, 5), "j": (3, 5)},
+        ),
+        Feature(
             "take along an axis",
             "def f(X[a, b], I[a]) -> [a] = X[b = I]",
             {"X": reals("a b"), "I": indices("a", below="b")},
@@ -385,7 +415,6 @@ GROUPS: Mapping[str, tuple[Feature, ...]] = {
             '    return Y * Z + pad[seq](X; before = 3, mode = "replicate")',
             {"X": reals("a seq")},
             {"a": A, "seq": SEQ},
-            no=NO_REMAINDER,
         ),
     ),
     "Scans and order": (
