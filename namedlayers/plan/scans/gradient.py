@@ -61,7 +61,8 @@ def gradient(node: Node, parts: Sequence[Node], plan: Plan) -> Gradient | NoGrad
     wanted = tuple(k for k in results if not node.args[k].node.weak)
     if not wanted:
         return NoGradient("nothing real goes in")
-    saved = _saved(results.values(), inputs[:carries], own, {*onward.values(), *arriving.values()})
+    fresh = {*onward.values(), *arriving.values()}
+    saved = _saved(results.values(), inputs[:carries], own, fresh, [arg.node for arg in steps.outputs])
     fixed = {inputs[k] for k in range(carries, len(inputs)) if -1 not in places[k]}
     turned = None if any(last for _, last in slopes) else _turned(results, moving, fixed)
     numbers, forward = _with_results(region, graph, steps, saved)
@@ -73,6 +74,9 @@ def gradient(node: Node, parts: Sequence[Node], plan: Plan) -> Gradient | NoGrad
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
+
+_MADE_AGAIN = frozenset("add sub mul neg tanh sigmoid exp sin cos relu".split())
+"""What costs less to compute again, for all steps at once, than to keep."""
 
 _SEEN_THROUGH = frozenset({"expand", "ordered"})
 """What is never kept itself, as it is nothing but another view."""
@@ -108,8 +112,11 @@ def _whole(graph: Graph, given: Node, arg: Arg | None) -> Arg:
     return full(Scope(graph, given, lambda _: 2), arg, range(given.rank))
 
 
-def _saved(results: Iterable[Arg], carried: Sequence[Node], own: int, fresh: set[Node]) -> tuple[Node, ...]:
-    """The values of a step that the gradient takes from it: those that depend on what is carried."""
+def _saved(
+    results: Iterable[Arg], carried: Sequence[Node], own: int, fresh: set[Node], ends: Sequence[Node]
+) -> tuple[Node, ...]:
+    """The values of a step that the gradient takes from it: those that depend on what is carried, but for what is
+    easily made of others; `ends` are there anyway."""
     depends: dict[Node, bool] = {}
     found: dict[int, Node] = {}
     waiting = [arg.node for arg in results]
@@ -123,7 +130,14 @@ def _saved(results: Iterable[Arg], carried: Sequence[Node], own: int, fresh: set
             found[node.number] = node
         else:
             waiting += [arg.node for arg in node.args]
-    return tuple(found[number] for number in sorted(found))
+    kept = set(found.values())
+    # All steps of a carried value are there where it is read as it was before each of them.
+    there = {one for one in seen if one in carried} | {ends[k] for k, one in enumerate(carried) if one in seen}
+    for node in sorted(kept, key=lambda node: -node.number):
+        of = [arg.node for arg in node.args if _needs(arg.node, carried, depends)]
+        if node.op in _MADE_AGAIN and node not in ends and all(one in kept or one in there for one in of):
+            kept = kept - {node} | {one for one in of if one not in carried}
+    return tuple(sorted(kept, key=lambda node: node.number))
 
 
 def _turned(results: Mapping[int, Arg], moving: Sequence[int], fixed: set[Node]) -> Node | None:
