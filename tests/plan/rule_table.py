@@ -108,6 +108,10 @@ KERNELS: dict[str, Row] = {
     "attention": Row(
         QKV, "softmax[s](Q @[key] K) @[s] V", "softmax[t](Q @[key] K) @[s] V", "not those that the values are summed",
     ),
+    "Fourier transform of reals": Row(
+        "X[t]", "real(ifft[f -> t](fft[t -> f](X)))",
+        "real(ifft[f -> t](fft[t -> f](X) * 1j))", "not made of transforms",
+    ),
     # --- losses ---
     "loss of a class": Row(
         CLASSES, "logsumexp[c](Z) - Z[c = T]", "logsumexp[c](Z) - one_hot[c](T) @[c] Z", "read as 0",

@@ -26,7 +26,9 @@ CASES = (
     _case("strided, dilated, padded", ONE, "W @[c, k] unroll[x, k](X; stride = 2, dilation = 2, padding = 1)"),
     _case("padded by fill", ONE, "W @[c, k] X[x = x + k - 1; fill = 0]"),
     _case("padded before", ONE, "W @[c, k] pad[x](X; before = |k| - 1)[x = x + k]"),
-    _case("padded circularly", ONE, 'W @[c, k] unroll[x, k](X; padding = 1, mode = "circular")', ("conv", "pad_around")),
+    _case(
+        "padded circularly", ONE, 'W @[c, k] unroll[x, k](X; padding = 1, mode = "circular")', ("conv", "pad_around"),
+    ),
     _case("causal", ONE, "W @[c, k] X[x = x + k - (|k| - 1); fill = 0]"),
     _case("causal, by delays", ONE, "W @[c, k] X[x = x - k; fill = 0]", FLIPPED),
     _case("true convolution", ONE, "W @[c, k] X[x = x + |k| - 1 - k]", FLIPPED),

@@ -18,6 +18,7 @@ class Case:
 
     `sizes` fixes those of axes, where kernels need long ones. `lifts` lists inputs ("Q K V") that may have an axis more
     together. `without` are laws under which this is not recognised, or means something else, each with the reason.
+    `share`: of the spellings that are usually made, where planning takes long.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Case:
     sizes: Mapping[str, int] = field(default_factory=dict)
     kinds: Mapping[str, Kind] = field(default_factory=dict)
     without: Mapping[str, str] = field(default_factory=dict)
+    share: float = 1.0
 
     @property
     def text(self) -> str:
