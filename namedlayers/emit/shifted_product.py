@@ -41,9 +41,9 @@ def product(a: Tensor, b: Tensor, a_linear: bool, b_linear: bool) -> Tensor:
 def slopes(a: Tensor, b: Tensor, out: Tensor, slope: Tensor, a_linear: bool, b_linear: bool) -> tuple[Tensor, Tensor]:
     """What a slope at the result is at the factors: each weighs as its share of the sum."""
     left, right = _Factor(a, a_linear, -1), _Factor(b, b_linear, -2)
-    exponent = out - left.shift - right.shift
-    if out.numel() == 0 or exponent.amin() >= math.log(_least(out, max(1, a.shape[-1]))):
-        lefts, rights, shares = left.scaled, right.scaled, slope * torch.exp(-exponent)
+    above = (left.shift - out).add_(right.shift)
+    if out.numel() == 0 or above.amax() <= -math.log(_least(out, max(1, a.shape[-1]))):
+        lefts, rights, shares = left.scaled, right.scaled, above.exp_() * slope
         return left.slope(_matmul(shares, rights.mT), lefts), right.slope(_matmul(lefts.mT, shares), rights)
     shift = left.shift + right.shift
     with torch.no_grad():
