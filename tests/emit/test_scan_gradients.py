@@ -180,6 +180,18 @@ def test_where_there_is_none_torch_goes_step_by_step(name: str) -> None:
     assert torch.autograd.gradcheck(build(program, made).function, args, fast_mode=True)
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+def test_nothing_that_is_given_is_written_over(name: str) -> None:
+    """Only what was computed for a loop alone may be; a second call finds all as it was."""
+    text, inputs = NETWORKS[name]
+    made, _ = both(text, given(inputs))
+    args = tensors(made, given(inputs))
+    before = [one.clone() for one in args]
+    found = run(made, args)
+    torch.testing.assert_close(args, before, rtol=0, atol=0)
+    torch.testing.assert_close(run(made, args), found, rtol=0, atol=0)
+
+
 # --- one operator -----------------------------------------------------------------------------------------------------
 
 
