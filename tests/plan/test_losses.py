@@ -93,6 +93,28 @@ def test_everything_at_once() -> None:
     agree(found, c=5, b=4, inputs={"T": np.array([-1, 3, 0, 4])})
 
 
+SHARES = {
+    "-sum[c]((0.9 * one_hot[c](T) + 0.1 / |c|) * log_softmax[c](Z))": ("class_loss",),
+    "-sum[b, c]((one_hot[c](T) * 0.9 + 0.1 / |c|) * log_softmax[c](Z)) / |b|": ("class_loss",),
+    "(one_hot[c](T) - 0.25) @[c] Z": ("take",),
+    "sum[c]((1 - one_hot[c](T)) * Z)": ("take",),
+}
+
+
+@pytest.mark.parametrize("expression", SHARES)
+def test_targets_that_are_shared_out_are_read_too(expression: str) -> None:
+    found = planned(GIVEN, expression, kinds=KINDS)
+    assert set(SHARES[expression]) <= set(found.ops) and not {"contract", "where", "eq"} & set(found.ops)
+    for targets in ([4, 1], [-1, 7]):
+        agree(found, c=5, b=2, inputs={"T": np.array(targets)})
+
+
+def test_shares_that_differ_by_class_stay() -> None:
+    found = planned(WEIGHTED, "(one_hot[c](T) + w) @[c] Z", kinds=KINDS)
+    assert "take" not in found.ops or "contract" in found.ops
+    agree(found, c=5, b=2, inputs={"T": np.array([3, 0])})
+
+
 ALMOST = {
     # expression: (signature, what is left)
     "-log_softmax[b](Z)[c = T]": (GIVEN, ("class_loss", "log_softmax")),

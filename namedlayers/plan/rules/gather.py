@@ -6,9 +6,11 @@ out of range makes it all zeros, which a gather that reads 0 there does as well.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 from namedlayers.plan.rule import Match, Near, Outcome, Rule
 from namedlayers.plan.rules.contraction import contraction
-from namedlayers.plan.view import Scope, constant, is_number
+from namedlayers.plan.view import Product, Scope, Sum, constant, is_number
 from namedlayers.program.graph import Arg, Node
 from namedlayers.program.program import Kind
 
@@ -67,6 +69,65 @@ def _in_range(index: Arg, size: object) -> bool:
     """Coordinates and positions of extrema along axes of this size are in range by what they are."""
     node = index.node
     return node.op in ("coord", "argreduce") and len(node.space) > 0 and node.space[-1] == size
+
+
+@dataclass(frozen=True, slots=True)
+class _Mixed:
+    """`share` of the one-hot vector of `index` along `axis`, plus `rest`, the same everywhere."""
+
+    axis: int
+    index: Arg
+    share: Product
+    rest: Sum
+
+
+def _smoothed(scope: Scope, node: Node) -> Outcome:
+    """sum((a * one_hot + b) * x), which is a times x at the index, plus b times the sum of x"""
+    if len(node.args) != 2 or node.kind is not Kind.REAL:
+        return None
+    for arg, x in (node.args, node.args[::-1]):
+        if (
+            arg.node.op not in ("add", "sub")
+            or not scope.once(arg.node)
+            or sorted(x.axes) != list(range(len(node.space)))
+        ):
+            continue
+        mixed = _mixed(scope, scope.sum(arg))
+        if mixed is not None and mixed.axis >= node.rank:
+            return Match((mixed, x), (arg.node,))
+    return None
+
+
+def _mixed(scope: Scope, total: Sum) -> _Mixed | None:
+    found: _Mixed | None = None
+    rest = []
+    for sign, term in total.terms:
+        product = scope.product(term)
+        hot = [(one, seen) for one in product.top if one.axes and (seen := one_hot(scope, one)) is not None]
+        if not term.axes:
+            rest.append((sign, term))
+        elif len(hot) == 1 and found is None and not any(one.axes for one in product.bottom):
+            ((part, (axis, index)),) = hot
+            left = tuple(one for one in product.top if one != part)
+            if any(one.axes for one in left):
+                return None
+            found = _Mixed(axis, index, Product(sign * product.number, left, product.bottom), Sum(0, ()))
+        else:
+            return None
+    return replace(found, rest=Sum(total.number, tuple(rest))) if found is not None else None
+
+
+def _build_smoothed(scope: Scope, node: Node, found: tuple[_Mixed, Arg]) -> Arg:
+    mixed, x = found
+    consumed = range(node.rank, len(node.space))
+    picked = scope.reduce("sum", take(scope, x, mixed.axis, mixed.index), consumed)
+    total = scope.multiply(replace(mixed.share, top=(picked, *mixed.share.top)))
+    every = scope.reduce("sum", x, consumed)
+    for sign, term in mixed.rest.terms:
+        total = scope.apply("add" if sign > 0 else "sub", total, scope.apply("mul", every, term))
+    if mixed.rest.number != 0:
+        total = scope.apply("add", total, scope.apply("mul", every, scope.number(mixed.rest.number)))
+    return total
 
 
 def _scattered(scope: Scope, node: Node) -> Outcome:
@@ -134,6 +195,7 @@ def _build_still(scope: Scope, node: Node, found: tuple[Arg, Arg, int]) -> Arg:
 RULES = (
     Rule("row without gradient", "exact", ("where",), _still, _build_still),
     Rule("gather", "algebraic", ("contract",), _gathered, _build_gathered),
+    Rule("gather of smoothed vectors", "algebraic", ("contract",), _smoothed, _build_smoothed),
     Rule("index-add", "algebraic", ("contract",), _scattered, _build_scattered),
     Rule("gather", "exact", ("reduce sum",), _picked, _build_picked),
 )
