@@ -185,9 +185,7 @@ def _printable(text: str) -> str:
 
 def _width(text: str) -> int:
     """Columns that `text` takes in a terminal: wide characters take two, combining ones none."""
-    return sum(
-        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text
-    )
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
 def _rebuild(kind: type[FormulaError], code: str, message: str, labels: tuple[Label, ...], hint: str) -> FormulaError:

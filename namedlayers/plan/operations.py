@@ -129,8 +129,8 @@ OPERATIONS: dict[str, OperationSpec] = {
     ),
     "rfft": OperationSpec(
         ("axis", "into"),
-        "operand X, real: its discrete Fourier transform along the consumed `axis`, of n, at the frequencies up to n // "
-        "2, along `into` (positions). No axis is empty (the guards say so)",
+        "operand X, real: its discrete Fourier transform along the consumed `axis`, of n, at the frequencies up to "
+        "n // 2, along `into` (positions). No axis is empty (the guards say so)",
     ),
     "irfft": OperationSpec(
         ("axis", "into"),

@@ -210,12 +210,12 @@ TABLE: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "conv2d, uneven": (
         "def f(X[n, c, h, w]; W[o, c, i, j], b[o]) -> [n, o, h, w] ="
-        " W @[c, i, j] unroll[h, w, i, j](X; padding = \"same\") + b",
+        ' W @[c, i, j] unroll[h, w, i, j](X; padding = "same") + b',
         {"X": (2, 3, 5, 6), "W": (4, 3, 2, 4), "b": (4,)},
     ),
     "conv2d, rounds": (
         "def f(X[n, c, h, w]; W[o, c, i, j]) -> [n, o, h, w] = "
-        "W @[c, i, j] unroll[h, w, i, j](X; padding = 1, mode = \"circular\", stride = 2)",
+        'W @[c, i, j] unroll[h, w, i, j](X; padding = 1, mode = "circular", stride = 2)',
         {"X": (2, 3, 5, 6), "W": (4, 3, 3, 3)},
     ),
     "conv of split channels": (
