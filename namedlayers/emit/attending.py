@@ -79,11 +79,19 @@ def _as_torch(
 def _written_out(
     query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal: bool, scale: float | None, grouped: bool
 ) -> Tensor:
-    """In differentiable operations."""
+    """In differentiable operations. (These add a mask whatever it is made of.)"""
+    mask = _added(mask, query.dtype)
     found, _ = torch._scaled_dot_product_attention_math(
         query, key, value, mask, 0.0, causal, None, scale=scale, enable_gqa=grouped
     )
     return found
+
+
+def _added(mask: Tensor | None, dtype: torch.dtype) -> Tensor | None:
+    """A mask that is added: -inf where a boolean one forbids."""
+    if mask is None or mask.dtype is not torch.bool:
+        return mask
+    return torch.zeros_like(mask, dtype=dtype).masked_fill(~mask, -torch.inf)
 
 
 class _Flash(torch.autograd.Function):
@@ -94,8 +102,7 @@ class _Flash(torch.autograd.Function):
         ctx: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal: bool, scale: float | None,
         grouped: bool,
     ) -> Tensor:  # fmt: skip
-        if mask is not None and mask.dtype is torch.bool:
-            mask = torch.zeros_like(mask, dtype=query.dtype).masked_fill_(~mask, -torch.inf)
+        mask = _added(mask, query.dtype)
         found, total = torch._scaled_dot_product_flash_attention_for_cpu(
             query, key, value, 0.0, causal, attn_mask=mask, scale=scale
         )

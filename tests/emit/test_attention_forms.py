@@ -186,14 +186,17 @@ def test_second_derivatives(form: str) -> None:
 
 
 @pytest.mark.parametrize("transform", ["hessian", "grad of grad", "grad, then backward", "jvp"])
-def test_under_transforms(transform: str) -> None:
-    """Second derivatives by transforms are those by autograd."""
-    text = text_of(*FORMS["causal"])
+@pytest.mark.parametrize("form", ["causal", "a condition", "a mask that is added", "grouped queries"])
+def test_under_transforms(form: str, transform: str) -> None:
+    """Second derivatives by transforms are those by autograd; a query that sees nothing has none."""
+    text = text_of(*FORMS[form])
     arrays = inputs_of(text, SIZES)
+    if "B" in arrays:
+        arrays["B"][..., 1, :] = False
     function, strict = nl.compile(text), nl.compile(text, numerics="strict")
-    q, k, v = (torch.tensor(arrays[name]) for name in "QKV")
+    q, *others = (torch.tensor(arrays[one.name]) for one in program_of(text, arrays).inputs)
     run = _TRANSFORMS[transform]
-    torch.testing.assert_close(run(lambda one: function(one, k, v), q), run(lambda one: strict(one, k, v), q))
+    torch.testing.assert_close(run(lambda one: function(one, *others), q), run(lambda one: strict(one, *others), q))
 
 
 def test_one_tensor_for_all() -> None:
