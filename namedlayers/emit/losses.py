@@ -26,8 +26,8 @@ from namedlayers.program.program import Kind
 
 BATCH = -301
 
-_LEFT_OUT = -2
-"""Stands for what is left out."""
+_LEFT_OUT = -0x6E61_6D65_646C_6179
+"""Stands for what is left out: a number that nothing comes to by accident, as to -100 or the least of all."""
 
 
 @emits("class_loss")
@@ -140,7 +140,7 @@ def loss_within(x: Tensor, target: Tensor, *, logits: bool, ignore_index: int, r
 def _counting(lo: Lowering, node: Node, target: Value, others: Mapping[str, Value]) -> tuple[Value, Any]:
     """The targets, with one value for all that are left out, and this value, which no other target has.
 
-    torch leaves out -100 if nothing else is said. Here -2 stands for it, and other negative numbers become -1.
+    torch leaves out -100 if nothing else is said, which the text refuses; to look for it would be a pass of its own.
     """
     kept = others.get("kept")
     ignored = others.get("ignored")
@@ -148,7 +148,6 @@ def _counting(lo: Lowering, node: Node, target: Value, others: Mapping[str, Valu
         if ignored.number and not node.attr("within"):
             return target, ignored
         kept = elementwise(lo, operator.ne, [target, ignored], kind=Kind.BOOL, weak=True)
-    target = lo.call(torch.clamp, (target,), target.axes, {"min": -1}, kind=Kind.INT, wish="target")
     if kept is not None:
         args = [kept, target, Value(_LEFT_OUT, (), Kind.INT, True, True)]
         target = elementwise(lo, torch.where, args, kind=Kind.INT, weak=True)

@@ -109,7 +109,7 @@ def test_gradients(name: str, learned: bool) -> None:
         torch.testing.assert_close(one, other)
 
 
-@pytest.mark.parametrize("wrong", [-1, -2, -100, 4, 2**40])
+@pytest.mark.parametrize("wrong", [-1, -2, -100, 4, 2**40, -(2**63), 1 - 2**63, 2**63 - 1])
 @pytest.mark.parametrize("reduce", ["", "mean[b]"])
 def test_targets_that_are_none_are_refused(wrong: int, reduce: str) -> None:
     f = nl.compile(f"def f(Z[b, c], T[b]) = {reduce}(-log_softmax[c](Z)[c = T])\n")
@@ -125,6 +125,13 @@ def test_only_what_is_left_out_is_not_refused() -> None:
     torch.testing.assert_close(f(z, torch.tensor([0, -1, -1])), -torch.log_softmax(z, 1)[0, 0])
     with pytest.raises(nl.FormulaError, match="index -2 is out of range"):
         f(z, torch.tensor([0, -1, -2]))
+
+
+def test_targets_of_any_width() -> None:
+    f = nl.compile("def f(Z[b, c], T[b], B[b]) = sum[b](where(B, -log_softmax[c](Z)[c = where(B, T, 0)], 0))\n")
+    z, t, b = torch.randn(3, 4), torch.tensor([0, 9, 2]), torch.tensor([True, False, True])
+    for dtype in (torch.int64, torch.int32, torch.int16, torch.uint8):
+        torch.testing.assert_close(f(z, t.to(dtype), b), f(z, t, b))
 
 
 ENTROPY = nl.compile("def f(Z[b, c], T[b]) = -mean[b](log_softmax[c](Z)[c = T])\n")
