@@ -6,8 +6,10 @@ not agreed, values and gradients, with the first form by hand.
 
 from __future__ import annotations
 
+import ctypes
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -133,8 +135,28 @@ def _by_turns(calls: Mapping[str, Side], effort: Effort) -> tuple[dict[str, floa
 
 
 def _once(calls: Mapping[str, Side], effort: Effort) -> tuple[dict[str, float], dict[str, int]]:
-    found = {name: watched(call, effort.device, effort.clock) for name, call in calls.items()}
+    with large_blocks_returned():
+        found = {name: watched(call, effort.device, effort.clock) for name, call in calls.items()}
     return {name: one.seconds for name, one in found.items()}, {name: one.bytes for name, one in found.items()}
+
+
+@contextmanager
+def large_blocks_returned() -> Iterator[None]:
+    """glibc's allocator gives large blocks back, as it does unless told otherwise: kept ones of many sizes, between
+    which small ones lie, would soon fill the memory."""
+    adjust = getattr(ctypes.CDLL(None), "mallopt", None)
+    if adjust is None:
+        yield
+        return
+    adjust(MMAP_THRESHOLD, 2**24)
+    try:
+        yield
+    finally:
+        adjust(MMAP_THRESHOLD, 2**30)
+
+
+MMAP_THRESHOLD = -3
+"""Its number in malloc.h."""
 
 
 def _calls(functions: Mapping[str, Function], sides: Sides, tensors: list[Tensor], measure: str) -> dict[str, Side]:
