@@ -221,6 +221,9 @@ TIDYING: dict[str, Row] = {
     "contraction": Row("A[i, j], B[j, k]", "sum[j](A * B)", "sum[j](A + B)"),
     "contraction of two": Row("A[i, j], B[j, k]", "sum[j](A * B)", "sum[j](2 * A)", numerics="strict"),
     "gather": Row("E[v = 3, e], I[t]", "one_hot[v](I) @[v] E", "exp(one_hot[v](I)) @[v] E"),
+    "gather of smoothed vectors": Row(
+        CLASSES, "(0.9 * one_hot[c](T) - 0.25) @[c] Z", "(one_hot[c](T) + w) @[c] Z"
+    ),
     "row without gradient": Row(
         "E[v, e], I[t]", "where(I == 0, detach(E[v = I]), E[v = I])", "where(I == 0, 2 * E[v = I], E[v = I])",
     ),
