@@ -60,6 +60,7 @@ def _source(name: str, step: BodyFunction, loop: Loop, owned: frozenset[int]) ->
 def begun(first: Tensor, steps: int, dim: int, reverse: bool) -> Tensor:
     """Room for a value of all steps, stacked along `dim`; the first step's is there.
 
+    >>> import torch
     >>> begun(torch.ones(2), 3, 0, False)[0]
     tensor([1., 1.])
     """

@@ -13,23 +13,24 @@ import torch
 import namedlayers as nl
 from namedlayers.inspect.passes import both, forward
 from namedlayers.inspect.timing import medians
+from tests.benchmarks import loops
 from tests.benchmarks.records import Row
 from tests.benchmarks.running import Effort
-from tests.benchmarks.workloads.recurrences import LOOPS_BY_HAND, STEPS, TINY, floor
+from tests.benchmarks.workloads.recurrences import STEPS, TINY
 
 
 def floors(effort: Effort) -> Row:
-    """The formulas of `recurrence.LOOPS` at all sizes: seconds of the floor, and ratios to it and to the loop."""
+    """The formulas of `loops.LOOPS` at all sizes: seconds of the floor, and ratios to it and to the loop."""
     lines = []
     for sizes in [TINY] if effort.quick else STEPS.values():
-        for name, text, hand, gates, states, count in LOOPS_BY_HAND:
+        for name, text, hand, gates, states, count in loops.LOOPS:
             steps, batch, inputs, hidden = (sizes[axis] for axis in ("time", "batch", "input", "hidden"))
             state = (hidden,) if name.startswith("independent") else (hidden, hidden)
             shapes = [(steps, batch, inputs), *[(batch, hidden)] * states]
             shapes += [(hidden, inputs), state, (hidden,)] * count
             tensors = [(torch.randn(shape) * 0.1).to(effort.device) for shape in shapes]
             formula, known = nl.compile(text), gates(*tensors[1 + states :])
-            least = partial(floor, tensors[0], tensors[1], known)
+            least = partial(loops.floor, tensors[0], tensors[1], known)
             passes = (
                 {"formula": forward(formula, tensors), "loop": forward(hand, tensors)},
                 {"formula": both(formula, tensors), "loop": both(hand, tensors)},

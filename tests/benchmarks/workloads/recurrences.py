@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tests.benchmarks import loops
 from tests.benchmarks.workload import EDGE, Formula, Function, Input, Workload, normal, positive
-
-sys.path.append(str(Path(__file__).parents[1]))  # where it is run as a script, too
-import recurrence
-
-CELLS, INDEPENDENT, LINEAR = recurrence.CELLS, recurrence.INDEPENDENT, recurrence.LINEAR
-MINIMAL, SELECTIVE = recurrence.MINIMAL, recurrence.SELECTIVE
-LOOPS_BY_HAND, floor = recurrence.LOOPS, recurrence.floor
 
 GROUP = "Recurrences"
 
@@ -220,16 +212,16 @@ WORKLOADS = (
            inputs=(X, H, GATE[0], GATE[1], GATE[2], GATE[2])),
     *sized("LSTM", ours=LSTM, by_hand={"torch.lstm": lstm_by_hand}, naive=lstm, edges={}, inputs=(X, H, H, *gates(4))),
     *sized("GRU", ours=GRU, by_hand={"torch.gru": gru_by_hand}, naive=gru, edges={}, inputs=(X, H, *gates(3))),
-    *sized("minimal gated unit", ours=Formula(MINIMAL), by_hand={"hoisted": minimal_hoisted},
-           naive=recurrence.minimal_by_hand, edges={"naive": EDGE}, inputs=(X, H, *GATE * 2)),
-    *sized("LSTM of which all cells are wanted", ours=Formula(CELLS), by_hand={"hoisted": cells_hoisted},
-           naive=recurrence.cells_by_hand, edges={"naive": EDGE}, inputs=(X, H, H, *GATE * 4)),
-    *sized("independent RNN", ours=Formula(INDEPENDENT), by_hand={"hoisted": independent_hoisted},
-           naive=recurrence.independent_by_hand, edges={"naive": EDGE}, inputs=(X, H, GATE[0], GATE[2], GATE[2])),
-    *(stepwise(f"h = a * h + b, {time} steps of {batch} x {state}", LINEAR, linear_unbound,
-               recurrence.linear_by_hand, "unbound", LINEAR_INPUTS, {"time": time, "batch": batch, "state": state})
+    *sized("minimal gated unit", ours=Formula(loops.MINIMAL), by_hand={"hoisted": minimal_hoisted},
+           naive=loops.minimal_by_hand, edges={"naive": EDGE}, inputs=(X, H, *GATE * 2)),
+    *sized("LSTM of which all cells are wanted", ours=Formula(loops.CELLS), by_hand={"hoisted": cells_hoisted},
+           naive=loops.cells_by_hand, edges={"naive": EDGE}, inputs=(X, H, H, *GATE * 4)),
+    *sized("independent RNN", ours=Formula(loops.INDEPENDENT), by_hand={"hoisted": independent_hoisted},
+           naive=loops.independent_by_hand, edges={"naive": EDGE}, inputs=(X, H, GATE[0], GATE[2], GATE[2])),
+    *(stepwise(f"h = a * h + b, {time} steps of {batch} x {state}", loops.LINEAR, linear_unbound,
+               loops.linear_by_hand, "unbound", LINEAR_INPUTS, {"time": time, "batch": batch, "state": state})
       for time, batch, state in ((1024, 1, 64), (1024, 8, 1024), (4096, 1, 1024))),
-    *(stepwise(f"selective state space, {time} steps, {chan} x {state}", SELECTIVE, selective_hoisted,
-               recurrence.selective_by_hand, "hoisted", SELECTIVE_INPUTS, {"time": time, "chan": chan, "state": state})
+    *(stepwise(f"selective state space, {time} steps, {chan} x {state}", loops.SELECTIVE, selective_hoisted,
+               loops.selective_by_hand, "hoisted", SELECTIVE_INPUTS, {"time": time, "chan": chan, "state": state})
       for time, chan, state in ((1024, 64, 16), (4096, 16, 4), (512, 512, 16))),
 )  # fmt: skip

@@ -1,32 +1,17 @@
-"""Recurrence: torch's networks as formulas, a scan that no kernel covers, linear recurrences.
+"""Loops that torch has no kernel for: formulas, the loop over steps as one writes it in Python, and what bounds them.
 
-    python tests/benchmarks/recurrence.py [--threads 2] [--rounds 15]
-
-Both sides compute the same from the same tensors; that they agree is asserted before anything is timed. Networks stand
-beside `torch.nn`'s modules with the same weights; what no kernel covers beside the loop over steps as one writes it in
-Python, products with the input inside of the loop. There the floor is told, too: what is left if nothing but products
-and activations took any time, those that depend on the step before in a loop, all others for all steps at once.
+In: nothing. Out: texts, functions of tensors, and `floor`: what is left if nothing but products and activations took
+any time, those that depend on the step before in a loop, all others for all steps at once.
 """
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from turns import medians, report
-
-import namedlayers as nl
-
-NETWORKS = {"RNN": torch.nn.RNN, "LSTM": torch.nn.LSTM, "GRU": torch.nn.GRU}
-SIZES = ((128, 32, 64, 128), (64, 8, 256, 256), (100, 1, 32, 64))
-"""Steps, batch, inputs, hidden."""
-WIDER = (*SIZES, (128, 32, 512, 128))
-"""With inputs of which the product is most of the work: what can leave the loop is worth more."""
 
 # Zhou et al., Minimal Gated Unit for Recurrent Neural Networks, 2016: torch has no kernel for it.
 MINIMAL = """
@@ -174,98 +159,9 @@ def floor(x: Tensor, h: Tensor, gates: Sequence[Gate], *, backward: bool) -> Non
             flat.t() @ flat[:, : h.shape[1]]
 
 
-def pair(kind: str, steps: int, batch: int, inputs: int, hidden: int) -> dict[str, Callable[[Tensor], Tensor]]:
-    """The formula's network, as a module over (batch, time, input), and torch's with the same weights."""
-    torch.manual_seed(0)
-    theirs = NETWORKS[kind](inputs, hidden, batch_first=True)
-    ours = getattr(nl.load("recurrent"), kind)(input=inputs, hidden=hidden)
-    names = {"Wx": "weight_ih_l0", "Wh": "weight_hh_l0", "bx": "bias_ih_l0", "bh": "bias_hh_l0"}
-    ours.load_state_dict({mine: getattr(theirs, its).detach() for mine, its in names.items()})
-
-    def first(found: object) -> Tensor:
-        return found[0] if isinstance(found, tuple) else found  # type: ignore[return-value]
-
-    return {"formula": lambda x: first(ours(x)), f"nn.{kind}": lambda x: first(theirs(x))}
-
-
-def compare(
-    title: str, sides: dict[str, Callable[..., Tensor]], tensors: Sequence[Tensor], rounds: int,
-    bound: Callable[[bool], object] | None = None,
-) -> None:  # fmt: skip
-    """Forward without gradients, then forward and backward to all tensors. `bound` is the floor, with a backward pass
-    or without."""
-    (_, mine), (base, theirs) = sides.items()
-    torch.testing.assert_close(mine(*tensors), theirs(*tensors), rtol=1e-4, atol=1e-4)
-    plain = [one.detach() for one in tensors]
-
-    def forward(run: Callable[..., Tensor]) -> Callable[[], object]:
-        def call() -> object:
-            with torch.no_grad():
-                return run(*plain)
-
-        return call
-
-    def both(run: Callable[..., Tensor]) -> Callable[[], object]:
-        leaves = [one.detach().requires_grad_() for one in tensors]
-        return lambda: run(*leaves).square().sum().backward()
-
-    def least(backward: bool) -> dict[str, Callable[[], object]]:
-        return {} if bound is None else {"floor": torch.no_grad()(lambda: bound(backward))}
-
-    once = {name: forward(side) for name, side in sides.items()} | least(False)
-    twice = {name: both(side) for name, side in sides.items()} | least(True)
-    report(f"{title}, forward", medians(once, rounds=rounds), base)
-    report(f"{title}, forward and backward", medians(twice, rounds=rounds), base)
-
-
 LOOPS = (
     ("minimal gated unit", MINIMAL, minimal_by_hand, minimal_gates, 1, 2),
     ("LSTM with all cells", CELLS, cells_by_hand, cells_gates, 2, 4),
     ("independent RNN", INDEPENDENT, independent_by_hand, independent_gates, 1, 1),
 )
 """What no kernel covers: formula, by hand, its gates, how many states it begins with, how many gates."""
-
-
-def _bound(tensors: Sequence[Tensor], gates: Sequence[Gate], backward: bool) -> None:
-    floor(tensors[0], tensors[1], gates, backward=backward)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=15)
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    for sizes in SIZES:
-        steps, batch, inputs, hidden = sizes
-        for kind in NETWORKS:
-            title = f"{kind} {steps} steps, batch {batch}, {inputs} inputs, {hidden} hidden"
-            compare(title, pair(kind, *sizes), [torch.randn(batch, steps, inputs)], options.rounds)
-    for sizes in WIDER:
-        for title, text, hand, gates, states, count in LOOPS:
-            steps, batch, inputs, hidden = sizes
-            state = (hidden,) if gates is independent_gates else (hidden, hidden)
-            shapes = ((steps, batch, inputs), *((batch, hidden),) * states,
-                      *((hidden, inputs), state, (hidden,)) * count)  # fmt: skip
-            tensors = [torch.randn(shape) * 0.1 for shape in shapes]
-            known = gates(*tensors[1 + states :])
-            compare(
-                f"{title}, {steps} steps, batch {batch}, {inputs} inputs, {hidden} hidden",
-                {"formula": nl.compile(text), "loop": hand}, tensors, options.rounds,
-                partial(_bound, tensors, known),
-            )  # fmt: skip
-    for steps, chan, state in ((1024, 64, 16), (4096, 16, 4), (512, 512, 16)):
-        shapes = ((steps, chan), (steps, chan), (chan, state), (steps, state), (steps, state))
-        tensors = [torch.randn(shape) for shape in shapes]
-        tensors[1], tensors[2] = tensors[1].abs(), -tensors[2].abs()
-        sides = {"formula": nl.compile(SELECTIVE), "loop": selective_by_hand}
-        title = f"selective state space, {steps} steps, {chan} channels, {state} states"
-        compare(title, sides, tensors, options.rounds)
-    for steps, batch, state in ((1024, 1, 64), (1024, 8, 16 * 64), (4096, 1, 1024)):
-        tensors = [torch.rand(steps, batch, state), torch.randn(steps, batch, state), torch.randn(batch, state)]
-        sides = {"formula": nl.compile(LINEAR), "loop": linear_by_hand}
-        compare(f"h = a * h + b, {steps} steps of {batch} x {state}", sides, tensors, options.rounds)
-
-
-if __name__ == "__main__":
-    main()
