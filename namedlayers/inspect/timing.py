@@ -10,8 +10,9 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch.profiler import ProfilerActivity, profile
@@ -28,7 +29,26 @@ SHORT = 0.05
 """Seconds below which a call is slowed down by what the side before it has left in the caches."""
 
 
-def medians(
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """Seconds a call: the median of the samples, and what the true median lies between with 95 % confidence."""
+
+    low: float
+    median: float
+    high: float
+
+
+def medians(sides: Mapping[str, Side], **how: Any) -> dict[str, float]:
+    """Seconds a call for each side: the median over rounds. `how` as `intervals` takes it.
+
+    >>> found = medians({"short": lambda: sum(range(10)), "long": lambda: sum(range(10_000))}, rounds=5)
+    >>> found["short"] < found["long"]
+    True
+    """
+    return {name: one.median for name, one in intervals(sides, **how).items()}
+
+
+def intervals(
     sides: Mapping[str, Side],
     *,
     rounds: int = 31,
@@ -36,10 +56,10 @@ def medians(
     seconds: float = math.inf,
     device: torch.device | str = "cpu",
     clock: Clock = time.perf_counter,
-) -> dict[str, float]:
-    """Seconds a call for each side: the median over rounds in each of which every side runs `calls` times (None: as
-    often as a sample needs to be longer than a tick, and short ones once more before, so that each finds the caches as
-    it leaves them itself).
+) -> dict[str, Interval]:
+    """Seconds a call for each side, over rounds in each of which every side runs `calls` times (None: as often as a
+    sample needs to be longer than a tick, and short ones once more before, so that each finds the caches as it leaves
+    them itself).
 
     `clock=time.process_time` counts what the process itself computes, which is right for one thread on a machine that
     has more to do.
@@ -47,8 +67,8 @@ def medians(
     `seconds` bounds what all of it takes, about: a side that would take more than its part of it runs in fewer rounds,
     in each of the first ones.
 
-    >>> found = medians({"short": lambda: sum(range(10)), "long": lambda: sum(range(10_000))}, rounds=5)
-    >>> found["short"] < found["long"]
+    >>> found = intervals({"sum": lambda: sum(range(10))}, rounds=5)["sum"]
+    >>> found.low <= found.median <= found.high
     True
     """
     first = {name: _warmed(side, device) for name, side in sides.items()}
@@ -65,7 +85,21 @@ def medians(
                     sides[name]()
                 taken[name].append(once(sides[name], repeated[name], device, clock))
         order = [*order[1:], *order[:1]]  # so that none always comes after the same one
-    return {name: statistics.median(times) for name, times in taken.items()}
+    return {name: interval(times) for name, times in taken.items()}
+
+
+def interval(times: Sequence[float]) -> Interval:
+    """The interval of a median, from the ranks of the samples: no distribution is assumed.
+
+    >>> interval([3.0, 1.0, 2.0])
+    Interval(low=1.0, median=2.0, high=3.0)
+    >>> interval(range(101))
+    Interval(low=40, median=50, high=60)
+    """
+    ordered = sorted(times)
+    count = len(ordered)
+    below = max(0, math.floor((count - 1) / 2 - 0.98 * math.sqrt(count)))
+    return Interval(ordered[below], statistics.median(ordered), ordered[count - 1 - below])
 
 
 def once(side: Side, calls: int = 1, device: torch.device | str = "cpu", clock: Clock = time.perf_counter) -> float:

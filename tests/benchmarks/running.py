@@ -18,7 +18,7 @@ from torch import Tensor
 
 from namedlayers.inspect.passes import both, forward, leaves
 from namedlayers.inspect.roofline import Machine
-from namedlayers.inspect.timing import Clock, Side, medians, peak_bytes, watched
+from namedlayers.inspect.timing import Clock, Interval, Side, intervals, peak_bytes, watched
 from tests.benchmarks.sides import OURS, Sides, is_compiled, make_all, parameters, share, sides_of
 from tests.benchmarks.workload import Formula, Function, Sizes, Workload
 
@@ -56,7 +56,11 @@ def run(workload: Workload, effort: Effort, machine: Machine | None = None) -> R
         calls = _calls(functions, sides, workload.tensors(sizes, device), measure)
         seconds, held = _once(calls, effort) if once else _by_turns(calls, effort)
         for name in calls:
-            figures[name] |= {measure: seconds[name], f"{measure}_bytes": held[name]}
+            found = seconds[name]
+            figures[name] |= {
+                measure: found.median, f"{measure}_low": found.low, f"{measure}_high": found.high,
+                f"{measure}_bytes": held[name],
+            }  # fmt: skip
     row: Row = {"group": workload.group, "sizes": dict(sizes), "sides": figures, "left_out": sides.left_out}
     if machine is not None and isinstance(workload.ours, Formula):
         cost = workload.ours.make().specialize(*workload.tensors(sizes, device)).cost()
@@ -122,8 +126,8 @@ def _placed(function: Function, device: str) -> Function:
     return function.to(device) if isinstance(function, torch.nn.Module) else function
 
 
-def _by_turns(calls: Mapping[str, Side], effort: Effort) -> tuple[dict[str, float], dict[str, int]]:
-    seconds = medians(
+def _by_turns(calls: Mapping[str, Side], effort: Effort) -> tuple[dict[str, Interval], dict[str, int]]:
+    seconds = intervals(
         calls,
         rounds=effort.rounds,
         calls=None,
@@ -134,10 +138,11 @@ def _by_turns(calls: Mapping[str, Side], effort: Effort) -> tuple[dict[str, floa
     return seconds, {name: peak_bytes(call, effort.device) for name, call in calls.items()}
 
 
-def _once(calls: Mapping[str, Side], effort: Effort) -> tuple[dict[str, float], dict[str, int]]:
+def _once(calls: Mapping[str, Side], effort: Effort) -> tuple[dict[str, Interval], dict[str, int]]:
     with large_blocks_returned():
         found = {name: watched(call, effort.device, effort.clock) for name, call in calls.items()}
-    return {name: one.seconds for name, one in found.items()}, {name: one.bytes for name, one in found.items()}
+    seconds = {name: Interval(one.seconds, one.seconds, one.seconds) for name, one in found.items()}
+    return seconds, {name: one.bytes for name, one in found.items()}
 
 
 @contextmanager

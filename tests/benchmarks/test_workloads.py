@@ -64,7 +64,8 @@ def test_a_quick_run_writes_figures_page_and_updates_rows(tmp_path: Path, capsys
     held = json.loads((tmp_path / "benchmarks.json").read_text())
     assert {"RMS norm", "layer norm", "library: layer norm"} <= held["rows"].keys() and "call overhead" in held["parts"]
     figures = held["rows"]["RMS norm"]["sides"][OURS]
-    assert figures.keys() == {"compile", "forward", "forward_bytes", "both", "both_bytes"}
+    kinds = ("", "_low", "_high", "_bytes")
+    assert figures.keys() == {"compile", *(f"{measure}{kind}" for measure in ("forward", "both") for kind in kinds)}
     assert min(figures.values()) > 0
     text = (tmp_path / "benchmarks.md").read_text()
     assert "| RMS norm<br>" in text and "tensors by position" in text and "Not measured." in text
@@ -125,9 +126,19 @@ def test_ratios_and_verdicts() -> None:
     assert ratio(workload, row, OURS, "forward") == pytest.approx(4 / hand)
     found = {(one.side, one.what, one.against): one for one in verdicts(workload, row)}
     edge = found[OURS, "time, forward", NAIVE]
-    assert (edge.limit, edge.ratio, edge.met) == (0.1, pytest.approx(4 / 5), False)
+    assert (edge.limit, edge.ratio, edge.met, edge.missed) == (0.1, pytest.approx(4 / 5), False, True)
     assert found[OURS, "memory, forward", "the fastest by hand"].met
     assert found[INDUCTOR, "time, with backward", "by hand, compiled"].ratio == pytest.approx(14 / (hand + 10))
+
+
+def test_what_the_noise_allows_is_not_missed() -> None:
+    workload = BY_NAME["RMS norm"]
+    row = invented().rows["RMS norm"]
+    (hand,) = workload.by_hand
+    row["sides"][OURS] |= {"forward": 1.2, "forward_low": 1.0}
+    row["sides"][hand] |= {"forward": 1.0, "forward_high": 1.1}
+    found = {one.what: one for one in verdicts(workload, row) if one.side == OURS}["time, forward"]
+    assert not found.met and not found.missed and found.low == pytest.approx(1 / 1.1)
 
 
 def test_misses_are_listed_the_worst_first() -> None:
