@@ -203,6 +203,11 @@ SPELLINGS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
             "softmax[s](where(s <= t, Q @[key] K, -inf) / 8 + M) @[s] V",
         ),
     ),
+    "attention masked by numbers": (
+        MASKED,
+        ("attention", "ne"),
+        ("softmax[s](where(M, Q @[key] K, -inf)) @[s] V", "softmax[s](Q @[key] K + where(M, 0, -inf)) @[s] V"),
+    ),
     "attention with a scaled mask": (
         MASKED,
         ("attention", "div"),

@@ -22,8 +22,10 @@ def chosen(scope: Scope, arg: Arg, otherwise: Number) -> tuple[Arg, Arg] | None:
     if arg.node.op != "where":
         return None
     condition, yes, no = scope.operands(arg)
-    if condition.node.kind != Kind.BOOL:
-        return None
+    if condition.node.kind != Kind.BOOL:  # a number, which holds where it is not 0
+        if not is_number(no, otherwise) and not is_number(yes, otherwise):
+            return None
+        condition = scope.apply("ne", condition, scope.number(0), kind=Kind.BOOL)
     if is_number(no, otherwise):
         return condition, yes
     return (negated(scope, condition), no) if is_number(yes, otherwise) else None
