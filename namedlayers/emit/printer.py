@@ -81,11 +81,13 @@ def print_function(
     `sizes` are further arguments.
     """
     first, variants = printable[0], list(printable[1])
+    # What is assigned anywhere in a function is local all over it, and its own name is a global.
+    taken = frozenset({name, *(node.name for _, _, graph in variants for node in graph.nodes)})
     extra: dict[str, Any] = {}
     body = list(first)
     used = frozenset(word for line in first for word in _identifiers(line))
     for number, (condition, why, graph) in enumerate(variants):
-        lines = body_lines(list(graph.nodes), extra)
+        lines = body_lines(list(graph.nodes), extra, taken=taken)
         used |= used_sizes(graph.nodes) | frozenset(_identifiers(condition))
         if number < len(variants) - 1:
             body += [f"if {condition}:" + _comment(why), *(f"    {line}" for line in lines)]
@@ -102,9 +104,12 @@ def used_sizes(nodes: Iterable[fx.Node]) -> frozenset[str]:
     return frozenset(n.name for node in body for n in node.all_input_nodes if "prologue" in n.meta)
 
 
-def body_lines(nodes: list[fx.Node], extra: dict[str, Any], root: str = "self") -> list[str]:
-    """The statements of a body. Functions that `GLOBALS` does not reach are added to `extra`."""
-    printed = _Expressions(extra, root, frozenset(node.name for node in nodes))
+def body_lines(
+    nodes: list[fx.Node], extra: dict[str, Any], root: str = "self", taken: frozenset[str] = frozenset()
+) -> list[str]:
+    """The statements of a body. Functions that `GLOBALS` does not reach are added to `extra`, under names that are not
+    `taken`."""
+    printed = _Expressions(extra, root, taken | {node.name for node in nodes})
     steps: list[tuple[fx.Node, str]] = []
     for node in nodes:
         if node.op == "placeholder" or "prologue" in node.meta or printed.inlines(node) or _unpacked(node):

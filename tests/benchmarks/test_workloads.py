@@ -157,7 +157,8 @@ def test_figures_are_read_back_as_written(tmp_path: Path) -> None:
 
 
 def test_the_plot_is_one_file_for_equal_figures(tmp_path: Path) -> None:
-    plot = pytest.importorskip("tests.benchmarks.plot", reason="the plot needs matplotlib").plot
+    from tests.benchmarks.plot import plot
+
     for name in ("one.svg", "other.svg"):
         plot(invented(), WORKLOADS, tmp_path / name)
     assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "other.svg").read_bytes()

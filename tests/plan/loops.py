@@ -139,11 +139,6 @@ def _recurrence(node: Node, args: list[np.ndarray], space: list[int], sizes: Siz
     return np.moveaxis(found, 0, axis)
 
 
-def _cumulative(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
-    x = aligned(node.args[0], args[0], node.rank)
-    return {"sum": np.cumsum, "prod": np.cumprod}[str(node.attr("op"))](x, axis=node.attr("axis"))  # type: ignore[arg-type,operator]
-
-
 def _piece(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
     (arg,) = node.args
     axis, number, lengths = node.attr("axis"), node.attr("number"), node.attr("sizes")
@@ -179,7 +174,6 @@ operations._SPECIAL |= {
     "scan": _scan,
     "part": lambda node, args, space, sizes: args[0].item()[node.attr("number")],
     "recurrence": _recurrence,
-    "cumulative": _cumulative,
     "piece": _piece,
     "ordered": lambda node, args, space, sizes: aligned(node.args[0], args[0], node.rank),
     "concat": _concat,
