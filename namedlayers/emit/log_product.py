@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from namedlayers.emit import shifted_product
+from namedlayers.emit.eager import visible
 
 _HALF = (torch.float16, torch.bfloat16)
 
@@ -39,6 +40,9 @@ def log_product(a: Tensor, b: Tensor, a_linear: bool, b_linear: bool) -> Tensor:
         return log_product(a.float(), b.float(), a_linear, b_linear).to(a.dtype)
     if torch.compiler.is_compiling():
         return _operator(a, b, a_linear, b_linear)
+    differentiated = torch.is_grad_enabled() and (a.requires_grad or b.requires_grad)
+    if not differentiated and visible(a) and visible(b):
+        return _product(a, b, a_linear, b_linear)
     return _LogProduct.apply(a, b, a_linear, b_linear)
 
 

@@ -109,7 +109,7 @@ class _Factor:
 
     def _scaled(self, given: Tensor, shift: Tensor) -> Tensor:
         if not self.linear:
-            return torch.exp(given - shift)
+            return (given - shift).exp_()
         return torch.where(given < 0, torch.nan, given) / self.unit.to(given.dtype)
 
 
