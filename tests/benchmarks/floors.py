@@ -1,7 +1,7 @@
-"""Loops beside their floor: what would be left if nothing but products and activations took any time.
+"""Loops beside their floor: the fewest calls of torch that a step can be, and all else outside of the loop.
 
-In: an `Effort`. Out: a table, as rows of text. What always holds: the floor computes nothing of use; it is what no
-order of the steps can go below.
+In: an `Effort`. Out: a table, as rows of text. What always holds: the floor computes the result in place, as nothing
+that is differentiated may; of gradients it has the products only. So no form of torch calls goes below it.
 """
 
 from __future__ import annotations
@@ -23,21 +23,16 @@ def floors(effort: Effort) -> Row:
     """The formulas of `loops.LOOPS` at all sizes: seconds of the floor, and ratios to it and to the loop."""
     lines = []
     for sizes in [TINY] if effort.quick else STEPS.values():
-        for name, text, hand, gates, states, count in loops.LOOPS:
-            steps, batch, inputs, hidden = (sizes[axis] for axis in ("time", "batch", "input", "hidden"))
-            state = (hidden,) if name.startswith("independent") else (hidden, hidden)
-            shapes = [(steps, batch, inputs), *[(batch, hidden)] * states]
-            shapes += [(hidden, inputs), state, (hidden,)] * count
-            tensors = [(torch.randn(shape) * 0.1).to(effort.device) for shape in shapes]
-            formula, known = nl.compile(text), gates(*tensors[1 + states :])
-            least = partial(loops.floor, tensors[0], tensors[1], known)
+        for loop in loops.LOOPS:
+            tensors = [one.to(effort.device) for one in loop.tensors(sizes)]
+            formula = nl.compile(loop.text)
             passes = (
-                {"formula": forward(formula, tensors), "loop": forward(hand, tensors)},
-                {"formula": both(formula, tensors), "loop": both(hand, tensors)},
+                {"formula": forward(formula, tensors), "loop": forward(loop.by_hand, tensors)},
+                {"formula": both(formula, tensors), "loop": both(loop.by_hand, tensors)},
             )
             told = []
             for backward, sides in enumerate(passes):
-                sides["floor"] = torch.no_grad()(partial(least, backward=bool(backward)))
+                sides["floor"] = torch.no_grad()(partial(loop.floor, tensors, backward=bool(backward)))
                 told.append(
                     medians(
                         sides, rounds=effort.rounds, calls=None, seconds=3 * effort.seconds,
@@ -48,5 +43,6 @@ def floors(effort: Effort) -> Row:
                 " / ".join(f"{one[first] / one[second]:.2f}" for one in told)
                 for first, second in (("formula", "loop"), ("floor", "loop"), ("formula", "floor"))
             ]
-            lines.append((f"{name}, {steps} steps, batch {batch}, {inputs} inputs, {hidden} hidden", *pairs))
+            size = "{time} steps, batch {batch}, {input} inputs, {hidden} hidden".format_map(sizes)
+            lines.append((f"{loop.name}, {size}", *pairs))
     return {"head": ("loop", "formula to the loop", "floor to the loop", "formula to the floor"), "lines": lines}

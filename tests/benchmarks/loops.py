@@ -1,12 +1,12 @@
 """Loops that torch has no kernel for: formulas, the loop over steps as one writes it in Python, and what bounds them.
 
-In: nothing. Out: texts, functions of tensors, and `floor`: what is left if nothing but products and activations took
-any time, those that depend on the step before in a loop, all others for all steps at once.
+In: nothing. Out: texts, functions of tensors, and `floor`: what depends on nothing carried is computed for all steps at
+once, and each step is as few calls as torch has for it, into memory that is there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -109,59 +109,114 @@ def linear_by_hand(a: Tensor, b: Tensor, h: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Gate:
-    """Rows of weights for the input and for the state, a bias, and what is applied in place."""
+    """Rows of weights for the input and for the state, and a bias."""
 
     inputs: Tensor
     state: Tensor | None
     bias: Tensor
-    activation: Callable[[Tensor], object]
+
+
+Step = Callable[[list[Tensor], list[Tensor | None], list[Tensor], Tensor], None]
+"""One step in as few calls as torch has for it: of the hoisted products of this step, the weights of the state, the
+carried values, into memory that is there."""
 
 
 def minimal_gates(wf: Tensor, uf: Tensor, bf: Tensor, wn: Tensor, un: Tensor, bn: Tensor) -> list[Gate]:
-    return [Gate(wf, uf, bf, torch.sigmoid_), Gate(wn, un, bn, torch.tanh_)]
+    return [Gate(wf, uf, bf), Gate(wn, un, bn)]
+
+
+def minimal_step(now: list[Tensor], states: list[Tensor | None], carried: list[Tensor], out: Tensor) -> None:
+    f, n = now
+    (h,) = carried
+    torch.mul(f.addmm_(h, states[0]).sigmoid_(), h, out=out)  # type: ignore[arg-type]
+    n.addmm_(out, states[1]).tanh_()  # type: ignore[arg-type]
+    torch.lerp(h, n, f, out=out)
+    carried[0] = out
 
 
 def cells_gates(*weights: Tensor) -> list[Gate]:
     w, u, b = (torch.cat([weights[k + part] for k in (0, 3, 9, 6)]) for part in range(3))
-    hidden = u.shape[1]
+    return [Gate(w, u, b)]
 
-    def activation(gates: Tensor) -> None:
-        gates[:, : 3 * hidden].sigmoid_()
-        gates[:, 3 * hidden :].tanh_()
-        gates[:, :hidden].tanh_()  # of the cell
 
-    return [Gate(w, u, b, activation)]
+def cells_step(now: list[Tensor], states: list[Tensor | None], carried: list[Tensor], out: Tensor) -> None:
+    (gates,), (h, c) = now, carried
+    gates.addmm_(h, states[0])  # type: ignore[arg-type]
+    hidden = h.shape[1]
+    i, f, o = gates[:, : 3 * hidden].sigmoid_().split(hidden, 1)
+    carried[1] = torch.addcmul(c * f, i, gates[:, 3 * hidden :].tanh_())
+    carried[0] = o.mul_(carried[1].tanh())
+    torch.add(carried[0], carried[1], out=out)
 
 
 def independent_gates(w: Tensor, u: Tensor, b: Tensor) -> list[Gate]:
-    return [Gate(w, None, b, torch.tanh_)]
+    return [Gate(w, None, b)]
 
 
-def floor(x: Tensor, h: Tensor, gates: Sequence[Gate], *, backward: bool) -> None:
-    """The products and activations of a network, and (`backward`) those products that give its gradients; no more."""
+def independent_step(u: Tensor) -> Step:
+    def step(now: list[Tensor], states: list[Tensor | None], carried: list[Tensor], out: Tensor) -> None:
+        torch.addcmul(now[0], u, carried[0], out=out).tanh_()
+        carried[0] = out
+
+    return step
+
+
+def floor(x: Tensor, carried: Sequence[Tensor], gates: Sequence[Gate], step: Step, *, backward: bool) -> Tensor:
+    """The loop in as few calls as torch has for it, and (`backward`) those products that give its gradients; no
+    more."""
     hoisted = [F.linear(x, gate.inputs, gate.bias) for gate in gates]
     packed = [None if gate.state is None else gate.state.t().contiguous() for gate in gates]
-    for now in zip(*(one.unbind() for one in hoisted), strict=True):
-        for value, state, gate in zip(now, packed, gates, strict=True):
-            gate.activation(value if state is None else value.addmm_(h, state))
+    h = carried[0]
+    found, values = h.new_empty((len(x), *h.shape)), list(carried)
+    for out, *now in zip(found.unbind(), *(one.unbind() for one in hoisted), strict=True):
+        step(now, packed, values, out)
     if not backward:
-        return
+        return found
     back = torch.empty_like(h)
     for now in zip(*(reversed(one.unbind()) for one in hoisted), strict=True):
         for value, gate in zip(now, gates, strict=True):
             if gate.state is not None:
                 torch.mm(value, gate.state, out=back)
-    for values, gate in zip(hoisted, gates, strict=True):
-        flat = values.flatten(0, 1)
+    for slopes, gate in zip(hoisted, gates, strict=True):
+        flat = slopes.flatten(0, 1)
         flat.t() @ x.flatten(0, 1)
         flat @ gate.inputs
         if gate.state is not None:
             flat.t() @ flat[:, : h.shape[1]]
+    return found
+
+
+@dataclass(frozen=True)
+class Loop:
+    """A formula, the same by hand, and what its floor is made of: `states` is how many values it carries, `count` how
+    many gates it has; `step` has the weights besides those of gates."""
+
+    name: str
+    text: str
+    by_hand: Callable[..., Tensor]
+    gates: Callable[..., list[Gate]]
+    step: Callable[..., Step]
+    states: int
+    count: int
+
+    def tensors(self, sizes: Mapping[str, int]) -> list[Tensor]:
+        """The input, the values to begin with, the weights."""
+        steps, batch, inputs, hidden = (sizes[axis] for axis in ("time", "batch", "input", "hidden"))
+        of_state = (hidden,) if self.gates is independent_gates else (hidden, hidden)
+        shapes = [(steps, batch, inputs), *[(batch, hidden)] * self.states]
+        shapes += [(hidden, inputs), of_state, (hidden,)] * self.count
+        return [torch.randn(shape) * 0.1 for shape in shapes]
+
+    def floor(self, tensors: Sequence[Tensor], *, backward: bool = False) -> Tensor:
+        """The result, at the floor."""
+        carried, weights = tensors[1 : 1 + self.states], tensors[1 + self.states :]
+        return floor(tensors[0], carried, self.gates(*weights), self.step(*weights), backward=backward)
 
 
 LOOPS = (
-    ("minimal gated unit", MINIMAL, minimal_by_hand, minimal_gates, 1, 2),
-    ("LSTM with all cells", CELLS, cells_by_hand, cells_gates, 2, 4),
-    ("independent RNN", INDEPENDENT, independent_by_hand, independent_gates, 1, 1),
-)
-"""What no kernel covers: formula, by hand, its gates, how many states it begins with, how many gates."""
+    Loop("minimal gated unit", MINIMAL, minimal_by_hand, minimal_gates, lambda *_: minimal_step, 1, 2),
+    Loop("LSTM with all cells", CELLS, cells_by_hand, cells_gates, lambda *_: cells_step, 2, 4),
+    Loop("independent RNN", INDEPENDENT, independent_by_hand, independent_gates, lambda w, u, b: independent_step(u),
+         1, 1),
+)  # fmt: skip
+"""What no kernel covers."""

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from tests.benchmarks import __main__ as command
+from tests.benchmarks import loops
 from tests.benchmarks.page import CUDA_TEMPLATE, TEMPLATE, page
 from tests.benchmarks.parts import PARTS
 from tests.benchmarks.records import Records, where
@@ -117,6 +118,13 @@ def test_pages_of_a_gpu_are_apart(tmp_path: Path) -> None:
     text = (tmp_path / "benchmarks-cuda.md").read_text()
     assert text.startswith("# What it costs on a GPU") and "formula's share" in text
     assert sorted(path.name for path in tmp_path.iterdir()) == ["benchmarks-cuda.json", "benchmarks-cuda.md"]
+
+
+@pytest.mark.parametrize("loop", loops.LOOPS, ids=[loop.name for loop in loops.LOOPS])
+def test_the_floor_of_a_loop_is_its_result(loop: loops.Loop) -> None:
+    tensors = loop.tensors({"time": 5, "batch": 2, "input": 3, "hidden": 4})
+    torch.testing.assert_close(loop.floor(tensors), loop.by_hand(*tensors))
+    loop.floor(tensors, backward=True)
 
 
 def test_ratios_and_verdicts() -> None:

@@ -152,6 +152,11 @@ X, H = normal("time batch input"), normal("batch hidden")
 GATE = (normal("hidden input", 0.1), normal("hidden hidden", 0.1), normal("hidden", 0.1))
 UNROLLED = "torch.compile unrolls the loop: minutes"
 LOOPS = {"naive, compiled": UNROLLED, "hoisted, compiled": UNROLLED, "unbound, compiled": UNROLLED}
+TAKEN_APART = "torch.compile takes the kernel apart into its steps: minutes"
+KERNELS = {
+    f"{name}, {by}": TAKEN_APART
+    for name, by in (("ours", "inductor"), *((f"torch.{kind}", "compiled") for kind in ("rnn_tanh", "lstm", "gru")))
+}
 
 
 def gates(count: int) -> tuple[Input, ...]:
@@ -172,7 +177,7 @@ def sized(name: str, **parts: Any) -> tuple[Workload, ...]:
             group=GROUP,
             full=sizes,
             quick=TINY,
-            left_out=LOOPS,
+            left_out={**LOOPS, **({} if parts["edges"] else KERNELS)},
             **parts | ({} if not told or parts["edges"] else {"naive": None}),
         )
         for told, sizes in STEPS.items()
