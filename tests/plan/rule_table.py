@@ -197,6 +197,10 @@ TIDYING: dict[str, Row] = {
     "squared distances as a product, in error by up to 2 eps (|x - c| + |y - c|)^2, c the mean of y": Row(
         PAIRS, "sum[c]((X - Y) ^ 2)", "sum[c]((X + Y) ^ 2)", numerics="fast",
     ),
+    "mean of losses": Row(
+        DIFFERENCES, "mean[i, c](clip(X - Y, -2, 2) * (X - Y - clip(X - Y, -2, 2) / 2))",
+        "sum[i, c](clip(X - Y, -2, 2) * (X - Y - clip(X - Y, -2, 2) / 2))",
+    ),
     "known number": Row("X[i]", "X / sqrt(4)", "X / sqrt(|i|)"),
     "neutral operand": Row("X[i]", "X * 1", "X * 2"),
     "double negation": Row("X[i]", "--X", "-X"),

@@ -6,10 +6,12 @@ They wait until all else has been seen, since squares of differences are parts o
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from namedlayers.plan.pattern import Bound, Op, Product, Sum, Var, match
 from namedlayers.plan.rule import Match, Outcome, Rule
-from namedlayers.plan.rules.build import square_of
+from namedlayers.plan.rules.build import averaged, count, square_of
+from namedlayers.plan.view import Product as Factors
 from namedlayers.plan.view import Scope, constant
 from namedlayers.program.graph import Arg, Node
 from namedlayers.program.program import Kind
@@ -114,9 +116,30 @@ def _build_reduced(scope: Scope, node: Node, found: tuple[Arg, int]) -> Arg:
     return together if sign > 0 else scope.apply("neg", together)
 
 
+def _mean(scope: Scope, node: Node) -> Outcome:
+    """The sum of all of them, over their number: where it became a sum of losses only after the mean was looked for."""
+    product = scope.product(scope.whole())
+    for part in product.top:
+        losses = part.node
+        if losses.op == "difference" and losses.attr("reduction") == "sum" and scope.once(losses):
+            operands, consumed = scope.operands(part), scope.consumed(part)
+            rest = averaged(product, part, count(scope, consumed))
+            if rest is not None:
+                return Match((losses, operands, consumed, rest), (losses,))
+    return None
+
+
+def _build_mean(scope: Scope, node: Node, found: tuple[Node, tuple[Arg, ...], tuple[int, ...], Factors]) -> Arg:
+    losses, operands, consumed, rest = found
+    attrs = dict(losses.attrs) | {"reduction": "mean"}
+    mean = scope.build("difference", operands, (), consumed, kind=losses.kind, attrs=attrs)
+    return scope.multiply(replace(rest, top=(mean, *rest.top)))
+
+
 RULES = (
     Rule("huber of a difference", "algebraic", ("contract",), _sum, _build_sum),
     _rule("square", ("pow", "mul"), _square),
     _rule("huber", ("mul",), _huber),
     Rule("losses together", "algebraic", ("statistic", "reduce sum"), _reduced, _build_reduced),
+    Rule("mean of losses", "algebraic", ("div", "mul"), _mean, _build_mean),
 )
