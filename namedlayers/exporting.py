@@ -1,12 +1,15 @@
 """Formulas as files that run without Python's compiler of formulas: torch programs, ONNX models, compiled packages.
 
 In: a function or a module, and the sizes of its inputs' axes. Out: a file. What always holds: inputs are called as in
-the formula; axes that are said to be dynamic may have any size (of two and more) where the file is run.
+the formula; axes that are said to be dynamic may have any size (of two and more) where the file is run; what cannot be
+written is refused before torch begins to work.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +21,20 @@ from namedlayers.inspect.views import examples
 
 
 def export(
-    function: Any, sizes: Mapping[str, int], path: str | Path, form: str = "pt2", dynamic: Collection[str] = ()
+    function: Any, sizes: Mapping[str, int], path: str | Path, form: str | None = None, dynamic: Collection[str] = ()
 ) -> None:
     """Writes a function or module for inputs whose axes have these sizes, the `dynamic` ones being open.
 
     `form` is `pt2` (`torch.export.load` reads it), `onnx`, or `aoti`, a package that is compiled for this machine
-    (`torch._inductor.aoti_load_package`). Raises FormulaError.
+    (`torch._inductor.aoti_load_package`); if it is not given, the first of them that the path's ending is of. Raises
+    FormulaError.
     """
+    path = Path(path)
+    form = _form(path, form)
     program = exported(function, sizes, dynamic)
     names = list(_given(function, sizes)), [port.name for port in function.outputs]
     try:
-        FORMS[form](program, Path(path), *names)
+        FORMS[form].write(program, path, *names)
     except (OSError, RuntimeError, torch.onnx.OnnxExporterError) as error:
         raise _refused(function, form, error) from None
 
@@ -47,6 +53,7 @@ def exported(function: Any, sizes: Mapping[str, int], dynamic: Collection[str] =
         if axis not in axes:
             hint = near_miss(axis, axes) or f"the inputs have {', '.join(f'`{one}`' for one in sorted(axes))}"
             raise FormulaError("NL0617", f"no input of `{function.name}` has an axis `{axis}`", hint=hint)
+    _check_open(given, dynamic)
     dims = {axis: torch.export.Dim(_identifier(axis)) for axis in dynamic}
     shapes = tuple({k: dims[axis] for k, axis in enumerate(names) if axis in dims} for names, _ in given.values())
     call = _Call(function, list(given))
@@ -54,7 +61,7 @@ def exported(function: Any, sizes: Mapping[str, int], dynamic: Collection[str] =
     try:
         return torch.export.export(call, tensors, dynamic_shapes={"tensors": shapes}, strict=False)
     except (RuntimeError, torch._dynamo.exc.UserError) as error:
-        raise _refused(function, "pt2", error) from None
+        raise _closed(function, error) or _refused(function, "pt2", error) from None
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
@@ -99,9 +106,49 @@ def _package(program: torch.export.ExportedProgram, path: Path, inputs: list[str
     aoti_compile_and_package(program, package_path=str(path))
 
 
-FORMS: dict[str, Callable[[torch.export.ExportedProgram, Path, list[str], list[str]], None]] = {
-    "pt2": _program, "onnx": _onnx, "aoti": _package,
-}  # fmt: skip
+@dataclass(frozen=True, slots=True)
+class Form:
+    """`write` takes a program, a path and the names of inputs and of outputs; files end in `ending`."""
+
+    ending: str
+    write: Callable[[torch.export.ExportedProgram, Path, list[str], list[str]], None]
+
+
+FORMS = {"pt2": Form(".pt2", _program), "onnx": Form(".onnx", _onnx), "aoti": Form(".pt2", _package)}
+
+
+def _form(path: Path, form: str | None) -> str:
+    """The form that is asked for, or the one of the path's ending; raises FormulaError if they do not go together."""
+    wanted = [name for name, one in FORMS.items() if one.ending == path.suffix.lower() and form in (None, name)]
+    if not wanted:
+        endings = dict.fromkeys(f"`{one.ending}`" for name, one in FORMS.items() if form in (None, name))
+        what = "an exported formula" if form is None else f"what is exported as {form}"
+        raise FormulaError("NL0616", f"`{path}` cannot be written: {what} is a file that ends in {' or '.join(endings)}")
+    if not path.parent.is_dir():
+        raise FormulaError("NL0616", f"`{path}` cannot be written: there is no folder `{path.parent}`")
+    return wanted[0]
+
+
+def _check_open(given: Mapping[str, tuple[tuple[str, ...], Tensor]], dynamic: Collection[str]) -> None:
+    """Raises FormulaError for an open axis whose example torch would take for its only size."""
+    for axes, tensor in given.values():
+        for axis, size in zip(axes, tensor.shape, strict=True):
+            if axis in dynamic and size < 2:
+                message = f"axis `{axis}` is to be open, and torch takes an example of size {size} for its only size"
+                raise FormulaError("NL0660", message, hint=f"give it a size of two or more: `--size {axis}=2`")
+
+
+def _closed(function: Any, error: Exception) -> FormulaError | None:
+    """What to tell where the formula does not take all sizes of an open axis: torch says which it takes."""
+    _, found, told = str(error).partition("Suggested fixes:\n")
+    conditions = [line.strip() for line in told.split("\n\n")[0].splitlines() if not re.match(r"\s*_\w+ = Dim", line)]
+    if not found or not conditions:
+        return None
+    sizes = ", ".join(f"`{one}`" for one in conditions)
+    return FormulaError(
+        "NL0660", f"`{function.name}` does not take every size of the axes that are to be open: torch finds {sizes}",
+        hint="leave `--dynamic` out for an axis whose size the formula fixes",
+    )  # fmt: skip
 
 
 def _identifier(axis: str) -> str:

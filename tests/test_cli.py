@@ -303,6 +303,7 @@ MISTAKES = {
     ("run", "linear.nl", "--input", "X=q.npy", "--size", "output=5", "--weights", "linear.safetensors"): "NL0533",
     ("show", "linear.nl", "--size", "inptu=4"): "did you mean `input`?",
     ("show", "linear.nl", "--size", "output=4"): "NL0617: the size of axis `input` of `X` is not given",
+    ("export", "two.nl", "--size", "a=2", "-o", "two.txt"): "NL0616: `two.txt` cannot be written",
     ("explain", "NL9999"): "NL0617: there is no error code `NL9999`",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch._inductor
 import namedlayers as nl
 from namedlayers.cli import main
 from namedlayers.errors import FormulaError
-from namedlayers.exporting import export, exported
+from namedlayers.exporting import FORMS, export, exported
 
 ATTENTION = """
 def attention(Q[query, key], K[seq, key], V[seq, val]; M[query, seq] = 0) -> [query, val]:
@@ -84,8 +85,50 @@ def test_what_is_wrong(tmp_path: Path) -> None:
     attention = nl.compile(ATTENTION)
     with pytest.raises(FormulaError, match="no input of `attention` has an axis `sequence`"):
         export(attention, SIZES, tmp_path / "a.pt2", dynamic=["sequence"])
-    with pytest.raises(FormulaError, match="NL0618"):
+    with pytest.raises(FormulaError, match="NL0616: .* there is no folder"):
         export(attention, SIZES, tmp_path / "no" / "folder.pt2")
+
+
+@pytest.mark.parametrize("size", [0, 1])
+def test_an_open_axis_needs_an_example_that_is_not_its_only_size(size: int) -> None:
+    with pytest.raises(FormulaError, match=f"NL0660: axis `query` .* size {size}"):
+        exported(nl.compile(ATTENTION), {**SIZES, "query": size}, ["query"])
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("def f(X[i = 4, j]) -> [j] = sum[i](X)", "`i = 4`"),
+        ("def f(X[i, j]) -> [a, j] = sum[b](X[i -> (a = 2, b)])", r"`i = 2\*_i`"),
+    ],
+)
+def test_a_size_that_the_formula_fixes_is_not_open(text: str, told: str) -> None:
+    with pytest.raises(FormulaError, match=f"NL0660: .*{told}"):
+        exported(nl.compile(text), {"i": 4, "j": 3}, ["i"])
+
+
+ENDINGS = {
+    ("f.pt2", None): "pt2", ("f.onnx", None): "onnx", ("f.ONNX", "onnx"): "onnx", ("f.pt2", "aoti"): "aoti",
+    ("f.xyz", None): "ends in `.pt2` or `.onnx`", ("f", None): "ends in `.pt2` or `.onnx`",
+    ("f.pt2", "onnx"): "ends in `.onnx`", ("f.so", "aoti"): "ends in `.pt2`",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "form"), ENDINGS, ids=str)
+def test_the_ending_of_a_file_says_what_it_is(
+    name: str, form: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+    for one, how in FORMS.items():
+        monkeypatch.setitem(FORMS, one, replace(how, write=lambda *_, one=one: written.append(one)))
+    double, expected = nl.compile("def double(X[i]) -> [i] = 2 * X"), ENDINGS[name, form]
+    if expected in FORMS:
+        export(double, {"i": 3}, tmp_path / name, form)
+        assert written == [expected]
+    else:
+        with pytest.raises(FormulaError, match=f"NL0616: .*{expected}"):
+            export(double, {"i": 3}, tmp_path / name, form)
+        assert not written
 
 
 def test_a_package_compiled_for_this_machine(tmp_path: Path) -> None:

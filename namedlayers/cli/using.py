@@ -90,7 +90,7 @@ EXPORT = Command(
     export_file,
     (
         FILE,
-        argument("--format", dest="form", choices=sorted(FORMS), default="pt2", help="of the file (pt2)"),
+        argument("--format", dest="form", choices=sorted(FORMS), help="of the file (by its ending: .pt2, .onnx)"),
         SIZE,
         argument("--dynamic", action="append", metavar="seq", help="an axis of any size; may be repeated"),
         OPTION,
