@@ -123,7 +123,8 @@ def _form(path: Path, form: str | None) -> str:
     if not wanted:
         endings = dict.fromkeys(f"`{one.ending}`" for name, one in FORMS.items() if form in (None, name))
         what = "an exported formula" if form is None else f"what is exported as {form}"
-        raise FormulaError("NL0616", f"`{path}` cannot be written: {what} is a file that ends in {' or '.join(endings)}")
+        message = f"`{path}` cannot be written: {what} is a file that ends in {' or '.join(endings)}"
+        raise FormulaError("NL0616", message)
     if not path.parent.is_dir():
         raise FormulaError("NL0616", f"`{path}` cannot be written: there is no folder `{path.parent}`")
     return wanted[0]
