@@ -29,6 +29,7 @@ from namedlayers.emit import (  # noqa: F401  (importing them fills the table of
     numbers,
     reductions,
     shaping,
+    slopes,
     transposed,
     windows,
 )

@@ -25,9 +25,10 @@ OPERATIONS: dict[str, OperationSpec] = {
         "result appended)",
     ),
     "log_contract": OperationSpec(
-        ("linear",),
-        "two operands, which share the consumed axes: log(sum over the consumed axes of exp(A + B)); an operand "
-        "that is `linear` (two truth values) is w in the place of log(w)",
+        ("linear", "lefts"),
+        "operands, the first `lefts` of which added up are A, the others B; all consumed axes are in both. The result: "
+        "log(sum over the consumed axes of exp(A + B)). An operand that is `linear` (a truth value each) is w in the "
+        "place of log(w), and A or B by itself",
     ),
     "linear": OperationSpec(
         (),
@@ -61,6 +62,11 @@ OPERATIONS: dict[str, OperationSpec] = {
         ("axes", "site"),
         "operands X, q (a number): for each coordinate of `axes` (positions) all of X is 0 with probability 1 - q, "
         "else X / q, drawn apart",
+    ),
+    "slope": OperationSpec(
+        ("function",),
+        "operands X, numbers: the derivative at X of gelu, gelu_tanh, lgamma or one of the functions of `activation`, "
+        "as torch has it",
     ),
     "prelu": OperationSpec((), "operands X, a, which lies along one axis: X above 0, a * X below"),
     "difference": OperationSpec(

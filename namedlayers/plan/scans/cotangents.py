@@ -7,11 +7,13 @@ real values have cotangents; a cotangent may lack axes along which it is the sam
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from namedlayers.plan.view import Scope, constant
+from namedlayers.plan.scans.derivatives import STOPS, TABLE, WHOLE, name_of
+from namedlayers.plan.scans.derivatives.term import Term
+from namedlayers.plan.view import Scope
 from namedlayers.program.graph import Arg, Graph, Node
 from namedlayers.program.program import Kind
 from namedlayers.program.size import SizeExpr
@@ -50,9 +52,6 @@ def full(
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
-
-Back = Callable[[Scope, Node, Arg], "Sequence[Arg | None] | None"]
-"""For each operand its cotangent in the coordinates of the node; axes that the operand lacks are summed over later."""
 
 
 @dataclass(slots=True)
@@ -99,7 +98,7 @@ class _Backwards:
         if node.number not in self._reaching:
             for one in self._below({node: ()}):
                 if one.number not in self._reaching:
-                    through = one.kind is Kind.REAL and one.op not in _STOPS
+                    through = one.kind is Kind.REAL and one.op not in STOPS
                     self._reaching[one.number] = one in self.wanted or (
                         through and any(self._reaching[arg.node.number] for arg in one.args)
                     )
@@ -118,33 +117,38 @@ class _Backwards:
         return total
 
     def _pass_on(self, node: Node, arg: Arg) -> bool:
-        rule = _BACK.get(node.op if node.op != "reduce" else f"reduce {node.attr('op')}")
-        plain = all(len(set(one.axes)) == len(one.axes) and -1 not in one.axes for one in node.args)
-        if rule is None or not plain:
+        rule = TABLE.get(name_of(node))
+        if rule is None:
             return False
         scope = self._scope(node)
-        parts = rule(scope, node, arg)
+        seen = [_seen(scope, one) for one in node.args]
+        if node.op in WHOLE:
+            arg = full(scope, arg, range(node.rank))
+        parts = rule(node, Term(scope, arg), tuple(Term(scope, one) for one in seen))
         if parts is None:
             return False
-        for operand, part in zip(node.args, parts, strict=True):
+        for operand, part in zip(seen, parts, strict=True):
             if part is not None and self._reaches(operand.node):
-                part = _summed(scope, part, operand, node)
-                axes = tuple(operand.axes.index(c) for c in part.axes)
-                self.found.setdefault(operand.node, []).append(Arg(part.node, axes))
+                found = _summed(scope, part.arg, operand, () if node.op in WHOLE else range(node.rank))
+                axes = tuple(operand.axes.index(c) for c in found.axes)
+                self.found.setdefault(operand.node, []).append(Arg(found.node, axes))
         return True
 
     def _scope(self, node: Node) -> Scope:
         return Scope(self.graph, node, lambda _: 2)
 
 
-_STOPS = frozenset({"detach", "sign", "floor", "ceil", "round", "floordiv"})
-"""Operations that nothing comes back through."""
+def _seen(scope: Scope, arg: Arg) -> Arg:
+    """An operand of which the axes that an attribute speaks of have coordinates of their own."""
+    sizes, names = arg.node.sizes, arg.node.names
+    return Arg(arg.node, tuple(scope.fresh(sizes[k], names[k]) if c < 0 else c for k, c in enumerate(arg.axes)))
 
 
-def _summed(scope: Scope, part: Arg, operand: Arg, node: Node) -> Arg:
-    """Over the axes that the operand lacks; along one that the cotangent lacks as well, it counts as often."""
+def _summed(scope: Scope, part: Arg, operand: Arg, along: Iterable[int]) -> Arg:
+    """Over the axes that the operand lacks; along one of those `along` that the cotangent lacks as well, it counts as
+    often."""
     gone = [c for c in part.axes if c not in operand.axes]
-    implied = [c for c in range(node.rank) if c not in operand.axes and c not in part.axes]
+    implied = [c for c in along if c not in operand.axes and c not in part.axes]
     part = scope.reduce("sum", part, gone)
     for c in implied:
         part = scope.apply("mul", part, scope.size(scope.sizes[c]))
@@ -181,170 +185,3 @@ def _position(piece: Node) -> int:
     axis = piece.attr("axis")
     assert isinstance(axis, int)
     return axis
-
-
-# --- the table --------------------------------------------------------------------------------------------------------
-
-
-def _out(node: Node) -> Arg:
-    return Arg(node, tuple(range(node.rank)))
-
-
-def _one_minus(scope: Scope, x: Arg) -> Arg:
-    return scope.apply("sub", scope.number(1.0), x)
-
-
-def _plus_one(scope: Scope, x: Arg) -> Arg:
-    return scope.apply("add", x, scope.number(1.0))
-
-
-def _square(scope: Scope, x: Arg) -> Arg:
-    return scope.apply("mul", x, x)
-
-
-def _unary(factor: Callable[[Scope, Arg, Arg], Arg]) -> Back:
-    """g times a factor of the operand x and the result y."""
-
-    def back(scope: Scope, node: Node, g: Arg) -> Sequence[Arg]:
-        return (scope.apply("mul", g, factor(scope, node.args[0], _out(node))),)
-
-    return back
-
-
-def _mul(scope: Scope, node: Node, g: Arg) -> Sequence[Arg]:
-    x, y = node.args
-    return scope.apply("mul", g, y), scope.apply("mul", g, x)
-
-
-def _div(scope: Scope, node: Node, g: Arg) -> Sequence[Arg]:
-    y = node.args[1]
-    to_x = scope.apply("div", g, y)
-    slope = scope.apply("div", _out(node), y)
-    return to_x, scope.apply("neg", scope.apply("mul", g, slope))
-
-
-def _power(scope: Scope, node: Node, g: Arg) -> Sequence[Arg | None] | None:
-    x, exponent = node.args
-    n = constant(exponent.node)
-    if not isinstance(n, (int, float)) or n in (0, 1):
-        return None
-    slope = x if n == 2 else scope.apply("pow", x, scope.number(n - 1))
-    return scope.apply("mul", g, scope.apply("mul", slope, scope.number(float(n)))), None
-
-
-def _larger(scope: Scope, node: Node, g: Arg) -> Sequence[Arg]:
-    """Of two equal values each gets half; beside a number the value gets all, as torch has it."""
-    less = "lt" if node.op == "maximum" else "gt"
-    zero, (x, y) = scope.number(0.0), node.args
-    if constant(x.node) is not None or constant(y.node) is not None:
-        even = g
-    else:
-        equal = scope.apply("eq", x, y)
-        even = scope.apply("where", equal, scope.apply("mul", g, scope.number(0.5)), g, kind=Kind.REAL)
-    pairs = ((x, y), (y, x))
-    return [scope.apply("where", scope.apply(less, one, other), zero, even, kind=Kind.REAL) for one, other in pairs]
-
-
-def _where(scope: Scope, node: Node, g: Arg) -> Sequence[Arg | None]:
-    condition, zero = node.args[0], scope.number(0.0)
-    return (
-        None,
-        scope.apply("where", condition, g, zero, kind=Kind.REAL),
-        scope.apply("where", condition, zero, g, kind=Kind.REAL),
-    )
-
-
-def _lerp(scope: Scope, node: Node, g: Arg) -> Sequence[Arg]:
-    start, end, weight = node.args
-    to_weight = scope.apply("mul", g, scope.apply("sub", end, start))
-    return scope.apply("mul", g, _one_minus(scope, weight)), scope.apply("mul", g, weight), to_weight
-
-
-def _contract(scope: Scope, node: Node, g: Arg) -> Sequence[Arg]:
-    found = []
-    for k in range(len(node.args)):
-        others = [arg for j, arg in enumerate(node.args) if j != k]
-        product = g
-        for other in others:
-            product = scope.apply("mul", product, other)
-        found.append(product)
-    return found
-
-
-def _linear(scope: Scope, node: Node, g: Arg) -> Sequence[Arg]:
-    x, w, _ = node.args
-    return scope.apply("mul", g, w), scope.apply("mul", g, x), g
-
-
-def _softmax(scope: Scope, node: Node, g: Arg) -> Sequence[Arg]:
-    y, axes = _out(node), _axes(node)
-    product = scope.apply("mul", g, y)
-    total = _over(scope, product, axes)
-    return (scope.apply("sub", product, scope.apply("mul", y, total)),)
-
-
-def _log_softmax(scope: Scope, node: Node, g: Arg) -> Sequence[Arg]:
-    y, axes = _out(node), _axes(node)
-    total = _over(scope, full(scope, g, {*g.axes, *axes}), axes)
-    return (scope.apply("sub", g, scope.apply("mul", scope.apply("exp", y), total)),)
-
-
-def _over(scope: Scope, x: Arg, axes: Sequence[int]) -> Arg:
-    """The sum over axes that stay in the index space: through coordinates of its own."""
-    fresh = {c: scope.fresh(scope.sizes[c], scope.names[c]) for c in axes}
-    return scope.reduce("sum", Arg(x.node, tuple(fresh.get(c, c) for c in x.axes)), fresh.values())
-
-
-def _axes(node: Node) -> tuple[int, ...]:
-    axes = node.attr("axes")
-    assert isinstance(axes, tuple)
-    return axes
-
-
-def _silu(scope: Scope, x: Arg, y: Arg) -> Arg:
-    s = scope.apply("sigmoid", x, kind=Kind.REAL)
-    return scope.apply("add", s, scope.apply("mul", y, _one_minus(scope, s)))
-
-
-def _step(scope: Scope, x: Arg, y: Arg) -> Arg:
-    above = scope.apply("gt", y, scope.number(0.0))
-    return scope.apply("where", above, scope.number(1.0), scope.number(0.0), kind=Kind.REAL)
-
-
-_BACK: Mapping[str, Back] = {
-    "add": lambda scope, node, g: (g, g),
-    "sub": lambda scope, node, g: (g, scope.apply("neg", g)),
-    "neg": lambda scope, node, g: (scope.apply("neg", g),),
-    "mul": _mul,
-    "div": _div,
-    "pow": _power,
-    "maximum": _larger,
-    "minimum": _larger,
-    "where": _where,
-    "lerp": _lerp,
-    "contract": _contract,
-    "linear": _linear,
-    "softmax": _softmax,
-    "log_softmax": _log_softmax,
-    "reduce sum": lambda scope, node, g: (g,),
-    "expand": lambda scope, node, g: (g,),
-    "ordered": lambda scope, node, g: (g,),
-    "real": lambda scope, node, g: (g,),
-    "exp": _unary(lambda scope, x, y: y),
-    "expm1": _unary(lambda scope, x, y: _plus_one(scope, y)),
-    "log": _unary(lambda scope, x, y: scope.apply("div", scope.number(1.0), x)),
-    "log1p": _unary(lambda scope, x, y: scope.apply("div", scope.number(1.0), _plus_one(scope, x))),
-    "sqrt": _unary(lambda scope, x, y: scope.apply("div", scope.number(0.5), y)),
-    "sin": _unary(lambda scope, x, y: scope.apply("cos", x)),
-    "cos": _unary(lambda scope, x, y: scope.apply("neg", scope.apply("sin", x))),
-    "tan": _unary(lambda scope, x, y: _plus_one(scope, _square(scope, y))),
-    "sinh": _unary(lambda scope, x, y: scope.apply("cosh", x)),
-    "cosh": _unary(lambda scope, x, y: scope.apply("sinh", x)),
-    "tanh": _unary(lambda scope, x, y: _one_minus(scope, _square(scope, y))),
-    "sigmoid": _unary(lambda scope, x, y: scope.apply("mul", y, _one_minus(scope, y))),
-    "abs": _unary(lambda scope, x, y: scope.apply("sign", x)),
-    "relu": _unary(_step),
-    "silu": _unary(_silu),
-    "softplus": _unary(lambda scope, x, y: scope.apply("sigmoid", x, kind=Kind.REAL)),
-}
-"""What has a derivative here."""

@@ -1,0 +1,27 @@
+"""What comes back to the operands of each operation, by subject.
+
+In: nothing; this is the table. What always holds: an operation is in it, or in `STOPS`, or is left to torch; a test
+goes through all operations there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from namedlayers.plan.scans.derivatives import activations, along, elementwise, places
+from namedlayers.plan.scans.derivatives.term import Back
+from namedlayers.program.graph import Node
+
+TABLE: Mapping[str, Back] = {**elementwise.TABLE, **activations.TABLE, **along.TABLE, **places.TABLE}
+"""By operation; a reduction is called `reduce` and what it does."""
+
+WHOLE = frozenset(places.TABLE)
+"""Those to which all axes of what comes back are given."""
+
+STOPS = frozenset({"detach", "sign", "floor", "ceil", "round", "floordiv", "imag", "angle", "running"})
+"""Operations that nothing comes back through, of real operands."""
+
+
+def name_of(node: Node) -> str:
+    """What a node is called in the table."""
+    return node.op if node.op != "reduce" else f"reduce {node.attr('op')}"
