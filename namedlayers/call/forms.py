@@ -111,8 +111,8 @@ def straight_key(call: CallForm, settled: Mapping[str, Static]) -> tuple | None:
     for name, plain in keywords:
         if plain[0] == "tensor":
             key += (name, *plain[1:])
-        elif plain[0] in ("number", "constant") and plain[-1] in _PLAIN_TYPES:
-            key += (name, _PLAIN_TYPES[plain[-1]])
+        elif plain[0] in ("number", "constant") and plain[-1] in PLAIN_TYPES:
+            key += (name, PLAIN_TYPES[plain[-1]])
             if name in settled:
                 key.append(settled[name])
         else:
@@ -224,9 +224,9 @@ _QUICK: dict[type, Callable[[Any], tuple[object, ...]]] = {
     type(None): lambda value: (None,),
 }
 
-_PLAIN_TYPES: dict[str, type] = {"bool": bool, "int": int, "float": float, "complex": complex, "str": str}
+PLAIN_TYPES: dict[str, type] = {"bool": bool, "int": int, "float": float, "complex": complex, "str": str}
 
-PLAIN = frozenset(_PLAIN_TYPES.values())
+PLAIN = frozenset(PLAIN_TYPES.values())
 """The types of options that a `straight_key` holds."""
 
 # The first that fits: to Python, a boolean is an int.

@@ -60,7 +60,7 @@ class Function(Definition):
         settled = Spec(options=tuple(sorted(self._options.items())))
         self._specialisations = Specialisations(namespace, definition, settled, manner)
         self._steps = Steps(self._signature, settled, self._specialisations)
-        self._straight_way = self._steps.straight_way
+        self._straight = self._steps.straight
         self._written_out: Function | None = None
         self._budgets: dict[int | None, Function] = {}
         sign = self._signature
@@ -80,7 +80,7 @@ class Function(Definition):
         if is_traced():
             given, keywords = all_as_torch(args, kwargs)
             return self._steps.run_traced(given, keywords)(given, keywords)
-        straight = self._straight_way(args, kwargs)
+        straight = self._straight.find(args, kwargs)
         if straight is not None:
             function, pick, _ = straight
             try:

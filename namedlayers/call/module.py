@@ -71,7 +71,7 @@ class Layer(Owner):
             given, keywords = all_as_torch(args, kwargs)
             run = steps.run_traced(given, keywords)
             return run(given, keywords, self._tensors(run.made))
-        straight = steps.straight_way(args, kwargs)
+        straight = steps.straight.find(args, kwargs)
         if straight is not None:
             function, pick, owned = straight
             try:
@@ -82,7 +82,7 @@ class Layer(Owner):
                     tensors = owned.fetch(self)
                 except KeyError:
                     tensors = owned.find(self)
-                return owned.run(function, picked, tensors)
+                return owned.run(function, picked, tensors) if owned.states else function(*picked, *tensors)
             except _MAY_FAIL as error:
                 return self._after(error, args, kwargs)
         quick = quick_key(args, kwargs)

@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from namedlayers.call.bind import Binding, bind
-from namedlayers.call.forms import PLAIN, CallForm, call_form, straight_key
-from namedlayers.call.owned import Owned, Tensors
+from namedlayers.call.forms import CallForm, call_form
+from namedlayers.call.owned import Tensors
 from namedlayers.call.specialise import Specialisation, Specialisations, bounded
-from namedlayers.call.supply import Fetch, Pick, finisher, size_of, straight, suppliers, value_of
+from namedlayers.call.straight import StraightWay
+from namedlayers.call.supply import Fetch, finisher, picker, size_of, suppliers, value_of
 from namedlayers.call.tracing import not_traced
 from namedlayers.errors import Label, SizeError
 from namedlayers.program.program import Program
@@ -32,8 +33,6 @@ MOST_FORMS = 1024
 
 Statics = tuple[tuple[str, str, Static], ...]
 """What compiling has asked of a call: ("option" or "axis", name, value)."""
-
-Straight = tuple[Callable[..., Any], Pick, Owned | None]
 
 Args = Sequence[Any]
 Keywords = Mapping[str, Any]
@@ -76,17 +75,13 @@ class Ask:
 class Steps:
     """The steps of one function, or of one layer for which `settled` has the options and the sizes.
 
-    `straight` are compiled functions that take the arguments of a call as they stand, the positional ones and then what
-    is picked of the others, by `straight_key`, with what a module must supply; `asked` are the options whose values
-    belong to these keys; `straight_way` finds the entry for a call. `latest` is the specialisation that was made or
-    found last."""
+    `straight` is the way of the calls whose arguments the compiled function takes as they stand. `latest` is the
+    specialisation that was made or found last."""
 
     def __init__(
         self, sign: Signature, settled: Spec, specialisations: Specialisations, *, module: bool = False
     ) -> None:
-        self.straight: dict[tuple, Straight] = {}
-        self.asked: set[str] = set()
-        self.straight_way = _straight_way(self.straight, self.asked)
+        self.straight = StraightWay()
         self.latest: Specialisation | None = None
         self._signature = sign
         self._settled = settled
@@ -155,16 +150,13 @@ class Steps:
 
     def _straighten(self, binding: Binding, form: CallForm, statics: Statics, run: Run) -> None:
         """Keeps the straight way of a call, if it has one."""
-        if any(sort == "axis" or not isinstance(value, int) for sort, _, value in statics):
-            return  # no key holds sizes, and 0.0 equals -0.0
+        if any(sort == "axis" for sort, _, _ in statics):
+            return  # sizes do not belong to the form
         settled = {name: value for _, name, value in statics}
         settled |= {option.name: option.value for option in binding.options if option.value is not None}
-        key = straight_key(form, settled)
-        pick = straight(binding, _given(run.made.program), len(form[0]))
-        if key is not None and pick is not None:
-            self.asked.update(settled)
-            self.straight[key] = run.function, pick, run.made.owned
-            bounded(self.straight, MOST_FORMS)
+        pick = picker(binding, _given(run.made.program), len(form[0]))
+        if pick is not None:
+            self.straight.add(form, settled, (run.function, pick, run.made.owned))
 
     def _step(self, binding: Binding, statics: Statics) -> Run | Ask:
         spec = self._spec(binding, statics)
@@ -216,28 +208,6 @@ def exact(statics: Statics) -> Hashable:
     False
     """
     return repr(statics) if statics else ()
-
-
-def _straight_way(table: Mapping[tuple, Straight], asked: set[str]) -> Callable[[Args, Keywords], Straight | None]:
-    """What finds the entry of `straight` for a call, if it has one."""
-
-    def find(args: Args, kwargs: Keywords) -> Straight | None:
-        key: list[object] = []  # as `straight_key` makes it of forms
-        try:
-            for tensor in args:
-                key += (tensor.dtype, tensor.ndim, tensor.layout)
-            for name, value in kwargs.items():
-                if (kind := type(value)) not in PLAIN:
-                    key += (name, value.dtype, value.ndim, value.layout)
-                elif name in asked:
-                    key += (name, kind, value)
-                else:
-                    key += (name, kind)
-            return table.get(tuple(key))
-        except AttributeError:  # neither a torch tensor nor a plain option
-            return None
-
-    return find
 
 
 def _given(program: Program) -> list[str]:

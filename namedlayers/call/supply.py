@@ -38,7 +38,7 @@ def suppliers(binding: Binding, names: Sequence[str]) -> tuple[Fetch, ...]:
     return tuple(fetches[name] for name in names)
 
 
-def straight(binding: Binding, names: Sequence[str], count: int) -> Pick | None:
+def picker(binding: Binding, names: Sequence[str], count: int) -> Pick | None:
     """What picks keyword arguments so that after the `count` positional ones they are, as they stand, what the compiled
     function takes; None where nothing does."""
     meets = precision(binding)
@@ -49,7 +49,7 @@ def straight(binding: Binding, names: Sequence[str], count: int) -> Pick | None:
     keywords = [place for place in places[count:] if isinstance(place, str)]
     if [*range(count), *keywords] != places:
         return None
-    return _picker(keywords)
+    return _itemgetter(keywords)
 
 
 def finisher(binding: Binding, outputs: Sequence[Output]) -> Callable[[Any], Any] | None:
@@ -102,7 +102,7 @@ def precision(binding: Binding) -> torch.dtype | None:
 _HALF = (torch.float16, torch.bfloat16)
 
 
-def _picker(names: Sequence[str]) -> Pick:
+def _itemgetter(names: Sequence[str]) -> Pick:
     if len(names) > 1:
         return operator.itemgetter(*names)
     if not names:

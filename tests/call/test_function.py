@@ -130,6 +130,22 @@ def test_equal_numbers_of_different_types_stay_apart() -> None:
                 kind(k=wrong, X=x)
 
 
+def test_real_numbers_that_compiling_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    shrunk = nl.compile("def shrunk(X[a]; k = 1.0) -> [a]:\n    if k > 0.5:\n        X = X * 2\n    return X / k")
+    x = torch.ones(2)
+
+    def check(*numbers: float) -> None:
+        for k in numbers:
+            torch.testing.assert_close(shrunk(x, k=k), (2 * x if k > 0.5 else x) / k, equal_nan=True)
+
+    for _ in range(2):
+        check(0.0, -0.0, 0.25, 0.75, 0.25, float("nan"), 0.25, 0.25)
+    monkeypatch.setattr(Steps, "run_quickly", None)
+    check(0.25, 0.75, 0.25)  # zeros, which are equal and not alike, never take the straight way
+    with pytest.raises(TypeError):
+        check(-0.0)
+
+
 def test_one_function_for_changing_dtypes_and_ranks() -> None:
     attention = nl.compile(TEXT, "attention")
     for _ in range(2):  # the second time all of them take the straight way
