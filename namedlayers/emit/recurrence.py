@@ -6,8 +6,8 @@ float32. What is traced (`torch.compile`, `torch.export`) sees an operator, so t
 the steps written out, where their number is fixed in an export; elsewhere they are autograd functions, which
 `torch.func` transforms too.
 
-Few values a step run as an odd-even scan, 2 log2(n) vectorised rounds with O(n) work in all; many values a step fill
-the processor by themselves, and one fused multiply-add a step moves the least memory.
+Few values a step run as an odd-even scan, 2 log2(n) vectorised rounds with O(n) work in all, in the memory of the
+result; many values a step fill the processor by themselves, and one fused multiply-add a step moves the least memory.
 """
 
 from __future__ import annotations
@@ -23,8 +23,11 @@ from namedlayers.emit.scanning import whole
 SHORT = 16
 """Up to so many steps are made one by one."""
 
-WIDE = 2048
+WIDE = 4096
 """From so many values a step on, steps are made one by one (measured: both ways take equally long there)."""
+
+BLOCK = 1 << 20
+"""About so many values are made at once: what a scan holds besides its result is no more than that."""
 
 
 def recurrence(a: Tensor, b: Tensor, h0: Tensor, reverse: bool) -> Tensor:
@@ -224,47 +227,51 @@ def _lagged(a: Tensor, b: Tensor, reverse: bool) -> Tensor:
     return out
 
 
-def _run(a: Tensor, b: Tensor, h0: Tensor, out: Tensor, reverse: bool) -> None:
-    """Writes h after every step into `out`."""
-    steps = len(b)
-    if not steps:
-        return
-    if b.dtype in (torch.float16, torch.bfloat16):
-        wide = torch.empty_like(b, dtype=torch.float32)
-        _run(a.float(), b.float(), h0.float(), wide, reverse)
-        out.copy_(wide)
-    elif steps <= SHORT or b[0].numel() >= WIDE:
-        _one_by_one(a, b, h0, out, reverse)
-    else:
-        first = steps - 1 if reverse else 0
-        begun = b.clone()
-        begun[first].addcmul_(a[first], h0)
-        _in_pairs(a, begun, out, reverse)
+def _run(a: Tensor, b: Tensor, h: Tensor, out: Tensor, reverse: bool) -> None:
+    """Writes h after every step into `out`, block after block."""
+    narrow = b.dtype in (torch.float16, torch.bfloat16)
+    run = _widened if narrow else _one_by_one if len(b) <= SHORT or b[:1].numel() >= WIDE else _in_pairs
+    block = max(SHORT, len(b) if run is _one_by_one else BLOCK // max(1, b[:1].numel()))
+    for begin in range(0, len(b), block):
+        at = slice(max(0, len(b) - begin - block), len(b) - begin) if reverse else slice(begin, begin + block)
+        h = run(a[at], b[at], h, out[at], reverse)
 
 
-def _one_by_one(a: Tensor, b: Tensor, h: Tensor, out: Tensor, reverse: bool) -> None:
+def _widened(a: Tensor, b: Tensor, h: Tensor, out: Tensor, reverse: bool) -> Tensor:
+    wide = torch.empty_like(b, dtype=torch.float32)
+    _run(a.float(), b.float(), h.float(), wide, reverse)
+    out.copy_(wide)
+    return wide[0 if reverse else -1].clone()
+
+
+def _one_by_one(a: Tensor, b: Tensor, h: Tensor, out: Tensor, reverse: bool) -> Tensor:
+    """The last h, which may be a view of `out`."""
     steps = list(zip(a.unbind(), b.unbind(), out.unbind(), strict=True))
     for factor, summand, result in reversed(steps) if reverse else steps:
         h = torch.addcmul(summand, factor, h, out=result)
+    return h
 
 
-def _in_pairs(a: Tensor, b: Tensor, out: Tensor, reverse: bool) -> None:
-    """Two steps at once, by recursion, give every second h; one more round gives the others. The first h is b."""
-    steps = len(b)
-    begin = -1 if reverse else 0
-    out[begin] = b[begin]
-    if steps <= SHORT:
-        rest = slice(None, -1) if reverse else slice(1, None)
-        _one_by_one(a[rest], b[rest], b[begin], out[rest], reverse)
-        return
-    odd = steps % 2
+def _in_pairs(a: Tensor, b: Tensor, h: Tensor | None, out: Tensor, reverse: bool) -> Tensor:
+    """Two steps at once, by recursion, give every second h; one more round gives the others. Without `h`, the first h
+    is b. `b` may be `out`: what is written there is not read any more."""
+    steps, odd = len(b), len(b) % 2
     if reverse:
-        first, second = slice(odd + 1, None, 2), slice(odd, None, 2)
-        others, behind = slice(1 - odd, -1, 2), slice(1 - odd, None)
+        begin, then, rest = -1, -2, slice(None, -1)
+        first, second, others, behind = slice(odd + 1, None, 2), slice(odd, None, 2), slice(1 - odd, -1, 2), 1 - odd
     else:
-        first, second = slice(0, steps - odd, 2), slice(1, None, 2)
-        others, behind = slice(2, None, 2), slice(None, steps // 2 - 1 + odd)
-    half = torch.empty_like(b[second])
-    _in_pairs(a[second] * a[first], torch.addcmul(b[second], a[second], b[first]), half, reverse)
-    out[second] = half
-    torch.addcmul(b[others], a[others], half[behind], out=out[others])
+        begin, then, rest = 0, 1, slice(1, None)
+        first, second, others, behind = slice(0, steps - odd, 2), slice(1, None, 2), slice(2, None, 2), 0
+    if h is None:
+        out[begin] = b[begin]
+    else:
+        torch.addcmul(b[begin], a[begin], h, out=out[begin])
+    if steps <= SHORT:
+        return _one_by_one(a[rest], b[rest], out[begin], out[rest], reverse)
+    torch.addcmul(b[second], a[second], b[first], out=out[second])
+    if h is not None:
+        torch.addcmul(b[then], a[then], out[begin], out=out[then])
+    half = out[second]
+    _in_pairs(a[second] * a[first], half, None, half, reverse)
+    torch.addcmul(b[others], a[others], half[behind : behind + len(b[others])], out=out[others])
+    return out[0 if reverse else -1]

@@ -14,6 +14,7 @@ from namedlayers.emit.recurrence import (
     lagged_recurrence,
     recurrence,
 )
+from namedlayers.inspect.timing import peak_bytes
 
 LENGTHS = [0, 1, 2, 3, SHORT, SHORT + 1, 2 * SHORT + 3, 100]
 
@@ -47,6 +48,26 @@ def test_it_is_the_loop(steps: int, shape: tuple[int, ...], reverse: bool) -> No
     a, b, h0 = operands(steps, shape)
     torch.testing.assert_close(recurrence(a, b, h0, reverse), loop(a, b, h0, reverse))
     torch.testing.assert_close(lagged_recurrence(a, b, reverse), lagged_loop(a, b, reverse))
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_blocks_are_the_whole(dtype: torch.dtype, reverse: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = [one.detach().to(dtype) for one in operands(150, (2, 3))]
+    expected = recurrence(*given, reverse), lagged_recurrence(*given[:2], reverse)
+    monkeypatch.setattr("namedlayers.emit.recurrence.BLOCK", 6 * 40)
+    found = recurrence(*given, reverse), lagged_recurrence(*given[:2], reverse)
+    torch.testing.assert_close(found, expected)
+
+
+def test_a_scan_holds_little_besides_its_result() -> None:
+    a, b, h0 = (one.detach() for one in operands(1024, (8,)))
+    assert peak_bytes(lambda: recurrence(a, b, h0, False)) <= 2 * b.nbytes
+    for one in (a, b, h0):
+        one.requires_grad_()
+    weights = torch.ones_like(b)
+    # The result, what comes back to a and to b, and the scan's own.
+    assert peak_bytes(lambda: torch.autograd.grad(recurrence(a, b, h0, False), (a, b), weights)) <= 3.1 * b.nbytes
 
 
 @pytest.mark.parametrize("reverse", [False, True])
