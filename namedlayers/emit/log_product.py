@@ -1,18 +1,20 @@
 """The matrix product of the semiring `log`: log(sum of exp(A + B)), exact also where the shifted product underflows.
 
-In: A [..., m, k] and B [..., k, n], logarithms, or, where they are `linear`, the weights themselves. Out: [..., m, n].
-What always holds: -inf stands for nothing and has no gradient; a weight of 0 has one, and a negative weight gives NaN,
-as its logarithm does. Derivatives are differentiable themselves. Half precision is computed in float32.
+In: A [..., m, k] and B [..., k, n], logarithms, or, where they are `linear`, the weights themselves; or parts, of which
+A and B are outer sums. Out: [..., m, n]. What always holds: -inf stands for nothing and has no gradient; a weight of 0
+has one, and a negative weight gives NaN, as its logarithm does. Derivatives are differentiable themselves. Half
+precision is computed in float32.
 
 It is computed by Triton's kernels where these run, on CUDA devices, else by torch operations. What is traced
-(`torch.compile`, `torch.export`) sees an operator; elsewhere it is an autograd function, which `torch.func` transforms.
+(`torch.compile`, `torch.export`) sees an operator; elsewhere it is a function that has all its derivatives.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache, reduce
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
@@ -20,8 +22,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from namedlayers.emit import shifted_product
+from namedlayers.emit import derivable, shifted_product
+from namedlayers.emit.derivable import Plain, Tensors
 from namedlayers.emit.eager import visible
+from namedlayers.emit.log_factors import Form
 
 _HALF = (torch.float16, torch.bfloat16)
 
@@ -33,17 +37,42 @@ def log_product(a: Tensor, b: Tensor, a_linear: bool, b_linear: bool) -> Tensor:
     >>> log_product(a, b, False, False), log_product(a, b, True, False)
     (tensor([[3.5000]]), tensor([[2.4055]]))
     """
-    if a.dtype is not b.dtype:  # one of them came out of a region of autocast
-        dtype = torch.promote_types(a.dtype, b.dtype)
-        a, b = a.to(dtype), b.to(dtype)
-    if a.dtype in _HALF:
-        return log_product(a.float(), b.float(), a_linear, b_linear).to(a.dtype)
+    return _in_one_precision(Form(a_linear=a_linear, b_linear=b_linear), (a, b))
+
+
+def log_product_of_sums(
+    lefts: Tensors, rights: Tensors, dims: tuple[int, int, int], linear: tuple[bool, bool]
+) -> Tensor:
+    """The product of sums of parts that broadcast, `lefts` [..., rows, inner] and `rights` [..., inner, columns], where
+    `dims` tells how many dimensions each of the three groups has. Of the result, rows and columns are one each.
+
+    >>> x, y, w = torch.zeros(2, 3, 1), torch.zeros(2, 1, 4), torch.zeros(3, 4, 5)  # b i _, b _ j, i j o
+    >>> log_product_of_sums((x, y), (w,), (1, 2, 1), (False, False)).exp()[0]
+    tensor([12., 12., 12., 12., 12.])
+    """
+    return _in_one_precision(Form(len(lefts), len(rights), *dims, *linear), (*lefts, *rights))
+
+
+# --- precisions, and who calls ----------------------------------------------------------------------------------------
+
+
+def _in_one_precision(form: Form, tensors: Tensors) -> Tensor:
+    dtype = tensors[0].dtype
+    if any(x.dtype is not dtype for x in tensors):  # one of them came out of a region of autocast
+        dtype = reduce(torch.promote_types, (x.dtype for x in tensors))
+        tensors = tuple(x.to(dtype) for x in tensors)
+    if dtype in _HALF:
+        return _called(form, tuple(x.float() for x in tensors)).to(dtype)
+    return _called(form, tensors)
+
+
+def _called(form: Form, tensors: Tensors) -> Tensor:
     if torch.compiler.is_compiling():
-        return _operator(a, b, a_linear, b_linear)
-    differentiated = torch.is_grad_enabled() and (a.requires_grad or b.requires_grad)
-    if not differentiated and visible(a) and visible(b):
-        return _product(a, b, a_linear, b_linear)
-    return _LogProduct.apply(a, b, a_linear, b_linear)
+        return _operator(tensors, list(form))
+    differentiated = torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
+    if not differentiated and all(map(visible, tensors)):
+        return _product(form, tensors)
+    return derivable.apply(_Product(form), *tensors)[0]
 
 
 # --- the two ways -----------------------------------------------------------------------------------------------------
@@ -51,15 +80,30 @@ def log_product(a: Tensor, b: Tensor, a_linear: bool, b_linear: bool) -> Tensor:
 _INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 
 
-def _way(tensor: Tensor) -> ModuleType:
-    """What computes products of such tensors, and their slopes."""
-    if tensor.is_cuda or _INTERPRETED:
-        return _kernels() or shifted_product
-    return shifted_product
+def _product(form: Form, tensors: Sequence[Tensor]) -> Tensor:
+    kernels = _kernels(tensors[0])
+    if kernels is None:
+        return shifted_product.product(form, tensors)
+    found: Tensor = kernels.product(*_joined(form, tensors), form.a_linear, form.b_linear)
+    return found
+
+
+def _slopes(form: Form, tensors: Sequence[Tensor], out: Tensor, slope: Tensor) -> list[Tensor]:
+    kernels = _kernels(tensors[0])
+    if kernels is None:
+        return shifted_product.slopes(form, tensors, out, slope)
+    to_left, to_right = kernels.slopes(*_joined(form, tensors), out, slope, form.a_linear, form.b_linear)
+    left, right = form.sides(tensors)
+    return [*left.parted(to_left), *right.parted(to_right)]
+
+
+def _kernels(tensor: Tensor) -> ModuleType | None:
+    """Triton's, for such tensors. They take whole factors."""
+    return _triton() if tensor.is_cuda or _INTERPRETED else None
 
 
 @cache
-def _kernels() -> ModuleType | None:
+def _triton() -> ModuleType | None:
     if find_spec("triton") is None:
         return None
     from namedlayers.emit import triton_log_product
@@ -67,148 +111,129 @@ def _kernels() -> ModuleType | None:
     return triton_log_product
 
 
-def _product(a: Tensor, b: Tensor, a_linear: bool, b_linear: bool) -> Tensor:
-    return _way(a).product(a, b, a_linear, b_linear)
+def _joined(form: Form, tensors: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    left, right = form.sides(tensors)
+    return left.joined(), right.joined()
 
 
-def _slopes(a: Tensor, b: Tensor, out: Tensor, slope: Tensor, a_linear: bool, b_linear: bool) -> tuple[Tensor, Tensor]:
-    return _way(a).slopes(a, b, out, slope, a_linear, b_linear)
+# --- the function, where nothing is traced ----------------------------------------------------------------------------
 
 
-def _back_of_slopes(ctx: Any, to_a: Tensor, to_b: Tensor) -> tuple[Tensor | None, ...]:
-    """The derivative of the derivative, of torch operations whichever way the derivative was computed."""
-    back: Callable[..., tuple[Tensor, ...]] = torch.func.vjp(_linear(shifted_product.slopes, ctx), *ctx.saved_tensors)[
-        1
-    ]
-    return *back((to_a, to_b)), None, None
+@dataclass(frozen=True)
+class _Product:
+    """Of the parts: the product."""
 
+    form: Form
+    keeps_results = True
 
-def _linear(function: Callable[..., Any], ctx: Any) -> Callable[..., Any]:
-    """The function for factors that are weights or not as those in the context."""
-    return lambda *tensors: function(*tensors, ctx.a_linear, ctx.b_linear)
+    def __call__(self, *tensors: Tensor) -> Tensors:
+        return (_product(self.form, tensors),)
 
+    def back(self) -> _Slopes:
+        return _Slopes(self.form)
 
-def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    a, b = inputs[:2]
-    ctx.a_linear, ctx.b_linear = inputs[2:]
-    ctx.save_for_backward(a, b, output)
-    ctx.save_for_forward(a, b, output)
-
-
-def _keep_slopes(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    tensors, (ctx.a_linear, ctx.b_linear) = inputs[:4], inputs[4:]
-    ctx.save_for_backward(*tensors)
-    ctx.save_for_forward(*tensors)
-
-
-def _over(size: int, tensors: tuple[Tensor, ...], dims: tuple[int | None, ...]) -> list[Tensor]:
-    """The tensors with the axis of a vmap in front, those that lack it repeated along it."""
-    return [
-        x.expand(size, *x.shape) if dim is None else x.movedim(dim, 0) for x, dim in zip(tensors, dims, strict=False)
-    ]
-
-
-# --- functions, where nothing is traced -------------------------------------------------------------------------------
-
-
-class _LogProduct(torch.autograd.Function):
-    @staticmethod
-    def forward(a: Tensor, b: Tensor, a_linear: bool, b_linear: bool) -> Tensor:
-        return _product(a, b, a_linear, b_linear)
-
-    setup_context = staticmethod(_keep)
-
-    @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> Any:
-        return *_LogSlopes.apply(*ctx.saved_tensors, slope, ctx.a_linear, ctx.b_linear), None, None
-
-    @staticmethod
-    def jvp(ctx: Any, a: Tensor | None, b: Tensor | None, *_: None) -> Tensor:
+    def along(self) -> Plain:
         """The slopes, linear in a slope at the result, turned round."""
-        x, y, out = ctx.saved_tensors
-        slopes = _linear(shifted_product.slopes, ctx)
-        back: Callable[..., tuple[Tensor]]
-        back = torch.func.vjp(lambda slope: slopes(x, y, out, slope), torch.ones_like(out))[1]
-        (found,) = back((torch.zeros_like(x) if a is None else a, torch.zeros_like(y) if b is None else b))
-        return found
 
-    @staticmethod
-    def vmap(info: Any, dims: tuple[int | None, ...], a: Tensor, b: Tensor, *linear: bool) -> tuple[Tensor, int]:
-        return _LogProduct.apply(*_over(info.batch_size, (a, b), dims), *linear), 0
+        count = self.form.lefts + self.form.rights
+
+        def tangent(*given: Tensor) -> Tensors:
+            tensors, out, tangents = given[:count], given[count], given[count + 1 :]
+            slopes = lambda slope: shifted_product.careful_slopes(self.form, tensors, out, slope)  # noqa: E731
+            back: Callable[[list[Tensor]], Tensors] = torch.func.vjp(slopes, torch.ones_like(out))[1]
+            return back(list(tangents))
+
+        return Plain(tangent, 2 * count + 1, 1)
 
 
-class _LogSlopes(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        a: Tensor, b: Tensor, out: Tensor, slope: Tensor, a_linear: bool, b_linear: bool
-    ) -> tuple[Tensor, Tensor]:
-        return _slopes(a, b, out, slope, a_linear, b_linear)
+@dataclass(frozen=True)
+class _Slopes:
+    """Of the parts, the product and a slope at it: the slopes at the parts."""
 
-    setup_context = staticmethod(_keep_slopes)
-    backward = staticmethod(_back_of_slopes)
+    form: Form
+    keeps_results = False
 
-    @staticmethod
-    def jvp(ctx: Any, *tangents: Tensor | None) -> tuple[Tensor, Tensor]:
-        given = tuple(x.contiguous() for x in ctx.saved_tensors)  # torch refuses what was expanded
-        along = tuple(torch.zeros_like(x) if one is None else one for x, one in zip(given, tangents, strict=False))
-        return torch.func.jvp(_linear(shifted_product.slopes, ctx), given, along)[1]
+    def __call__(self, *given: Tensor) -> Tensors:
+        return tuple(_slopes(self.form, given[:-2], *given[-2:]))
 
-    @staticmethod
-    def vmap(info: Any, dims: tuple[int | None, ...], *given: Any) -> tuple[tuple[Tensor, Tensor], tuple[int, int]]:
-        return _LogSlopes.apply(*_over(info.batch_size, given[:4], dims), *given[4:]), (0, 0)
+    def back(self) -> Plain:
+        return self._plain().back()
+
+    def along(self) -> Plain:
+        return self._plain().along()
+
+    def _plain(self) -> Plain:
+        """In torch operations, whichever way the slopes were computed."""
+        count = self.form.lefts + self.form.rights
+        careful = shifted_product.careful_slopes
+        return Plain(lambda *given: careful(self.form, given[:-2], *given[-2:]), count + 2, count)
 
 
 # --- operators, for what is traced ------------------------------------------------------------------------------------
 
 
 @torch.library.custom_op("namedlayers::log_product", mutates_args=())
-def _operator(a: Tensor, b: Tensor, a_linear: bool, b_linear: bool) -> Tensor:
-    return _product(a, b, a_linear, b_linear)
+def _operator(tensors: Sequence[Tensor], form: Sequence[int]) -> Tensor:
+    return _product(Form.of(form), tensors)
 
 
 @torch.library.custom_op("namedlayers::log_product_slopes", mutates_args=())
-def _slopes_operator(
-    a: Tensor, b: Tensor, out: Tensor, slope: Tensor, a_linear: bool, b_linear: bool
-) -> tuple[Tensor, Tensor]:
-    to_a, to_b = _slopes(a, b, out, slope, a_linear, b_linear)
-    return to_a.contiguous(), to_b.contiguous()
+def _slopes_operator(tensors: Sequence[Tensor], out: Tensor, slope: Tensor, form: Sequence[int]) -> list[Tensor]:
+    return [x.contiguous() for x in _slopes(Form.of(form), tensors, out, slope)]
 
 
 @_operator.register_fake
-def _shape(a: Tensor, b: Tensor, a_linear: bool, b_linear: bool) -> Tensor:
-    return a.new_empty((*a.shape[:-1], b.shape[-1]))
+def _shape(tensors: Sequence[Tensor], form: Sequence[int]) -> Tensor:
+    left, right = Form.of(form).sides(tensors)
+    return tensors[0].new_empty((*left.sizes[:-1], right.sizes[-1]))
 
 
 @_slopes_operator.register_fake
-def _slopes_shape(
-    a: Tensor, b: Tensor, out: Tensor, slope: Tensor, a_linear: bool, b_linear: bool
-) -> tuple[Tensor, Tensor]:
-    return a.new_empty(a.shape), b.new_empty(b.shape)
+def _slopes_shape(tensors: Sequence[Tensor], out: Tensor, slope: Tensor, form: Sequence[int]) -> list[Tensor]:
+    return [x.new_empty(x.shape) for x in tensors]
 
 
-def _traced_slopes(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
-    return *_slopes_operator(*ctx.saved_tensors, slope, ctx.a_linear, ctx.b_linear), None, None
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    tensors, ctx.form = inputs
+    ctx.save_for_backward(*tensors, output)
+
+
+def _keep_slopes(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
+    tensors, out, slope, ctx.form = inputs
+    ctx.save_for_backward(*tensors, out, slope)
+
+
+def _traced_slopes(ctx: Any, slope: Tensor) -> tuple[list[Tensor], None]:
+    *tensors, out = ctx.saved_tensors
+    return _slopes_operator(tensors, out, slope, ctx.form), None
+
+
+def _back_of_slopes(ctx: Any, slopes: list[Tensor]) -> tuple[list[Tensor], Tensor, Tensor, None]:
+    *found, out, slope = _Slopes(Form.of(ctx.form)).back()(*ctx.saved_tensors, *slopes)
+    return found, out, slope, None
 
 
 _operator.register_autograd(_traced_slopes, setup_context=_keep)
 _slopes_operator.register_autograd(_back_of_slopes, setup_context=_keep_slopes)
 
 
-def _written_out(a: Tensor, b: Tensor, a_linear: bool, b_linear: bool) -> Tensor:
+@_operator.register_vmap
+def _mapped(info: Any, dims: Any, tensors: Sequence[Tensor], form: Sequence[int]) -> tuple[Tensor, int]:
+    return _operator(derivable.in_front(info.batch_size, tensors, dims[0]), form), 0
+
+
+@_slopes_operator.register_vmap
+def _mapped_slopes(info: Any, dims: Any, tensors: Sequence[Tensor], *more: Any) -> tuple[list[Tensor], list[int]]:
+    given = derivable.in_front(info.batch_size, (*tensors, *more[:2]), (*dims[0], *dims[1:3]))
+    return _slopes_operator(given[:-2], *given[-2:], more[2]), [0] * len(tensors)
+
+
+def _written_out(tensors: Sequence[Tensor], form: Sequence[int]) -> Tensor:
     """The outer sum, for what knows nothing but torch's own operations, and has no branches."""
-    a, b = torch.log(a) if a_linear else a, torch.log(b) if b_linear else b
+    left, right = Form.of(form).sides(tensors)
+    a, b = (torch.log(side.joined()) if side.linear else side.joined() for side in (left, right))
     return torch.logsumexp(a.unsqueeze(-1) + b.unsqueeze(-3), -2)
 
 
 WRITTEN_OUT: dict[Any, Callable[..., Tensor]] = {torch.ops.namedlayers.log_product.default: _written_out}
 """Operators, and functions of torch's own operations that compute the same."""
-
-
-@_operator.register_vmap
-def _mapped(info: Any, dims: tuple[int | None, ...], a: Tensor, b: Tensor, *linear: bool) -> tuple[Tensor, int]:
-    return _operator(*_over(info.batch_size, (a, b), dims), *linear), 0
-
-
-@_slopes_operator.register_vmap
-def _mapped_slopes(info: Any, dims: tuple[int | None, ...], *given: Any) -> tuple[tuple[Tensor, Tensor], tuple]:
-    return _slopes_operator(*_over(info.batch_size, given[:4], dims), *given[4:]), (0, 0)

@@ -1,116 +1,110 @@
 """The product of the semiring `log` in torch operations, exact also where the shifted product underflows.
 
-In: A [..., m, k] and B [..., k, n], logarithms, or, where they are `linear`, the weights themselves. Out: the product
-[..., m, n], or the slopes at A and B. What always holds: each factor is shifted by its row's or column's
-maximum, so that one matrix product does the work; an entry of it that is too small to have all its digits is computed
-again, in double precision, and what is too small there by itself, element by element. All of it can be differentiated.
+In: two factors of a `Form`, logarithms or weights. Out: the product [..., m, n], or the slopes at the factors' parts.
+What always holds: each factor is shifted by its row's or column's maximum, so that one matrix product does the work.
+Where something is too small to have all its digits, the product is made again in double precision, shifted to the
+middle of its range, and what is too small there by itself, entry by entry. Few entries are left to the last at once.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
+from namedlayers.emit.log_factors import BOOST, Factor, Form
+
 CHUNK = 1 << 22
 """How many elements are held at once where entries are computed one by one."""
 
+MANY = 1 / 64
+"""From which part of the entries on it is quicker to compute all of them in double precision than some one by one."""
 
-def product(a: Tensor, b: Tensor, a_linear: bool, b_linear: bool) -> Tensor:
+
+def product(form: Form, tensors: Sequence[Tensor]) -> Tensor:
     """log(sum over k of exp(a[m, k] + b[k, n])); a linear factor w stands for log(w)."""
-    left, right = _Factor(a, a_linear, -1), _Factor(b, b_linear, -2)
-    found = _matmul(left.scaled, right.scaled)
-    if found.numel() == 0 or found.amin() >= _least(found, a.shape[-1]):
-        return found.log_().add_(left.shift).add_(right.shift)
-    shift = left.shift + right.shift
-    out = torch.log(found) + shift
-    small = _small(found, left, right)
-    if small.any():
-        if found.dtype is not torch.float64:
-            wide = _matmul(left.wide(), right.wide())
-            out = torch.where(small, (torch.log(wide) + shift).to(out.dtype), out)
-            small = small & _small(wide, left, right)
-        for places in _places(small, a.shape[-1]):
-            rows, columns = left.rows(places), right.columns(places)
-            out[places] = torch.logsumexp(rows + columns, -1).to(out.dtype)
+    left, right = form.sides(tensors)
+    found = _matmul(left.shares(), right.shares())
+    if enough(found, left.length):
+        return found.log_().add_(left.top()).add_(right.top())
+    return repaired(left, right)
+
+
+def repaired(left: Factor, right: Factor) -> Tensor:
+    """The product, whatever the factors."""
+    found = _matmul(left.scaled(), right.scaled())
+    shift = left.shift() + right.shift()
+    small = _small(found, _least(found.dtype, left.length), left, right)
+    out = found.log_().add_(shift)
+    if small is None:
+        return out
+    if _many(small):
+        wide = _matmul(left.wide(), right.wide())
+        low = small & (wide < _least(torch.float64, left.length) * math.exp(BOOST)).logical_or_(wide.isnan())
+        out = torch.where(small, wide.log_().sub_(2 * BOOST).add_(shift).to(out.dtype), out)
+        small = low
+    for places in _places(small, left.length):
+        *batch, rows, columns = places
+        out[places] = torch.logsumexp(left.lines((*batch, rows)) + right.lines((*batch, columns)), -1).to(out.dtype)
     return out
 
 
-def slopes(a: Tensor, b: Tensor, out: Tensor, slope: Tensor, a_linear: bool, b_linear: bool) -> tuple[Tensor, Tensor]:
-    """What a slope at the result is at the factors: each weighs as its share of the sum."""
-    left, right = _Factor(a, a_linear, -1), _Factor(b, b_linear, -2)
-    above = (left.shift - out).add_(right.shift)
-    if out.numel() == 0 or above.amax() <= -math.log(_least(out, max(1, a.shape[-1]))):
-        lefts, rights, shares = left.scaled, right.scaled, above.exp_() * slope
-        return left.slope(_matmul(shares, rights.mT), lefts), right.slope(_matmul(lefts.mT, shares), rights)
-    shift = left.shift + right.shift
+def slopes(form: Form, tensors: Sequence[Tensor], out: Tensor, slope: Tensor) -> list[Tensor]:
+    """What a slope at the result is at the parts of the factors: each weighs as its share of the sum."""
+    left, right = form.sides(tensors)
+    above = (left.top() - out).add_(right.top())
+    if out.numel() and not above.amax() <= highest(out.dtype, left.length):
+        return careful_slopes(form, tensors, out, slope)
+    shares = above.exp_().mul_(slope)
+    lefts, rights = left.shares(), right.shares()
+    to_right = _matmul(lefts.mT, shares)
+    to_left = _matmul(shares, rights.mT)
+    return [*left.slopes(to_left, lefts, over=True), *right.slopes(to_right, rights, over=True)]
+
+
+def careful_slopes(form: Form, tensors: Sequence[Tensor], out: Tensor, slope: Tensor) -> list[Tensor]:
+    """The same, whatever the factors, in operations that have derivatives."""
+    left, right = form.sides(tensors)
+    shift, total, boost = left.shift() + right.shift(), out, 0.0
     with torch.no_grad():
-        small = _small(torch.exp(out - shift), left, right)
-        few = bool(small.any())
-        if few and out.dtype is not torch.float64:
-            small = _small(torch.exp(out.double() - shift), left, right)
-    if few and out.dtype is not torch.float64:
-        lefts, rights, wide = left.wide(), right.wide(), out.double()
+        there = torch.isfinite(out)
+        small = (shift - out > highest(out.dtype, left.length)) & there
+        wide = _many(small)
+        if wide:
+            boost = BOOST
+            small = (shift.double() - out.double() > highest(torch.float64, left.length) + BOOST) & there
+    if wide:
+        lefts, rights, shift, total = left.wide(), right.wide(), shift.double(), out.double()
     else:
-        lefts, rights, wide = left.scaled, right.scaled, out
-    nothing = small | ~torch.isfinite(wide)
-    shares = torch.where(nothing, 0, slope * torch.exp(shift - torch.where(nothing, shift, wide)))
-    shares = shares.to(lefts.dtype)
-    to_a = left.slope(_matmul(shares, rights.mT), lefts).to(a.dtype)
-    to_b = right.slope(_matmul(lefts.mT, shares), rights).to(b.dtype)
-    if few:
-        for places in _places(small & torch.isfinite(out), a.shape[-1]):
-            total = out[places].unsqueeze(-1)
-            rows, columns = left.rows(places), right.columns(places)
-            weigh = slope[places].unsqueeze(-1)
-            row = torch.exp((columns if a_linear else rows + columns) - total) * weigh
-            column = torch.exp((rows if b_linear else rows + columns) - total) * weigh
-            to_a = to_a.index_put((*places[:-2], places[-2]), row.to(a.dtype), accumulate=True)
-            to_b = to_b.mT.index_put((*places[:-2], places[-1]), column.to(b.dtype), accumulate=True).mT
-    return to_a, to_b
+        lefts, rights = left.scaled(), right.scaled()
+    counts = there & ~small
+    shares = torch.where(counts, slope * torch.exp(torch.where(counts, shift - total, 0) - 2 * boost), 0)
+    to_left = left.slopes(_matmul(shares, rights.mT), lefts, boost=boost)
+    to_right = right.slopes(_matmul(lefts.mT, shares), rights, boost=boost)
+    for places in _places(small, left.length):
+        *batch, rows, columns = places
+        in_row, in_column = (*batch, rows), (*batch, columns)
+        weigh, above = slope[places].unsqueeze(-1), out[places].unsqueeze(-1)
+        row, column = left.lines(in_row), right.lines(in_column)
+        both = row + column
+        to_left = left.add_lines(to_left, in_row, torch.exp((column if left.linear else both) - above) * weigh)
+        to_right = right.add_lines(to_right, in_column, torch.exp((row if right.linear else both) - above) * weigh)
+    return [one.to(part.dtype) for one, part in zip((*to_left, *to_right), tensors, strict=True)]
 
 
-class _Factor:
-    """A factor with its shift along `dim`: `scaled` is between 0 and 1, and its logarithm plus `shift` the factor's."""
+def enough(found: Tensor, length: int) -> bool:
+    """Whether all entries of a product of shares have all their digits."""
+    return found.numel() == 0 or bool(found.amin() >= _least(found.dtype, length))
 
-    def __init__(self, given: Tensor, linear: bool, dim: int) -> None:
-        self.given, self.linear, self.dim = given, linear, dim
-        with torch.no_grad():
-            top = given.amax(dim, keepdim=True) if given.shape[dim] else given.new_zeros(given.shape).sum(dim, True)
-            if linear:
-                self.unit = torch.where((top > 0) & torch.isfinite(top), top, 1)
-                self.shift = torch.log(self.unit)
-                self.empty = top <= 0
-            else:
-                self.shift = torch.where(torch.isfinite(top), top, 0)
-                self.empty = top == -torch.inf
 
-    @property
-    def scaled(self) -> Tensor:
-        return self._scaled(self.given, self.shift)
+def highest(dtype: torch.dtype, length: int) -> float:
+    """Up to which height of the maxima above a result its sum has all its digits."""
+    return -math.log(_least(dtype, max(1, length)))
 
-    def wide(self) -> Tensor:
-        return self._scaled(self.given.double(), self.shift.double())
 
-    def slope(self, found: Tensor, scaled: Tensor) -> Tensor:
-        """From the slope at `scaled` to that at what was given."""
-        return found / self.unit.to(found.dtype) if self.linear else found * scaled
-
-    def rows(self, places: tuple[Tensor, ...]) -> Tensor:
-        return self._logarithms(self.given[(*places[:-2], places[-2])])
-
-    def columns(self, places: tuple[Tensor, ...]) -> Tensor:
-        return self._logarithms(self.given.mT[(*places[:-2], places[-1])])
-
-    def _logarithms(self, rows: Tensor) -> Tensor:
-        return torch.log(rows) if self.linear else rows
-
-    def _scaled(self, given: Tensor, shift: Tensor) -> Tensor:
-        if not self.linear:
-            return (given - shift).exp_()
-        return torch.where(given < 0, torch.nan, given) / self.unit.to(given.dtype)
+# --- helpers ----------------------------------------------------------------------------------------------------------
 
 
 def _matmul(a: Tensor, b: Tensor) -> Tensor:
@@ -121,16 +115,24 @@ def _matmul(a: Tensor, b: Tensor) -> Tensor:
         return a @ b
 
 
-def _small(product: Tensor, left: _Factor, right: _Factor) -> Tensor:
-    """The entries of a product that may lack digits, but for those of nothing at all."""
-    small = product < _least(product, left.given.shape[-1])
-    return small & ~left.empty & ~right.empty if small.any() else small
-
-
-def _least(product: Tensor, length: int) -> float:
+def _least(dtype: torch.dtype, length: int) -> float:
     """From where on a sum of so many products of numbers up to 1 has all its digits."""
-    info = torch.finfo(product.dtype)
+    info = torch.finfo(dtype)
     return length * info.tiny / info.eps
+
+
+def _small(found: Tensor, least: float, left: Factor, right: Factor) -> Tensor | None:
+    """The entries of a product that may lack digits; those of nothing at all, and of a NaN, are what they are."""
+    small = (found < least).logical_or_(found.isnan())
+    if not small.any():
+        return None
+    small &= _matmul(left.there(), right.there()) > 0
+    small &= ~(left.undefined() | right.undefined())
+    return small if small.any() else None
+
+
+def _many(small: Tensor) -> bool:
+    return int(small.sum()) > small.numel() * MANY
 
 
 def _places(small: Tensor, length: int) -> Iterator[tuple[Tensor, ...]]:

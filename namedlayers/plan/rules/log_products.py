@@ -1,9 +1,10 @@
 """Contractions of the semiring `log`: logsumexp of an outer sum, or the logarithm of weights in the place of a term.
 
 `logsumexp[i](W + X)` where neither term has all axes becomes a matrix product of exponentials, shifted so that nothing
-overflows, and repaired where it underflows: the outer sum is never held. Of more terms those are added first whose sum
-is small: `logsumexp[i, j](X + Y + W)`, X with i and Y with j, is the product of X + Y with W. A term `log(w)` is taken
-as the weights themselves, so that a weight of 0 has a derivative. Terms without a summed axis are added afterwards.
+overflows, and repaired where it underflows: the outer sum is never held. More terms are two sides of a product, those
+of the fewest elements: in `logsumexp[i, j](X + Y + W)`, X with i and Y with j, W is one side, X and Y are parts of the
+other, whose exponentials are multiplied. A term `log(w)` is taken as the weights themselves, so that a weight of 0 has
+a derivative. Terms without a summed axis are added afterwards.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ TYPICAL = 64
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """Two groups of terms between which the sum is outer, what is added afterwards, and a number beside them."""
+    """Two sides of terms, between which the sum is outer, what is added afterwards, and a number beside them."""
 
-    groups: tuple[tuple[Arg, ...], tuple[Arg, ...]]
+    sides: tuple[tuple[Arg, ...], tuple[Arg, ...]]
     rest: tuple[Arg, ...]
     number: Number
 
@@ -87,27 +88,47 @@ def _groups(terms: list[Arg]) -> list[tuple[Arg, ...]]:
 
 def _build(scope: Scope, node: Node, found: _Found) -> Arg:
     consumed = set(range(node.rank, len(node.space)))
-    held = [{axis for term in group for axis in term.axes} for group in found.groups]
+    held = [{axis for term in side for axis in term.axes} for side in found.sides]
     factors: list[Arg] = []
     linear: list[bool] = []
-    for group, own, other in zip(found.groups, held, reversed(held), strict=True):
-        alone = sorted(own & consumed - other)
-        weights = len(group) == 1 and group[0].node.op == "log" and not alone
-        factor = scope.operands(group[0])[0] if weights else group[0]
-        if weights and factor.node.kind is not Kind.REAL:
-            factor, weights = group[0], False
-        for term in group[1:]:
-            factor = scope.apply("add", factor, term)
-        factors.append(scope.reduce("logsumexp", factor, alone) if alone else factor)
-        linear.append(weights)
+    lefts = 0
+    for side, own, other in zip(found.sides, held, reversed(held), strict=True):
+        lefts = lefts or len(factors)
+        alone = own & consumed - other
+        weights = _weights(scope, side) if not alone else None
+        parts = [weights] if weights is not None else _parts(scope, side, alone)
+        factors += parts
+        linear += [weights is not None] * len(parts)
     kept = {axis for factor in factors for axis in factor.axes}
     result = sorted(kept - consumed)
-    whole = scope.build(
-        "log_contract", factors, result, sorted(kept & consumed), kind=Kind.REAL, attrs={"linear": tuple(linear)}
-    )
+    attrs = {"linear": tuple(linear), "lefts": lefts}
+    whole = scope.build("log_contract", factors, result, sorted(kept & consumed), kind=Kind.REAL, attrs=attrs)
     for term in found.rest:
         whole = scope.apply("add", whole, term)
     return whole if found.number == 0 else scope.apply("add", whole, scope.number(found.number))
+
+
+def _weights(scope: Scope, side: tuple[Arg, ...]) -> Arg | None:
+    """The weights of which a side is the logarithm."""
+    if len(side) != 1 or side[0].node.op != "log":
+        return None
+    (weights,) = scope.operands(side[0])
+    return weights if weights.node.kind is Kind.REAL else None
+
+
+def _parts(scope: Scope, side: tuple[Arg, ...], alone: set[int]) -> list[Arg]:
+    """What is broadcast to be a side, each part without the axes that are summed in it alone."""
+    groups = _groups(list(side))
+    axes = [{axis for term in group for axis in term.axes} for group in groups]
+    if any(sum(axis in own for own in axes) > 1 for axis in alone):  # summed in several of them together
+        groups, axes = [side], [set[int]().union(*axes)]
+    parts = []
+    for group, own in zip(groups, axes, strict=True):
+        part = group[0]
+        for term in group[1:]:
+            part = scope.apply("add", part, term)
+        parts.append(scope.reduce("logsumexp", part, sorted(own & alone)) if own & alone else part)
+    return sorted(parts, key=lambda part: _elements(scope, set(part.axes)))
 
 
 def _log_of_contraction(scope: Scope, node: Node) -> Outcome:
@@ -130,7 +151,7 @@ def _build_log_of_contraction(scope: Scope, node: Node, found: tuple[tuple[Arg, 
     operands, consumed = found
     linear = tuple(one.node.op != "exp" for one in operands)
     factors = [one if weights else scope.operands(one)[0] for one, weights in zip(operands, linear, strict=True)]
-    attrs = {"linear": linear}
+    attrs = {"linear": linear, "lefts": 1}
     return scope.build("log_contract", factors, range(node.rank), sorted(consumed), kind=Kind.REAL, attrs=attrs)
 
 

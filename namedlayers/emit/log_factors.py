@@ -1,0 +1,206 @@
+"""The factors of a log product: each a sum of logarithms, or weights, taken by shares of their maxima.
+
+In: the parts of a factor, tensors that broadcast against one another, and which of its dimensions are summed. Out: what
+products and their slopes are made of. What always holds: exponentials are taken of the parts, before these are
+broadcast; so of an outer sum only the product of the exponentials is held, never the sum.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cached_property, reduce
+from operator import add, mul
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+BOOST = 250.0
+"""How far the maxima are above 0 in double precision, of which half the range would be for nothing otherwise. (Half of
+what would fit: slopes are divided by what this makes.)"""
+
+
+class Form(NamedTuple):
+    """How tensors are two factors, the first `lefts` being parts of the left one. Left: batch, then `rows` and `inner`
+    dimensions; right: batch, `inner` and `columns` dimensions. A factor of weights has one part."""
+
+    lefts: int = 1
+    rights: int = 1
+    rows: int = 1
+    inner: int = 1
+    columns: int = 1
+    a_linear: bool = False
+    b_linear: bool = False
+
+    @classmethod
+    def of(cls, numbers: Sequence[int]) -> Form:
+        """From the numbers that an operator takes."""
+        *counts, a_linear, b_linear = numbers
+        return cls(*counts, bool(a_linear), bool(b_linear))
+
+    def sides(self, tensors: Sequence[Tensor]) -> tuple[Factor, Factor]:
+        left = Factor(tensors[: self.lefts], self.a_linear, False, self.rows, self.inner)
+        return left, Factor(tensors[self.lefts :], self.b_linear, True, self.inner, self.columns)
+
+
+class Factor:
+    """One factor: its last `first + second` dimensions are those of a matrix, of which the right factor's first and the
+    left factor's second are summed. In matrices made of it each of the two groups is one dimension."""
+
+    def __init__(self, parts: Sequence[Tensor], linear: bool, right: bool, first: int, second: int) -> None:
+        self.parts, self.linear, self.right, self.first, self.second = tuple(parts), linear, right, first, second
+        end = second if right else 0
+        self.summed = tuple(range(-end - (first if right else second), -end))
+
+    # --- sizes
+
+    @cached_property
+    def shape(self) -> torch.Size:
+        return torch.broadcast_shapes(*(part.shape for part in self.parts))
+
+    @property
+    def length(self) -> int:
+        return math.prod(self.shape[dim] for dim in self.summed)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The batch and the sizes of the matrix."""
+        batch, first, second = self._groups(self.shape)
+        return (*batch, math.prod(first), math.prod(second))
+
+    # --- as matrices
+
+    @cached_property
+    def tops(self) -> list[Tensor]:
+        """The maxima of each part; without a gradient, since every shift gives the same."""
+        with torch.no_grad():
+            return [_top(part, self.summed) for part in self.parts]
+
+    def top(self) -> Tensor:
+        """What `shares` are shifted by, where that is finite."""
+        tops = [torch.log(top) for top in self.tops] if self.linear else self.tops
+        return self._matrix(reduce(add, tops))
+
+    def shares(self) -> Tensor:
+        """Numbers up to 1, whose logarithms plus `top` are the factor's; NaN where a maximum is not finite."""
+        return self._shares(self.parts, self.tops)
+
+    @cached_property
+    def units(self) -> list[Tensor]:
+        """The maxima, in the place of those that are not finite something that is."""
+        if self.linear:
+            return [torch.where((top > 0) & torch.isfinite(top), top, 1) for top in self.tops]
+        return [torch.where(torch.isfinite(top), top, 0) for top in self.tops]
+
+    def shift(self) -> Tensor:
+        return self._matrix(reduce(add, [torch.log(unit) for unit in self.units] if self.linear else self.units))
+
+    def scaled(self) -> Tensor:
+        """As `shares`, shifted by `shift`: 0 where there is nothing."""
+        return self._shares(self.parts, self.units)
+
+    def wide(self) -> Tensor:
+        """The same in double precision, times exp(BOOST)."""
+        units = [unit.double() for unit in self.units]
+        units[0] = units[0] * math.exp(-BOOST) if self.linear else units[0] - BOOST
+        return self._shares([part.double() for part in self.parts], units)
+
+    def there(self) -> Tensor:
+        """1 where there is something, 0 at -inf."""
+        nothing = 0 if self.linear else -math.inf
+        return self._matrix(reduce(mul, [(part != nothing).float() for part in self.parts]))
+
+    def undefined(self) -> Tensor:
+        """The rows or columns that have a NaN."""
+        return self._matrix(reduce(add, self.tops)).isnan()
+
+    # --- slopes
+
+    def slopes(self, found: Tensor, shares: Tensor, *, boost: float = 0.0, over: bool = False) -> list[Tensor]:
+        """From slopes at the shares to those at the parts. The shares are times exp(boost); `over`: what was found
+        may be written over."""
+        if self.linear:
+            unit = self._matrix(self.units[0]).to(found.dtype)
+            unit = unit * math.exp(-boost) if boost else unit
+            return [self._whole(found.div_(unit) if over else found / unit)]
+        whole = self._whole(found.mul_(shares) if over else found * shares)
+        return [whole.sum_to_size(part.shape) for part in self.parts]
+
+    def joined(self) -> Tensor:
+        """The factor itself, broadcast."""
+        return self._matrix(reduce(add, self.parts))
+
+    def parted(self, slope: Tensor) -> list[Tensor]:
+        """From a slope at the factor itself to those at its parts."""
+        return [self._whole(slope).sum_to_size(part.shape) for part in self.parts]
+
+    # --- rows (of the left factor) and columns (of the right), some of them
+
+    def lines(self, places: Sequence[Tensor]) -> Tensor:
+        """The logarithms at these coordinates of the batch and of the dimension that stays."""
+        lines = reduce(add, [self._led(part)[self._within(part, places)] for part in self.parts]).flatten(1)
+        return torch.log(lines) if self.linear else lines
+
+    def add_lines(self, slopes: Sequence[Tensor], places: Sequence[Tensor], lines: Tensor) -> list[Tensor]:
+        """The slopes of the parts with those of some rows or columns added."""
+        sizes = [self.shape[dim] for dim in self.summed]
+        found = []
+        for part, slope in zip(self.parts, slopes, strict=True):
+            own = [part.shape[dim] for dim in self.summed]
+            more = lines.unflatten(1, sizes).sum_to_size(len(lines), *own).to(slope.dtype)
+            led = self._led(slope).index_put(self._within(part, places), more, accumulate=True)
+            found.append(self._unled(led))
+        return found
+
+    # --- helpers
+
+    def _shares(self, parts: Sequence[Tensor], units: Sequence[Tensor]) -> Tensor:
+        if self.linear:
+            return self._matrix(torch.where(parts[0] < 0, torch.nan, parts[0]) / units[0])
+        return self._matrix(reduce(mul, [(part - unit).exp_() for part, unit in zip(parts, units, strict=True)]))
+
+    def _matrix(self, x: Tensor) -> Tensor:
+        if self.first == self.second == 1:
+            return x
+        batch, first, second = self._groups(x.shape)
+        return x.reshape(*batch, math.prod(first), math.prod(second))
+
+    def _whole(self, matrix: Tensor) -> Tensor:
+        return matrix if self.first == self.second == 1 else matrix.reshape(self.shape)
+
+    def _groups(self, shape: Sequence[int]) -> tuple[Sequence[int], Sequence[int], Sequence[int]]:
+        start, middle = len(shape) - self.first - self.second, len(shape) - self.second
+        return shape[:start], shape[start:middle], shape[middle:]
+
+    def _led(self, x: Tensor) -> Tensor:
+        """The summed dimensions last."""
+        return _exchanged(x, self.first, self.second) if self.right else x
+
+    def _unled(self, x: Tensor) -> Tensor:
+        return _exchanged(x, self.second, self.first) if self.right else x
+
+    def _within(self, part: Tensor, places: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """The coordinates, in a part that may lack dimensions (which have size 1 there)."""
+        *batch, line = places
+        stays = self._groups(self.shape)[2 if self.right else 1]
+        coordinates = (*batch, *torch.unravel_index(line, torch.Size(stays))) if len(stays) != 1 else places
+        sizes = [part.shape[dim] for dim in range(len(batch))]
+        sizes += self._groups(part.shape)[2 if self.right else 1]
+        return tuple(one if size > 1 else torch.zeros_like(one) for one, size in zip(coordinates, sizes, strict=True))
+
+
+def _top(part: Tensor, dims: tuple[int, ...]) -> Tensor:
+    if all(part.shape[dim] for dim in dims):
+        return part.amax(dims, keepdim=True)
+    shape = list(part.shape)
+    for dim in dims:
+        shape[dim] = 1
+    return part.new_full(shape, -math.inf)
+
+
+def _exchanged(x: Tensor, first: int, second: int) -> Tensor:
+    """Of the last dimensions, `first` and then `second`, the latter before the former."""
+    dims = range(x.dim())
+    start, middle = x.dim() - first - second, x.dim() - second
+    return x.permute(*dims[:start], *dims[middle:], *dims[start:middle])
