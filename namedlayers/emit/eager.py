@@ -9,9 +9,14 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
+from torch.compiler import is_compiling
 from torch.nn import Parameter
 
 _PLAIN = frozenset((Tensor, Parameter))
+# By their own names: after a large kernel nothing is in the caches, and every step of the way to a function counts.
+_transforms = torch._C._functorch.peek_interpreter_stack
+_modes = torch._C._len_torch_dispatch_stack
 
 
 def visible(x: Tensor) -> bool:
@@ -21,15 +26,15 @@ def visible(x: Tensor) -> bool:
     (True, tensor([False, False]))
     """
     return (
-        not torch.compiler.is_compiling()
+        not is_compiling()
         and type(x) in _PLAIN
         and x.is_cpu
-        and torch._C._functorch.peek_interpreter_stack() is None
-        and not torch._C._len_torch_dispatch_stack()
-        and not forward_mode()
+        and _transforms() is None
+        and not _modes()
+        and forward_ad._current_level < 0
     )
 
 
 def forward_mode() -> bool:
     """Whether tangents may be carried along."""
-    return torch.autograd.forward_ad._current_level >= 0
+    return forward_ad._current_level >= 0

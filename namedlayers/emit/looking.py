@@ -38,11 +38,8 @@ def softmax(x: Tensor, dim: int) -> Tensor:
     if not visible(x):
         fuses = is_dynamo_compiling() and not is_exporting()
         return _Fused.apply(x, dim) if fuses else _careful_softmax(x, dim)
-    many = x.numel() > FEW
-    if many and math.isfinite(x.detach().select(dim, 0).sum().item()):  # no row begins with -inf
-        return torch.softmax(x, dim)
     found = torch.softmax(x, dim)
-    seen = found.select(dim, 0) if many else found
+    seen = found.detach().select(dim, 0) if x.numel() > FEW else found
     if torch.equal(seen, seen):  # no NaN: such rows have nothing else
         return found
     return _careful_softmax(x.to(found.dtype), dim)
@@ -79,10 +76,12 @@ class _Fused(torch.autograd.Function):
         if x.size(dim) == 0:
             return torch.softmax(x, dim)
         given, x = x.dtype, x.to(torch.promote_types(x.dtype, torch.float32))
+        # What a compiler repeats for every element is one instruction a guard, and no branch.
+        limits = torch.finfo(x.dtype)
         top = x.amax(dim, keepdim=True)
-        powers = torch.exp(x - torch.where(top == -math.inf, 0, top))
-        total = powers.sum(dim, keepdim=True)
-        return (powers / torch.where(total == 0, 1, total)).to(given)
+        powers = torch.exp(x - torch.where(top > limits.min, top, limits.min))
+        total = powers.sum(dim, keepdim=True)  # 0, or at least 1: to which what is added is too small to count
+        return (powers / (total + limits.tiny)).to(given)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, int], output: Tensor) -> None:
@@ -92,8 +91,7 @@ class _Fused(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None]:
         (found,) = ctx.saved_tensors
-        share = slope * found
-        return share - found * share.sum(ctx.dim, keepdim=True), None
+        return torch.ops.aten._softmax_backward_data(slope, found, ctx.dim, found.dtype), None
 
 
 def _without_slope(x: Tensor, dims: Dims, kernel: Callable[..., Tensor]) -> Tensor:
