@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -165,6 +168,13 @@ def test_peaks_are_of_what_is_held_at_once() -> None:
     assert peak_bytes(lambda: x.view(10, 100)) == 0
     seen = watched(lambda: x.sum())
     assert seen.seconds > 0 and torch.equal(seen.result, torch.tensor(1000.0))  # type: ignore[arg-type]
+
+
+def test_the_profiler_writes_nothing() -> None:
+    code = "import torch; from namedlayers.inspect.timing import watched; watched(lambda: torch.ones(3) + 1)"
+    environment = {**os.environ, "PYTHONPATH": str(Path(nl.__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_passes() -> None:

@@ -119,6 +119,8 @@ def table(found: Bench, terminal: TextIO | None = None) -> str:
         f"bound: {_time(found.bound)}, forward, for {cost.flops:,} operations and {cost.bytes:,} bytes,\n"
         f"at {machine.flops / 1e9:,.0f} GFLOP/s and {machine.bandwidth / 1e9:,.0f} GB/s, measured here"
     )
+    if any(found.bound > way.forward.seconds for way in found.ways.values()):
+        bound += "; above 100%: what is moved stays in the caches"
     return f"{rendered(shown, terminal)}\n\n{bound}"
 
 

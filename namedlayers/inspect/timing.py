@@ -8,6 +8,7 @@ ended when the device has done its work.
 from __future__ import annotations
 
 import math
+import os
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +28,8 @@ TICK = 2e-3
 """Seconds that a sample takes at least, where calls are counted automatically: clock and loop are lost in it."""
 SHORT = 0.05
 """Seconds below which a call is slowed down by what the side before it has left in the caches."""
+SILENT = ("KINETO_LOG_LEVEL", "9")
+"""Keeps torch's profiler from writing on stderr when it begins and ends; it looks once, before its first run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +139,7 @@ def watched(side: Side, device: torch.device | str = "cpu", clock: Clock = time.
         _wait(device)
         seconds = clock() - start
         return Watched(result, seconds, int(torch.cuda.max_memory_allocated(device) - before))
+    os.environ.setdefault(*SILENT)
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as seen:
         start = clock()
         result = side()
