@@ -43,6 +43,8 @@ def emit_activation(lo: Lowering, node: Node) -> Value:
     x, *numbers = lo.operands(node)
     x = lo.tensor(x)
     function = FUNCTIONS[str(node.attr("function"))]
+    if function is torch.clamp and [one.held for one in numbers if one.literal] == [0, 6]:
+        return lo.call(F.relu6, (x,), x.axes, weak=x.weak)  # which knows its bounds
     if function is torch.clamp and all(one.literal for one in numbers) and numbers[0].held < numbers[1].held:  # type: ignore[operator]
         function = F.hardtanh  # whose gradient is one pass too
     return lo.call(function, (x, *numbers), x.axes, weak=x.weak)

@@ -122,7 +122,7 @@ def read(lo: Lowering, x: Value, label: int, at: Value) -> Value:
         return _aligned_read(lo, x, label, at)
     dim, at = x.dim(label), _readable(lo, at)
     if dim == 0 and len(x.axes) == 2 and at.axes and x.kind is Kind.REAL:
-        return lo.call(F.embedding, (at, x), (*at.axes, *x.axes[1:]), kind=x.kind, wish="row")
+        return lo.call(torch.embedding, (x, at), (*at.axes, *x.axes[1:]), kind=x.kind, wish="row")
     flat = at if len(at.axes) == 1 else lo.call("reshape", (at, -1), (_FLAT,), kind=Kind.INT, inline=True)
     several = len(at.axes) != 1
     found = lo.call(
@@ -140,7 +140,7 @@ def emit_embedding(lo: Lowering, node: Node) -> Value:
     x, at = lo.filled(lo.tensor(x), (label,)), lo.tensor(at)
     x, at = lo.permuted(x, (label, *(a for a in x.axes if a != label))), _readable(lo, at)
     axes = (*at.axes, *x.axes[1:])
-    return lo.call(F.embedding, (at, x), axes, {"padding_idx": node.attr("row")}, kind=x.kind, wish="row")
+    return lo.call(torch.embedding, (x, at, node.attr("row")), axes, kind=x.kind, wish="row")
 
 
 def as_index(at: Tensor) -> Tensor:
@@ -150,6 +150,15 @@ def as_index(at: Tensor) -> Tensor:
     tensor([1, 2])
     """
     return at if at.dtype is torch.int64 or at.dtype is torch.int32 else at.long()
+
+
+def as_long(at: Tensor) -> Tensor:
+    """Integers of 64 bits, which torch's other kernels want. (`.to` would ask ten times as long what there is to do.)
+
+    >>> as_long(torch.tensor([1, 2], dtype=torch.int32))
+    tensor([1, 2])
+    """
+    return at if at.dtype is torch.int64 else at.long()
 
 
 def _readable(lo: Lowering, at: Value) -> Value:
@@ -167,7 +176,7 @@ def _aligned_read(lo: Lowering, x: Value, label: int, at: Value) -> Value:
     if len(at.axes) > len(shared) + 1:
         shape = [-1 if a == _FLAT or a in shared else lo.size(lo.space(a)) for a in layout]
         at = lo.call("expand", (at, *shape), layout, kind=Kind.INT, inline=True)
-    at = lo.cast(at, torch.int64, Kind.INT)
+    at = lo.call(as_long, (at,), at.axes, kind=Kind.INT, weak=at.weak, inline=True)
     found = lo.call(torch.gather, (x, x.dim(label), at), layout, kind=x.kind, inline=len(new) != 1, wish="read")
     return lo.split(found, _FLAT, new, sizes, inline=False)
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from namedlayers.emit.attributes import listed, position, word
 from namedlayers.emit.eager import visible
 from namedlayers.emit.elementwise import elementwise
+from namedlayers.emit.indexing import as_long
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.value import Value, own
 from namedlayers.emit.windows import leading
@@ -38,7 +39,8 @@ def emit_class_loss(lo: Lowering, node: Node) -> Value:
     axes = tuple(p for p in node.args[0].axes if p >= 0)
     x = lo.filled(lo.working(lo.tensor(x)), (*axes, classes))
     batch, space = x.axes[: x.dim(classes)], x.axes[x.dim(classes) + 1 :]
-    target = lo.cast(lo.integer(lo.tensor(target)), torch.int64, Kind.INT)
+    target = lo.integer(lo.tensor(target))
+    target = lo.call(as_long, (target,), target.axes, kind=Kind.INT, weak=target.weak, inline=True)
     target, ignored = _counting(lo, node, lo.filled(target, axes), others)
     target = lo.permuted(target, (*batch, *space))
     if len(batch) > 1 or space and not batch:

@@ -8,14 +8,13 @@ numbers are compared with the table's size.
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from namedlayers.emit.eager import visible
 
 
 def rows(table: Tensor, index: Tensor) -> Tensor:
-    """`F.embedding`, whose table is not empty; 0 for what is out of range.
+    """`torch.embedding`, whose table is not empty; 0 for what is out of range.
 
     >>> rows(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([1, 2, -1]))
     tensor([[3., 4.],
@@ -24,9 +23,9 @@ def rows(table: Tensor, index: Tensor) -> Tensor:
     """
     if visible(table):
         try:
-            return F.embedding(index, table)
+            return torch.embedding(table, index)
         except IndexError:
             pass
     valid = (index >= 0) & (index < table.size(0))
-    found = F.embedding(torch.where(valid, index, 0), table)
+    found = torch.embedding(table, torch.where(valid, index, 0))
     return torch.where(valid.unsqueeze(-1), found, 0)

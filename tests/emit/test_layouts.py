@@ -66,7 +66,7 @@ PRINTED: dict[str, tuple[str, dict[str, tuple[int, ...]], list[str]]] = {
     ),
     "an embedding": (
         "def f(I[b, s]; E[v, d]) -> [b, s, d] = E[v = I]", {"I": (2, 3), "E": (5, 4)},
-        ["result = F.embedding(as_index(I), E)", "return result"],
+        ["result = torch.embedding(E, as_index(I))", "return result"],
     ),
     "slices": (
         "def f(X[a, b]) = X[a = 1:3, b = ::2]", {"X": (4, 6)},
