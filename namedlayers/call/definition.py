@@ -18,6 +18,7 @@ from namedlayers.call.forms import as_torch
 from namedlayers.call.manner import Manner, manner_of
 from namedlayers.call.packing import Packed, pack, unpack
 from namedlayers.call.ports import Port, inputs, outputs
+from namedlayers.call.settings import check_options
 from namedlayers.call.specialise import Specialisation
 from namedlayers.call.words import listed
 from namedlayers.errors import ArgumentError, Label
@@ -54,6 +55,11 @@ class Definition(ABC):
         manner.check(self._signature)
         self.__name__ = self.__qualname__ = definition.name
         self.__doc__ = f"{self._signature}\n\n{definition.span.text}"
+        self._begin()
+        if not checked:
+            check_options(self._signature, self._options, module=definition.kind == "layer")
+            if not self._unsettled():
+                self._check()
 
     # --- compiled otherwise -------------------------------------------------------------------------------------------
 
@@ -153,6 +159,14 @@ class Definition(ABC):
         return self._shown().cost(**sizes)
 
     # --- for those who inherit ----------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _begin(self) -> None:
+        """Makes what it keeps between calls."""
+
+    @abstractmethod
+    def _check(self) -> None:
+        """Raises FormulaError for what is wrong with the text; all options have values."""
 
     @abstractmethod
     def _default(self) -> Specialisation:

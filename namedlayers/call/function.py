@@ -19,15 +19,12 @@ import torch
 from namedlayers.call.blame import OF_TORCH, blame
 from namedlayers.call.definition import Definition
 from namedlayers.call.forms import all_as_torch, as_numpy, as_reals, quick_key
-from namedlayers.call.manner import Manner, manner_of
-from namedlayers.call.settings import check_options
+from namedlayers.call.manner import manner_of
 from namedlayers.call.specialise import Specialisation, Specialisations
 from namedlayers.call.steps import Run, Steps
 from namedlayers.call.tracing import is_traced
 from namedlayers.errors import Label, SizeError
-from namedlayers.program.namespace import Namespace
-from namedlayers.program.spec import NeedsStatic, Spec, Static
-from namedlayers.syntax import tree
+from namedlayers.program.spec import NeedsStatic, Spec
 
 BUDGET = "max_memory"
 """A keyword of calls that is no input."""
@@ -46,29 +43,6 @@ class Function(Definition):
 
     A call may say `max_memory=` (see `compile`) for itself, unless an input is called so.
     """
-
-    def __init__(
-        self,
-        namespace: Namespace,
-        definition: tree.Definition,
-        *,
-        manner: Manner = Manner(),  # noqa: B008
-        options: Mapping[str, Static] | None = None,
-        checked: bool = False,
-    ) -> None:
-        super().__init__(namespace, definition, manner=manner, options=options, checked=checked)
-        settled = Spec(options=tuple(sorted(self._options.items())))
-        self._specialisations = Specialisations(namespace, definition, settled, manner)
-        self._steps = Steps(self._signature, settled, self._specialisations)
-        self._straight = self._steps.straight
-        self._written_out: Function | None = None
-        self._budgets: dict[int | None, Function] = {}
-        sign = self._signature
-        self._names = frozenset([*(one.name for one in sign.inputs), *(one.name for one in sign.options)])
-        if not checked:
-            check_options(self._signature, self._options)
-            if not self._unsettled():
-                self._specialisations.default()
 
     # --- calling ------------------------------------------------------------------------------------------------------
 
@@ -125,6 +99,19 @@ class Function(Definition):
 
     def __repr__(self) -> str:
         return f"<namedlayers function {self._signature}>"
+
+    def _begin(self) -> None:
+        settled = Spec(options=tuple(sorted(self._options.items())))
+        self._specialisations = Specialisations(self.namespace, self.definition, settled, self.manner)
+        self._steps = Steps(self._signature, settled, self._specialisations)
+        self._straight = self._steps.straight
+        self._written_out: Function | None = None
+        self._budgets: dict[int | None, Function] = {}
+        sign = self._signature
+        self._names = frozenset([*(one.name for one in sign.inputs), *(one.name for one in sign.options)])
+
+    def _check(self) -> None:
+        self._specialisations.default()
 
     def _in_budget(self, budget: Any) -> Function:
         """The same within a budget that a call gives, made once."""

@@ -14,9 +14,8 @@ from typing import Any
 from namedlayers.call.classes import Classes, classes
 from namedlayers.call.definition import Definition
 from namedlayers.call.making import make
-from namedlayers.call.manner import Manner
 from namedlayers.call.module import Layer
-from namedlayers.call.settings import by_position, check_options, no_such_setting, read_settings, read_size
+from namedlayers.call.settings import by_position, no_such_setting, read_settings, read_size
 from namedlayers.call.settled import Settled, Stars
 from namedlayers.call.specialise import Specialisation, bounded
 from namedlayers.errors import ArgumentError, Label
@@ -43,24 +42,6 @@ class LayerType(Definition):
     >>> Scale(seq=3)(torch.ones(2, 3)).shape
     torch.Size([2, 3])
     """
-
-    def __init__(
-        self,
-        namespace: Namespace,
-        definition: tree.Definition,
-        *,
-        manner: Manner = Manner(),  # noqa: B008
-        options: Mapping[str, Static] | None = None,
-        checked: bool = False,
-    ) -> None:
-        super().__init__(namespace, definition, manner=manner, options=options, checked=checked)
-        self._made: dict[object, Settled] = {}
-        self._beside: dict[int, LayerType] = {}
-        self._lock = threading.RLock()
-        if not checked:
-            check_options(self._signature, self._options, module=True)
-            if not self._unsettled():
-                self._plain().check()
 
     def __call__(self, *arguments: Any, **settings: Any) -> Layer:
         """A module with new parameters. `dtype=` and `device=` are those of its tensors, as torch modules have them."""
@@ -121,6 +102,14 @@ class LayerType(Definition):
 
     def __repr__(self) -> str:
         return f"<namedlayers {self._signature}>"
+
+    def _begin(self) -> None:
+        self._made: dict[object, Settled] = {}
+        self._beside: dict[int, LayerType] = {}
+        self._lock = threading.RLock()
+
+    def _check(self) -> None:
+        self._plain().check()
 
     def _default(self) -> Specialisation:
         return self._plain().default(False)
