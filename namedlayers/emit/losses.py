@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from namedlayers.emit.attributes import listed, position, word
-from namedlayers.emit.eager import visible
 from namedlayers.emit.elementwise import elementwise
 from namedlayers.emit.indexing import as_long
+from namedlayers.emit.losses_within import loss_within
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.value import Value, own
 from namedlayers.emit.windows import leading
@@ -114,26 +114,6 @@ def smoothed_loss(
     if reduction == "mean":
         flat = flat / (target != ignore_index).sum()
     return (1 - label_smoothing) * losses - label_smoothing * flat
-
-
-def loss_within(x: Tensor, target: Tensor, *, logits: bool, ignore_index: int, reduction: str = "mean") -> Tensor:
-    """`F.cross_entropy`, of log probabilities without `logits`; targets that are no class, as `ignore_index`, are left
-    out.
-
-    The kernel refuses these, which tells for nothing that there are any.
-
-    >>> loss_within(torch.tensor([[-1.0, -3.0], [-1.0, -5.0]]), torch.tensor([1, 7]), logits=False, ignore_index=-2)
-    tensor(3.)
-    """
-    function = F.cross_entropy if logits else F.nll_loss
-    if visible(x):
-        try:
-            return function(x, target, ignore_index=ignore_index, reduction=reduction)
-        except IndexError:
-            pass
-    classes = x.size(min(1, x.dim() - 1))
-    target = torch.where((target >= 0) & (target < classes), target, ignore_index)
-    return function(x, target, ignore_index=ignore_index, reduction=reduction)
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------

@@ -186,7 +186,8 @@ OPERATIONS: dict[str, OperationSpec] = {
         "along that axis, and W the weight (of one axis, -1 in its Arg) at T, else 1; with smoothing s, (1 - s) of "
         "that less s times the mean of weight * L along the axis. 0 where T is `ignored` or not `kept`, and if "
         "`within` where T is out of range, which is an error elsewhere. Axes of X and T are the same but for classes. "
-        "reduction none, sum or mean over all, which are consumed: mean is the sum over that of W where targets count. "
+        "reduction none, sum or mean over all, which are consumed: mean is the sum over that of W where targets count, "
+        "as those do that are out of range. "
         "There are classes if targets may be left out (the guards say so)",
     ),
     "put": OperationSpec(

@@ -425,7 +425,10 @@ def _class_loss(node: Node, args: list[np.ndarray], space: list[int], sizes: Siz
         kept = t != others.get("ignored")
         if "kept" in others:
             kept = others["kept"][tuple(at[p] for p in node.args[2].axes)]
-        if not kept or node.attr("within") and not 0 <= t < x.shape[axis]:
+        if not kept:
+            continue
+        if node.attr("within") and not 0 <= t < x.shape[axis]:
+            weights[at] = 1
             continue
         row = log_p[tuple(slice(None) if p < 0 else at[p] for p in node.args[0].axes)]
         weight, s = others.get("weight", np.ones(x.shape[axis])), others.get("smoothing", 0)

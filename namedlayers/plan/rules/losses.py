@@ -172,14 +172,18 @@ def _together(scope: Scope, node: Node) -> Outcome:
 
 def _build_together(scope: Scope, node: Node, found: tuple[ClassLoss, int]) -> Arg:
     loss, sign = found
-    plain = not loss.within and not set(loss.others) - {"smoothing"}
     if node.op != "statistic":
         total = build(scope, loss, "sum")
-    elif plain:
+    elif _all_count(loss):
         total = build(scope, loss, "mean")
     else:
         total = scope.apply("div", build(scope, loss, "sum"), scope.size(count(scope, loss.target.axes)))
     return total if sign > 0 else scope.apply("neg", total)
+
+
+def _all_count(loss: ClassLoss) -> bool:
+    """Whether the kernel's mean is that over all targets."""
+    return not set(loss.others) - {"smoothing"}
 
 
 def _averaged(scope: Scope, node: Node) -> Outcome:
@@ -187,7 +191,7 @@ def _averaged(scope: Scope, node: Node) -> Outcome:
     product = scope.product(scope.whole())
     for part in product.top:
         loss = seen(scope, part, "sum")
-        if loss is None or loss.within or set(loss.others) - {"smoothing"}:
+        if loss is None or not _all_count(loss):
             continue
         rest = averaged(product, part, count(scope, loss.target.axes))
         if rest is not None:
