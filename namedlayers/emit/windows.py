@@ -56,6 +56,62 @@ class _Axis:
         return larger[0] if larger and self.stride == 1 else None
 
 
+@dataclass(frozen=True, slots=True)
+class Operands:
+    """What a convolution is of, and what its axes are to a kernel: `batch` are the data's alone, `groups` are axes of
+    data and weights, `channels` are summed over, `outs` the weights' alone; `kernels` the weights' axes of space."""
+
+    x: Value
+    w: Value
+    bias: Value | None
+    batch: tuple[int, ...]
+    groups: tuple[int, ...]
+    channels: tuple[int, ...]
+    outs: tuple[int, ...]
+    kernels: tuple[int, ...]
+
+    @property
+    def lead(self) -> tuple[int, ...]:
+        return (BATCH,) if self.batch else ()
+
+    def data(self, lo: Lowering, x: Value, sources: tuple[int, ...]) -> Value:
+        """The data as a kernel takes them: a batch axis, if there is any, channels, and the axes `sources`."""
+        x = lo.filled(x, (*self.groups, *self.channels, *sources))
+        x = lo.permuted(x, (*self.batch, *self.groups, *self.channels, *sources))
+        x = together(lo, x, (*self.groups, *self.channels), CHANNELS, len(self.batch))
+        return lo.merged(x, self.batch, BATCH) if self.batch else x
+
+    def biases(self, lo: Lowering) -> tuple[Value, ...]:
+        """The bias, if there is one, as a kernel takes it."""
+        if self.bias is None:
+            return ()
+        axes = (*self.groups, *self.outs)
+        return (together(lo, lo.permuted(lo.filled(self.bias, axes), axes), axes, OUT, 0),)
+
+    def restored(self, lo: Lowering, found: Value) -> Value:
+        """What a kernel gives, in the axes that it stands for."""
+        found = lo.unmerged(found, OUT, (*self.groups, *self.outs), inline=False)
+        return lo.unmerged(found, BATCH, self.batch, inline=False) if self.batch else found
+
+
+def operands(lo: Lowering, node: Node, kernels: tuple[int, ...]) -> Operands:
+    """The operands of a convolution; weights that lack an axis have it afterwards."""
+    x, w, *bias = lo.alike(lo.operands(node))
+    in_x, in_w = frozenset(node.args[0].axes), frozenset(node.args[1].axes)
+    result = frozenset(range(node.rank))
+    groups = tuple(a for a in range(node.rank) if a in in_x and a in in_w)
+    batch = tuple(a for a in x.axes if a in result and a not in in_w)
+    channels = _ordered(frozenset(range(node.rank, len(node.space))) - frozenset(kernels), x, w)
+    outs = _ordered((in_w & result) - frozenset(groups), w)
+    w = lo.filled(w, (*groups, *outs, *channels, *kernels))
+    return Operands(x, w, bias[0] if node.attr("bias") else None, batch, groups, channels, outs, kernels)
+
+
+def together(lo: Lowering, value: Value, axes: tuple[int, ...], label: int, place: int) -> Value:
+    """With these axes as one, of size 1 and in that place if there are none."""
+    return lo.merged(value, axes, label) if axes else leading(lo, value, label, place)
+
+
 def _space(node: Node) -> list[_Axis]:
     return [
         _Axis(own(source), result, kernel, *(size_expr(n) for n in rest))
@@ -66,41 +122,21 @@ def _space(node: Node) -> list[_Axis]:
 @emits("conv")
 def emit_conv(lo: Lowering, node: Node) -> Value:
     space = _space(node)
-    values = lo.alike(lo.operands(node))
-    x, w = values[0], values[1]
-    kernels = tuple(axis.kernel for axis in space)
-    in_x, in_w = frozenset(node.args[0].axes), frozenset(node.args[1].axes)
-    result = frozenset(range(node.rank))
-    inner = frozenset(range(node.rank, len(node.space))) - frozenset(kernels)
-    groups = tuple(a for a in range(node.rank) if a in in_x and a in in_w)
-    batch = tuple(a for a in x.axes if a in result and a not in in_w)
-    channels = ordered(inner, x, w)
-    outs = ordered((in_w & result) - frozenset(groups), w)
-    x = lo.filled(x, (*groups, *inner))
-    w = lo.filled(w, (*groups, *outs, *inner, *kernels))
-    x = _padded(lo, x, space)
-    x = lo.permuted(x, (*batch, *groups, *channels, *(axis.source for axis in space)))
-    x = lo.merged(x, (*groups, *channels), CHANNELS) if groups or channels else leading(lo, x, CHANNELS, len(batch))
-    x = lo.merged(x, batch, BATCH) if batch else x
-    w = lo.permuted(w, (*groups, *outs, *channels, *kernels))
-    w = lo.merged(w, (*groups, *outs), OUT) if groups or outs else leading(lo, w, OUT, 0)
-    w = lo.merged(w, channels, IN) if channels else leading(lo, w, IN, 1)
-    if node.attr("bias"):
-        b = lo.filled(values[2], (*groups, *outs))
-        b = lo.permuted(b, (*groups, *outs))
-        args: tuple = (x, w, lo.merged(b, b.axes, OUT) if b.axes else leading(lo, b, OUT, 0))
-    else:
-        args = (x, w)
+    them = operands(lo, node, tuple(axis.kernel for axis in space))
+    sources = tuple(axis.source for axis in space)
+    x = them.data(lo, _padded(lo, lo.filled(them.x, sources), space), sources)
+    w = lo.permuted(them.w, (*them.groups, *them.outs, *them.channels, *them.kernels))
+    w = together(lo, w, (*them.groups, *them.outs), OUT, 0)
+    w = together(lo, w, them.channels, IN, 1)
     options: dict[str, Any] = {}
     say(lo, options, "stride", [axis.stride for axis in space], 1)
     say(lo, options, "padding", [_ZERO if axis.kernel_pads is None else axis.kernel_pads for axis in space], 0)
     say(lo, options, "dilation", [axis.dilation for axis in space], 1)
-    if groups:
-        options["groups"] = lo.size(lo.extent(groups))
-    lead = (BATCH,) if batch else ()
-    axes = (*lead, OUT, *(axis.result for axis in space))
-    found = lo.call(CONVOLUTIONS[len(space) - 1], args, axes, options)
-    return restored(lo, _sliced(lo, found, space), batch, (*groups, *outs))
+    if them.groups:
+        options["groups"] = lo.size(lo.extent(them.groups))
+    axes = (*them.lead, OUT, *(axis.result for axis in space))
+    found = lo.call(CONVOLUTIONS[len(space) - 1], (x, w, *them.biases(lo)), axes, options)
+    return them.restored(lo, _sliced(lo, found, space))
 
 
 @emits("pool")
@@ -188,11 +224,6 @@ def leading(lo: Lowering, value: Value, label: int, place: int) -> Value:
     return lo.call("unsqueeze", (value, place), axes, kind=value.kind, weak=value.weak, inline=True)
 
 
-def restored(lo: Lowering, value: Value, batch: tuple[int, ...], outs: tuple[int, ...]) -> Value:
-    value = lo.unmerged(value, OUT, outs, inline=False)
-    return lo.unmerged(value, BATCH, batch, inline=False) if batch else value
-
-
 def say(lo: Lowering, options: dict[str, Any], name: str, sizes: Sequence[SizeLike], default: Any) -> None:
     """Adds an option, unless it is what the kernel takes anyway."""
     defaults = default if isinstance(default, list) else [default] * len(sizes)
@@ -205,6 +236,6 @@ def _plain(sizes: list[Any]) -> Any:
     return sizes[0] if all(size is sizes[0] or size == sizes[0] for size in sizes) else tuple(sizes)
 
 
-def ordered(group: frozenset[int], *values: Value) -> tuple[int, ...]:
+def _ordered(group: frozenset[int], *values: Value) -> tuple[int, ...]:
     found = dict.fromkeys(axis for value in values for axis in value.axes if axis in group)
     return (*found, *sorted(group - found.keys()))
