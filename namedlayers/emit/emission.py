@@ -27,6 +27,7 @@ from namedlayers.emit import (  # noqa: F401  (importing them fills the table of
     losses,
     norms,
     numbers,
+    prefixes,
     reductions,
     shaping,
     slopes,

@@ -18,6 +18,7 @@ from namedlayers.plan import paths
 from namedlayers.plan.plan import Event
 from namedlayers.plan.rewrite import Rewriter, live_nodes
 from namedlayers.plan.rule import Rule
+from namedlayers.plan.rules import prefixes
 from namedlayers.plan.rules.sharing import DEEPEST, NAME, THROUGH, is_outer, is_sum, multiplied_out
 from namedlayers.program.graph import Arg, Graph, Node
 from namedlayers.program.program import Kind
@@ -29,13 +30,20 @@ GAIN = 0.05
 """By how much the cost has to be smaller, as a mean of logarithms over sizes, to be worth anything."""
 EVEN = 1.01
 """A cost that is no more than so many times another is no dearer."""
+WORTH = 0.9
+"""What grows less with the lengths, which are often larger than the sizes assumed, is of use if for any of these its
+cost is no more than so many times the other."""
+NEAR = 1.2
+"""Nor one that is no more than so many times another where it grows less."""
 
 
 def alternatives(
-    graph: Graph, outputs: Results, rules: Sequence[Rule], admit: Callable[[Node], bool], events: list[Event]
-) -> tuple[Results, ...]:
-    """The results as they are best, and as they are better for some sizes. `rules`: those that merge contractions."""
-    best, other = outputs, None
+    graph: Graph, before: Results, merged: Results, rules: Sequence[Rule], admit: Callable[[Node], bool],
+    events: list[Event],
+) -> tuple[Results, ...]:  # fmt: skip
+    """The results as they are best, and as they are better for some sizes. `rules`: those that merge contractions,
+    which made `merged` of `before`."""
+    best, other = _up_to_each_place(graph, before, merged, rules, admit, events)
     refused: set[frozenset[int]] = set()
     for _ in range(MOST_TRIES):
         chosen = next((one for one in _candidates(other or best) if one not in refused), None)
@@ -44,12 +52,12 @@ def alternatives(
         refused.add(chosen)
         noted: list[Event] = []
         found = Rewriter(graph, admit, noted).rewrite(other or best, [multiplied_out(chosen), *rules])
-        before, after = paths.sampled_costs([live_nodes(other or best), live_nodes(found)])
-        if _gain(before, list(map(min, before, after))) < GAIN:
+        costs = paths.sampled_costs([live_nodes(other or best), live_nodes(found)])
+        if _gain(costs[0], list(map(min, *costs))) < GAIN:
             spans = tuple(s for number in sorted(chosen) for s in graph.nodes[number].spans)
             events.append(Event(NAME, "algebraic", spans, "this value is cheaper held than multiplied out"))
             continue
-        if all(b <= a * EVEN for a, b in zip(before, after, strict=True)):
+        if all(b <= a * EVEN for a, b in zip(*costs, strict=True)):
             best, other = (found, None) if other is None else (best, found)
         else:
             other = found
@@ -58,6 +66,26 @@ def alternatives(
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _up_to_each_place(
+    graph: Graph, before: Results, merged: Results, rules: Sequence[Rule], admit: Callable[[Node], bool],
+    events: list[Event],
+) -> tuple[Results, Results | None]:  # fmt: skip
+    """The results as they are best, and as they are better for some sizes, where sums of products under a triangular
+    mask take time that is linear in its axes."""
+    noted: list[Event] = []
+    rewriter = Rewriter(graph, admit, noted)
+    found = rewriter.rewrite(before, prefixes.RULES)
+    if not any(event.rule == prefixes.NAME and not event.near for event in noted):
+        events += noted
+        return merged, None
+    found = rewriter.rewrite(found, rules)
+    costs = paths.sampled_costs([live_nodes(merged), live_nodes(found)])
+    if all(b > a * WORTH for a, b in zip(*costs, strict=True)):
+        return merged, None
+    events += [event for event in noted if event not in events]
+    return (found, None) if all(b <= a * NEAR for a, b in zip(*costs, strict=True)) else (merged, found)
 
 
 def _gain(before: Sequence[float], after: Sequence[float]) -> float:

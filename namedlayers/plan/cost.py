@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from namedlayers.errors import SizeError
+from namedlayers.plan import prefixes
 from namedlayers.plan.formula import Formula, product, total
 from namedlayers.plan.plan import Plan
 from namedlayers.plan.regions import region_of
@@ -166,12 +167,17 @@ def _class_loss(node: Node) -> Formula:
     return product(node.args[0].node.sizes) * 5 if node.attr("logits") else product(node.space)
 
 
+def _prefixes(node: Node) -> Formula:
+    return total(product(step.touched) * step.operations for step in prefixes.steps(node))
+
+
 _OPERATIONS: dict[str, Callable[[Node], Formula]] = {
     "contract": _contract,
     "linear": _linear,
     "attention": _attention,
     "pool": _pool,
     "class_loss": _class_loss,
+    **dict.fromkeys(prefixes.PREFIXES, _prefixes),
     **dict.fromkeys(("conv", "conv_transpose", "log_contract"), _times(2)),
     "distance": _times(3),
     **dict.fromkeys(("softmax", "log_softmax"), _times(5)),

@@ -148,6 +148,16 @@ OPERATIONS: dict[str, OperationSpec] = {
         "operand X: X where the coordinate of `column` is at most that of `row` (positions) plus `diagonal` (a size), "
         "else 0",
     ),
+    "prefix_product": OperationSpec(
+        ("row", "column", "diagonal"),
+        "operands Q, K[, V]: the sum over the consumed axes of the product of all, of which those coordinates of "
+        "`column` (a position, consumed, in K and V) count that are at most that of `row` (in Q and the result) plus "
+        "`diagonal` (a size). All other consumed axes are in Q and K",
+    ),
+    "prefix_sum": OperationSpec(
+        ("row", "column", "diagonal"),
+        "operand X: its sum over `column`, as in prefix_product. X has no `row`",
+    ),
     "pad_around": OperationSpec(
         ("space", "mode"),
         "operand X; mode circular, reflect or replicate, as pad, along up to three axes. space: (X's own axis number, "

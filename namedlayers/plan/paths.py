@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from namedlayers.plan import prefixes
 from namedlayers.plan.plan import Guard
 from namedlayers.plan.search import HELD, Costs, Path, Sizes, best_paths, costs, steps
 from namedlayers.program.graph import Node
@@ -81,6 +82,8 @@ def cost(node: Node, path: Path, held: int = 0) -> SizeExpr:
     """
     if not node.args:
         return const(0)
+    if node.op in prefixes.PREFIXES:
+        return sum((_all(s.touched) * s.operations + _all(s.made) * held for s in prefixes.steps(node)), const(0))
     if node.op != "contract":
         operations, made = const(_OPERATIONS_OF_EACH.get(node.op, 1)), const(held)
         return _elements(node, range(len(node.space)), operations) + _elements(node, range(node.rank), made)
@@ -123,8 +126,18 @@ def _table(node: Node, samples: Sequence[Sample]) -> dict[Path, Costs]:
     sizes = sizes.reshape(len(node.space), len(samples))
     if node.op == "contract":
         return {path: costs(node, path, sizes) for path in best_paths(node, sizes)}
+    if node.op in prefixes.PREFIXES:
+        return {(): np.array([_of_prefixes(node, sample) for sample in samples])}
     each = _OPERATIONS_OF_EACH.get(node.op, 1)
     return {(): each * _product(sizes) + HELD * _product(sizes[: node.rank])}
+
+
+def _of_prefixes(node: Node, sample: Sample) -> float:
+    def elements(sizes: Iterable[SizeExpr]) -> float:
+        return math.prod((_evaluated(size, sample) for size in sizes), start=1.0)
+
+    found = prefixes.steps_at(node, lambda size: _evaluated(size, sample))
+    return sum(elements(step.touched) * step.operations + elements(step.made) * HELD for step in found)
 
 
 def _product(sizes: Sizes) -> Costs:
@@ -137,6 +150,10 @@ def _evaluated(size: SizeExpr, sample: Sample) -> int:
         return max(1, size.evaluate(sample))
     except ZeroDivisionError:
         return 1
+
+
+def _all(sizes: Iterable[SizeExpr]) -> SizeExpr:
+    return math.prod(sizes, start=const(1))
 
 
 def _elements(node: Node, axes: Iterable[int], each: SizeExpr) -> SizeExpr:

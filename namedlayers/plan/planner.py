@@ -119,10 +119,9 @@ def _rewritten(graph: Graph, numerics: Numerics, held: Held, admit: Callable[[No
     results: tuple[Sequence[Arg], ...] = (opened.graph.outputs,)
     for phase in PHASES:
         rules = [rule for rule in (*phase, *by_states(held.states)) if rule.numerics in allowed]
-        results = tuple(rewriter.rewrite(outputs, rules) for outputs in results)
+        before, results = results, tuple(rewriter.rewrite(outputs, rules) for outputs in results)
         if phase is MERGING and "algebraic" in allowed:
-            (outputs,) = results
-            results = alternatives(target, outputs, rules, admit, rewriter.events)
+            results = alternatives(target, before[0], results[0], rules, admit, rewriter.events)
     results = tuple(rewriter.rewrite(outputs, LAST_STEPS) for outputs in results)
     if "algebraic" in allowed:
         results = tuple(keep_running(target, outputs, held, admit, rewriter.events) for outputs in results)

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from namedlayers.plan import prefixes
 from namedlayers.plan.rewrite import live_nodes
 from namedlayers.plan.search import steps
 from namedlayers.program.graph import Graph, Node
@@ -94,7 +95,10 @@ def _bytes(axes: Collection[SizeExpr], kind: Kind, sizes: Mapping[str, int], rea
 
 
 def _passing(node: Node, sizes: Mapping[str, int], real: int) -> int:
-    """The bytes of what a contraction makes on its way."""
+    """The bytes of what a contraction, or a product up to each place, makes on its way."""
+    if node.op == "prefix_product":
+        within, _, before, _ = prefixes.steps(node)
+        return sum(_bytes(made, node.kind, sizes, real) for made in (within.made, before.made))
     if node.op != "contract":
         return 0
     path = node.attr("path")
@@ -112,7 +116,7 @@ def _inputs(graph: Graph) -> Iterator[Node]:
 _POINTWISE = frozenset({
     *UNARY, *BINARY, "where", "expand", "reduce", "extreme", "contract", "linear", "log_contract", "softmax", "relu",
     "log_softmax", "sigmoid", "silu", "gelu", "softplus", "statistic", "standardize", "rms_norm", "const", "gather",
-    "take", "cast", "attention", "conv", "pool", "lerp", "activation", "distance",
+    "take", "cast", "attention", "conv", "pool", "lerp", "activation", "distance", "prefix_product", "prefix_sum",
 })  # fmt: skip
 
 _ADDED = frozenset({"contract"})

@@ -530,6 +530,14 @@ def _triangle(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes
     return np.where(kept, aligned(node.args[0], args[0], node.rank), 0)
 
 
+def _prefix_product(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
+    grid = np.indices(space)
+    row, column, diagonal = node.attr("row"), node.attr("column"), node.attr("diagonal")
+    kept = grid[column] <= grid[row] + diagonal.evaluate(sizes)  # type: ignore[index, attr-defined]
+    whole = math.prod(aligned(arg, value, len(space)) for arg, value in zip(node.args, args, strict=True))
+    return np.where(kept, whole, 0).sum(tuple(range(node.rank, len(space))))
+
+
 _RUNNING: dict[str, Callable[..., Any]] = {
     "sum": np.cumsum, "prod": np.cumprod, "max": np.maximum.accumulate, "min": np.minimum.accumulate,
     "logsumexp": np.logaddexp.accumulate,
@@ -566,6 +574,7 @@ _SPECIAL: dict[str, Callable[..., Any]] = {
     "glu": _glu,
     **dict.fromkeys(("fft", "rfft", "irfft"), _fft),
     "triangle": _triangle,
+    **dict.fromkeys(("prefix_product", "prefix_sum"), _prefix_product),
     "cumulative": _cumulative,
     "gelu": _gelu, "softmax": _axiswise(_softmax), "standardize": _standardize, "rms_norm": _standardize, "conv": _conv,
     "conv_transpose": _conv_transpose,

@@ -72,6 +72,10 @@ KERNELS: dict[str, Row] = {
         "|j| = |i|\nreturn sum[j](where(index[j] <= index[i] + 2, X[i -> j], 0))",
         "not at it or one before",
     ),
+    "prefix product": Row(
+        QKV, "where(s <= t, Q @[key] K, 0) @[s] V", "where(s <= t, exp(Q @[key] K), 0) @[s] V",
+        "a factor is no product, which depends on t and s both",
+    ),
     # --- statistics, norms ---
     "mean": Row(ROWS, "sum[j](X) / |j|", "sum[j](X) / |i|", "divided by |i|"),
     "variance": Row(

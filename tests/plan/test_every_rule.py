@@ -7,12 +7,12 @@ import pytest
 from namedlayers.plan import explain
 from namedlayers.plan.hints import HINTS
 from namedlayers.plan.regions import LAST_STEPS
-from namedlayers.plan.rules import JOINING, PHASES
+from namedlayers.plan.rules import JOINING, PHASES, prefixes
 from namedlayers.program.program import Kind
 from tests.plan.formulas import Planned, planned, planned_text
 from tests.plan.rule_table import KERNELS, TIDYING, Row
 
-RULES = dict.fromkeys(rule.name for rules in (*PHASES, JOINING, LAST_STEPS) for rule in rules)
+RULES = dict.fromkeys(rule.name for rules in (*PHASES, prefixes.RULES, JOINING, LAST_STEPS) for rule in rules)
 ROWS = KERNELS | TIDYING
 KINDS = {"I": Kind.INT, "T": Kind.INT, "S": Kind.INT, "J": Kind.INT, "B": Kind.BOOL}
 

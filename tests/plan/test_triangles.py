@@ -71,9 +71,9 @@ NOT_RUNNING: dict[str, str] = {
     f"sum[j](where(index[j] <= index[i], {X}, 1))": "reduce",
     f"max[j](where(index[j] <= index[i], {X}, 0))": "extreme",
     f"sum[j](where(index[j] <= 2 * index[i], {X}, 0))": "reduce",
-    f"sum[j](where(index[j] <= index[i] + 1, {X}, 0))": "reduce",
+    f"sum[j](where(index[j] <= index[i] + 1, {X}, 0))": "prefix_sum",
     f"sum[j](where(index[j] == index[i], {X}, 0))": "take",
-    f"sum[j](where(index[j] <= index[i], {X} * X, 0))": "reduce",
+    f"sum[j](where(index[j] <= index[i], {X} * X, 0))": "prefix_sum",
     f"sum[j](where(index[j] <= 3, {X}, 0)) + 0 * X": "reduce",
 }
 

@@ -157,7 +157,7 @@ def _build(scope: Scope, node: Node, terms: list[_Term]) -> Arg:
             total = one if total is None else scope.apply("add", total, one)
     assert total is not None
     for d in common:
-        total = scope.apply("div", total, _not_of_nothing(scope, d, summed))
+        total = scope.apply("div", total, not_of_nothing(scope, d, summed))
     return total
 
 
@@ -175,7 +175,7 @@ def _summed(scope: Scope, term: _Term) -> Arg:
     scalars = [a for a in term.top if not a.node.rank]
     factors, done = _averaged(scope, factors, set(term.averaged))
     consumed = set(term.consumed) - done
-    under = [_not_of_nothing(scope, d, set(term.consumed)) for d in term.bottom if _free(d, term.consumed)]
+    under = [not_of_nothing(scope, d, set(term.consumed)) for d in term.bottom if _free(d, term.consumed)]
     still_averaged = tuple(sorted(set(term.averaged) - done))
     if still_averaged:
         under.append(scope.size(count(scope, still_averaged)))
@@ -201,7 +201,7 @@ def _averaged(scope: Scope, factors: list[Arg], over: set[int]) -> tuple[list[Ar
     return found, settled
 
 
-def _not_of_nothing(scope: Scope, d: Arg, consumed: set[int]) -> Arg:
+def not_of_nothing(scope: Scope, d: Arg, consumed: set[int]) -> Arg:
     """A divisor made of sums is 0 where axes are empty; the sum over nothing of quotients is 0 and not 0 / 0.
 
     So 1 is added to it then: 1 // (size + 1) is 1 for an empty axis only.

@@ -92,9 +92,9 @@ def _mask(scope: Scope, mask: Arg, linear: bool) -> Triangle | None:
 def _build_running(scope: Scope, node: Node, found: _Running) -> Arg:
     place = found.place
     x = Arg(found.x.node, tuple(place if c == found.gone else c for c in found.x.axes))
-    x = _turned(scope, x, place) if found.back else x
+    x = turned(scope, x, place) if found.back else x
     x = _accumulated(scope, node, x, place, found)
-    return _turned(scope, x, place) if found.back else x
+    return turned(scope, x, place) if found.back else x
 
 
 def _accumulated(scope: Scope, node: Node, x: Arg, place: int, found: _Running) -> Arg:
@@ -116,7 +116,8 @@ def _cumulative(scope: Scope, x: Arg, place: int, op: str, kind: Kind) -> Arg:
     return scope.build("cumulative", (x,), result, kind=kind, attrs=attrs, weak=x.node.weak)
 
 
-def _turned(scope: Scope, x: Arg, place: int) -> Arg:
+def turned(scope: Scope, x: Arg, place: int) -> Arg:
+    """x with its coordinate `place` read from the end."""
     return _read(scope, x, place, place, const(-1), scope.sizes[place] - 1)
 
 

@@ -36,6 +36,12 @@ def attention(Q[query, key], K[seq, key], V[seq, val]) -> [query, val]:
     return (S @[seq] V) / sum[seq](S)
 """)
 
+CAUSALLY = Formula("""
+def attention(Q[query, key], K[seq, key], V[seq, val]) -> [query, val]:
+    S = where(seq <= query, exp(Q) @[key] exp(K), 0)
+    return (S @[seq] V) / sum[seq](S)
+""")
+
 
 def scores(q: Tensor, k: Tensor) -> Tensor:
     return torch.einsum("...qk,...sk->...qs", q, k) / math.sqrt(q.shape[-1])
@@ -89,6 +95,22 @@ def quadratic(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 def linear_by_hand(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     keys, queries = k.exp(), q.exp()
     return (queries @ (keys.t() @ v)) / (queries @ keys.sum(0)).unsqueeze(1)
+
+
+def causally(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    found = torch.einsum("qk,sk->qs", q.exp(), k.exp()).tril()
+    return torch.einsum("qs,sv->qv", found, v) / found.sum(1, keepdim=True)
+
+
+def causally_by_hand(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """In blocks of 64: what is within, and what the sums of all blocks before give."""
+    queries, keys, values = (one.unflatten(0, (-1, min(64, q.shape[0]))) for one in (q.exp(), k.exp(), v))
+    within = torch.bmm(queries, keys.mT).tril()
+    before = torch.bmm(keys.mT, values).cumsum(0) - torch.bmm(keys.mT, values)
+    sums = keys.sum(1).cumsum(0) - keys.sum(1)
+    found = torch.baddbmm(torch.bmm(within, values), queries, before)
+    total = within.sum(2) + torch.bmm(queries, sums.unsqueeze(2)).squeeze(2)
+    return (found / total.unsqueeze(2)).flatten(0, 1)
 
 
 def einx_attention() -> Function:
@@ -170,6 +192,17 @@ WORKLOADS = (
         ours=QUADRATIC,
         by_hand={"linear form": linear_by_hand},
         naive=quadratic,
+        edges={"naive": 0.1},
+        inputs=(normal("query key", 0.5), normal("seq key", 0.5), normal("seq key")),
+        full={"query": 4096, "seq": 4096, "key": 64},
+        quick={"query": 32, "seq": 32, "key": 8},
+    ),
+    Workload(
+        name="causal linear attention, written quadratically",
+        group=GROUP,
+        ours=CAUSALLY,
+        by_hand={"in blocks": causally_by_hand},
+        naive=causally,
         edges={"naive": 0.1},
         inputs=(normal("query key", 0.5), normal("seq key", 0.5), normal("seq key")),
         full={"query": 4096, "seq": 4096, "key": 64},

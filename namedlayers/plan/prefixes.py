@@ -1,0 +1,69 @@
+"""What a `prefix_product` or `prefix_sum` is made of: the steps of its kernel, and what each touches and writes.
+
+In: the node. Out: `Step`s, for whoever counts operations, elements held or bytes. What always holds: every step is
+linear in the places and in the positions; a block has `BLOCK` places, unless sizes are known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+
+from namedlayers.program.graph import Node
+from namedlayers.program.size import SizeExpr, const
+
+BLOCK = 64
+PREFIXES = frozenset({"prefix_product", "prefix_sum"})
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """`operations` for each element of the product of the sizes `touched`; `made` are those of what is written."""
+
+    touched: tuple[SizeExpr, ...]
+    made: tuple[SizeExpr, ...]
+    operations: int = 2
+
+
+def steps(node: Node, length: SizeExpr | None = None) -> tuple[Step, ...]:
+    """Products within the blocks, these times the values; sums of keys times values, and what queries see of them.
+    Of a sum up to each place: the sum, and what is read of it. `length`: that of a block."""
+    row, column, inner = axes_of(node)
+    if node.op == "prefix_sum":
+        return tuple(Step(one, one, 1) for one in (node.args[0].node.sizes, node.sizes))
+    block = const(BLOCK) if length is None else length
+    query, key, *rest = (set(arg.axes) for arg in node.args)
+    value = rest[0] if rest else {column}
+    within = (query | key) - {column, *inner}
+    values, sums = within | (value - {column}), (key | value) - {column}
+
+    def sizes(axes: set[int], *more: SizeExpr) -> tuple[SizeExpr, ...]:
+        return (*(node.space[axis] for axis in sorted(axes)), *more)
+
+    blocks = (node.space[column] + BLOCK - 1) // BLOCK
+    return (
+        Step(sizes(within | {*inner}, block), sizes(within, block)),
+        Step(sizes(values, block), sizes(values)),
+        Step(sizes(sums, node.space[column]), sizes(sums, blocks)),
+        Step(sizes(values | {*inner}), sizes(values)),
+    )
+
+
+def steps_at(node: Node, evaluated: Callable[[SizeExpr], int]) -> tuple[Step, ...]:
+    """The steps for certain sizes: where a block or two are all there is, nothing lies before it."""
+    if node.op == "prefix_sum":
+        return steps(node)
+    row, column, inner = axes_of(node)
+    places, positions, *features = (evaluated(node.space[axis]) for axis in (row, column, *inner))
+    block = max(BLOCK, prod(features) // 2)
+    if min(places, positions) <= 2 * block:
+        return steps(node, node.space[column])[:2]
+    return steps(node, const(block))
+
+
+def axes_of(node: Node) -> tuple[int, int, tuple[int, ...]]:
+    """The axis of the places, that of the positions, and those that queries and keys are multiplied along."""
+    row, column = node.attr("row"), node.attr("column")
+    assert isinstance(row, int) and isinstance(column, int)
+    return row, column, tuple(axis for axis in range(node.rank, len(node.space)) if axis != column)

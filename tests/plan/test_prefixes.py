@@ -1,0 +1,137 @@
+"""Causal linear attention: in which spellings nothing is held for all pairs of places and positions, and in which it
+is no sum of products."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from namedlayers.plan.cost import cost
+from tests.emit.forms import inputs_of, reference, slopes, text_of
+from tests.helpers import check
+from tests.plan.formulas import agree, planned_text
+
+QKV = "Q[t, key], K[s, key], V[s, val]"
+SIZES = {"t": 7, "s": 6, "key": 3, "val": 2, "h": 2, "b": 2, "a": 3, "d": 4}
+
+LINEAR = {
+    "a choice": (QKV, "return where(s <= t, Q @[key] K, 0) @[s] V"),
+    "a factor": (QKV, "return ((s <= t) * (Q @[key] K)) @[s] V"),
+    "a table of ones": (QKV, "return sum[s, key](Q * K * V * where(s > t, 0, 1))"),
+    "what is forbidden": (QKV, "return where(not s <= t, 0.0, Q @[key] K) @[s] V"),
+    "by places": (QKV, "S = (Q @[key] K) * (index[s] <= index[t])\nreturn V @[s] S"),
+    "strictly before": (QKV, "return where(s < t, Q @[key] K, 0) @[s] V"),
+    "a few more": (QKV, "return where(s <= t + 2, Q @[key] K, 0) @[s] V"),
+    "all but the last": (QKV, "return where(s <= t - 3, Q @[key] K, 0) @[s] V"),
+    "from the place on": (QKV, "return where(s >= t, Q @[key] K, 0) @[s] V"),
+    "after the place": (QKV, "return where(s <= t, 0, Q @[key] K) @[s] V"),
+    "ends aligned": (QKV, "return where(s - |s| <= t - |t|, Q @[key] K, 0) @[s] V"),
+    "divided after": (QKV, "S = where(s <= t, exp(Q) @[key] exp(K), 0)\nreturn (S @[s] V) / sum[s](S)"),
+    "divided before": (QKV, "S = where(s <= t, exp(Q) @[key] exp(K), 0)\nreturn (S / sum[s](S)) @[s] V"),
+    "with a little more": (QKV, "S = (s <= t) * (exp(Q) @[key] exp(K))\nreturn (S @[s] V) / (1e-6 + sum[s](S))"),
+    "one length": (
+        "Q[t, key], K[t, key], V[t, val]",
+        "|s| = |t|\nS = where(index[s] <= index[t], exp(Q) @[key] exp(K[t -> s]), 0)\n"
+        "return (S @[s] V[t -> s]) / sum[s](S)",
+    ),
+    "heads": ("Q[b, t, h, key], K[b, s, h, key], V[h, b, s, val]", "return where(s <= t, Q @[key] K, 0) @[s] V"),
+    "shared keys": ("Q[h, t, key], K[s, key], V[s, val]", "return where(s <= t, Q @[key] K, 0) @[s] V"),
+    "shared queries": ("Q[t, key], K[h, s, key], V[h, s, val]", "return where(s <= t, Q @[key] K, 0) @[s] V"),
+    "features of two axes": ("Q[t, key, a], K[a, s, key], V[s, val]", "return where(s <= t, Q @[key, a] K, 0) @[s] V"),
+    "values of two axes": ("Q[t, key], K[s, key], V[val, s, a]", "return where(s <= t, Q @[key] K, 0) @[s] V"),
+    "values of none": ("Q[t, key], K[s, key], V[s]", "return where(s <= t, Q @[key] K, 0) @[s] V"),
+    "values with the keys' axes": ("Q[h, t, key], K[h, s, key], V[h, s]", "return where(s <= t, Q @[key] K, 0) @[s] V"),
+    "weights": (f"{QKV}, w[s], u[t], c[val]", "return -2 * u * ((where(s <= t, Q @[key] K, 0) * w) @[s] (V * c))"),
+    "divided by the positions": (f"{QKV}, m[s]", "return (where(s <= t, Q @[key] K, 0) / m) @[s] V"),
+    "keys that are made": (f"{QKV}, W[key, a], U[t, a]", "return where(s <= t, U @[a] (W @[key] K), 0) @[s] V"),
+    "queries and keys that are made": (
+        "X[t, d], Y[s, d], A[d, key], W[d, key], V[s, val]",
+        "return where(s <= t, (X @[d] A) @[key] (Y @[d] W), 0) @[s] V",
+    ),
+    "first degree": (QKV, "S = where(s <= t, 2 + exp(Q) @[key] exp(K), 0)\nreturn (S @[s] V) / sum[s](S)"),
+    "first degree, from the end": (QKV, "S = where(s > t, 1 - Q @[key] K, 0)\nreturn S @[s] V + sum[s](S)"),
+    "over the places": (QKV, "return sum[t](where(s <= t, Q @[key] K, 0)) * V"),
+    "a sum of two": (f"{QKV}, A[t, d], W[s, d]", "return where(s <= t, Q @[key] K - A @[d] W, 0) @[s] V"),
+}
+
+QUADRATIC = {
+    "an exponential": (QKV, "return where(s <= t, exp(Q @[key] K), 0) @[s] V", "a factor is no product"),
+    "a square": (QKV, "return where(s <= t, (Q @[key] K) ^ 2, 0) @[s] V", "a factor is no product"),
+    "a band": (QKV, "return where(s <= t and t < s + 3, Q @[key] K, 0) @[s] V", "a choice is no triangle"),
+    "something else outside": (QKV, "return where(s <= t, Q @[key] K, 1) @[s] V", "a choice is no triangle"),
+    "a bias": (f"{QKV}, A[t, s]", "return where(s <= t, Q @[key] K + A, 0) @[s] V", ""),
+    "divided by pairs": (f"{QKV}, T[t, s]", "return where(s <= t, Q @[key] K / T, 0) @[s] V", "it is divided by"),
+    "twice the place": (QKV, "return where(s <= 2 * t, Q @[key] K, 0) @[s] V", ""),
+}
+
+
+@pytest.mark.parametrize("name", LINEAR)
+def test_nothing_is_held_for_all_pairs(name: str) -> None:
+    signature, body = LINEAR[name]
+    found = planned_text(text_of(signature, body))
+    assert any(not any({"t", "s"} <= _axes(node) for node in v.graph.live()) for v in found.plan.variants) or (
+        "one length" in name
+    )
+    linear = [v for v in found.plan.variants if any(node.op == "prefix_product" for node in v.graph.live())]
+    assert linear and ("prefix product", "algebraic") in {(e.rule, e.numerics) for e in found.plan.events if not e.near}
+    for seed in range(3):
+        arrays = {key: np.abs(value) + 0.1 for key, value in inputs_of(text_of(signature, body), SIZES).items()}
+        agree(found, seed, arrays, **{symbol: SIZES[symbol.split("_")[0]] for symbol in found.program.symbols})
+
+
+def _axes(node) -> set[str]:  # type: ignore[no-untyped-def]
+    return {name for size in node.sizes for name in size.symbols}
+
+
+@pytest.mark.parametrize("name", LINEAR)
+@pytest.mark.parametrize("sizes", [{}, {"t": 1}, {"s": 1, "key": 1}, {"t": 0}, {"s": 0}, {"key": 0}, {"val": 0}])
+def test_values_and_gradients(name: str, sizes: dict[str, int]) -> None:
+    """Also where all variants but the linear one are not there."""
+    signature, body = LINEAR[name]
+    text = text_of(signature, body)
+    arrays = {key: np.abs(value) + 0.1 for key, value in inputs_of(text, {**SIZES, **sizes}).items()}
+    check(text, arrays, reference(text, arrays), gradients="/" not in body or min(sizes.values(), default=1) > 0)
+
+
+SOME = ["a choice", "a factor", "divided after", "heads", "from the place on", "first degree"]
+
+
+@pytest.mark.parametrize("name", SOME)
+@pytest.mark.parametrize("lengths", [(300, 300), (257, 300), (300, 200)])
+def test_of_many_blocks(name: str, lengths: tuple[int, int]) -> None:
+    signature, body = LINEAR[name]
+    text = text_of(signature, body)
+    arrays = {k: np.abs(v) + 0.1 for k, v in inputs_of(text, {**SIZES, "t": lengths[0], "s": lengths[1]}).items()}
+    found, slope = slopes(text, arrays)
+    np.testing.assert_allclose(found.detach().numpy(), reference(text, arrays), rtol=1e-9)
+    assert all(one.isfinite().all() for one in slope)
+
+
+@pytest.mark.parametrize("name", QUADRATIC)
+def test_what_is_no_product(name: str) -> None:
+    signature, body, reason = QUADRATIC[name]
+    text = text_of(signature, body)
+    found = planned_text(text)
+    assert not any(node.op == "prefix_product" for v in found.plan.variants for node in v.graph.live())
+    assert reason in found.near.get("prefix product", "")
+    arrays = inputs_of(text, SIZES)
+    check(text, arrays, reference(text, arrays))
+
+
+def test_only_where_algebra_is_allowed() -> None:
+    text = text_of(*LINEAR["a choice"])
+    assert "prefix_product" not in planned_text(text, numerics="strict").ops
+
+
+def test_the_cost_is_linear() -> None:
+    found = planned_text(text_of(*LINEAR["divided after"]))
+    sizes = dict.fromkeys(found.program.symbols, 64)
+    once, twice = (cost(found.plan).at({**sizes, "t": n, "s": n}) for n in (4096, 8192))
+    assert twice.flops == 2 * once.flops and twice.peak <= 2 * once.peak
+
+
+def test_what_is_held_anyway_is_used() -> None:
+    """The products are a result: where the length is not great, they are what values are multiplied by."""
+    found = planned_text(f"def f({QKV}):\n    S = where(s <= t, Q @[key] K, 0)\n    return S @[s] V, S\n")
+    assert not any(node.op == "prefix_product" for node in found.plan.variants[-1].graph.live())
+    agree(found)
