@@ -5,16 +5,17 @@ A slope or a bound is a number: a literal, or an option that is given at the cal
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from namedlayers.plan.pattern import Num, Op, Pattern, Product, Sum, Var, match
 from namedlayers.plan.rule import Match, Outcome, Rule
 from namedlayers.plan.rules.build import negative
+from namedlayers.plan.rules.passes import Find, one_pass
 from namedlayers.plan.view import Number, Scope, constant, is_number
 from namedlayers.program.graph import Arg, Node
 from namedlayers.program.program import Kind
 
-Found = tuple[Arg, tuple[Arg, ...]]
+Found = tuple[Arg, ...]
 """What the function is of, and its numbers."""
 
 
@@ -73,7 +74,7 @@ def _leaky(scope: Scope, node: Node) -> Found | None:
     for x, y in _sides(scope, node):
         found = _multiple(scope, y)
         if found is not None and _below(scope, node, found[1], x):
-            return x, (found[0],)
+            return x, found[0]
     return None
 
 
@@ -107,7 +108,7 @@ def _elu(scope: Scope, node: Node) -> Found | None:
             and inner is not None
             and (_below(scope, node, inner, x) or _negative_part(scope, inner) == x)
         ):
-            return x, (found[0],)
+            return x, found[0]
     return None
 
 
@@ -134,7 +135,7 @@ def _clip(scope: Scope, node: Node) -> Found | None:
                 lo, hi = (bound, outer) if node.op == "minimum" else (outer, bound)
                 a, b = constant(lo.node), constant(hi.node)
                 if node.op == "minimum" or (a is not None and b is not None and a <= b):  # type: ignore[operator]
-                    return x, (lo, hi)
+                    return x, lo, hi
     return None
 
 
@@ -149,20 +150,20 @@ def _soft_shrink(scope: Scope, node: Node) -> Found | None:
         mirrored = a == -b
     else:
         mirrored = lo.node.op == "neg" and scope.operands(lo)[0] == hi
-    return (x, (hi,)) if inner == x and mirrored and (b is None or b >= 0) else None  # type: ignore[operator]
+    return (x, hi) if inner == x and mirrored and (b is None or b >= 0) else None  # type: ignore[operator]
 
 
 def _hard_shrink(scope: Scope, node: Node) -> Found | None:
     """where(abs(x) > bound, x, 0)"""
     bound = match(scope, Op("where", (Op("gt", (Op("abs", (Var("x"),)), Var("b"))), Var("x"), Num(0))), scope.whole())
-    return (bound["x"], (bound["b"],)) if bound is not None and _is_number(bound["b"]) else None
+    return (bound["x"], bound["b"]) if bound is not None and _is_number(bound["b"]) else None
 
 
 def _threshold(scope: Scope, node: Node) -> Found | None:
     """where(x > least, x, value)"""
     bound = match(scope, Op("where", (Op("gt", (Var("x"), Var("t"))), Var("x"), Var("v"))), scope.whole())
     numbers = (bound["t"], bound["v"]) if bound is not None else ()
-    return (bound["x"], numbers) if bound is not None and all(map(_is_number, numbers)) else None
+    return (bound["x"], *numbers) if bound is not None and all(map(_is_number, numbers)) else None
 
 
 def _selu(scope: Scope, node: Node) -> Found | None:
@@ -172,7 +173,7 @@ def _selu(scope: Scope, node: Node) -> Found | None:
         return None
     x, *numbers = scope.operands(product.top[0])
     alpha = constant(numbers[0].node) if product.top[0].node.attr("function") == "elu" else None
-    return (x, ()) if alpha is not None and _close(alpha, _ALPHA) and _close(product.number, _SCALE) else None
+    return (x,) if alpha is not None and _close(alpha, _ALPHA) and _close(product.number, _SCALE) else None
 
 
 def _close(value: Number, wanted: float) -> bool:
@@ -185,7 +186,7 @@ def _log_sigmoid(scope: Scope, node: Node) -> Found | None:
     if inner.node.op != "softplus" or not scope.once(inner.node):
         return None
     (x,) = scope.operands(inner)
-    return (negative(scope, x), ()) if x.node.kind == Kind.REAL else None
+    return (negative(scope, x),) if x.node.kind == Kind.REAL else None
 
 
 _ALPHA, _SCALE = 1.6732632423543772, 1.0507009873554805
@@ -199,29 +200,16 @@ HARD_SWISH_GATED = Product(1, (Op("activation", (_X,), "hardsigmoid"), _X))
 MISH = Product(1, (Op("tanh", (Op("softplus", (_X,)),)), _X))
 
 
-def _spelled(pattern: Pattern) -> Callable[[Scope, Node], Found | None]:
+def _spelled(pattern: Pattern) -> Find:
     def find(scope: Scope, node: Node) -> Found | None:
         bound = match(scope, pattern, scope.whole())
-        return (bound["x"], ()) if bound is not None else None
+        return (bound["x"],) if bound is not None else None
 
     return find
 
 
-def _rule(function: str, roots: tuple[str, ...], find: Callable[[Scope, Node], Found | None]) -> Rule:
-    def matched(scope: Scope, node: Node) -> Outcome:
-        found = find(scope, node) if node.kind == Kind.REAL and node.rank else None
-        if found is None:
-            return None
-        x = found[0]
-        whole = x.node.kind == Kind.REAL and not x.node.weak and len(set(x.axes)) == len(x.axes) == node.rank
-        return Match(found, (x.node,)) if whole else None
-
-    def build(scope: Scope, node: Node, found: Found) -> Arg:
-        x, numbers = found
-        attrs = {"function": function}
-        return scope.build("activation", (x, *numbers), range(node.rank), kind=node.kind, attrs=attrs)
-
-    return Rule(function.replace("_", " "), "algebraic", roots, matched, build)
+def _rule(function: str, roots: tuple[str, ...], find: Find) -> Rule:
+    return one_pass(function.replace("_", " "), roots, find, "activation", function=function)
 
 
 RULES = (

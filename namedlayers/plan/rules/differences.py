@@ -5,25 +5,25 @@ They wait until all else has been seen, since squares of differences are parts o
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from namedlayers.plan.pattern import Bound, Op, Product, Sum, Var, match
 from namedlayers.plan.rule import Match, Outcome, Rule
 from namedlayers.plan.rules.build import averaged, count, square_of
+from namedlayers.plan.rules.passes import Find, one_pass, whole
 from namedlayers.plan.view import Product as Factors
 from namedlayers.plan.view import Scope, constant
 from namedlayers.program.graph import Arg, Node
 from namedlayers.program.program import Kind
 
-Found = tuple[Arg, tuple[Arg, ...]]
-"""The difference, and numbers."""
+Found = tuple[Arg, ...]
+"""The two tensors, and numbers."""
 
 
 def _square(scope: Scope, node: Node) -> Found | None:
-    """(x - y)^2"""
+    """(x - y)^2, where nothing else needs the difference"""
     d = square_of(scope, scope.whole())
-    return (d, ()) if d is not None else None
+    return _sides(scope, d) if d is not None and scope.uses(d.node) <= len(node.args) else None
 
 
 _D = Var("d")
@@ -44,37 +44,18 @@ def _within(scope: Scope, bound: Bound) -> Found | None:
     lo, hi = bound["lo"], bound["hi"]
     a, b = constant(lo.node), constant(hi.node)
     if a is None or b is None:
-        return (bound["d"], (hi,)) if lo.node.op == "neg" and scope.operands(lo)[0] == hi else None
-    return (bound["d"], (hi,)) if a == -b and b > 0 else None  # type: ignore[operator]
+        return _sides(scope, bound["d"], hi) if lo.node.op == "neg" and scope.operands(lo)[0] == hi else None
+    return _sides(scope, bound["d"], hi) if a == -b and b > 0 else None  # type: ignore[operator]
 
 
-def _rule(function: str, roots: tuple[str, ...], find: Callable[[Scope, Node], Found | None]) -> Rule:
-    def matched(scope: Scope, node: Node) -> Outcome:
-        found = find(scope, node) if node.kind == Kind.REAL and node.rank else None
-        if found is None or function == "square" and scope.uses(found[0].node) > len(node.args):
-            return None
-        return _matched(scope, found, tuple(range(node.rank)))
-
-    def build(scope: Scope, node: Node, found: tuple[Arg, ...]) -> Arg:
-        return scope.build(
-            "difference", found, range(node.rank), kind=node.kind, attrs={"function": function, "reduction": "none"}
-        )
-
-    return Rule(f"{function} of a difference", "algebraic", roots, matched, build)
+def _sides(scope: Scope, d: Arg, *numbers: Arg) -> Found | None:
+    """What is subtracted from each other."""
+    return (*scope.operands(d), *numbers) if d.node.op == "sub" else None
 
 
-def _matched(scope: Scope, found: Found, axes: tuple[int, ...]) -> Match | None:
-    """The two tensors and the numbers, if both have all the axes."""
-    d, numbers = found
-    if d.node.op != "sub":
-        return None
-    return _alike((*scope.operands(d), *numbers), axes)
-
-
-def _alike(found: tuple[Arg, ...], axes: tuple[int, ...]) -> Match | None:
-    """A match if the first two are real tensors over all the axes."""
-    alike = all(sorted(z.axes) == sorted(axes) and z.node.kind == Kind.REAL and not z.node.weak for z in found[:2])
-    return Match(found, tuple(one.node for one in found[:2])) if alike and axes else None
+def _rule(function: str, roots: tuple[str, ...], find: Find) -> Rule:
+    name = f"{function} of a difference"
+    return one_pass(name, roots, find, "difference", 2, function=function, reduction="none")
 
 
 def _sum(scope: Scope, node: Node) -> Outcome:
@@ -85,7 +66,7 @@ def _sum(scope: Scope, node: Node) -> Outcome:
         bound = match(scope, _CLIPPED, clipped)
         found = _within(scope, bound) if bound is not None and match(scope, _REST, rest) == bound else None
         if found is not None:
-            return _matched(scope, found, tuple(range(len(node.space))))
+            return whole(found, 2, range(len(node.space))) if node.space else None
     return None
 
 
