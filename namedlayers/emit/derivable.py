@@ -14,6 +14,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from namedlayers.emit.eager import visible
+
 Tensors = tuple[Tensor, ...]
 
 
@@ -38,8 +40,10 @@ def apply(function: Derivable, *tensors: Tensor) -> Tensors:
     >>> cubes.tolist()
     [3.0, 12.0]
     """
-    found: Tensors = _Function.apply(function, *tensors)
-    return found
+    differentiated = torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
+    if all(map(visible, tensors)):
+        return _Here.apply(function, *tensors) if differentiated else function(*tensors)
+    return _Function.apply(function, *tensors)
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,21 @@ def in_front(size: int, tensors: Sequence[Tensor], dims: Sequence[int | None]) -
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+class _Here(torch.autograd.Function):
+    """Where nothing is transformed: torch calls it with less ado."""
+
+    @staticmethod
+    def forward(ctx: Any, function: Derivable, *tensors: Tensor) -> Tensors:
+        found = function(*tensors)
+        ctx.function = function
+        ctx.save_for_backward(*tensors, *(found if function.keeps_results else ()))
+        return found
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
+        return None, *apply(ctx.function.back(), *ctx.saved_tensors, *slopes)
 
 
 class _Function(torch.autograd.Function):

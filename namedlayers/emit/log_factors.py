@@ -20,6 +20,24 @@ BOOST = 250.0
 """How far the maxima are above 0 in double precision, of which half the range would be for nothing otherwise. (Half of
 what would fit: slopes are divided by what this makes.)"""
 
+RUN, SMALL = 32, 4096
+"""How many elements behind a dimension torch's maxima along it want, not to be slow;
+and up to how many in all that does not matter."""
+
+
+def maxima(x: Tensor, dims: tuple[int, ...]) -> Tensor:
+    """The maxima along these dimensions, of which none is empty; they are kept."""
+    shape = x.shape
+    if dims[-1] == -1 or x.numel() <= SMALL or math.prod(shape[dims[-1] + 1 :]) >= RUN:
+        return x.amax(dims, keepdim=True)
+    for dim in dims:  # the outermost first: it goes through longer runs of memory
+        behind = math.prod(shape[dim + 1 :])
+        some = -(-RUN // max(1, behind))
+        if shape[dim] > some > 1 and shape[dim] % some == 0:
+            x = x.unflatten(dim, (-1, some)).amax(dim - 1)
+        x = x.amax(dim, keepdim=True) if x.shape[dim] > 1 else x
+    return x
+
 
 class Form(NamedTuple):
     """How tensors are two factors, the first `lefts` being parts of the left one. Left: batch, then `rows` and `inner`
@@ -36,8 +54,8 @@ class Form(NamedTuple):
     @classmethod
     def of(cls, numbers: Sequence[int]) -> Form:
         """From the numbers that an operator takes."""
-        *counts, a_linear, b_linear = numbers
-        return cls(*counts, bool(a_linear), bool(b_linear))
+        lefts, rights, rows, inner, columns, a_linear, b_linear = numbers
+        return cls(lefts, rights, rows, inner, columns, bool(a_linear), bool(b_linear))
 
     def sides(self, tensors: Sequence[Tensor]) -> tuple[Factor, Factor]:
         left = Factor(tensors[: self.lefts], self.a_linear, False, self.rows, self.inner)
@@ -75,16 +93,7 @@ class Factor:
     def tops(self) -> list[Tensor]:
         """The maxima of each part; without a gradient, since every shift gives the same."""
         with torch.no_grad():
-            return [_top(part, self.summed) for part in self.parts]
-
-    def top(self) -> Tensor:
-        """What `shares` are shifted by, where that is finite."""
-        tops = [torch.log(top) for top in self.tops] if self.linear else self.tops
-        return self._matrix(reduce(add, tops))
-
-    def shares(self) -> Tensor:
-        """Numbers up to 1, whose logarithms plus `top` are the factor's; NaN where a maximum is not finite."""
-        return self._shares(self.parts, self.tops)
+            return [_tops(part, self.summed) for part in self.parts]
 
     @cached_property
     def units(self) -> list[Tensor]:
@@ -97,14 +106,16 @@ class Factor:
         return self._matrix(reduce(add, [torch.log(unit) for unit in self.units] if self.linear else self.units))
 
     def scaled(self) -> Tensor:
-        """As `shares`, shifted by `shift`: 0 where there is nothing."""
-        return self._shares(self.parts, self.units)
+        """Numbers up to 1, whose logarithms plus `shift` are the factor's; 0 where there is nothing."""
+        shifted = [self._shifted(part, unit) for part, unit in zip(self.parts, self.units, strict=True)]
+        return self._matrix(shifted[0] if self.linear else reduce(mul, [one.exp_() for one in shifted]))
 
     def wide(self) -> Tensor:
-        """The same in double precision, times exp(BOOST)."""
+        """The same in double precision, times exp(BOOST). The exponential is of the sum, to have all its range."""
         units = [unit.double() for unit in self.units]
         units[0] = units[0] * math.exp(-BOOST) if self.linear else units[0] - BOOST
-        return self._shares([part.double() for part in self.parts], units)
+        whole = reduce(add, [self._shifted(part.double(), one) for part, one in zip(self.parts, units, strict=True)])
+        return self._matrix(whole if self.linear else whole.exp_())
 
     def there(self) -> Tensor:
         """1 where there is something, 0 at -inf."""
@@ -117,15 +128,12 @@ class Factor:
 
     # --- slopes
 
-    def slopes(self, found: Tensor, shares: Tensor, *, boost: float = 0.0, over: bool = False) -> list[Tensor]:
-        """From slopes at the shares to those at the parts. The shares are times exp(boost); `over`: what was found
-        may be written over."""
+    def slopes(self, found: Tensor, scaled: Tensor, boost: float) -> list[Tensor]:
+        """From slopes at what was scaled, and is times exp(boost), to those at the parts."""
         if self.linear:
             unit = self._matrix(self.units[0]).to(found.dtype)
-            unit = unit * math.exp(-boost) if boost else unit
-            return [self._whole(found.div_(unit) if over else found / unit)]
-        whole = self._whole(found.mul_(shares) if over else found * shares)
-        return [whole.sum_to_size(part.shape) for part in self.parts]
+            return [self._whole(found / (unit * math.exp(-boost)))]
+        return self.parted(found * scaled)
 
     def joined(self) -> Tensor:
         """The factor itself, broadcast."""
@@ -155,10 +163,8 @@ class Factor:
 
     # --- helpers
 
-    def _shares(self, parts: Sequence[Tensor], units: Sequence[Tensor]) -> Tensor:
-        if self.linear:
-            return self._matrix(torch.where(parts[0] < 0, torch.nan, parts[0]) / units[0])
-        return self._matrix(reduce(mul, [(part - unit).exp_() for part, unit in zip(parts, units, strict=True)]))
+    def _shifted(self, part: Tensor, unit: Tensor) -> Tensor:
+        return torch.where(part < 0, torch.nan, part) / unit if self.linear else part - unit
 
     def _matrix(self, x: Tensor) -> Tensor:
         if self.first == self.second == 1:
@@ -190,13 +196,15 @@ class Factor:
         return tuple(one if size > 1 else torch.zeros_like(one) for one, size in zip(coordinates, sizes, strict=True))
 
 
-def _top(part: Tensor, dims: tuple[int, ...]) -> Tensor:
+def _tops(part: Tensor, dims: tuple[int, ...]) -> Tensor:
+    """The maxima; -inf of none."""
     if all(part.shape[dim] for dim in dims):
-        return part.amax(dims, keepdim=True)
-    shape = list(part.shape)
-    for dim in dims:
-        shape[dim] = 1
-    return part.new_full(shape, -math.inf)
+        return maxima(part, dims)
+    return part.new_full([1 if k in dims else size for k, size in _from_the_end(part)], -math.inf)
+
+
+def _from_the_end(x: Tensor) -> list[tuple[int, int]]:
+    return [(k - x.dim(), size) for k, size in enumerate(x.shape)]
 
 
 def _exchanged(x: Tensor, first: int, second: int) -> Tensor:

@@ -11,6 +11,7 @@ It is computed by Triton's kernels where these run, on CUDA devices, else by tor
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,10 +23,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from namedlayers.emit import derivable, shifted_product
+from namedlayers.emit import derivable, quick_product, shifted_product
 from namedlayers.emit.derivable import Plain, Tensors
 from namedlayers.emit.eager import visible
 from namedlayers.emit.log_factors import Form
+from namedlayers.emit.looking import logsumexp
+
+FEW = 1 << 13
+"""Up to how many elements of the outer sum it is quicker held than multiplied out."""
 
 _HALF = (torch.float16, torch.bfloat16)
 
@@ -69,10 +74,29 @@ def _in_one_precision(form: Form, tensors: Tensors) -> Tensor:
 def _called(form: Form, tensors: Tensors) -> Tensor:
     if torch.compiler.is_compiling():
         return _operator(tensors, list(form))
-    differentiated = torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
-    if not differentiated and all(map(visible, tensors)):
-        return _product(form, tensors)
+    if all(map(visible, tensors)):
+        if _few(form, tensors) and not _INTERPRETED:
+            return logsumexp(_outer(form, tensors), -2)
+        if not (torch.is_grad_enabled() and any(x.requires_grad for x in tensors)):
+            return _product(form, tensors)
     return derivable.apply(_Product(form), *tensors)[0]
+
+
+def _few(form: Form, tensors: Tensors) -> bool:
+    """Whether the outer sum is so small that torch adds it up before a matrix product would have begun."""
+    if form.a_linear or form.b_linear:
+        return False
+    if len(tensors) == 2:
+        return tensors[0].numel() * tensors[1].shape[-1] <= FEW
+    left, right = form.sides(tensors)
+    return math.prod(left.sizes) * right.sizes[-1] <= FEW
+
+
+def _outer(form: Form, tensors: Sequence[Tensor]) -> Tensor:
+    """The outer sum [..., m, k, n] of logarithms."""
+    left, right = form.sides(tensors)
+    a, b = (torch.log(side.joined()) if side.linear else side.joined() for side in (left, right))
+    return a.unsqueeze(-1) + b.unsqueeze(-3)
 
 
 # --- the two ways -----------------------------------------------------------------------------------------------------
@@ -83,7 +107,8 @@ _INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 def _product(form: Form, tensors: Sequence[Tensor]) -> Tensor:
     kernels = _kernels(tensors[0])
     if kernels is None:
-        return shifted_product.product(form, tensors)
+        quick = quick_product.product(form, tensors)
+        return quick if quick is not None else shifted_product.product(form, tensors)
     found: Tensor = kernels.product(*_joined(form, tensors), form.a_linear, form.b_linear)
     return found
 
@@ -91,7 +116,8 @@ def _product(form: Form, tensors: Sequence[Tensor]) -> Tensor:
 def _slopes(form: Form, tensors: Sequence[Tensor], out: Tensor, slope: Tensor) -> list[Tensor]:
     kernels = _kernels(tensors[0])
     if kernels is None:
-        return shifted_product.slopes(form, tensors, out, slope)
+        quick = quick_product.slopes(form, tensors, out, slope)
+        return quick if quick is not None else shifted_product.slopes(form, tensors, out, slope)
     to_left, to_right = kernels.slopes(*_joined(form, tensors), out, slope, form.a_linear, form.b_linear)
     left, right = form.sides(tensors)
     return [*left.parted(to_left), *right.parted(to_right)]
@@ -139,7 +165,7 @@ class _Product:
 
         def tangent(*given: Tensor) -> Tensors:
             tensors, out, tangents = given[:count], given[count], given[count + 1 :]
-            slopes = lambda slope: shifted_product.careful_slopes(self.form, tensors, out, slope)  # noqa: E731
+            slopes = lambda slope: shifted_product.slopes(self.form, tensors, out, slope)  # noqa: E731
             back: Callable[[list[Tensor]], Tensors] = torch.func.vjp(slopes, torch.ones_like(out))[1]
             return back(list(tangents))
 
@@ -165,8 +191,8 @@ class _Slopes:
     def _plain(self) -> Plain:
         """In torch operations, whichever way the slopes were computed."""
         count = self.form.lefts + self.form.rights
-        careful = shifted_product.careful_slopes
-        return Plain(lambda *given: careful(self.form, given[:-2], *given[-2:]), count + 2, count)
+        slopes = shifted_product.slopes
+        return Plain(lambda *given: slopes(self.form, given[:-2], *given[-2:]), count + 2, count)
 
 
 # --- operators, for what is traced ------------------------------------------------------------------------------------
@@ -230,9 +256,7 @@ def _mapped_slopes(info: Any, dims: Any, tensors: Sequence[Tensor], *more: Any) 
 
 def _written_out(tensors: Sequence[Tensor], form: Sequence[int]) -> Tensor:
     """The outer sum, for what knows nothing but torch's own operations, and has no branches."""
-    left, right = Form.of(form).sides(tensors)
-    a, b = (torch.log(side.joined()) if side.linear else side.joined() for side in (left, right))
-    return torch.logsumexp(a.unsqueeze(-1) + b.unsqueeze(-3), -2)
+    return torch.logsumexp(_outer(Form.of(form), tensors), -2)
 
 
 WRITTEN_OUT: dict[Any, Callable[..., Tensor]] = {torch.ops.namedlayers.log_product.default: _written_out}

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from namedlayers.emit.log_factors import BOOST, Factor, Form
+from namedlayers.emit.quick_product import least, multiplied
 
 CHUNK = 1 << 22
 """How many elements are held at once where entries are computed one by one."""
@@ -26,23 +27,15 @@ MANY = 1 / 64
 def product(form: Form, tensors: Sequence[Tensor]) -> Tensor:
     """log(sum over k of exp(a[m, k] + b[k, n])); a linear factor w stands for log(w)."""
     left, right = form.sides(tensors)
-    found = _matmul(left.shares(), right.shares())
-    if enough(found, left.length):
-        return found.log_().add_(left.top()).add_(right.top())
-    return repaired(left, right)
-
-
-def repaired(left: Factor, right: Factor) -> Tensor:
-    """The product, whatever the factors."""
-    found = _matmul(left.scaled(), right.scaled())
+    found = multiplied(left.scaled(), right.scaled())
     shift = left.shift() + right.shift()
-    small = _small(found, _least(found.dtype, left.length), left, right)
+    small = _small(found, least(found.dtype, left.length), left, right)
     out = found.log_().add_(shift)
     if small is None:
         return out
     if _many(small):
-        wide = _matmul(left.wide(), right.wide())
-        low = small & (wide < _least(torch.float64, left.length) * math.exp(BOOST)).logical_or_(wide.isnan())
+        wide = multiplied(left.wide(), right.wide())
+        low = small & (wide < least(torch.float64, left.length) * math.exp(BOOST)).logical_or_(wide.isnan())
         out = torch.where(small, wide.log_().sub_(2 * BOOST).add_(shift).to(out.dtype), out)
         small = low
     for places in _places(small, left.length):
@@ -54,35 +47,22 @@ def repaired(left: Factor, right: Factor) -> Tensor:
 def slopes(form: Form, tensors: Sequence[Tensor], out: Tensor, slope: Tensor) -> list[Tensor]:
     """What a slope at the result is at the parts of the factors: each weighs as its share of the sum."""
     left, right = form.sides(tensors)
-    above = (left.top() - out).add_(right.top())
-    if out.numel() and not above.amax() <= highest(out.dtype, left.length):
-        return careful_slopes(form, tensors, out, slope)
-    shares = above.exp_().mul_(slope)
-    lefts, rights = left.shares(), right.shares()
-    to_right = _matmul(lefts.mT, shares)
-    to_left = _matmul(shares, rights.mT)
-    return [*left.slopes(to_left, lefts, over=True), *right.slopes(to_right, rights, over=True)]
-
-
-def careful_slopes(form: Form, tensors: Sequence[Tensor], out: Tensor, slope: Tensor) -> list[Tensor]:
-    """The same, whatever the factors, in operations that have derivatives."""
-    left, right = form.sides(tensors)
     shift, total, boost = left.shift() + right.shift(), out, 0.0
     with torch.no_grad():
         there = torch.isfinite(out)
-        small = (shift - out > highest(out.dtype, left.length)) & there
+        small = (shift - out > _highest(out.dtype, left.length)) & there
         wide = _many(small)
         if wide:
             boost = BOOST
-            small = (shift.double() - out.double() > highest(torch.float64, left.length) + BOOST) & there
+            small = (shift.double() - out.double() > _highest(torch.float64, left.length) + BOOST) & there
     if wide:
         lefts, rights, shift, total = left.wide(), right.wide(), shift.double(), out.double()
     else:
         lefts, rights = left.scaled(), right.scaled()
     counts = there & ~small
     shares = torch.where(counts, slope * torch.exp(torch.where(counts, shift - total, 0) - 2 * boost), 0)
-    to_left = left.slopes(_matmul(shares, rights.mT), lefts, boost=boost)
-    to_right = right.slopes(_matmul(lefts.mT, shares), rights, boost=boost)
+    to_left = left.slopes(multiplied(shares, rights.mT), lefts, boost)
+    to_right = right.slopes(multiplied(lefts.mT, shares), rights, boost)
     for places in _places(small, left.length):
         *batch, rows, columns = places
         in_row, in_column = (*batch, rows), (*batch, columns)
@@ -94,31 +74,12 @@ def careful_slopes(form: Form, tensors: Sequence[Tensor], out: Tensor, slope: Te
     return [one.to(part.dtype) for one, part in zip((*to_left, *to_right), tensors, strict=True)]
 
 
-def enough(found: Tensor, length: int) -> bool:
-    """Whether all entries of a product of shares have all their digits."""
-    return found.numel() == 0 or bool(found.amin() >= _least(found.dtype, length))
-
-
-def highest(dtype: torch.dtype, length: int) -> float:
-    """Up to which height of the maxima above a result its sum has all its digits."""
-    return -math.log(_least(dtype, max(1, length)))
-
-
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
 
-def _matmul(a: Tensor, b: Tensor) -> Tensor:
-    """In the precision that the factors have, whatever autocast would rather have."""
-    if a.device.type == "meta" or not torch.is_autocast_enabled(a.device.type):
-        return a @ b
-    with torch.autocast(a.device.type, enabled=False):
-        return a @ b
-
-
-def _least(dtype: torch.dtype, length: int) -> float:
-    """From where on a sum of so many products of numbers up to 1 has all its digits."""
-    info = torch.finfo(dtype)
-    return length * info.tiny / info.eps
+def _highest(dtype: torch.dtype, length: int) -> float:
+    """Up to which height of the maxima above a result its sum has all its digits."""
+    return -math.log(least(dtype, max(1, length)))
 
 
 def _small(found: Tensor, least: float, left: Factor, right: Factor) -> Tensor | None:
@@ -126,7 +87,7 @@ def _small(found: Tensor, least: float, left: Factor, right: Factor) -> Tensor |
     small = (found < least).logical_or_(found.isnan())
     if not small.any():
         return None
-    small &= _matmul(left.there(), right.there()) > 0
+    small &= multiplied(left.there(), right.there()) > 0
     small &= ~(left.undefined() | right.undefined())
     return small if small.any() else None
 

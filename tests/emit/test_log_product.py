@@ -7,8 +7,14 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from namedlayers.emit import log_product as module
 from namedlayers.emit.log_product import log_product
 from tests.emit.log_products import agree, expected, factors
+
+
+@pytest.fixture(autouse=True)
+def _always_multiplied(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FEW", -1)
 
 
 @pytest.mark.parametrize("linear", [False, True], ids=["logarithms", "weights"])
@@ -74,6 +80,15 @@ TRANSFORMATIONS: dict[str, Callable[[Product], Product]] = {
     "jvp": lambda f: lambda a, b: torch.func.jvp(f, (a[0], b), (a[1], b.cos()))[1],
     "jvp along one": lambda f: lambda a, b: torch.func.jvp(lambda one: f(one, b), (a[0],), (a[1],))[1],
     "jacrev": lambda f: lambda a, b: torch.func.jacrev(f)(a[0], b),
+    "vmap of hessian": lambda f: torch.vmap(
+        lambda a, b: torch.func.hessian(lambda one: f(one, b).sin().sum())(a), (0, None)
+    ),
+    "hessian of vmap": lambda f: torch.func.hessian(lambda a, b: torch.vmap(f, (0, None))(a, b).sin().sum()),
+    "jvp of vmap of grad": lambda f: (
+        lambda a, b: torch.func.jvp(
+            lambda b: torch.vmap(torch.func.grad(lambda a, b: f(a, b).sin().sum()), (0, None))(a, b), (b,), (b.cos(),)
+        )[1]
+    ),
     "hessian": lambda f: lambda a, b: torch.func.hessian(lambda one: f(one, b).sin().sum())(a[0]),
     "compiled": lambda f: torch.compile(lambda a, b: f(a[0], b).sin(), fullgraph=True, backend="aot_eager"),
     "compiled vmap": lambda f: torch.compile(torch.vmap(f, (0, None)), fullgraph=True, backend="aot_eager"),
@@ -109,3 +124,16 @@ def test_half_precision_is_accumulated_in_single() -> None:
     assert found.dtype is torch.bfloat16
     expected = log_product(a.bfloat16().float(), b.bfloat16().float(), False, False)
     torch.testing.assert_close(found.float(), expected, rtol=1e-2, atol=1e-2)
+
+
+@pytest.mark.parametrize("scale", [1.0, 3000.0])
+def test_small_ones_are_held(scale: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = factors((2, 5, 7, 6), torch.float64, scale, False)
+    a[0, 0], b[1, :, 2] = -torch.inf, -torch.inf
+    given = a.requires_grad_(), b.requires_grad_()
+    multiplied = log_product(*given, False, False)
+    monkeypatch.setattr(module, "FEW", 5 * 7 * 6 * 2)
+    held = log_product(*given, False, False)
+    torch.testing.assert_close(held, multiplied)
+    for one, other in zip(*(torch.autograd.grad(found.sum(), given) for found in (held, multiplied)), strict=True):
+        torch.testing.assert_close(one, other)

@@ -1,0 +1,107 @@
+"""The product of the semiring `log` where nothing is too small, and its slopes, in as few operations as there are.
+
+In: a `Form` and its tensors, whose numbers are at hand. Out: the product or the slopes at the parts; None where
+something has not all its digits, is nothing or undefined, or an axis is empty: that is for `shifted_product`. What
+always holds: exponentials are taken of the parts before these are broadcast, each shifted by its own maxima; what is
+made is written over as soon as it is used up, so nothing here has a derivative.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cache, reduce
+from operator import add, mul
+
+import torch
+from torch import Tensor
+
+from namedlayers.emit.log_factors import Form, maxima
+
+
+def product(form: Form, tensors: Sequence[Tensor]) -> Tensor | None:
+    """log(sum over k of exp(a[m, k] + b[k, n])); a linear factor w stands for log(w)."""
+    if not all(map(torch.numel, tensors)):
+        return None
+    left, right, top, side, length = _scaled(form, tensors)
+    found = multiplied(left, right)
+    if not found.amin().item() >= least(found.dtype, length):
+        return None
+    return found.log_().add_(top).add_(side)
+
+
+def slopes(form: Form, tensors: Sequence[Tensor], out: Tensor, slope: Tensor) -> list[Tensor] | None:
+    """What a slope at the result is at the parts of the factors: each weighs as its share of the sum."""
+    if not all(map(torch.numel, tensors)):
+        return None
+    left, right, top, side, length = _scaled(form, tensors)
+    shares = (top - out).add_(side)
+    if not shares.amax().item() <= -math.log(least(out.dtype, length)):
+        return None
+    shares.exp_().mul_(slope)
+    to_right = multiplied(left.mT, shares)
+    to_left = multiplied(shares, right.mT)
+    to_left = to_left.div_(top.exp()) if form.a_linear else to_left.mul_(left)
+    to_right = to_right.div_(side.exp()) if form.b_linear else to_right.mul_(right)
+    return [*parted(to_left, tensors[: form.lefts]), *parted(to_right, tensors[form.lefts :])]
+
+
+def least(dtype: torch.dtype, length: int) -> float:
+    """From where on a sum of so many products of numbers up to 1 has all its digits."""
+    return length * _least_of(dtype)
+
+
+def multiplied(a: Tensor, b: Tensor) -> Tensor:
+    """In the precision that the factors have, whatever autocast would rather have."""
+    if a.device.type == "meta" or not torch.is_autocast_enabled(a.device.type):
+        return torch.matmul(a, b)
+    with torch.autocast(a.device.type, enabled=False):
+        return torch.matmul(a, b)
+
+
+def parted(slope: Tensor, parts: Sequence[Tensor]) -> list[Tensor]:
+    """From a slope at a factor, as a matrix, to those at its parts."""
+    if len(parts) == 1:
+        return [slope.view(parts[0].shape)]
+    slope = slope.view(torch.broadcast_shapes(*(part.shape for part in parts)))
+    return [slope.sum_to_size(part.shape) for part in parts]
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+@cache
+def _least_of(dtype: torch.dtype) -> float:
+    return torch.finfo(dtype).tiny / torch.finfo(dtype).eps
+
+
+def _scaled(form: Form, tensors: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor, int]:
+    """The factors as matrices of shares of their maxima, the logarithms of these, and the length of the sum."""
+    lefts, rights, rows, inner, columns, a_linear, b_linear = form
+    left, top = _side(tensors[:lefts], a_linear, rows, inner, _last(inner))
+    right, side = _side(tensors[lefts:], b_linear, inner, columns, _last(inner, columns))
+    return left, right, top, side, left.shape[-1]
+
+
+def _side(
+    parts: Sequence[Tensor], linear: bool, first: int, second: int, summed: tuple[int, ...]
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    tops = [maxima(part, summed) for part in parts]
+    if linear:
+        shares, top = torch.where(parts[0] < 0, torch.nan, parts[0]).div_(tops[0]), torch.log(tops[0])
+    elif len(parts) == 1:
+        shares, top = (parts[0] - tops[0]).exp_(), tops[0]
+    else:
+        shares = reduce(mul, [(part - own).exp_() for part, own in zip(parts, tops, strict=True)])
+        top = reduce(add, tops)
+    if second > 1:
+        shares, top = shares.flatten(-second), top.flatten(-second)
+    if first > 1:
+        shares, top = shares.flatten(-1 - first, -2), top.flatten(-1 - first, -2)
+    return shares, top
+
+
+@cache
+def _last(count: int, behind: int = 0) -> tuple[int, ...]:
+    """So many of the last dimensions, before others."""
+    return tuple(range(-count - behind, -behind))
