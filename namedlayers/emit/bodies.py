@@ -24,7 +24,7 @@ from namedlayers.emit.prologue import Entry, Orders
 from namedlayers.emit.recorded import Record
 from namedlayers.emit.scanning import Loop
 from namedlayers.plan.plan import Plan, Variant
-from namedlayers.plan.regions import region_of
+from namedlayers.plan.regions import RUNS, region_of
 from namedlayers.program.graph import Graph, Node, Region
 from namedlayers.program.program import Input, Program
 from namedlayers.program.regions import BUNDLES, DRAWS
@@ -75,7 +75,7 @@ class Bodies:
         self._stepped = {region_of(node) for node, _ in runs if node.op == "scan"}
         self.gradients = {node: one for part in (plan, *plan.bodies.values()) for node, one in part.gradients.items()}
         for one in self.gradients.values():
-            self._plans[one.forward] = Plan((Variant((), one.forward.graph, ""),), ())  # it is planned already
+            self._plans[one.forward] = Plan((Variant(one.guards, one.forward.graph, ""),), ())  # it is planned already
             self._needed |= {body: tuple(range(len(body.graph.outputs))) for body in (one.forward, one.backward)}
             self._stepped.add(one.forward)
 
@@ -161,14 +161,16 @@ def _functions(values: Iterable[Any]) -> Iterable[Any]:
 def _runs(graph: Graph) -> Iterable[tuple[Node, list[Node]]]:
     """The nodes that run a body, each with the nodes that take something of it."""
     users = graph.users()
-    return [(node, users.get(node.number, [])) for node in graph.live() if node.op in BUNDLES]
+    return [(node, users.get(node.number, [])) for node in graph.live() if node.op in RUNS]
 
 
 def _needed(region: Region, runs: Iterable[tuple[Node, list[Node]]]) -> tuple[int, ...]:
     """The numbers of the outputs that are taken anywhere, or carried."""
     found: set[int] = set()
     for node, parts in runs:
-        if region_of(node) is region:
+        if region_of(node) is region and node.op == "pulled_back":
+            found.add(0)
+        elif region_of(node) is region:
             numbers = [part.attr("number") for part in parts]
             carries = node.attr("carries") if node.op == "scan" else 0
             assert isinstance(carries, int)

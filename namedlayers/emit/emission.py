@@ -28,6 +28,7 @@ from namedlayers.emit import (  # noqa: F401  (importing them fills the table of
     norms,
     numbers,
     prefixes,
+    pulling,
     reductions,
     shaping,
     slopes,

@@ -144,7 +144,7 @@ def _text(
     ]
     if record is not None:
         lines += [
-            f"if recorded({', '.join(given)}):",
+            f"if recorded({', '.join(given)}){f' and record.holds({extra})' if record.guards else ''}:",
             f"    return with_gradient(record, {everything}, {count}, {extra})",
         ]
     if quick is not None:

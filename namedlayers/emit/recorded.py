@@ -7,6 +7,7 @@ it is taken of just these.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 
 from namedlayers.emit.scanning import Loop, at_top_level, stepwise
+from namedlayers.plan.plan import Guard
 
 Step = Callable[..., Any]
 
@@ -32,26 +34,33 @@ class Slope:
 @dataclass(frozen=True)
 class Record:
     """`loop` is run on `step`, its results first (`loop`'s own), then what is kept besides; `keeping` is the loop with
-    all of these, on `full`, and `quick` does it in place. `backward` takes the inputs `given`, the results `kept` of
-    `keeping`, the `slopes`, sizes; it gives what comes back to the inputs `wanted`. `sizes`: which ones `step`, `full`
-    and `backward` take."""
+    all of these, on `full`, and `quick` does it in place, if that can be. `backward` takes the inputs `given`, the
+    results `kept` of `keeping`, the `slopes`, sizes; it gives what comes back to the inputs `wanted`. `sizes`: which
+    ones `step`, `full` and `backward` take, of `symbols`, under which the `guards` must hold."""
 
     loop: Loop
     step: Step
     keeping: Loop
     full: Step
-    quick: Step
+    quick: Step | None
     backward: Step
     sizes: tuple[tuple[int, ...], ...]
     given: tuple[int, ...]
     kept: tuple[int, ...]
     slopes: tuple[Slope, ...]
     wanted: tuple[int, ...]
+    symbols: tuple[str, ...] = ()
+    guards: tuple[Guard, ...] = ()
 
     def __repr__(self) -> str:
         """What tells it from others, beside its functions."""
         rest = (self.loop, self.keeping, self.sizes, self.given, self.kept, self.slopes, self.wanted)
-        return f"Record{rest}"
+        return f"Record{(*rest, self.symbols, self.guards)}"
+
+    def holds(self, sizes: Sequence[int]) -> bool:
+        """Whether it is a gradient for these sizes."""
+        known = dict(zip(self.symbols, sizes, strict=True))
+        return all(_COMPARE[one.relation](one.left.evaluate(known), one.right.evaluate(known)) for one in self.guards)
 
     def of(self, function: int, sizes: Sequence[int]) -> list[int]:
         """The sizes that a function takes: 0 `step`, 1 `full`, 2 `backward`."""
@@ -69,13 +78,18 @@ def with_gradient(record: Record, tensors: Sequence[Tensor], steps: int, sizes: 
     return found[0] if len(found) == 1 else found
 
 
+_COMPARE: dict[str, Callable[[int, int], bool]] = {
+    "<=": operator.le, "<": operator.lt, "==": operator.eq, ">=": operator.ge, ">": operator.gt,
+}  # fmt: skip
+
+
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
 
 class _Recorded(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, record: Record, steps: int, sizes: tuple[int, ...], *tensors: Tensor) -> tuple[Tensor, ...]:
-        found = record.quick(*tensors, steps, *record.of(1, sizes))
+        found = None if record.quick is None else record.quick(*tensors, steps, *record.of(1, sizes))
         if found is None:
             found = stepwise(record.keeping, record.full, tensors, steps, record.of(1, sizes))
         made = found if isinstance(found, tuple) else (found,)

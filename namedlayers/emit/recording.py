@@ -47,17 +47,16 @@ def differentiated(lo: Lowering, node: Node, wish: str, loop: Loop, step: BodyFu
     results = [*own, *((number, 0) for number in gradient.kept if number not in stacked)]
     keeping = replace(loop, key=lo.bodies.key(full.function), results=tuple(results))
     quick = in_place.defined(lo, f"{wish}_keeping", full, keeping)
-    if quick is None:
-        return None
     back = lo.bodies.function(
         gradient.backward, lo.names, lambda: _backward_orders(gradient, slopes, step, full, keeping)
     )  # fmt: skip
     kept = tuple(_stacked(results, number) for number in gradient.kept)
-    symbols = tuple(dict.fromkeys((*step.sizes, *full.sizes, *back.sizes)))
+    asked = sorted({name for guard in gradient.guards for side in (guard.left, guard.right) for name in side.symbols})
+    symbols = tuple(dict.fromkeys((*step.sizes, *full.sizes, *back.sizes, *asked)))
     sizes = tuple(tuple(symbols.index(one) for one in function.sizes) for function in (step, full, back))
     record = Record(
         loop, step.function, keeping, full.function, quick, back.function, sizes, gradient.given, kept, tuple(slopes),
-        gradient.wanted,
+        gradient.wanted, symbols, gradient.guards,
     )  # fmt: skip
     return Recording(record, symbols)
 

@@ -1,6 +1,7 @@
-"""Derivatives of activations, by the kernels by which torch differentiates them.
+"""Derivatives of activations and norms, by the kernels by which torch differentiates them.
 
-In: a tensor, numbers. Out: the derivative at each element. What always holds: at kinks it is what autograd says.
+In: tensors, numbers. Out: the derivative of an activation at each element; what comes back through a norm. What always
+holds: at kinks it is what autograd says.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from namedlayers.emit.attributes import positions
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.value import Value
 from namedlayers.program.graph import Node
@@ -131,6 +133,31 @@ def emit_slope(lo: Lowering, node: Node) -> Value:
     x, *numbers = lo.operands(node)
     x = lo.working(lo.tensor(x))
     return lo.call(SLOPES[str(node.attr("function"))], (x, *numbers), x.axes, weak=x.weak)
+
+
+def norm_slope(g: Tensor, x: Tensor, mean: Tensor, inverse: Tensor, weight: Tensor | None, dims: int) -> Tensor:
+    """What comes back through a norm over the last `dims` dimensions, by the kernel of layer norms.
+
+    >>> norm_slope(torch.tensor([1.0, 2.0]), torch.tensor([-1.0, 1.0]), torch.zeros(1), torch.ones(1), None, 1)
+    tensor([0., 0.])
+    """
+    shape, wanted = x.shape[x.dim() - dims :], [True, False, False]
+    rows = mean.contiguous(), inverse.contiguous()
+    return _aten.native_layer_norm_backward(g, x, shape, *rows, weight, None, wanted)[0]
+
+
+@emits("standardize_back")
+def emit_standardize_back(lo: Lowering, node: Node) -> Value:
+    axes = positions(node, "axes")
+    g, x, mean, inverse, *weight = lo.alike([lo.working(lo.tensor(one)) for one in lo.operands(node)])
+    every = tuple(range(node.rank))
+    liked = lo.filled(x, every).axes
+    rest = tuple(axis for axis in liked if axis not in axes)
+    last = tuple(axis for axis in liked if axis in axes)
+    g, x = (lo.permuted(lo.filled(one, every), (*rest, *last)) for one in (g, x))
+    rows = [lo.permuted(lo.filled(one, rest), rest) for one in (mean, inverse)]
+    over = lo.permuted(weight[0], last) if weight else None
+    return lo.call(norm_slope, (g, x, *rows, over, len(last)), x.axes)
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------

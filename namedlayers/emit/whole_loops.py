@@ -50,7 +50,7 @@ class Whole:
     ) -> Mapping[int, Tensor] | None:
         """The steps are run again, for what the gradient needs of them."""
         record = self.record
-        if record is None:
+        if record is None or record.quick is None or not record.holds(sizes):
             return None
         found = record.quick(*tensors, steps, *record.of(1, sizes))
         if found is None:

@@ -205,6 +205,17 @@ OPERATIONS: dict[str, OperationSpec] = {
         "operands X, I: the sum over the consumed axes of X where I, integers, equals the coordinate of the result "
         "axis at position `axis`, which neither operand has; values of I out of range count nowhere (an index-add)",
     ),
+    "pulled_back": OperationSpec(
+        ("number", "places", "region"),
+        "operands as the inputs of the region, and what comes back to its one result: what comes back to the input "
+        "`number` alone. places: for each operand, for each axis of its node, which axis of the input (of the result) "
+        "it is",
+    ),
+    "standardize_back": OperationSpec(
+        ("axes",),
+        "operands G, X, mean, s[, weight]: s * (V - mean(V) - Z * mean(V * Z)) over `axes` jointly, where V is G "
+        "(times the weight, which has exactly `axes`) and Z is (X - mean) * s",
+    ),
     "final": OperationSpec(
         ("number",),
         "operand the bundle of a scan: its output `number` after the step that is made last, without the scanned axis; "

@@ -46,9 +46,10 @@ class Event:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Gradient:
-    """The gradient of a scan. `forward`: its body with further results. `backward` takes the scan's inputs `given`, all
-    steps of the results `kept` of `forward`, what comes back to the results `slopes` (number, and whether to the last
-    step only), and gives what comes back to the inputs `wanted`. All of these are numbers, in order."""
+    """The gradient of a scan, where the `guards` hold. `forward`: its body with further results. `backward` takes the
+    scan's inputs `given`, all steps of the results `kept` of `forward`, what comes back to the results `slopes`
+    (number, and whether to the last step only), and gives what comes back to the inputs `wanted`. All of these are
+    numbers, in order."""
 
     forward: Region
     backward: Region
@@ -56,6 +57,7 @@ class Gradient:
     kept: tuple[int, ...]
     slopes: tuple[tuple[int, bool], ...]
     wanted: tuple[int, ...]
+    guards: tuple[Guard, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ def _plan(
     inside = held_inside([variant.graph for variant in found], held)
     for region in regions(node for variant in found for node in variant.graph.live()):
         if region not in made:
-            made[region] = _plan(region.graph, numerics, made, inside[region], differentiated)
+            made[region] = _plan(region.graph, numerics, made, inside.get(region, _NOTHING), differentiated)
         bodies |= {**made[region].bodies, region: made[region]}
     noted = (*main.events, *hints(found[0].graph, main.events))
     if not differentiated or numerics == "strict":

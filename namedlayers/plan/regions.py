@@ -14,14 +14,17 @@ from namedlayers.program.graph import Arg, Node, Region
 from namedlayers.program.size import SizeExpr, size_expr
 from namedlayers.program.terms import BINARY, UNARY
 
+RUNS = frozenset({"call", "scan", "pulled_back"})
+"""What runs a region."""
+
 
 def regions(nodes: Iterable[Node]) -> tuple[Region, ...]:
     """The regions that some nodes run, each once."""
-    return tuple(dict.fromkeys(region_of(node) for node in nodes if node.op in ("call", "scan")))
+    return tuple(dict.fromkeys(region_of(node) for node in nodes if node.op in RUNS))
 
 
 def region_of(node: Node) -> Region:
-    """The region that a `call` or `scan` runs."""
+    """The region that a node runs."""
     found = node.attr("region")
     assert isinstance(found, Region)
     return found

@@ -110,7 +110,7 @@ def without(made: Plan) -> Plan:
 
 
 def leaves(made: Compiled, arrays: dict[str, np.ndarray]) -> list[torch.Tensor]:
-    return [one.requires_grad_() for one in tensors(made, arrays)]
+    return [one.requires_grad_(one.is_floating_point()) for one in tensors(made, arrays)]
 
 
 def derivatives(made: Compiled, args: list[torch.Tensor]) -> list[torch.Tensor | None]:

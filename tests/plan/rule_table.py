@@ -188,6 +188,9 @@ KERNELS: dict[str, Row] = {
 }  # fmt: skip
 
 MERGED = "X[a]; W[k = 6]"
+STEPS = """scan t with h = X[t = 0]:
+    h = tanh(sum[k](pad[c](h; before = 1, after = 1)[c = c + k] * {}))
+return h"""
 LAST = """scan time with h = zeros[i]:
     h = tanh(h + b) * sum[d](X) + a
 return {}"""
@@ -248,6 +251,9 @@ TIDYING: dict[str, Row] = {
     "last step": Row("X[time, d, i], a[i], b[i]", LAST.format("h[time = -1]"), LAST.format("h[time = 1]")),
     "only the last step": Row(
         "X[time, d, i], a[i], b[i]", LAST.format("exp(h)[time = -1]"), LAST.format("exp(h)[time = 1]"),
+    ),
+    "what comes back from all steps": Row(
+        "X[t, c], Q[k = 3], P[t, k = 3]", STEPS.format("Q"), STEPS.format("P"),
     ),
     "contraction of contractions": Row(
         "A[i, j], B[j, k], C[k, l]", "A @[j] B @[k] C", "exp(A @[j] B) @[k] C",

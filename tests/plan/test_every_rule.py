@@ -62,4 +62,6 @@ def _planned(row: Row, expression: str) -> Planned:
 
 
 def _fired(found: Planned) -> set[str]:
-    return {event.rule for event in found.plan.events if not event.near}
+    """In what is written, and in the bodies that are run."""
+    plans = (found.plan, *found.plan.bodies.values())
+    return {event.rule for one in plans for event in one.events if not event.near}

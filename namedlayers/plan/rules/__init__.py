@@ -30,6 +30,7 @@ from namedlayers.plan.rules import (
     norms,
     padding,
     pooling,
+    pulled,
     reductions,
     regrouped,
     sharing,
@@ -64,6 +65,7 @@ RECOGNISING: tuple[Rule, ...] = (
     *log_products.RULES,
     *adaptive.RULES,
     *pooling.RULES,
+    *pulled.RULES,
 )
 ATTENDING: tuple[Rule, ...] = attention.RULES
 MERGING: tuple[Rule, ...] = (*contraction.MERGING, *sharing.RULES)

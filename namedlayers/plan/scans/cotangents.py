@@ -117,21 +117,25 @@ class _Backwards:
         return total
 
     def _pass_on(self, node: Node, arg: Arg) -> bool:
-        rule = TABLE.get(name_of(node))
+        name = name_of(node)
+        rule = TABLE.get(name)
         if rule is None:
             return False
         scope = self._scope(node)
         seen = [_seen(scope, one) for one in node.args]
-        if node.op in WHOLE:
+        if name in WHOLE:
             arg = full(scope, arg, range(node.rank))
         parts = rule(node, Term(scope, arg), tuple(Term(scope, one) for one in seen))
         if parts is None:
             return False
         for operand, part in zip(seen, parts, strict=True):
-            if part is not None and self._reaches(operand.node):
-                found = _summed(scope, part.arg, operand, () if node.op in WHOLE else range(node.rank))
-                axes = tuple(operand.axes.index(c) for c in found.axes)
-                self.found.setdefault(operand.node, []).append(Arg(found.node, axes))
+            if not self._reaches(operand.node):
+                continue
+            if part is None:
+                return False
+            found = _summed(scope, part.arg, operand, () if name in WHOLE else range(node.rank))
+            axes = tuple(operand.axes.index(c) for c in found.axes)
+            self.found.setdefault(operand.node, []).append(Arg(found.node, axes))
         return True
 
     def _scope(self, node: Node) -> Scope:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from namedlayers.plan.plan import Gradient, Plan
+from namedlayers.plan.requirements import requirements, together
 from namedlayers.plan.scans.backward_loop import Backward, backward
 from namedlayers.plan.scans.block import copied
 from namedlayers.plan.scans.cotangents import Missing, cotangents, full
@@ -32,9 +33,8 @@ class NoGradient:
 
 def gradient(node: Node, parts: Sequence[Node], plan: Plan) -> Gradient | NoGradient:
     """The gradient of the scan `node`, of which `parts` are used; `plan` is its body's."""
-    if len(plan.variants) > 1:
-        return NoGradient("which form of a step is the best depends on sizes")
     graph = plan.variants[0].graph
+    guards = together(guard for one in graph.live() for guard in requirements(one))
     if draws(graph.live()):
         return NoGradient("random numbers are drawn at each step")
     region, carries = region_of(node), carries_of(node)
@@ -66,11 +66,14 @@ def gradient(node: Node, parts: Sequence[Node], plan: Plan) -> Gradient | NoGrad
     fixed = {inputs[k] for k in range(carries, len(inputs)) if -1 not in places[k]}
     turned = None if any(last for _, last in slopes) else _turned(results, moving, fixed)
     numbers, forward = _with_results(region, graph, steps, saved)
+    if turned is None:  # what comes back to each carried value is given, so that the gradient can begin at any step
+        slopes = tuple(sorted({*slopes, *((k, True) for k in moving if all(k != one for one, _ in slopes))}))
+    wanted = tuple(k for k in results if k in moving or k in wanted)
     made = backward(
         Backward(node, steps, inputs, onward, arriving, slopes, results, wanted, saved, numbers, turned),
         _steps_name(parts),
     )
-    return Gradient(forward, made.region, made.given, made.kept, slopes, wanted)
+    return Gradient(forward, made.region, made.given, made.kept, slopes, wanted, guards)
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from namedlayers.plan.scans.held import Held, Steps
 from namedlayers.program.graph import Graph, Node
 from namedlayers.program.regions import BUNDLES, DRAWS
 
-POSITIONS = frozenset({"axis", "axes", "into", "row", "column", "kernel"})
+POSITIONS = frozenset({"axis", "axes", "into", "row", "column", "kernel", "channel", "causal"})
 """Attributes that are positions in the index space, or tuples of them, where nothing else is said."""
 
 
@@ -22,6 +22,8 @@ def moved(graph: Graph, node: Node, operands: Sequence[Held], steps: Steps | Non
     """The operation of `node` on operands that are held in `graph`. Without `steps` it is not for all steps."""
     if node.op in BUNDLES:
         return runs.moved_run(graph, node, operands, steps, moved)
+    if node.op == "pulled_back":
+        return runs.moved_pulled(graph, node, operands, steps, moved)
     if node.op == "part":
         return runs.moved_part(graph, node, operands[0], steps)
     if node.op == "finfo" and operands[0].stepped:
@@ -96,10 +98,32 @@ def _piece(graph: Graph, node: Node, operands: Sequence[Held], shift: int) -> Mo
     return attrs | {"axis": axis + shift if axis >= 0 else axis}, (0,)
 
 
+def _kernel(graph: Graph, node: Node, operands: Sequence[Held], shift: int) -> Moved:
+    """Entries that begin with an axis of the operand's own and a position; a convolution's kernel is one, too."""
+    name = "cells" if node.op == "adaptive_max" else "space"
+    entries = node.attr(name)
+    assert isinstance(entries, tuple)
+    more = shift if node.op in ("conv", "conv_transpose") else 0
+    found = [
+        (operands[0].where[own], position + shift, *(k + more for k in rest[:1]), *rest[1:])
+        for own, position, *rest in entries
+    ]
+    return dict(node.attrs) | {name: tuple(found)}, range(len(operands))
+
+
+def _own(graph: Graph, node: Node, operands: Sequence[Held], shift: int) -> Moved:
+    """An axis of the operand's own."""
+    axis = node.attr("axis")
+    assert isinstance(axis, int)
+    return dict(node.attrs) | {"axis": operands[0].where[axis]}, range(len(operands))
+
+
 _SPECIAL: dict[str, Callable[[Graph, Node, Sequence[Held], int], Moved]] = {
     "index": _index,
     "gather": _gather,
     "piece": _piece,
+    **dict.fromkeys(("conv", "conv_transpose", "pool", "pad_around", "adaptive_max"), _kernel),
+    **dict.fromkeys(("take", "embedding"), _own),
     **dict.fromkeys(sorted(DRAWS), _draw),
 }
 

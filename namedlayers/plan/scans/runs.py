@@ -54,6 +54,32 @@ def moved_part(graph: Graph, node: Node, whole: Held, steps: Steps | None) -> He
     return Held(made, tuple(k + (stepped and k >= own) for k in range(node.rank)), own if stepped else -1)
 
 
+def moved_pulled(graph: Graph, node: Node, operands: Sequence[Held], steps: Steps | None, move: Move) -> Held:
+    """A `pulled_back`: for all steps at once, something comes back to its operand from each step apart."""
+    region, number, places = region_of(node), node.attr("number"), node.attr("places")
+    assert isinstance(number, int) and isinstance(places, tuple)
+    stepped = steps is not None and any(operand.stepped for operand in operands)
+    more = int(stepped)
+    flags = tuple(operand.stepped for operand in operands)
+    if stepped:
+        assert steps is not None
+        flags = tuple(flag or k in (number, len(flags) - 1) for k, flag in enumerate(flags))
+        region, _ = _lifted(region, flags[:-1], steps, 0, move)
+        operands = [expanded(graph, one, steps) if flag else one for one, flag in zip(operands, flags, strict=True)]
+    places = tuple(
+        one.arg([p + int(flag) for p in listed], 0).axes
+        for one, listed, flag in zip(operands, places, flags, strict=True)
+    )
+    along = [steps] if stepped and steps is not None else []
+    made = graph.node(
+        node.op, tuple(Arg(one.node, (-1,) * one.node.rank) for one in operands),
+        (*(one.size for one in along), *node.space), node.rank + more, node.kind,
+        attrs={"region": region, "places": places, "number": number}, weak=node.weak,
+        names=(*(one.name for one in along), *node.names), spans=node.spans, rule=node.rule,
+    )  # fmt: skip
+    return Held(made, tuple(range(more, made.rank)), more - 1)
+
+
 def bundle(graph: Graph, like: Node, operands: Sequence[Held], attrs: dict) -> Node:
     """A node `call` or `scan`."""
     args = tuple(Arg(operand.node, (-1,) * operand.node.rank) for operand in operands)

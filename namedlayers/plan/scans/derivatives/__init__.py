@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from namedlayers.plan.scans.derivatives import activations, along, elementwise, places
+from namedlayers.plan.scans.derivatives import activations, along, elementwise, norms, places, pulled
 from namedlayers.plan.scans.derivatives.term import Back
 from namedlayers.program.graph import Node
 
-TABLE: Mapping[str, Back] = {**elementwise.TABLE, **activations.TABLE, **along.TABLE, **places.TABLE}
+TABLE: Mapping[str, Back] = {
+    **elementwise.TABLE, **activations.TABLE, **along.TABLE, **norms.TABLE, **places.TABLE, **pulled.TABLE,
+}  # fmt: skip
 """By operation; a reduction is called `reduce` and what it does."""
 
-WHOLE = frozenset(places.TABLE)
+WHOLE = frozenset({*places.TABLE, *pulled.TABLE, *norms.TABLE})
 """Those to which all axes of what comes back are given."""
 
 STOPS = frozenset({"detach", "sign", "floor", "ceil", "round", "floordiv", "imag", "angle", "running"})

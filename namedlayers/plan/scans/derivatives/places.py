@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from namedlayers.plan.scans.derivatives.pulled import by_torch
 from namedlayers.plan.scans.derivatives.term import Back, Term
 from namedlayers.plan.view import Scope, constant
 from namedlayers.program.graph import Arg, Node
@@ -96,7 +97,7 @@ def _entries(node: Node) -> tuple[Entry, ...]:
 
 def _pad(node: Node, g: Term, operands: tuple[Term, ...]) -> tuple[Term | None, ...] | None:
     if node.attr("mode") != "constant" or constant(node.args[1].node) is None:
-        return None
+        return by_torch(node, g, operands)
     own = operands[0].arg.axes[node.args[0].axes.index(-1)]
     return read(g, _position(node, "axis"), [(own, const(1))], _size(node, "before")), None
 
@@ -153,7 +154,7 @@ def _triangle(node: Node, g: Term, operands: tuple[Term, ...]) -> tuple[Term | N
 def _cumulative(node: Node, g: Term, operands: tuple[Term, ...]) -> tuple[Term | None, ...] | None:
     """A sum of what is before gives back the sum of what comes after."""
     if node.attr("op") != "sum":
-        return None
+        return by_torch(node, g, operands)
     c, scope = _position(node, "axis"), g.scope
     size = scope.sizes[c]
     back = scope.fresh(size, scope.names[c])

@@ -1,0 +1,95 @@
+"""Derivatives of norms.
+
+What always holds: means and deviations are values of their own, which do not depend on what comes back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from namedlayers.plan.scans.derivatives.pulled import pulled_back
+from namedlayers.plan.scans.derivatives.term import Back, Term
+from namedlayers.program.graph import Arg, Node
+from namedlayers.program.program import Kind
+
+Affine = Mapping[str, Term]
+
+
+def _standardize(node: Node, g: Term, operands: tuple[Term, ...]) -> tuple[Term | None, ...]:
+    """Weights over the same axes are part of torch's kernel."""
+    x, eps, *rest = operands
+    axes, affine = _axes(node), _affine(node, rest)
+    mean = _statistic(x, "mean", axes)
+    inverse = 1 / (_statistic(x, "var", axes) + eps)("sqrt")
+    inside = "weight" in affine and set(affine["weight"].arg.axes) == set(axes)
+    slope = g if inside or "weight" not in affine else g * affine["weight"]
+    args = [one.arg for one in (slope, x, mean, inverse, *([affine["weight"]] if inside else []))]
+    order = range(node.rank)
+    made = g.scope.build("standardize_back", args, order, kind=Kind.REAL, attrs={"axes": axes})
+    return Term(g.scope, made), None, *_parameters(node, g, (x - mean) * inverse)
+
+
+def _batch_norm(node: Node, g: Term, operands: tuple[Term, ...]) -> tuple[Term | None, ...]:
+    """With a rate it is standardized by what there is."""
+    x, eps, mean, var, *rest = operands
+    if node.attr("rate") is not None:
+        back, none, *parameters = _standardize(node, g, (x, eps, *rest))
+        return back, none, None, None, *parameters
+    affine, inverse = _affine(node, rest), 1 / (var + eps)("sqrt")
+    back = g * (affine["weight"] * inverse if "weight" in affine else inverse)
+    return back, None, None, None, *_parameters(node, g, (x - mean) * inverse)
+
+
+def _rms_norm(node: Node, g: Term, operands: tuple[Term, ...]) -> tuple[Term | None, ...]:
+    x, eps, *rest = operands
+    axes, affine = _axes(node), _affine(node, rest)
+    inverse = 1 / (_statistic(x * x, "mean", axes) + eps)("sqrt")
+    slope = g * affine["weight"] if "weight" in affine else g
+    scaled = x * inverse
+    back = slope * inverse - scaled * (_statistic(slope * scaled, "mean", axes) * inverse)
+    return back, None, *_parameters(node, g, scaled)
+
+
+def _group_norm(node: Node, g: Term, operands: tuple[Term, ...]) -> tuple[Term | None, ...] | None:
+    x, eps, *rest = operands
+    affine = _affine(node, rest)
+    attrs = dict(node.attrs) | {"affine": ()}
+    plain = g.scope.build("group_norm", (x.arg, eps.arg), range(node.rank), kind=Kind.REAL, attrs=attrs)
+    slope = g * affine["weight"] if "weight" in affine else g
+    back = pulled_back(plain.node, slope, 0)
+    if back is None:
+        return None
+    return Term(g.scope, Arg(back.arg.node, x.arg.axes)), None, *_parameters(node, g, Term(g.scope, plain))
+
+
+def _parameters(node: Node, g: Term, scaled: Term) -> Sequence[Term]:
+    """What comes back to weight and bias, as far as they are there."""
+    affine = node.attr("affine")
+    assert isinstance(affine, tuple)
+    return [g * scaled if name == "weight" else g for name in affine]
+
+
+def _statistic(x: Term, op: str, axes: Sequence[int]) -> Term:
+    attrs = {"op": op, "ddof": 0}
+    kept = [c for c in x.arg.axes if c not in axes]
+    return Term(x.scope, x.scope.build("statistic", (x.arg,), sorted(kept), axes, kind=Kind.REAL, attrs=attrs))
+
+
+def _affine(node: Node, operands: Sequence[Term]) -> Affine:
+    affine = node.attr("affine")
+    assert isinstance(affine, tuple)
+    return dict(zip(affine, operands, strict=True))
+
+
+def _axes(node: Node) -> tuple[int, ...]:
+    axes = node.attr("axes")
+    assert isinstance(axes, tuple)
+    return axes
+
+
+TABLE: Mapping[str, Back] = {
+    "standardize": _standardize,
+    "batch_norm": _batch_norm,
+    "rms_norm": _rms_norm,
+    "group_norm": _group_norm,
+}
