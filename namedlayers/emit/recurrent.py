@@ -44,21 +44,24 @@ def emit_recurrence(lo: Lowering, node: Node) -> Value:
 @emits("rnn", "gru", "lstm")
 def emit_network(lo: Lowering, node: Node) -> Value:
     x, *states = lo.operands(node)[: 3 if node.op == "lstm" else 2]
-    x, *weights = lo.alike([x, *lo.operands(node)[1 + len(states) :]])
+    given = lo.operands(node)[1 + len(states) :]
+    x, *tensors = lo.alike([x, *(weight for weight in given if not weight.literal)])
     step, hidden, inner = position(node, "axis"), positions(node, "hidden"), positions(node, "inner")
     features = tuple(axis for axis in range(node.rank, len(node.space)) if axis not in inner)
     batch = _batch(x, [axis for axis in range(node.rank) if axis != step and axis not in hidden])
     x = _grouped(lo, x, [((step,), step), (batch, _BATCH), (features, _FEATURES)])
-    given = [_state(lo, state, x, batch, hidden) for state in states]
-    first = len(states) + 1
+    starts = [_state(lo, state, x, batch, hidden) for state in states]
+    rows = [own(arg.axes.index(-1)) for arg in node.args[1 + len(states) :]]
+    columns: list[list] = [[(features, _FEATURES)], [(inner, _INNER)], [], []]
+    left = iter(tensors)
     stored = [
-        _grouped(lo, weight, [((_row(node, first + k),), _row(node, first + k)), *columns])
-        for k, (weight, columns) in enumerate(
-            zip(weights, ([(features, _FEATURES)], [(inner, _INNER)], [], []), strict=False)
-        )
+        lo.call("new_full", (x, (lo.size(lo.space(row)),), weight), (row,), weak=False)
+        if weight.literal
+        else _grouped(lo, next(left), [((row,), row), *more])
+        for weight, row, more in zip(given, rows, columns, strict=False)
     ]
     name = f"rnn_{word(node, 'act')}" if node.op == "rnn" else node.op
-    held = lo.raw(network, (name, x, given, stored, bool(node.attr("reverse"))), {}, node.op)
+    held = lo.raw(network, (name, x, starts, stored, bool(node.attr("reverse"))), {}, node.op)
     found = lo.call(operator.getitem, (held, 0), (step, _BATCH, _HIDDEN), inline=True, weak=False)
     return _ungrouped(lo, found, batch, hidden)
 
@@ -139,7 +142,3 @@ def _state(
 def _ungrouped(lo: Lowering, value: Value, batch: tuple[int, ...], hidden: tuple[int, ...]) -> Value:
     value = lo.unmerged(value, _HIDDEN, hidden)
     return lo.unmerged(value, _BATCH, batch)
-
-
-def _row(node: Node, number: int) -> int:
-    return own(node.args[number].axes.index(-1))

@@ -43,6 +43,16 @@ def f(
         h = sigmoid(a[gate = 3]) * tanh(c)
     return h, c[time = -1]
 """
+OTHERWISE = """
+def f(
+    X[time, input], h0[hidden], c0[hidden]; W[rows, input], U[rows, hidden], b[rows], d[rows]
+) -> [time, hidden], [hidden]:
+    scan time with h = h0, c = c0:
+        a = (W @[input] X + b + U @[hidden] h + d)[rows -> (gate = 4, hidden)]
+        c = sigmoid(a[gate = 0]) * c + sigmoid(a[gate = 1]) * tanh(a[gate = 3])
+        h = sigmoid(a[gate = 2]) * tanh(c)
+    return h, c[time = -1]
+"""
 LEFT = """
 def f(X[time, input], h0[hidden]; W[hidden', input], U[hidden', hidden], b[hidden']) -> [time, hidden]:
     scan time with h = h0:
@@ -55,8 +65,8 @@ def f(X[time, input], a[time, input], h0[input]) -> [time, input]:
         h = sigmoid(a) * h + X
     return h
 """
-TEXTS = {"RNN": RNN, "GRU": GRU, "LSTM": LSTM, "left": LEFT, "linear": LINEAR}
-GATES = {"RNN": 1, "GRU": 3, "LSTM": 4, "left": 1}
+TEXTS = {"RNN": RNN, "GRU": GRU, "LSTM": LSTM, "LSTM otherwise": OTHERWISE, "left": LEFT, "linear": LINEAR}
+GATES = {"RNN": 1, "GRU": 3, "LSTM": 4, "LSTM otherwise": 4, "left": 1}
 
 
 def operands(name: str, steps: int = 5, batch: tuple[int, ...] = (), hidden: int = 3, inputs: int = 2) -> list[Tensor]:
@@ -66,7 +76,7 @@ def operands(name: str, steps: int = 5, batch: tuple[int, ...] = (), hidden: int
         shapes = [(*batch, steps, inputs), (*batch, steps, inputs), (*batch, inputs)]
     else:
         rows = GATES[name] * hidden
-        starts = [(*batch, hidden)] * (2 if name == "LSTM" else 1)
+        starts = [(*batch, hidden)] * (2 if name.startswith("LSTM") else 1)
         biases = [(rows,)] * (1 if name == "left" else 2)
         shapes = [(*batch, steps, inputs), *starts, (rows, inputs), (rows, hidden), *biases]
     return [torch.randn(shape, dtype=torch.float64).mul_(0.7).requires_grad_() for shape in shapes]
@@ -115,7 +125,7 @@ def f(X[time, i], h0[i]; a[i]) -> [time, i], [time, i]:
     assert function(x, h0, a)[0].shape == (2, 4, 3)
 
 
-@pytest.mark.parametrize("name", [name for name in TEXTS if name != "LSTM"])
+@pytest.mark.parametrize("name", [name for name in TEXTS if not name.startswith("LSTM")])
 def test_without_steps(name: str) -> None:
     function = nl.compile(TEXTS[name])
     given = operands(name, 0, (2,))
@@ -187,7 +197,7 @@ def test_functions_of_functions(name: str) -> None:
     """`vmap`, gradients of each sample, with and without batched weights."""
     function = nl.compile(TEXTS[name])
     given = [one.detach() for one in operands(name, 4)]
-    data = {"linear": 3, "LSTM": 3}.get(name, 2)
+    data = {"linear": 3, "LSTM": 3, "LSTM otherwise": 3}.get(name, 2)
 
     def score(*x: Tensor) -> Tensor:
         return together(function(*x)).pow(2).sum()

@@ -66,6 +66,21 @@ def test_weights_that_lie_as_in_torch_are_passed_as_they_are() -> None:
     agree(found, time=4, rows=8, hidden=2)
 
 
+def test_gates_in_another_order_are_cut_at_once_and_put_together_once() -> None:
+    found = opened("""
+def f(X[time, input], h0[hidden]; W[gate = 4, hidden, input], U[rows, hidden], b[rows]) -> [time, hidden]:
+    scan time with h = h0, c = zeros[hidden]:
+        a = W @[input] X + (b + U @[hidden] h)[rows -> (gate = 4, hidden)]
+        c = sigmoid(a[gate = 0]) * c + sigmoid(a[gate = 1]) * tanh(a[gate = 3])
+        h = sigmoid(a[gate = 2]) * tanh(c)
+    return h
+""")
+    assert found.ops.count("lstm") == 1 and found.ops.count("concat") == 3
+    assert found.ops.count("piece") == 12 and "index" not in found.ops
+    for steps in (1, 5):
+        agree(found, steps, time=steps, rows=12, hidden=3)
+
+
 def test_states_of_several_axes() -> None:
     found = opened(HEADS)
     assert "rnn" in found.ops

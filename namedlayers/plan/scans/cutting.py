@@ -20,22 +20,16 @@ def cut(graph: Graph, carries: int) -> Graph:
         if any(arg.node.number in bound for arg in node.args):
             bound.add(node.number)
     for node in graph.live():
-        axis = _selected(node)
+        axis = selected(node)
         if axis >= 0 and node.args[0].node.number in bound:
             groups.setdefault((node.args[0].node.number, axis), []).append(node)
     replaced = {
-        node.number: _piece(graph, node, axis)
-        for (_, axis), group in groups.items()
-        if len(group) > 1
-        for node in group
+        node.number: piece(graph, node, axis) for (_, axis), group in groups.items() if len(group) > 1 for node in group
     }
     return replacing(graph, replaced) if replaced else graph
 
 
-# --- helpers ----------------------------------------------------------------------------------------------------------
-
-
-def _selected(node: Node) -> int:
+def selected(node: Node) -> int:
     """The operand's axis at one coordinate of which it is read, where its length is known; else -1."""
     if node.op != "index":
         return -1
@@ -48,7 +42,8 @@ def _selected(node: Node) -> int:
     return axis if node.args[0].node.sizes[axis].value is not None else -1
 
 
-def _piece(graph: Graph, node: Node, axis: int) -> Node:
+def piece(graph: Graph, node: Node, axis: int) -> Node:
+    """What is `selected`, as one of the pieces into which all of the axis is cut."""
     entries, count = node.attr("entries"), node.args[0].node.sizes[axis].value
     assert isinstance(entries, tuple) and count is not None
     return graph.node(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from namedlayers.plan.scans.affine import SUMMED
 from namedlayers.plan.scans.block import Block
+from namedlayers.plan.scans.cutting import piece, selected
 from namedlayers.plan.scans.held import Held
 from namedlayers.plan.scans.joining import common
 from namedlayers.program.graph import Arg, Graph, Node
@@ -61,7 +62,10 @@ def biases(layout: Rows, first: Sequence[Sequence[Term]], second: Sequence[Seque
     if not any((*first, *second)):
         return []
     columns = _in_columns(first, second)
-    return [rows(layout, [(1, _total(layout, terms), None) for terms in column]) for column in columns]
+    return [
+        rows(layout, [(1, _total(layout, terms), None) for terms in column]) if any(column) else _none(layout, column)
+        for column in columns
+    ]
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
@@ -111,27 +115,61 @@ def _stacked(layout: Rows, nodes: Sequence[Node], roles: tuple[int, ...]) -> Arg
 
 def _joined(layout: Rows, weights: Sequence[Weight]) -> Arg:
     """The gates' weights put one behind the other."""
-    pieces = [_piece(layout, one) for one in weights]
-    if len(pieces) == 1:
-        return pieces[0]
+    gates = [_gate(layout, one) for one in _cut(layout, weights)]
+    if len(gates) == 1:
+        return gates[0]
     graph = layout.graph
-    first = pieces[0].node
-    inner = tuple(first.sizes[k] for k in pieces[0].axes[1:])
+    first = gates[0].node
+    inner = tuple(first.sizes[k] for k in gates[0].axes[1:])
     args = []
-    for piece in pieces:
-        axes = [0] * piece.node.rank
-        for position, own in enumerate(piece.axes):
+    for gate in gates:
+        axes = [0] * gate.node.rank
+        for position, own in enumerate(gate.axes):
             axes[own] = position if position else -1
-        args.append(Arg(piece.node, tuple(axes)))
-    kind = max((piece.node.kind for piece in pieces), key=lambda kind: kind.value)
+        args.append(Arg(gate.node, tuple(axes)))
+    kind = max((gate.node.kind for gate in gates), key=lambda kind: kind.value)
     made = graph.node(
-        "concat", tuple(args), (layout.count * len(pieces), *inner), 1 + len(inner), kind, attrs={"axis": 0},
-        names=("rows", *(first.names[k] for k in pieces[0].axes[1:])), spans=first.spans,
+        "concat", tuple(args), (layout.count * len(gates), *inner), 1 + len(inner), kind, attrs={"axis": 0},
+        names=("rows", *(first.names[k] for k in gates[0].axes[1:])), spans=first.spans,
     )  # fmt: skip
     return Arg(made, tuple(range(made.rank)))
 
 
-def _piece(layout: Rows, weight: Weight) -> Arg:
+def _cut(layout: Rows, weights: Sequence[Weight]) -> list[Weight]:
+    """The same, where parts of one tensor, in another order than the kernel's, are cut from it at once."""
+    nodes = [arg.node for _, arg, _ in weights]
+    axis = selected(nodes[0])
+    if axis >= 0 and all(selected(node) == axis and node.args == nodes[0].args for node in nodes):
+        pieces = [piece(layout.graph, node, axis) for node in nodes]
+    else:
+        pieces = _slices(layout, nodes) or nodes
+    return [(sign, Arg(one, arg.axes), value) for one, (sign, arg, value) in zip(pieces, weights, strict=True)]
+
+
+def _slices(layout: Rows, nodes: Sequence[Node]) -> list[Node] | None:
+    """Slices as long as a gate, side by side in one tensor, as pieces of one cut."""
+    numbers = {layout.count * k: k for k in range(len(nodes))}
+    found = []
+    for node in nodes:
+        entries = node.attr("entries") if node.op == "index" and node.args == nodes[0].args else ()
+        assert isinstance(entries, tuple)
+        if len(entries) != 1 or len(entries[0][1]) != 1 or entries[0][2] not in numbers:
+            return None
+        (axis, ((position, step),), offset) = entries[0]
+        arg = node.args[0]
+        if step != 1 or node.sizes[position] != layout.count or arg.node.sizes[axis] != layout.count * len(nodes):
+            return None
+        attrs = {"axis": position, "number": numbers[offset], "sizes": (layout.count,) * len(nodes)}
+        found.append(
+            layout.graph.node(
+                "piece", (arg,), node.sizes, node.rank, node.kind, attrs=attrs, names=node.names[: node.rank],
+                spans=node.spans,
+            )
+        )  # fmt: skip
+    return found
+
+
+def _gate(layout: Rows, weight: Weight) -> Arg:
     """One gate's weights: rows first; with their sign."""
     sign, arg, _ = weight
     node, roles = arg.node, _roles(layout, weight)
@@ -247,6 +285,16 @@ def _elementwise(layout: Rows, op: str, args: tuple[Arg, ...]) -> Arg:
         names=tuple(state.names[label] for label in labels), spans=args[0].node.spans,
     )  # fmt: skip
     return Arg(made, tuple(labels))
+
+
+def _none(layout: Rows, column: Sequence[Sequence[Term]]) -> Held:
+    """A bias that is 0, for as many gates."""
+    size = layout.count * len(column)
+    zeros = layout.graph.node(
+        "expand", (Arg(_zero(layout.graph), ()),), (size,), 1, Kind.REAL, attrs={"axes": (0,)}, weak=True,
+        names=("rows",),
+    )  # fmt: skip
+    return layout.block.value(zeros)
 
 
 def _zero(graph: Graph) -> Node:
