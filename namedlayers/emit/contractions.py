@@ -83,7 +83,7 @@ def product(lo: Lowering, left: Value, right: Value, keep: Iterable[int]) -> Val
     if batch and not (rows and columns):
         return _batch_of_vectors(lo, left, right, batch, inner)
     if batch:
-        return matrices(lo, left, right, keep, torch.matmul, ())
+        return matrices(lo, left, right, keep)
     if len(rows) > 1 and columns and not _trailing(left, inner):
         around = _around(lo, left, right, rows, columns, inner)
         if around is not None:
@@ -172,17 +172,20 @@ def _batch_of_vectors(
     if len(matrix.axes) == len(vector.axes) or innermost(matrix) in batch:
         return _by_elements(lo, left, right, inner)
     sides = (vector, matrix) if innermost(matrix) not in inner else (matrix, vector)
-    return matrices(lo, *sides, frozenset(left.axes + right.axes) - inner, torch.matmul, ())
+    return matrices(lo, *sides, frozenset(left.axes + right.axes) - inner)
 
 
 def matrices(
-    lo: Lowering, left: Value, right: Value, keep: frozenset[int], multiply: Callable[..., Any], more: tuple
-) -> Value:
+    lo: Lowering, left: Value, right: Value, keep: frozenset[int], multiply: Callable[..., Any] | None = None,
+    more: tuple = (),
+) -> Value:  # fmt: skip
     """Two tensors as batches of matrices, multiplied by `multiply`, which takes `more` arguments besides."""
     batch = tuple(a for a in left.axes if a in right.axes and a in keep)
     rows = tuple(a for a in left.axes if a not in right.axes)
     columns = tuple(a for a in right.axes if a not in left.axes)
     inner = _inner_order(left, right, tuple(a for a in left.axes if a in right.axes and a not in batch))
+    if multiply is None:  # of three dimensions, `matmul` comes to `bmm` by a detour
+        multiply = torch.bmm if len(batch) == 1 else torch.matmul
     sizes = [[lo.size(lo.space(a)) for a in group] for group in (rows, columns)]
     left = _matrix(lo, left, batch, (rows, _ROWS), (inner, _INNER))
     right = _matrix(lo, right, batch, (inner, _INNER), (columns, _COLUMNS))

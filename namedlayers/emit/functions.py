@@ -16,6 +16,7 @@ from torch import fx
 
 from namedlayers.emit.emission import lower
 from namedlayers.emit.names import Names
+from namedlayers.emit.printer import Choice, Printable
 from namedlayers.emit.prologue import Prologue
 from namedlayers.plan.plan import Guard, Variant
 from namedlayers.plan.planner import MOST_VARIANTS
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from namedlayers.emit.bodies import Bodies
 
 Lowered = tuple[tuple[Variant, fx.Graph], ...]
+
+CHEAP = 8
+"""So many terms are computed faster than it is found out that they were computed before."""
 
 
 def lowered(
@@ -45,15 +49,16 @@ def lowered(
     return tuple(found)
 
 
-def printable(found: Lowered, prologue: Prologue, names: Names) -> tuple[list[str], list[tuple[str, str, fx.Graph]]]:
-    """Lines that compute what several conditions compare; the condition under which each variant runs, what it is for,
-    its graph."""
+def printable(found: Lowered, prologue: Prologue, names: Names) -> Printable:
+    """The variants with their conditions; these are a function of their own where they take some arithmetic."""
     sides = [side for variant, _ in found[:-1] for guard in variant.guards for side in (guard.left, guard.right)]
-    often = [side for side in dict.fromkeys(sides) if len(side.terms) > 1 and sides.count(side) > 1]
-    names = names.copy()
-    called = {side: names.fresh("cost") for side in often}
-    lines = [f"{name} = {prologue.render(side)}" for side, name in called.items()]
-    return lines, [(_condition(variant, prologue, called), variant.why, graph) for variant, graph in found]
+    choice = None
+    conditions = [_condition(variant, prologue, {}) for variant, _ in found]
+    if sum(len(side.terms) for side in dict.fromkeys(sides)) > CHEAP:
+        choice = _choice(found, prologue, names.copy(), sides)
+        conditions = [f"{choice.name} == {number}" for number in range(len(found))]
+    shown = zip(conditions, found, strict=True)
+    return Printable(choice, tuple((one, variant.why, graph) for one, (variant, graph) in shown))
 
 
 def signature(program: Program) -> str:
@@ -85,6 +90,14 @@ def _floors(variant: Variant) -> list[tuple[SizeExpr, SizeExpr]]:
         if guard.relation in ("<=", "<", "=="):
             found.append((guard.right, guard.left + more))
     return found
+
+
+def _choice(found: Lowered, prologue: Prologue, names: Names, sides: Sequence[SizeExpr]) -> Choice:
+    often = [side for side in dict.fromkeys(sides) if len(side.terms) > 1 and sides.count(side) > 1]
+    called = {side: names.fresh("cost") for side in often}
+    costs = tuple(f"{name} = {prologue.render(side)}" for side, name in called.items())
+    conditions = tuple(_condition(variant, prologue, called) for variant, _ in found[:-1])
+    return Choice(names.fresh("variant"), costs, conditions)
 
 
 def _condition(variant: Variant, prologue: Prologue, called: Mapping[SizeExpr, str]) -> str:

@@ -18,6 +18,7 @@ import dataclasses
 import math
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from types import FunctionType, MappingProxyType
 from typing import Any
 
@@ -27,6 +28,7 @@ from torch import fx
 from torch.compiler import is_compiling
 from torch.fx.graph import CodeGen, PythonCode
 
+from namedlayers.emit.choices import remembered
 from namedlayers.emit.prologue import Prologue
 
 _ATOM, _POWER, _UNARY = 100, 90, 80
@@ -71,21 +73,35 @@ class Printer(CodeGen):
         return PythonCode(**given)
 
 
-def print_function(
-    name: str, prologue: Prologue, printable: tuple[Sequence[str], Iterable[tuple[str, str, fx.Graph]]], comment: str,
-    sizes: Sequence[str] = (),
-) -> tuple[str, dict[str, Any]]:  # fmt: skip
-    """The source of the function that picks a variant and runs it, and the globals that it needs.
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """How it is told which of several variants runs: under the first condition that holds, or else the last. `name` is
+    that of its number; `costs` are lines that compute what several conditions compare."""
 
-    `printable` are lines to begin with, and variants (condition, why, graph); the last one's condition is not asked.
-    `sizes` are further arguments.
-    """
-    first, variants = printable[0], list(printable[1])
+    name: str
+    costs: tuple[str, ...]
+    conditions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Printable:
+    """Variants (condition, why, graph); the last one's condition is not asked."""
+
+    choice: Choice | None
+    variants: tuple[tuple[str, str, fx.Graph], ...]
+
+
+def print_function(
+    name: str, prologue: Prologue, printable: Printable, comment: str, sizes: Sequence[str] = ()
+) -> tuple[str, dict[str, Any]]:
+    """The source of the function that picks a variant and runs it, and the globals that it needs. `sizes` are further
+    arguments."""
+    variants = printable.variants
     # What is assigned anywhere in a function is local all over it, and its own name is a global.
     taken = frozenset({name, *(node.name for _, _, graph in variants for node in graph.nodes)})
     extra: dict[str, Any] = {}
-    body = list(first)
-    used = frozenset(word for line in first for word in _identifiers(line))
+    before, body = _chosen(printable.choice, name, prologue, taken)
+    used = frozenset(word for line in body for word in _identifiers(line))
     for number, (condition, why, graph) in enumerate(variants):
         lines = body_lines(list(graph.nodes), extra, taken=taken)
         used |= used_sizes(graph.nodes) | frozenset(_identifiers(condition))
@@ -95,7 +111,27 @@ def print_function(
             body += lines
     header = f"def {name}({', '.join((*prologue.arguments, *sizes))}):" + _comment(comment, 200)
     lines = [*prologue.lines(used), *body]
-    return "\n".join([header, *(f"    {line}" for line in lines), ""]), {**GLOBALS, "assume": prologue.assume, **extra}
+    source = "\n".join([*before, header, *(f"    {line}" for line in lines), ""])
+    return source, {**GLOBALS, "assume": prologue.assume, "remembered": remembered, **extra}
+
+
+def _chosen(
+    choice: Choice | None, function: str, prologue: Prologue, taken: frozenset[str]
+) -> tuple[list[str], list[str]]:
+    """The lines of a function from sizes to the number of a variant, and the line that calls it."""
+    if choice is None:
+        return [], []
+    words = {word for line in (*choice.costs, *choice.conditions) for word in _identifiers(line)}
+    given = ", ".join(symbol for symbol in prologue.symbols.values() if symbol in words)
+    name = f"{function}_{choice.name}"
+    while name in taken:
+        name += "_"
+    lines = list(choice.costs)
+    for number, condition in enumerate(choice.conditions):
+        lines += [f"if {condition}:", f"    return {number}"]
+    lines.append(f"return {len(choice.conditions)}")
+    source = ["@remembered", f"def {name}({given}):", *(f"    {line}" for line in lines), "", ""]
+    return source, [f"{choice.name} = {name}({given})"]
 
 
 def used_sizes(nodes: Iterable[fx.Node]) -> frozenset[str]:

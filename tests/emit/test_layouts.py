@@ -40,7 +40,7 @@ PRINTED: dict[str, tuple[str, dict[str, tuple[int, ...]], list[str]]] = {
     ),
     "a batch of products": (
         "def f(A[b, i, j], B[b, j, k]) -> [b, i, k] = A @[j] B", {"A": (2, 3, 4), "B": (2, 4, 5)},
-        ["result = torch.matmul(A, B)", "return result"],
+        ["result = torch.bmm(A, B)", "return result"],
     ),
     "attention": (
         "def f(Q[b, h, q, k], K[b, h, s, k], V[b, h, s, v]) -> [b, h, q, v] = "
