@@ -8,10 +8,12 @@ are not collected; one that is taken at the last step only is not, either.
 from __future__ import annotations
 
 import hashlib
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import torch
 import torch.nn.functional as F
 from torch import fx
 
@@ -49,13 +51,16 @@ def emit_scan(lo: Lowering, node: Node) -> Value:
     loop = Loop(lo.bodies.key(step.function), scanned, carries, reverse, results, step.draws)
     axis = next((part.names[0] for part in wanted if part.op == "part"), "steps")
     wish = f"scan_{axis}{body.name.removeprefix('step')}"
-    function, symbols = _function(lo, node, wish, loop, step, _owned(lo, node, given, scanned))
+    function, symbols = _function(lo, node, wish, loop, step, given, _owned(lo, node, given, scanned))
     args = (*given, lo.size(size), *(lo.size(symbol(name)) for name in symbols))
     places = [(part, k, _axes(part, results[k], step)) for k, part in enumerate(wanted)]
     return taken(lo, node, function, args, {}, places, len(wanted))
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
+
+_UNSEEN = frozenset({F.linear, torch.matmul, operator.add, operator.sub, operator.mul})
+"""Operations whose own gradients do not look at their result."""
 
 Result = tuple[int, int]
 """Which of the values that a step returns, and the dimension along which all steps are stacked; -1: the last one."""
@@ -97,18 +102,23 @@ def _owned(lo: Lowering, node: Node, given: Sequence[Value], scanned: Sequence[b
 
 def _is_new(value: Value) -> bool:
     """Whether a tensor is no view of anything that somebody else has."""
-    held = value.held
-    while isinstance(held, fx.Node) and held.target in ("t", "transpose", "permute", "unflatten"):
-        held = held.args[0]  # type: ignore[assignment]
+    held = _behind_views(value.held)
     return isinstance(held, fx.Node) and (held.target is F.linear or written(held) is not None)
 
 
+def _behind_views(held: Any) -> Any:
+    while isinstance(held, fx.Node) and held.target in ("t", "transpose", "permute", "unflatten"):
+        held = held.args[0]
+    return held
+
+
 def _function(
-    lo: Lowering, node: Node, wish: str, loop: Loop, step: BodyFunction, owned: frozenset[int]
+    lo: Lowering, node: Node, wish: str, loop: Loop, step: BodyFunction, given: Sequence[Value], owned: frozenset[int]
 ) -> tuple[Callable[..., Any], tuple[str, ...]]:
     """The loop's function, and the sizes that it takes; equal loops over one body are one."""
     body = region_of(node).body
-    found = differentiated(lo, node, wish, loop, step)
+    unseen = [k for k in sorted(owned) if _behind_views(given[k].held).target in _UNSEEN]
+    found = differentiated(lo, node, wish, loop, step, unseen)
     record, symbols = (found.record, found.symbols) if found else (None, step.sizes)
     quick = in_place.defined(lo, f"{wish}_in_place", step, loop, owned)
     loop = replace(loop, key=_key(lo, loop, symbols, record))

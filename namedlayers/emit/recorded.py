@@ -8,13 +8,15 @@ it is taken of just these.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from namedlayers.emit import in_blocks
 from namedlayers.emit.scanning import Loop, at_top_level, stepwise
 from namedlayers.plan.plan import Guard
 
@@ -23,9 +25,10 @@ Step = Callable[..., Any]
 
 @dataclass(frozen=True)
 class Slope:
-    """What comes back to a value that the gradient asks for: of the results number `every` (all steps along `dim`) and
-    number `last` (the last step); -1: there is none."""
+    """What comes back to value `number` of a step that the gradient asks for: of the results number `every` (all steps
+    along `dim`) and number `last` (the last step); -1: there is none. `dim` -1: to the last step only."""
 
+    number: int
     every: int
     last: int
     dim: int
@@ -36,7 +39,9 @@ class Record:
     """`loop` is run on `step`, its results first (`loop`'s own), then what is kept besides; `keeping` is the loop with
     all of these, on `full`, and `quick` does it in place, if that can be. `backward` takes the inputs `given`, the
     results `kept` of `keeping`, the `slopes`, sizes; it gives what comes back to the inputs `wanted`. `sizes`: which
-    ones `step`, `full` and `backward` take, of `symbols`, under which the `guards` must hold."""
+    ones `step`, `full` and `backward` take, of `symbols`, under which the `guards` must hold. `cut`: which of the sizes
+    is the number of steps, if the gradient can be taken in blocks of them (-1: it cannot); `owned`: the sequences that
+    were made for this loop alone, and at which no other gradient looks."""
 
     loop: Loop
     step: Step
@@ -51,11 +56,33 @@ class Record:
     wanted: tuple[int, ...]
     symbols: tuple[str, ...] = ()
     guards: tuple[Guard, ...] = ()
+    cut: int = -1
+    owned: tuple[int, ...] = ()
+
+    @property
+    def kept_dims(self) -> list[int]:
+        """Along which dimension each of the values kept has the steps."""
+        return [self.keeping.results[k][1] for k in self.kept]
+
+    @cached_property
+    def trajectories(self) -> dict[int, int]:
+        """The carried values that are kept at all steps: which one of those kept each is."""
+        numbers = [self.keeping.results[k][0] for k in self.kept]
+        return {number: k for k, number in enumerate(numbers) if number < self.loop.carries}
 
     def __repr__(self) -> str:
         """What tells it from others, beside its functions."""
-        rest = (self.loop, self.keeping, self.sizes, self.given, self.kept, self.slopes, self.wanted)
-        return f"Record{(*rest, self.symbols, self.guards)}"
+        rest: tuple[object, ...] = (
+            self.loop,
+            self.keeping,
+            self.sizes,
+            self.given,
+            self.kept,
+            self.slopes,
+            self.wanted,
+        )
+        rest += (self.symbols, self.guards, self.cut, self.owned)
+        return f"Record{rest}"
 
     def holds(self, sizes: Sequence[int]) -> bool:
         """Whether it is a gradient for these sizes."""
@@ -109,27 +136,34 @@ class _Recorded(torch.autograd.Function):
         if torch.is_grad_enabled():
             found = _written_out(record, tensors, steps, sizes, slopes, wanted)
         else:
-            every = _backward(record, tensors, kept, steps, sizes, slopes)
+            over = {k: tensors[k].detach() for k in record.owned} if _freed() else {}
+            every = _backward(record, tensors, kept, steps, sizes, slopes, over)
             found = {k: one for k, one in every.items() if k in wanted}
         return None, None, None, *(found.get(k) for k in range(count))
 
 
 def _backward(
     record: Record, tensors: Sequence[Tensor], kept: Sequence[Tensor], steps: int, sizes: tuple[int, ...],
-    slopes: Sequence[Tensor],
+    slopes: Sequence[Tensor], over: Mapping[int, Tensor],
 ) -> dict[int, Tensor]:  # fmt: skip
     """By the generated function, all inputs that are wanted."""
-    arriving = [_arriving(one, steps, record.loop.reverse, slopes) for one in record.slopes]
+    arriving = [_arriving(one, steps, record.loop.reverse, slopes, tensors) for one in record.slopes]
     device = tensors[0].device.type
     with torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else torch.no_grad():
-        found = record.backward(*(tensors[k] for k in record.given), *kept, *arriving, *record.of(2, sizes))
-    return dict(zip(record.wanted, found if isinstance(found, tuple) else (found,), strict=True))
+        return in_blocks.gradients(record, tensors, kept, arriving, steps, sizes, over)
 
 
-def _arriving(of: Slope, steps: int, reverse: bool, slopes: Sequence[Tensor]) -> Tensor:
+def _freed() -> bool:
+    """Whether torch lets go of all that was saved when this backward pass is over."""
+    return not torch._C._autograd._get_current_graph_task_keep_graph()
+
+
+def _arriving(
+    of: Slope, steps: int, reverse: bool, slopes: Sequence[Tensor], tensors: Sequence[Tensor]
+) -> Tensor:  # fmt: skip
     """What comes back to a value: to all of its steps, or, where the gradient begins with it, to the last."""
     if of.dim < 0:
-        return slopes[of.last]
+        return torch.zeros_like(tensors[of.number]) if of.last < 0 else slopes[of.last]
     if of.last < 0:
         return slopes[of.every]
     last = slopes[of.last]

@@ -15,6 +15,8 @@ from namedlayers.emit.prologue import Orders
 from namedlayers.emit.recorded import Record, Slope
 from namedlayers.emit.scanning import Loop
 from namedlayers.plan.regions import region_of
+from namedlayers.program.program import Kind
+from namedlayers.program.size import SizeExpr, symbol
 
 if TYPE_CHECKING:
     from namedlayers.emit.bodies import BodyFunction
@@ -32,14 +34,16 @@ class Recording:
     symbols: tuple[str, ...]
 
 
-def differentiated(lo: Lowering, node: Node, wish: str, loop: Loop, step: BodyFunction) -> Recording | None:
+def differentiated(
+    lo: Lowering, node: Node, wish: str, loop: Loop, step: BodyFunction, owned: Sequence[int]
+) -> Recording | None:  # fmt: skip
     """None where the plan has no gradient, or one for other results than this loop's."""
     gradient = lo.bodies.gradients.get(node)
     if gradient is None:
         return None
     own = [(step.outputs[number], dim) for number, dim in loop.results]
     slopes = [_slope(number, last, own, gradient) for number, last in gradient.slopes]
-    if any(one.every < 0 and one.last < 0 for one in slopes):
+    if any(one.every < 0 and one.last < 0 and one.dim >= 0 for one in slopes):
         return None
     body = region_of(node).body
     full = lo.bodies.function(gradient.forward, lo.names, lambda: _forward_orders(gradient, body, step, loop))
@@ -56,7 +60,7 @@ def differentiated(lo: Lowering, node: Node, wish: str, loop: Loop, step: BodyFu
     sizes = tuple(tuple(symbols.index(one) for one in function.sizes) for function in (step, full, back))
     record = Record(
         loop, step.function, keeping, full.function, quick, back.function, sizes, gradient.given, kept, tuple(slopes),
-        gradient.wanted, symbols, gradient.guards,
+        gradient.wanted, symbols, gradient.guards, _cut(node, gradient, keeping, symbols), tuple(owned),
     )  # fmt: skip
     return Recording(record, symbols)
 
@@ -73,9 +77,33 @@ def _slope(number: int, last: bool, own: Sequence[tuple[int, int]], gradient: Gr
     every = next((k for k, (one, dim) in enumerate(own) if one == number and dim >= 0), -1)
     final = next((k for k, one in enumerate(own) if one == (number, -1)), -1)
     if last:
-        return Slope(-1, final, -1)
+        return Slope(number, -1, final, -1)
     apart = (number, True) in gradient.slopes
-    return Slope(every, -1 if apart else final, own[every][1] if every >= 0 else 0)
+    return Slope(number, every, -1 if apart else final, own[every][1] if every >= 0 else 0)
+
+
+def _cut(node: Node, gradient: Gradient, keeping: Loop, symbols: Sequence[str]) -> int:
+    """Which of the sizes is the number of steps and nothing else, where the gradient can begin before the last step."""
+    size, body = node.attr("size"), gradient.backward.body
+    assert isinstance(size, SizeExpr)
+    inputs = [one for one in region_of(node).graph.nodes if one.op == "input"]
+    moving = {k for k in range(keeping.carries) if inputs[k].kind is Kind.REAL and not inputs[k].weak}
+    if not moving <= {number for number, _ in gradient.slopes} or not moving <= set(gradient.wanted):
+        return -1
+    stepped = [keeping.scanned[k] for k in gradient.given] + [True for _ in gradient.kept]
+    stepped += [not last for _, last in gradient.slopes]
+    fixed = [one for given, is_ in zip(body.inputs, stepped, strict=True) for _, one in given.axes[int(is_) :]]
+    every = list(gradient.backward.graph)
+    telling = [made for made in every if made.op in ("size", "coord")]
+    telling += [inner for made in every if made.op == "scan" for inner in region_of(made).graph]
+    fixed += [one for made in telling for one in _asked(made)]
+    found = next((k for k, name in enumerate(symbols) if size == symbol(name)), -1)
+    return found if found >= 0 and all(symbols[found] not in one.symbols for one in fixed) else -1
+
+
+def _asked(node: Node) -> Sequence[SizeExpr]:
+    """The sizes that a node knows of."""
+    return [*node.space, *(one for _, one in node.attrs if isinstance(one, SizeExpr))]
 
 
 def _forward_orders(gradient: Gradient, body: Body, step: BodyFunction, loop: Loop) -> Orders:

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
-from namedlayers.emit import in_place
+from namedlayers.emit import in_blocks, in_place
 from namedlayers.emit.recorded import Record, Slope
 from namedlayers.emit.scanning import Loop
 
@@ -56,10 +57,8 @@ class Whole:
         if found is None:
             return None
         made = found if isinstance(found, tuple) else (found,)
-        arriving = [_arriving(one, record, made, slopes, steps) for one in record.slopes]
-        given = [tensors[k] for k in record.given]
-        found = record.backward(*given, *(made[k] for k in record.kept), *arriving, *record.of(2, sizes))
-        return dict(zip(record.wanted, found if isinstance(found, tuple) else (found,), strict=True))
+        arriving = [_arriving(one, record, made, slopes, steps, tensors) for one in record.slopes]
+        return in_blocks.gradients(record, tensors, [made[k] for k in record.kept], arriving, steps, sizes, {})
 
     @cached_property
     def _in_place(self) -> Callable[..., Any] | None:
@@ -69,9 +68,15 @@ class Whole:
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
 
-def _arriving(of: Slope, record: Record, made: Sequence[Tensor], slopes: Sequence[Tensor | None], steps: int) -> Tensor:
+def _arriving(
+    of: Slope, record: Record, made: Sequence[Tensor], slopes: Sequence[Tensor | None], steps: int,
+    tensors: Sequence[Tensor],
+) -> Tensor:  # fmt: skip
     """What comes back to a result, where what comes back to all values of all steps is given, stacked in front. What
     comes back to the last step is among it."""
+    if of.every < 0 and of.last < 0:
+        slope = slopes[of.number]
+        return torch.zeros_like(tensors[of.number]) if slope is None else slope[_last(record.loop)]
     place = of.every if of.every >= 0 else of.last
     number = record.loop.results[place][0]
     slope = slopes[number]
