@@ -121,8 +121,8 @@ _WRITERS = _TWO | frozenset({
     torch.neg, torch.exp, torch.expm1, torch.log, torch.log1p, torch.log2, torch.sqrt, torch.rsqrt, torch.sin,
     torch.cos, torch.tan, torch.asin, torch.acos, torch.atan, torch.sinh, torch.cosh, torch.tanh, torch.asinh,
     torch.acosh, torch.atanh, torch.erf, torch.abs, torch.floor, torch.ceil, torch.sigmoid, torch.sign, torch.sgn,
-    torch.maximum, torch.minimum, torch.atan2, torch.addcmul, torch.addmm, torch.mm, torch.matmul, torch.where,
-    torch.cat,
+    torch.maximum, torch.minimum, torch.atan2, torch.addcmul, torch.addmm, torch.mm, torch.bmm, torch.matmul,
+    torch.where, torch.cat,
 })  # fmt: skip
 
 _REDUCTIONS = frozenset({torch.sum, torch.amax, torch.amin, torch.logsumexp, torch.softmax, torch.log_softmax})
@@ -168,4 +168,4 @@ def _packed_name(turned: fx.Node) -> str:
     return f"{of.name}_packed" if isinstance(of, fx.Node) else "packed"
 
 
-_PRODUCTS = frozenset({torch.addmm, torch.mm, torch.matmul})
+_PRODUCTS = frozenset({torch.addmm, torch.mm, torch.bmm, torch.matmul})
