@@ -32,6 +32,7 @@ class Calls:
         self.inputs = [self.fx.create_node("placeholder", name, name=name) for name in prologue.arguments]
         for given, node in zip(program.inputs, self.inputs, strict=True):
             node.meta["kind"] = None if given.role == "option" else given.kind
+            node.meta["rank"] = len(given.axes)
         self._labels = -1000
 
     def call(

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, fx
 
 from namedlayers.emit.functions import execute
+from namedlayers.emit.memory import over
 from namedlayers.emit.names import Names
 from namedlayers.emit.printer import GLOBALS, expression, note
-from namedlayers.emit.rewritten_steps import for_writing, written
+from namedlayers.emit.rewritten_steps import for_writing, number_like, writer, written
 from namedlayers.emit.roles import Roles, roles
+from namedlayers.emit.step_values import given_precision, of_one_precision
 
 if TYPE_CHECKING:
     from namedlayers.emit.bodies import BodyFunction
@@ -47,8 +49,7 @@ def alone(step: BodyFunction, loop: Loop) -> Callable[..., Any] | None:
 
 def _source(name: str, step: BodyFunction, loop: Loop, owned: frozenset[int]) -> tuple[str, dict[str, Any]]:
     """The text of the function, and the globals that it needs."""
-    fixed = frozenset(k for k, is_ in enumerate(loop.scanned) if k >= loop.carries and not is_)
-    graph = for_writing(step.graphs[0], fixed)
+    graph = for_writing(step.graphs[0], loop)
     text = _Text(name, graph, roles(graph, loop, step.sizes, owned), loop)
     code = text.printed()
     return code, {**GLOBALS, **text.globals}
@@ -81,6 +82,16 @@ def steady(before: Sequence[Tensor], after: Sequence[Tensor]) -> bool:
     return all(one.dtype is other.dtype for one, other in zip(before, after, strict=True))
 
 
+def alike(ones: Sequence[Tensor], others: Sequence[Tensor]) -> bool:
+    """Whether values can lie in one memory, one after the other.
+
+    >>> import torch
+    >>> alike([torch.ones(2)], [torch.ones(2)]), alike([torch.ones(2)], [torch.ones(3)])
+    (True, False)
+    """
+    return all(one.shape == other.shape and one.dtype is other.dtype for one, other in zip(ones, others, strict=True))
+
+
 # --- text -------------------------------------------------------------------------------------------------------------
 
 
@@ -89,7 +100,9 @@ class _Text:
 
     def __init__(self, name: str, graph: fx.Graph, roles: Roles, loop: Loop) -> None:
         self.name, self.graph, self.roles, self.loop = name, graph, roles, loop
-        self.globals: dict[str, Any] = {"begun": begun, "rest": rest, "steady": steady}
+        self.globals: dict[str, Any] = {
+            "begun": begun, "rest": rest, "steady": steady, "alike": alike, "of_one_precision": of_one_precision,
+        }  # fmt: skip
         self.taken = frozenset(node.name for node in graph.nodes)
         names = Names({name, *self.taken, *self.globals})
         self.arguments = [
@@ -113,15 +126,21 @@ class _Text:
         moved = [(old, new) for old, new in zip(carried, becoming, strict=True) if old != new]
         on = [f"{', '.join(old for old, _ in moved)} = {', '.join(new for _, new in moved)}"] if moved else []
         before = [node for node in roles.inner if node in roles.before]
-        lines = [self._line(node) for node in before if not (node.meta.get("inline") and len(node.users) == 1)]
+        lines = self._asked()
+        lines += [self._line(node) for node in before if not (node.meta.get("inline") and len(node.users) == 1)]
         lines += [f"{self.each} = {self._sequences()}", f"{', '.join(now)} = next({self.each})"] if now else []
         lines += [self._line(node) for node in steps]
         if moved:
             olds, news = (", ".join(side) for side in zip(*moved, strict=True))
             lines += [f"if not steady([{olds}], [{news}]):", "    return None"]
+        if pairs := self._merged():
+            ones, others = (", ".join(side) for side in zip(*pairs, strict=True))
+            lines += [f"if not alike([{ones}], [{others}]):", "    return None"]
         for number, dim in roles.stacked.items():
             value = roles.made[number].name
             lines.append(f"{self.stacks[number]} = begun({value}, {self.steps}, {dim}, {loop.reverse})")
+        for node, memory in roles.memory.items():  # from here on they are called by what they lie in
+            node.name = memory.known_by.name
         again = [text for node in steps if (text := self._again(node))]
         straight = set(roles.straight.values())
         again += [f"{self.places[k]}.copy_({roles.made[k].name})" for k in roles.stacked if k not in straight]
@@ -130,36 +149,42 @@ class _Text:
         header = f"def {self.name}({', '.join((*self.arguments, self.steps, *(n.name for n in roles.sizes)))}):"
         return "\n".join([header, *(f"    {line}" for line in lines), ""])
 
+    def _asked(self) -> list[str]:
+        """Whether the inputs have one precision, where that is relied on."""
+        names = dict(zip(self.roles.inputs, self.arguments, strict=True))
+        given = [names[node] for node in given_precision(self.graph)]
+        relied = self._merged() or any(node.target is number_like for node in self.graph.nodes)
+        return [f"if not of_one_precision({', '.join(given)}):", "    return None"] if relied and len(given) > 1 else []
+
+    def _merged(self) -> list[tuple[str, str]]:
+        """The values of the first step that lie in one memory at later ones."""
+        pairs = [(one.known_by.name, node.name) for node, one in self.roles.memory.items() if one.known_by is not node]
+        return list(dict.fromkeys(pairs))
+
     def _line(self, node: fx.Node) -> str:
-        if node in self.roles.onto and node in self.roles.kept:
-            return f"{node.name} = {self._onto(node)}{note(node)}"
         return f"{node.name} = {expression(node, self.globals, self.taken)}{note(node)}"
 
     def _again(self, node: fx.Node) -> str:
         """What a later step does for a node, if anything."""
         if node in self.roles.views:
             return ""
-        if node in self.roles.onto:
-            begin = (
-                "" if node in self.roles.kept else f"{node.name} = "
-            )  # a place of a sequence is another at each step
-            return f"{begin}{self._onto(node)}{note(node)}"
-        found = written(node) if node in self.roles.kept or node in self.roles.straight else None
-        if found is None:
+        memory, how = self.roles.memory.get(node), writer(node)
+        if memory is None or how is None or (memory.home == "fresh" and memory.known_by is node):
             return self._line(node)
-        target, args = found
-        call = self.graph.create_node("call_function", target, args, {**node.kwargs, "out": node})
+        if over(node, self.roles.memory):
+            told = {} if isinstance(how.over, str) else {"inplace": True}
+            op = "call_method" if isinstance(how.over, str) else "call_function"
+            return self._called(node, op, how.over, node.args, {**node.kwargs, **told})
+        found = written(node)
+        assert found is not None
+        return self._called(node, "call_function", *found, {**node.kwargs, "out": node})
+
+    def _called(self, node: fx.Node, op: str, target: Any, args: tuple[Any, ...], options: dict[str, Any]) -> str:
+        """The statement of a call that stands for a node's."""
+        call = self.graph.create_node(op, target, args, options)
         text = expression(call, self.globals, self.taken)
         self.graph.erase_node(call)
         return text + note(node)
-
-    def _onto(self, node: fx.Node) -> str:
-        """A product that is added to what is not needed any more."""
-        summand, *factors = node.args
-        call = self.graph.create_node("call_method", "addmm_", (summand, *factors))
-        text = expression(call, self.globals, self.taken)
-        self.graph.erase_node(call)
-        return text
 
     def _sequences(self) -> str:
         """What of the sequences is seen at each step."""

@@ -1,29 +1,35 @@
-"""A step's graph as a loop in place wants it: which operations can write into a given tensor, and which are views.
+"""A step's graph as a loop in place wants it: operations that can write into a given tensor, in few passes.
 
 In: the fx graph of a step. Out: a copy that computes the same by operations that can write. What always holds: values
-are the same to rounding; the graph that comes in is not touched.
+are the same to rounding; the graph that comes in is not touched; numbers that became tensors are used only where all
+real inputs have one precision.
 """
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx
 
-from namedlayers.emit.elementwise import lerp
+from namedlayers.emit.fused_steps import fuse
 from namedlayers.emit.narrowing import add_product
+from namedlayers.emit.scanning import Loop
+from namedlayers.emit.step_values import is_number, is_real, is_tensor, of_given_precision, rank
+from namedlayers.emit.writers import INFIX, PRODUCTS, REDUCTIONS, SYMMETRIC, WRITERS, Writer
+from namedlayers.program.program import Kind
 
 Written = tuple[Callable[..., Any], tuple[Any, ...]]
 
 
-def for_writing(graph: fx.Graph, fixed: frozenset[int]) -> fx.Graph:
-    """The graph with products and sums fused, and weights as they are multiplied fastest. `fixed` are the numbers of
-    the inputs that are the same at all steps."""
+BEFORE = "before"
+"""Marks, in a node's meta, what is computed before the first step though it takes something that is carried."""
+
+
+def for_writing(graph: fx.Graph, loop: Loop) -> fx.Graph:
+    """The graph with products and sums fused, numbers as tensors, and weights as they are multiplied fastest."""
     copy = fx.Graph()
     new: dict[fx.Node, fx.Node] = {}
     for node in graph.nodes:
@@ -32,101 +38,72 @@ def for_writing(graph: fx.Graph, fixed: frozenset[int]) -> fx.Graph:
         if node.target is add_product:  # in place there is no autocast
             new[node].target = torch.addmm
     given = [node for node in copy.nodes if node.op == "placeholder" and "size" not in node.meta]
-    same = {node for k, node in enumerate(given) if k in fixed}
+    same = {node for k, node in enumerate(given) if k >= loop.carries and not loop.scanned[k]}
+    still = [node for k, node in enumerate(given) if k < loop.carries or node in same]
     for node in list(copy.nodes):
         _as_matmul(copy, node, same)
-    for node in list(copy.nodes):
+    for node in copy.nodes:
         if node.op not in ("placeholder", "output") and all(one in same for one in node.all_input_nodes):
             same.add(node)
-    for node in list(copy.nodes):
-        _fuse(copy, node)
+    _numbers_as_tensors(copy, still, same, _SUMS)
+    fuse(copy)
+    _numbers_as_tensors(copy, still, same, _WITH_NUMBERS)
     for node in list(copy.nodes):
         _pack(copy, node, same)
     return copy
 
 
+def writer(node: fx.Node) -> Writer | None:
+    """How a node's operation writes, if it can."""
+    if node.op not in ("call_function", "call_method") or not is_tensor(node):
+        return None
+    return WRITERS.get(INFIX.get(node.target, node.target))
+
+
 def written(node: fx.Node) -> Written | None:
     """The function and the arguments with which a node's operation writes into `out`; None where it cannot."""
-    if node.op != "call_function" or not is_tensor(node):
+    found, args = writer(node), node.args
+    if found is None or found.into is None:
         return None
-    target, args = _INFIX.get(node.target, node.target), node.args
-    if target is lerp:
-        return lerp_into, args
-    if target in _TWO:
-        first, second = args[:2]
-        if not is_tensor(first):
-            return (target, (second, first)) if target in _SYMMETRIC and is_tensor(second) else None
-    if target is torch.matmul and any(_rank(one) < 2 for one in args):
+    target = INFIX.get(node.target, node.target)
+    if target in SYMMETRIC and not is_tensor(args[0]):
+        args = args[::-1]
+    if not all(map(is_tensor, args[: found.tensors])):
+        return None
+    if target is torch.matmul and any(rank(one) < 2 for one in args):
         return None  # it resizes what is given for vectors
-    if target is torch.where and not all(map(is_tensor, args)):
+    if target in REDUCTIONS and len(args) < 2 and "dim" not in node.kwargs:
         return None
-    if target in _REDUCTIONS:
-        return (target, args) if len(args) > 1 or "dim" in node.kwargs else None
-    return (target, args) if target in _WRITERS else None
+    return found.into, args
 
 
 def elementwise(node: fx.Node) -> bool:
     """Whether what writes may write over its own operands, if they have all axes."""
-    target = _INFIX.get(node.target, node.target)
-    return target is lerp or (target in _WRITERS and target not in _PRODUCTS and target is not torch.cat)
+    found = writer(node)
+    return found is not None and found.elementwise
 
 
-def is_view(node: fx.Node) -> bool:
-    """Whether a node never copies, whatever it is given."""
-    if node.target is operator.getitem:
-        return not any(map(is_tensor, node.all_input_nodes[1:]))
-    return node.target in _VIEWS
+def number_like(like: Tensor, number: float) -> Tensor:
+    """A number as a tensor, as precise as another: what is called with it is called in half the time. Coarse numbers
+    would lose digits.
 
-
-def is_tensor(value: Any) -> bool:
-    """Whether an argument of a node is a tensor, and no number."""
-    if not isinstance(value, fx.Node):
-        return False
-    return "size" not in value.meta if value.op == "placeholder" else value.meta.get("axes") is not None
-
-
-def lerp_into(start: Tensor, end: Tensor, weight: Tensor | float, *, out: Tensor) -> Tensor:
-    """`torch.lerp` into a given tensor, for operands of any precisions.
-
-    >>> lerp_into(torch.zeros(2), torch.ones(2), 0.5, out=torch.empty(2))
-    tensor([0.5000, 0.5000])
+    >>> number_like(torch.ones(2), 0.5)
+    tensor(0.5000)
     """
-    same = start.dtype is end.dtype and (not isinstance(weight, Tensor) or weight.dtype is start.dtype)
-    return torch.lerp(start, end, weight, out=out) if same else out.copy_(start + weight * (end - start))
+    fine = like.dtype is torch.float32 or like.dtype is torch.float64
+    return torch.tensor(number, dtype=like.dtype if fine else torch.float64)
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
-_VIEWS = frozenset({torch.split, torch.unbind, "t", "transpose", "permute", "unsqueeze", "expand"})
-
 _PRINTED = frozenset({"inline", "temporary", "parts"})
 """Notes for the printer of the step itself."""
 
-_INFIX: Mapping[Any, Callable[..., Any]] = MappingProxyType({
-    operator.add: torch.add, operator.sub: torch.sub, operator.mul: torch.mul, operator.truediv: torch.div,
-    operator.neg: torch.neg,
+_SUMS = frozenset({torch.add, torch.sub})
+
+_WITH_NUMBERS = _SUMS | frozenset({
+    torch.mul, torch.div, torch.lt, torch.le, torch.gt, torch.ge, torch.eq, torch.ne, torch.where,
 })  # fmt: skip
-
-_SYMMETRIC = frozenset({torch.add, torch.mul})
-
-
-def _rank(value: Any) -> int:
-    return len(value.meta["axes"]) if is_tensor(value) else 0
-
-
-_TWO = frozenset({torch.add, torch.sub, torch.mul, torch.div})
-"""Which want a tensor first."""
-
-_WRITERS = _TWO | frozenset({
-    torch.neg, torch.exp, torch.expm1, torch.log, torch.log1p, torch.log2, torch.sqrt, torch.rsqrt, torch.sin,
-    torch.cos, torch.tan, torch.asin, torch.acos, torch.atan, torch.sinh, torch.cosh, torch.tanh, torch.asinh,
-    torch.acosh, torch.atanh, torch.erf, torch.abs, torch.floor, torch.ceil, torch.sigmoid, torch.sign, torch.sgn,
-    torch.maximum, torch.minimum, torch.atan2, torch.addcmul, torch.addmm, torch.mm, torch.bmm, torch.matmul,
-    torch.where, torch.cat,
-})  # fmt: skip
-
-_REDUCTIONS = frozenset({torch.sum, torch.amax, torch.amin, torch.logsumexp, torch.softmax, torch.log_softmax})
-"""Which write if they are told over what."""
 
 
 def _as_matmul(graph: fx.Graph, node: fx.Node, same: set[fx.Node]) -> None:
@@ -140,22 +117,38 @@ def _as_matmul(graph: fx.Graph, node: fx.Node, same: set[fx.Node]) -> None:
     node.target, node.args = torch.matmul, (x, turned)
 
 
-def _fuse(graph: fx.Graph, node: fx.Node) -> None:
-    """c + a * b in one pass."""
-    if node.target is not operator.add or node.kwargs:
+def _numbers_as_tensors(
+    graph: fx.Graph, still: Sequence[fx.Node], same: set[fx.Node], targets: Collection[Any]
+) -> None:
+    """Numbers that take part in operations at each step are made before the first, as precise as the inputs, of which
+    `still` are those that are there by then."""
+    precise = of_given_precision(graph)
+    like = next((node for node in still if node in precise), None)
+    if like is None:
         return
-    for product, other in (node.args, node.args[::-1]):
-        alone = isinstance(product, fx.Node) and product.target is operator.mul and len(product.users) == 1
-        if alone and product is not other and all(map(is_tensor, (other, *product.args))):  # type: ignore[union-attr]
-            node.target, node.args = torch.addcmul, (other, *product.args)  # type: ignore[union-attr]
-            graph.erase_node(product)  # type: ignore[arg-type]
-            return
+    made = {node.args[1].hex(): node for node in graph.nodes if node.target is number_like}
+    first = next(node for node in graph.nodes if node.op != "placeholder")
+    for node in list(graph.nodes):
+        operands = [one for one in node.args if is_tensor(one)]
+        real = any(one in precise for one in operands) and all(one in precise or not is_real(one) for one in operands)
+        if not real or node in same or INFIX.get(node.target, node.target) not in targets:
+            continue
+        for k, one in enumerate(node.args):
+            if is_number(one):
+                number = float(one)
+                if number.hex() not in made:
+                    with graph.inserting_before(first):
+                        held = graph.create_node("call_function", number_like, (like, number), name="number")
+                    held.meta = {"axes": (), "kind": Kind.REAL, BEFORE: True}
+                    same.add(held)
+                    made[number.hex()] = held
+                node.update_arg(k, made[number.hex()])
 
 
 def _pack(graph: fx.Graph, node: fx.Node, same: set[fx.Node]) -> None:
     """Turned weights, once, as they are read: products with them are a third faster."""
     turned = node.op == "call_method" and node.target in ("t", "transpose", "permute") and node in same
-    if turned and any(user.target in _PRODUCTS and user not in same for user in node.users):
+    if turned and any(user.target in PRODUCTS and user not in same for user in node.users):
         with graph.inserting_after(node):
             packed = graph.create_node("call_method", "contiguous", (node,), name=_packed_name(node))
         packed.meta, node.meta = node.meta, {**node.meta, "inline": True}
@@ -166,6 +159,3 @@ def _pack(graph: fx.Graph, node: fx.Node, same: set[fx.Node]) -> None:
 def _packed_name(turned: fx.Node) -> str:
     of = turned.args[0]
     return f"{of.name}_packed" if isinstance(of, fx.Node) else "packed"
-
-
-_PRODUCTS = frozenset({torch.addmm, torch.mm, torch.bmm, torch.matmul})

@@ -1,0 +1,156 @@
+"""Loops in place: what lies in one memory, what is fused, and that nothing is written over too early."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import namedlayers as nl
+from namedlayers.emit.writers import WRITERS
+from tests.emit.harness import WAYS, agree, as_written, compiled, run, tensors
+from tests.emit.random_steps import loop
+
+ODD = (np.inf, -np.inf, np.nan, 0.0, -0.0, 1e300)
+
+
+def in_place(text: str) -> list[str]:
+    """The lines of the loop in place of a formula, over all steps but the first."""
+    code = nl.compile(text).code
+    source = code.split("def scan_t_in_place(")[1].split("\ndef ")[0]
+    again = source.split("    for ")[1].split("    return ")[0]
+    return [line.split("  #")[0].strip() for line in again.splitlines()[1:]]
+
+
+# --- random steps -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("seed", range(40))
+def test_random_steps(seed: int, way: str) -> None:
+    text, arrays = loop(seed)
+    agree(WAYS[way](text, arrays), arrays, tolerance=1e-7)
+
+
+@pytest.mark.parametrize("seed", range(40, 60))
+def test_random_steps_of_odd_numbers(seed: int) -> None:
+    """Fused operations are those that the text has: infinities and what is not a number come out as they went in."""
+    text, arrays = loop(seed)
+    rng = np.random.default_rng(seed)
+    for name in ("X", "p"):
+        arrays[name].flat[rng.integers(arrays[name].size, size=4)] = rng.choice(ODD, 4)
+    agree(as_written(text, arrays), arrays, tolerance=1e-7)
+
+
+@pytest.mark.parametrize("seed", range(60, 70))
+def test_random_steps_in_several_precisions(seed: int) -> None:
+    """Where inputs differ, nothing lies in a memory that is too coarse for it."""
+    text, arrays = loop(seed)
+    made = as_written(text, arrays)
+    args = tensors(made, arrays)
+    double = run(made, args)
+    mixed = [one.float() if k % 3 == 1 and one.is_floating_point() else one for k, one in enumerate(args)]
+    for got, want in zip(run(made, mixed), double, strict=True):
+        torch.testing.assert_close(got.double(), want, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", (torch.bfloat16, torch.float16, torch.float32))
+@pytest.mark.parametrize("seed", (1, 2))
+def test_random_steps_in_coarse_precisions(seed: int, dtype: torch.dtype) -> None:
+    """In place, values are those of the steps written out."""
+    text, arrays = loop(seed)
+    made = as_written(text, arrays)
+    args = tensors(made, arrays, dtype)
+    quick = run(made, args)
+    slow = run(made, [one.requires_grad_() if one.is_floating_point() else one for one in args])
+    for got, want in zip(quick, slow, strict=True):
+        torch.testing.assert_close(got, want, rtol=0.1, atol=0.1)
+
+
+# --- what becomes of a step -------------------------------------------------------------------------------------------
+
+STEPS = {
+    "a number that is used at each step is a tensor": (
+        "h = tanh(0.7 * h)", ["torch.mul(h, number, out=h_2)", "h_2.tanh_()"],
+    ),
+    "a multiple is added in one pass": (
+        "h = tanh(X - 0.5 * h)", ["torch.add(X_2, h, alpha=-0.5, out=h_2)", "h_2.tanh_()"],
+    ),
+    "a product is added in one pass": ("h = X - u * h * tanh(h)", ["torch.tanh(h, out=tanh)"]),
+    "a quotient is added in one pass": (
+        "h = tanh(X + h / (1 + h * h))",
+        ["torch.addcmul(number, h, h, out=h_2)", "torch.addcdiv(X_2, h, h_2, out=h_2)", "h_2.tanh_()"],
+    ),
+    "what is subtracted from a number": (
+        "h = X * tanh(1 - 2 * h)",
+        ["torch.add(number, h, alpha=-2.0, out=h_2)", "h_2.tanh_()", "torch.mul(X_2, h_2, out=h_2)"],
+    ),
+}  # fmt: skip
+"""A step, and lines of its loop."""
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_lines(name: str) -> None:
+    step, lines = STEPS[name]
+    found = in_place(
+        f"def f(X[t, b, h]; u[h], h0[b, h]) -> [t, b, h]:\n    scan t with h = h0:\n        {step}\n    return h"
+    )
+    assert [line for line in found if line in lines] == lines, found
+
+
+ACTIVATIONS = {
+    "gelu": "gelu(Y)", "silu": "silu(Y)", "relu": "relu(Y)", "softplus": "softplus(Y)",
+    "elu": "where(Y > 0, Y, expm1(Y))", "leaky_relu": "where(Y > 0, Y, 0.01 * Y)", "hardtanh": "clip(Y, -1, 1)",
+    "mish": "Y * tanh(softplus(Y))", "hardswish": "Y * clip(Y + 3, 0, 6) / 6", "logsigmoid": "log(sigmoid(Y))",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_an_activation_of_what_nothing_else_needs_allocates_nothing(name: str) -> None:
+    text = (
+        "def f(X[t, b, h]; W[h', h], h0[b, h]) -> [t, b, h]:\n    scan t with h = h0:\n"
+        f"        Y = (W @[h] h)[h' -> h] + X\n        h = 0.5 * h + {ACTIVATIONS[name]}\n    return h"
+    )
+    found = in_place(text)
+    assert not [line for line in found if " = " in line.split("(")[0] and line != "h = h_2"], found
+    rng = np.random.default_rng(0)
+    arrays = {"X": rng.standard_normal((4, 3, 5)), "W": rng.standard_normal((5, 5)), "h0": rng.standard_normal((3, 5))}
+    agree(compiled(text, arrays), arrays, tolerance=1e-7)
+
+
+@pytest.mark.parametrize("name", [one for one in WRITERS if callable(one)], ids=lambda one: one.__name__)
+def test_what_is_written_is_what_is_computed(name: object) -> None:
+    """Every operation of the table, into memory of its own and over its first operand."""
+    torch.manual_seed(0)
+    how = WRITERS[name]
+    args = [*operands(name)]
+    wanted = name(*args)  # type: ignore[operator]
+    if how.into is not None:
+        out = torch.full_like(wanted, 3)
+        how.into(*args, out=out)
+        torch.testing.assert_close(out, wanted, equal_nan=True)
+    if how.over is not None:
+        into = args[0].clone()
+        if isinstance(how.over, str):
+            getattr(into, how.over)(*args[1:])
+        else:
+            how.over(into, *args[1:], inplace=True)
+        torch.testing.assert_close(into, wanted, equal_nan=True)
+
+
+def operands(function: object) -> list:
+    """What an operation can be called with."""
+    name = getattr(function, "__name__", "")
+    x, y, z = torch.rand(3, 3) + 0.1, torch.rand(3, 3) + 0.1, torch.rand(3, 3)
+    known = {
+        "where": [x > 0.5, x, y], "cat": [[x, y], 0], "clamp": [x, 0.2, 0.5], "_threshold": [x, 0.5, 2.0],
+        "bitwise_and": [x > 0.5, y > 0.5], "bitwise_or": [x > 0.5, y > 0.5], "bitwise_not": [x > 0.5],
+        "bmm": [x[None], y[None]], "lerp": [x, y, 0.3],
+    }  # fmt: skip
+    if name in known:
+        return known[name]
+    how = WRITERS[function]
+    twos = ("add", "sub", "mul", "div", "pow", "lt", "le", "gt", "ge", "eq", "ne")
+    if name in ("sum", "amax", "amin", "logsumexp", "softmax", "log_softmax"):
+        return [x, 1]
+    return [x, y, z][: 2 if name in twos else how.tensors]
