@@ -84,7 +84,7 @@ def _called(form: Form, tensors: Tensors) -> Tensor:
 
 def _few(form: Form, tensors: Tensors) -> bool:
     """Whether the outer sum is so small that torch adds it up before a matrix product would have begun."""
-    if form.a_linear or form.b_linear:
+    if form.a_linear or form.b_linear or any(x.numel() > FEW for x in tensors):
         return False
     if len(tensors) == 2:
         return tensors[0].numel() * tensors[1].shape[-1] <= FEW
