@@ -3,9 +3,8 @@
 In: points as rows, points as columns. Out: a matrix of distances or of their squares. What always holds: each is the
 root of a sum of squares of differences, so that no digits are lost; all derivatives are made of the same functions.
 
-`cdist` is the fast way, of single and double precision. Its own slope has none, so squares have theirs from here: with
-distances of 1, its slope is just the sum of weighted differences. Traced by torch, they are written out, for compilers
-hold no differences either.
+`cdist` is the fast way, of single and double precision. Its own slope has none, so squares have theirs from here: sums
+of weighted differences (`pulls.py`). Traced by torch, they are written out, for compilers hold no differences either.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from namedlayers.emit.contractions import matrices, right_first
 from namedlayers.emit.lowering import Lowering, emits
+from namedlayers.emit.pulls import pulls
 from namedlayers.emit.value import Value
 from namedlayers.program.graph import Node
 
@@ -85,12 +85,7 @@ class _Squares(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, slope: Tensor) -> Any:
-        x, y = ctx.saved_tensors
-        to_x, to_y = ctx.needs_input_grad
-        return (
-            _Weighted.apply(x, y, slope) if to_x else None,
-            _Weighted.apply(y, x, slope.mT) if to_y else None,
-        )  # fmt: skip
+        return _Pulls.apply(*ctx.saved_tensors, slope, *ctx.needs_input_grad)
 
     @staticmethod
     def jvp(ctx: Any, x_slope: Tensor, y_slope: Tensor) -> Tensor:
@@ -102,38 +97,47 @@ class _Squares(torch.autograd.Function):
         return _Squares.apply(*_batches(info, dims, given)), 0
 
 
-class _Weighted(torch.autograd.Function):
-    """For each row of x twice the sum of its differences from the rows of y, each weighed."""
+class _Pulls(torch.autograd.Function):
+    """Twice the sums of weighted differences of rows: for each x of those from all y, for each y of those from all x.
+    Where a side is not wanted, it is 0."""
 
     @staticmethod
-    def forward(x: Tensor, y: Tensor, weights: Tensor) -> Tensor:
-        weights = (2 * weights).contiguous()
-        return torch.ops.aten._cdist_backward(weights, x.contiguous(), y.contiguous(), 2.0, torch.ones_like(weights))
+    def forward(x: Tensor, y: Tensor, weights: Tensor, to_x: bool, to_y: bool) -> tuple[Tensor, Tensor]:
+        return pulls(x, y, weights, to_x, to_y)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs)
-        ctx.save_for_forward(*inputs)
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor, bool, bool], output: Any) -> None:
+        *tensors, ctx.to_x, ctx.to_y = inputs
+        ctx.save_for_backward(*tensors)
+        ctx.save_for_forward(*tensors)
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> Any:
+    def backward(ctx: Any, x_slope: Tensor, y_slope: Tensor) -> Any:
         x, y, weights = ctx.saved_tensors
-        nothing = torch.zeros_like(y)
-        to_x, to_y, to_weights = ctx.needs_input_grad
+        x_slope, y_slope = _wanted(x_slope, ctx.to_x), _wanted(y_slope, ctx.to_y)
+        to_x, to_y, to_weights, *_ = ctx.needs_input_grad
         return (
-            2 * slope * weights.sum(-1, keepdim=True) if to_x else None,
-            -2 * weights.mT @ slope if to_y else None,
-            2 * _bilinear(x, y, slope, nothing) if to_weights else None,
-        )  # fmt: skip
+            *_Pulls.apply(x_slope, y_slope, weights, to_x, to_y),
+            2 * _bilinear(x, y, x_slope, y_slope) if to_weights else None,
+            None,
+            None,
+        )
 
     @staticmethod
-    def jvp(ctx: Any, x_slope: Tensor, y_slope: Tensor, slope: Tensor) -> Tensor:
+    def jvp(ctx: Any, x_slope: Tensor, y_slope: Tensor, slope: Tensor, *_: None) -> tuple[Tensor, ...]:
         x, y, weights = ctx.saved_tensors
-        return _Weighted.apply(x_slope, y_slope, weights) + _Weighted.apply(x, y, slope)
+        moved = _Pulls.apply(x_slope, y_slope, weights, ctx.to_x, ctx.to_y)
+        weighed = _Pulls.apply(x, y, slope, ctx.to_x, ctx.to_y)
+        return tuple(one + other for one, other in zip(moved, weighed, strict=True))
 
     @staticmethod
-    def vmap(info: Any, dims: tuple[int | None, ...], *given: Tensor) -> tuple[Tensor, int]:
-        return _Weighted.apply(*_batches(info, dims, given)), 0
+    def vmap(info: Any, dims: tuple[int | None, ...], *given: Any) -> tuple[tuple[Tensor, Tensor], tuple[int, int]]:
+        *tensors, to_x, to_y = given
+        return _Pulls.apply(*_batches(info, dims[:3], tuple(tensors)), to_x, to_y), (0, 0)
+
+
+def _wanted(slope: Tensor, wanted: bool) -> Tensor:
+    return slope if wanted else torch.zeros_like(slope)
 
 
 def _batches(info: Any, dims: tuple[int | None, ...], given: tuple[Tensor, ...]) -> list[Tensor]:

@@ -8,6 +8,7 @@ import torch
 from torch.func import grad, hessian, jvp, vmap
 
 import namedlayers as nl
+from namedlayers.emit.pulls import pulls
 from tests.helpers import check
 from tests.plan.formulas import agree, planned
 
@@ -154,3 +155,43 @@ def test_differences_are_not_held() -> None:
     with Largest() as seen:
         SQUARES(x, y).sum().backward()
     assert seen.found <= 600
+
+
+SIZES = {
+    "one block": (5, 4, 3), "many blocks": (700, 400, 2), "many coordinates": (5, 4, 30), "no coordinates": (5, 4, 0),
+    "no points": (0, 4, 3), "no others": (5, 0, 3), "one of each": (1, 1, 1), "a long row": (2, 140_000, 1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("batch", [(), (2,), (0,)])
+@pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES.keys())
+def test_pulls(sizes: tuple[int, int, int], batch: tuple[int, ...]) -> None:
+    """Sums of weighted differences, in whatever pieces, of weights in whatever layout."""
+    n, m, d = sizes
+    source = torch.Generator().manual_seed(0)
+    x, y, w = (torch.randn(*batch, *s, dtype=torch.float64, generator=source) for s in ((n, d), (m, d), (n, m)))
+    of_x = 2 * (x * w.sum(-1, keepdim=True) - w @ y)
+    of_y = 2 * (y * w.sum(-2).unsqueeze(-1) - w.mT @ x)
+    for weights in (w, w.mT.contiguous().mT):
+        for to_x, to_y in ((True, True), (True, False), (False, True)):
+            found = pulls(x, y, weights, to_x, to_y)
+            torch.testing.assert_close(found, (of_x * to_x, of_y * to_y))
+
+
+def test_infinite_and_undefined_points_pull_as_they_did() -> None:
+    x = torch.tensor([[0.0, torch.inf], [1.0, 2.0]])
+    y = torch.tensor([[3.0, 1.0], [torch.nan, 0.0]])
+    w = torch.tensor([[1.0, 0.5], [2.0, 0.0]])
+    left = (x[:, None] - y) * w[..., None]
+    torch.testing.assert_close(pulls(x, y, w), (2 * left.sum(1), -2 * left.sum(0)), equal_nan=True)
+
+
+def test_only_the_side_that_is_wanted() -> None:
+    for wanted in (0, 1):
+        points = _points()
+        points[wanted].requires_grad_()
+        weights = torch.arange(20.0, dtype=torch.float64).reshape(5, 4)
+        found, other = (
+            torch.autograd.grad((f(*points) * weights).sum(), points[wanted])[0] for f in (SQUARES, _written_out)
+        )
+        torch.testing.assert_close(found, other)
