@@ -19,8 +19,10 @@ from torch.utils.checkpoint import checkpoint
 
 from namedlayers.emit.build import Compiled
 from namedlayers.emit.diagnosis import shape_of
+from namedlayers.emit.joined import joined
 from namedlayers.emit.partial import PartFunction, function_of
 from namedlayers.errors import FormulaError, Label, SizeError
+from namedlayers.plan.joining import Join, with_totals
 from namedlayers.plan.parts import Group, Part, groups, parts, taken_apart
 from namedlayers.plan.tiling import Tile, nbytes, peak, tiles
 from namedlayers.program.graph import Graph
@@ -70,7 +72,7 @@ class Tiled:
         self._traced = tiled_operator.traced
         self.known: dict[tuple, Schedule] = {}
         self._options = frozenset(one.name for one in compiled.program.inputs if one.role == "option")
-        self._functions: dict[tuple[int, tuple[Group, ...]], tuple[PartFunction, ...]] = {}
+        self._functions: dict[tuple[int, tuple[Group, ...], tuple[int, ...]], tuple[PartFunction, ...]] = {}
 
     def __call__(self, *args: Any) -> Any:
         if torch.compiler.is_compiling():
@@ -119,12 +121,17 @@ class Tiled:
         )  # fmt: skip
 
     def _stages(self, graph: Graph, number: int, large: tuple[Group, ...], room: _Room) -> tuple[Stage, ...]:
-        split = parts(graph, large, self._options)
+        split = list(parts(graph, large, self._options))
         left = room.left(graph, large, split)
         cuts = [room.cuts(part, left) if part.large else () for part in split]
+        for k, part in enumerate(split):
+            more = with_totals(part) if _is_fine(cuts[k]) else None
+            others = room.cuts(more, left) if more is not None else None
+            if more is not None and others is not None and not (cuts[k] and _is_fine(others)):
+                split[k], cuts[k] = more, others
         if any(one is None for one in cuts):
             return ()
-        key = (number, large)
+        key = (number, large, tuple(part.more for part in split))
         if key not in self._functions:
             plan, program = self.compiled.plan, self.compiled.program
             self._functions[key] = tuple(self.make(part, program, plan, k) for k, part in enumerate(split))
@@ -172,7 +179,7 @@ class _Room:
             return peak(part.graph, {**at, **other}, self.real, kept=self.kept)
 
         found: dict[str, Cut] = {}
-        free = sorted(tiles(part.graph), key=lambda tile: (tile.summed, -at[tile.symbol]))
+        free = sorted(tiles(part.graph), key=lambda tile: (tile.joined, -at[tile.symbol]))
         for fewest in (FEWEST, 1):
             for tile in free:
                 size = at[tile.symbol]
@@ -190,6 +197,11 @@ class _Room:
     def _dims(self, part: Part, tile: Tile) -> dict[int, int]:
         values = [node for node in part.graph if node.op == "input"]
         return {self.inputs + part.place(values[k]): dim for k, dim in tile.inputs}
+
+
+def _is_fine(cuts: tuple[Cut, ...] | None) -> bool:
+    """Whether pieces are smaller than they should be, or cannot be small enough."""
+    return cuts is None or any(cut.step < min(FEWEST, cut.size) for cut in cuts)
 
 
 def _most(fits: Callable[[int], bool], size: int) -> int:
@@ -229,7 +241,7 @@ def _run(found: Schedule, slopes: bool, args: tuple[Any, ...]) -> Any:
         result = _in_pieces(stage.made, stage.cuts, taken, dict(stage.sizes), slopes)
         if part.last:
             return result
-        values |= zip(part.given, _as_tuple(result), strict=True)
+        values |= zip(part.given, _as_tuple(result)[: len(part.given)], strict=True)
     raise AssertionError("the last part gives the results")
 
 
@@ -238,24 +250,39 @@ def _in_pieces(
 ) -> Any:  # fmt: skip
     if not cuts:
         lengths = [sizes[symbol] for symbol in made.symbols]
-        if slopes and made.part.large and torch._C._functorch.peek_interpreter_stack() is None:
+        if slopes and _may(made):
             return checkpoint(made.function, *taken, *lengths, use_reentrant=False)
         return made.function(*taken, *lengths)
+    if slopes and any(isinstance(one, Join) and one.way == "softmax" for one in cuts[0].tile.outputs) and _may(made):
+        # What is weighed is kept for the backward pass: of one piece of the other axes at a time.
+        return checkpoint(_one_by_one, made, cuts, taken, sizes, slopes, use_reentrant=False)
+    return _one_by_one(made, cuts, taken, sizes, slopes)
+
+
+def _may(made: PartFunction) -> bool:
+    """Whether what a part computes may be computed once more in the backward pass."""
+    return made.part.large and torch._C._functorch.peek_interpreter_stack() is None
+
+
+def _one_by_one(
+    made: PartFunction, cuts: tuple[Cut, ...], taken: list[Any], sizes: dict[str, int], slopes: bool
+) -> Any:  # fmt: skip
     cut, *inner = cuts
-    results: list[Any] = [[] if dim is not None else None for dim in cut.tile.outputs]
+    joins = [one if isinstance(one, Join) else None for one in cut.tile.outputs]
+    pieces: list[list[Tensor]] = []
+    so_far: list[Tensor] | None = None
     for start in range(0, cut.size, cut.step):
         length = min(cut.step, cut.size - start)
         piece = [a.narrow(cut.dims[k], start, length) if k in cut.dims else a for k, a in enumerate(taken)]
-        found = _in_pieces(made, tuple(inner), piece, {**sizes, cut.tile.symbol: length}, slopes)
-        for k, (dim, one) in enumerate(zip(cut.tile.outputs, _as_tuple(found), strict=True)):
-            if dim is not None:
-                results[k].append(one)
-            else:
-                results[k] = one if results[k] is None else results[k] + one
-    whole = tuple(
-        one if dim is None else torch.cat(one, dim) for dim, one in zip(cut.tile.outputs, results, strict=True)
+        found = _as_tuple(_in_pieces(made, tuple(inner), piece, {**sizes, cut.tile.symbol: length}, slopes))
+        so_far = joined(joins, so_far, found, length / cut.size)
+        pieces.append([one for one, how in zip(found, joins, strict=True) if how is None])
+    assert so_far is not None
+    whole = iter(zip(*pieces, strict=True))
+    results = tuple(
+        so_far[k] if isinstance(dim, Join) else torch.cat(next(whole), dim) for k, dim in enumerate(cut.tile.outputs)
     )
-    return whole if len(whole) > 1 else whole[0]
+    return results if len(results) > 1 else results[0]
 
 
 def _as_tuple(found: Any) -> tuple[Any, ...]:

@@ -24,8 +24,8 @@ Group = frozenset[int]
 @dataclass(frozen=True, slots=True)
 class Part:
     """`graph` takes the program's options and then the values `taken`, by number of their nodes; it gives `given`, the
-    program's results if `last`. `sizes`: the symbols of its own and what they stand for. `large`: whether it may be
-    run in pieces."""
+    program's results if `last`, and so many `more`. `sizes`: the symbols of its own and what they stand for. `large`:
+    whether it may be run in pieces."""
 
     graph: Graph
     taken: tuple[int, ...]
@@ -33,6 +33,7 @@ class Part:
     sizes: tuple[tuple[str, SizeExpr], ...]
     large: bool
     last: bool
+    more: int = 0
 
     @staticmethod
     def place(node: Node) -> int:

@@ -9,13 +9,14 @@ gives.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from namedlayers.plan import prefixes
+from namedlayers.plan.joining import Join, join
 from namedlayers.plan.rewrite import live_nodes
 from namedlayers.plan.search import steps
-from namedlayers.program.graph import Graph, Node
+from namedlayers.program.graph import Arg, Graph, Node
 from namedlayers.program.program import Kind
 from namedlayers.program.size import SizeExpr, symbol
 from namedlayers.program.terms import BINARY, UNARY
@@ -23,17 +24,17 @@ from namedlayers.program.terms import BINARY, UNARY
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """An axis to cut: `inputs` (number of the input, its dimension) and `outputs` (number of the result, its
-    dimension; None where the pieces' results are added up)."""
+    """An axis to cut: `inputs` (number of the input, its dimension) and for each of the `outputs` its dimension, or how
+    the pieces' results are put together."""
 
     symbol: str
     inputs: tuple[tuple[int, int], ...]
-    outputs: tuple[int | None, ...]
+    outputs: tuple[int | Join, ...]
 
     @property
-    def summed(self) -> bool:
-        """Whether the pieces of any result are added up."""
-        return None in self.outputs
+    def joined(self) -> bool:
+        """Whether the pieces of any result are more than parts of it."""
+        return any(isinstance(one, Join) for one in self.outputs)
 
 
 def tiles(graph: Graph) -> tuple[Tile, ...]:
@@ -42,7 +43,7 @@ def tiles(graph: Graph) -> tuple[Tile, ...]:
     sizes = [size for node in live for size in node.space]
     symbols = [name for size in sizes for name in size.symbols if size == symbol(name)]
     found = [tile for name in dict.fromkeys(symbols) if (tile := _tile(graph, live, name)) is not None]
-    return tuple(sorted(found, key=lambda tile: tile.summed))
+    return tuple(sorted(found, key=lambda tile: tile.joined))
 
 
 def peak(
@@ -116,43 +117,56 @@ def _inputs(graph: Graph) -> Iterator[Node]:
 _POINTWISE = frozenset({
     *UNARY, *BINARY, "where", "expand", "reduce", "extreme", "contract", "linear", "log_contract", "softmax", "relu",
     "log_softmax", "sigmoid", "silu", "gelu", "softplus", "statistic", "standardize", "rms_norm", "const", "gather",
-    "take", "cast", "attention", "conv", "pool", "lerp", "activation", "distance", "prefix_product", "prefix_sum",
+    "cast", "attention", "conv", "pool", "lerp", "activation", "distance", "prefix_product", "prefix_sum",
 })  # fmt: skip
-
-_ADDED = frozenset({"contract"})
-"""Operations that sum over what they consume: their pieces along a consumed axis are added up."""
+_OF_OPERANDS = frozenset({"take", "class_loss"})
+"""The same, of which an attribute counts the axes of an operand."""
 
 
 def _tile(graph: Graph, live: list[Node], name: str) -> Tile | None:
     """The tile along the axis whose size is the symbol `name`; None where something stands against it."""
     size = symbol(name)
     along: dict[int, int | None] = {}
-    summed: set[int] = set()
+    joins: dict[int, Join] = {}
+    weighed: dict[int, Node] = {}
     for node in live:
         places = [k for k, one in enumerate(node.space) if one == size]
-        if len(places) > 1 or not _free_of(node, name, places[0] if places else None):
+        place = places[0] if places else None
+        softmax = node.op == "softmax" and place in node.attr("axes")  # type: ignore[operator]
+        if len(places) > 1 or not _free_of(node, name, place, softmax):
             return None
-        if any(arg.node.number in summed for arg in node.args):
-            return None  # what is added up in the end is not there yet
+        if any(arg.node.number in joins for arg in node.args):
+            return None  # what is put together in the end is not there yet
         if not all(_passed_on(arg.axes, along[arg.node.number], places) for arg in node.args):
             return None
-        place = places[0] if places else None
-        if place is not None and place >= node.rank:
-            if not _adds(node):
+        consumed = place is not None and place >= node.rank
+        if consumed:
+            found = join(graph, node, weighed)
+            if found is None:
                 return None
-            summed.add(node.number)
-            place = None
+            joins[node.number], place = found, None
+        elif any(arg.node.number in weighed for arg in node.args):
+            return None  # the weights of a piece are those of the whole only in a sum
+        if softmax:
+            weighed[node.number] = node
         along[node.number] = place
     results = {arg.node.number for arg in graph.outputs}
-    if not summed <= results or not all(along[number] is not None or number in summed for number in results):
+    if not joins.keys() <= results or not all(along[number] is not None or number in joins for number in results):
+        return None
+    if results & weighed.keys():
         return None
     order = list(_inputs(graph))
     inputs = tuple((k, place) for k, node in enumerate(order) if (place := along.get(node.number)) is not None)
-    outputs = tuple(
-        None if arg.node.number in summed else arg.axes[along[arg.node.number]]  # type: ignore[index]
-        for arg in graph.outputs
-    )
+    outputs = tuple(_in_order(joins, arg) if arg.node.number in joins else arg.axes[along[arg.node.number]]  # type: ignore[index]
+                    for arg in graph.outputs)  # fmt: skip
     return Tile(name, inputs, outputs) if inputs else None
+
+
+def _in_order(joins: Mapping[int, Join], arg: Arg) -> Join:
+    """A join of a result, whose dimensions are in the order in which it is given."""
+    found = joins[arg.node.number]
+    dims = sorted(range(len(found.dims)), key=lambda position: arg.axes[position])
+    return replace(found, dims=tuple(found.dims[position] for position in dims))
 
 
 def _passed_on(axes: tuple[int, ...], place: int | None, places: list[int]) -> bool:
@@ -162,18 +176,17 @@ def _passed_on(axes: tuple[int, ...], place: int | None, places: list[int]) -> b
     return axes[place] in places and axes.count(axes[place]) == 1
 
 
-def _free_of(node: Node, name: str, place: int | None) -> bool:
-    """Whether a node does the same along a piece of the axis: it mentions neither its size nor its place."""
+def _free_of(node: Node, name: str, place: int | None, softmax: bool) -> bool:
+    """Whether a node does the same along a piece of the axis: it mentions neither its size nor its place. A `softmax`
+    along it may be put right afterwards."""
     sizes = [size for k, size in enumerate(node.space) if k != place]
     if any(name in size.symbols for size in (*sizes, *_sizes(node.attrs))):
         return False
     if place is None or node.op == "input":
         return True
+    if softmax or node.op in _OF_OPERANDS:
+        return True
     return node.op in _POINTWISE and (node.op == "expand" or place not in _integers(dict(node.attrs)))
-
-
-def _adds(node: Node) -> bool:
-    return node.op in _ADDED or (node.op == "reduce" and node.attr("op") == "sum")
 
 
 def _sizes(value: Any) -> Iterator[SizeExpr]:

@@ -62,6 +62,43 @@ CUTTABLE = {
         "def f(X[b, i]; W[i, o]) -> [b], [b]:\n    Y = tanh(X @[i] W)\n    return sum[o](Y), sum[o](Y * Y * Y)",
         [(500, 3), (3, 20)], 4, {"b"},
     ),
+    "a mean over what is cut": (
+        "def f(X[t, i]; W[i, o]) -> [o] = mean[t](tanh(X @[i] W))", [(601, 3), (3, 7)], 5, {"t"},
+    ),
+    "a mean over all": (
+        "def f(X[t, i]; W[i, o]) -> [] = mean[t, o](tanh(X @[i] W))", [(601, 3), (3, 7)], 5, {"t"},
+    ),
+    "a logsumexp over what is cut": (
+        "def f(X[i, d], Y[j, d]) -> [i] = logsumexp[j](-sum[d]((X - Y) ^ 2))", [(5, 3), (700, 3)], 5, {"j"},
+    ),
+    "both axes of a logsumexp": (
+        "def f(X[i, d], Y[j, d]) -> [] = logsumexp[i, j](-sum[d]((X - Y) ^ 2))", [(300, 3), (280, 3)], 40, {"i", "j"},
+    ),
+    "a logsumexp of what is masked": (
+        "def f(X[i, d], Y[j, d]) -> [i] = logsumexp[j](where(j < i, -sum[d]((X - Y) ^ 2), -inf))",
+        [(6, 3), (700, 3)], 4, {"j"},
+    ),
+    "an extreme over what is cut": (
+        "def f(X[i, d], Y[j, d]) -> [i], [i]:\n    D = sum[d]((X - Y) ^ 2)\n    return min[j](D), max[j](D)",
+        [(6, 3), (700, 3)], 4, {"j"},
+    ),
+    "a sum that a softmax weighs": (
+        "def f(X[i, d], Y[j, d], V[j, v]) -> [v, i] = softmax[j](-sum[d](abs(X - Y))) @[j] V",
+        [(5, 3), (600, 3), (600, 4)], 5, {"j"},
+    ),
+    "both axes of a softmax": (
+        "def f(X[h, i, d], Y[j, d], V[h, j, v]) -> [h, i, v] = softmax[j](-sum[d](abs(X - Y))) @[j] V",
+        [(1, 400, 3), (500, 3), (1, 500, 4)], 10, {"i", "j"},
+    ),
+    "a softmax of what is masked": (
+        "def f(X[i, d], Y[j, d], V[j, v]) -> [i, v] = softmax[j](where(j < 2 * i, -sum[d](abs(X - Y)), -inf)) @[j] V",
+        [(5, 3), (600, 3), (600, 4)], 10, {"j"},
+    ),
+    "two sums that a softmax weighs": (
+        "def f(X[i, d], Y[j, d], V[j, v], w[j]) -> [i, v]:\n    P = softmax[j](-sum[d](abs(X - Y)))\n"
+        "    return (P @[j] V) * (P @[j] w) + logsumexp[j](-sum[d](abs(X - Y)))",
+        [(5, 3), (600, 3), (600, 4), (600,)], 4, {"j"},
+    ),
     "an option": (
         "def f(X[i, d], Y[j, d]; s = 0.5) -> [i] = sum[j](exp(-s * sum[d]((X - Y) ^ 2)))",
         [(150, 3), (140, 3)], 5, {"i"},
@@ -110,6 +147,59 @@ def test_gradients_come_in_pieces_too(name: str) -> None:
     ours, theirs = (torch.autograd.grad(sum(part.sin().sum() for part in one), args) for one in results)
     torch.testing.assert_close(ours, theirs)
     assert _cut(tiled)
+
+
+LOSSES = {
+    "a mean of losses": "mean[b](-log_softmax[c](Z)[c = T])",
+    "a sum of losses": "sum[b](-log_softmax[c](Z)[c = T])",
+    "losses": "-log_softmax[c](Z)[c = T]",
+    "smoothed": "mean[b](-0.9 * log_softmax[c](Z)[c = T] - 0.1 * mean[c](log_softmax[c](Z)))",
+    "a sum of those that count": "sum[b](where(T == 1, 0, -log_softmax[c](Z)[c = T]))",
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_losses_of_many_classes_come_in_pieces(name: str) -> None:
+    """What is dear is the logits."""
+    text = f"def f(X[b, d], T[b]; W[c, d]):\n    Z = X @[d] W\n    return {LOSSES[name]}\n"
+    function = nl.compile(text)
+    x, w = (torch.randn(s, dtype=torch.float64, requires_grad=True) for s in [(400, 3), (50, 3)])
+    target = torch.arange(400) % 50
+    made = function.specialize(x, target, w).compiled
+    needed = peak(made.variants[made.select(x, target, w)].graph, made.sizes(x, target, w), 8, kept=True)
+    tiled = Tiled(made, needed // 4)
+    found, wanted = tiled(x, target, w), function(x, target, w)
+    torch.testing.assert_close(found, wanted)
+    torch.testing.assert_close(
+        *(torch.autograd.grad((one * torch.arange(1.0, 1 + one.numel())).sum(), (x, w)) for one in (found, wanted))
+    )
+    assert _cut(tiled) == {"b"}
+
+
+@pytest.mark.parametrize("name", ["a mean of those that count", "a weighted mean"])
+def test_means_of_what_counts_are_not_put_together(name: str) -> None:
+    weight = "where(T == 1, 0, 1)" if "count" in name else "w[c = T]"
+    text = (
+        "def f(Z[b, c], T[b]; w[c]) -> []:\n"
+        f"    k = {weight}\n    return sum[b](-k * log_softmax[c](Z)[c = T]) / sum[b](k)\n"
+    )
+    made = nl.compile(text).specialize(torch.randn(6, 3), torch.zeros(6, dtype=torch.int64), torch.rand(3)).compiled
+    (variant,) = made.variants[:1]
+    assert any(node.op == "class_loss" for node in variant.graph.live())
+    assert not [tile for tile in tiles(variant.graph) if tile.joined]
+
+
+def test_weights_of_pieces_are_those_of_the_whole() -> None:
+    """Logits that are far apart, or infinite, in some pieces or in all."""
+    text = CUTTABLE["a softmax of what is masked"][0].replace("-sum[d]", "-300 * sum[d]")
+    args = [torch.randn(s, dtype=torch.float64, requires_grad=True) for s in [(5, 3), (600, 3), (600, 4)]]
+    function, tiled = _tiled(text, args, 10, kept=True)
+    found, wanted = tiled(*args), function(*args)
+    torch.testing.assert_close(found, wanted)
+    assert (wanted[0] == 0).all() and _cut(tiled)
+    ours, theirs = (torch.autograd.grad(one.sin().sum(), args) for one in (found, wanted))
+    torch.testing.assert_close(ours, theirs)
+    assert all(one.isfinite().all() for one in ours)
 
 
 def test_second_derivatives() -> None:
@@ -188,7 +278,9 @@ NOT_CUT = {
     "windows": "def f(X[t]) -> [t, k] = unroll[t, k = 2](X)",
     "both sides of one axis": "def f(X[t]) -> [t, t'] = X * X[t -> t']",
     "what comes after a sum": "def f(X[t]) -> [] = tanh(sum[t](X))",
-    "a maximum": "def f(X[t]) -> [] = max[t](X)",
+    "a variance": "def f(X[t]) -> [] = var[t](X)",
+    "a product": "def f(X[t]) -> [] = prod[t](X)",
+    "a softmax, then more": "def f(X[t]) -> [] = sum[t](tanh(softmax[t](X)))",
 }
 
 
