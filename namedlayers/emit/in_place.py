@@ -153,7 +153,7 @@ class _Text:
         """Whether the inputs have one precision, where that is relied on."""
         names = dict(zip(self.roles.inputs, self.arguments, strict=True))
         given = [names[node] for node in given_precision(self.graph)]
-        relied = self._merged() or any(node.target is number_like for node in self.graph.nodes)
+        relied = any(node.target is number_like for node in self.graph.nodes)
         return [f"if not of_one_precision({', '.join(given)}):", "    return None"] if relied and len(given) > 1 else []
 
     def _merged(self) -> list[tuple[str, str]]:

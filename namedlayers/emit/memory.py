@@ -3,7 +3,7 @@
 In: the fx graph of a step, the nodes that can be written into memory which is there, the places of results, sequences
 that may be written over. Out: the `Memory` of each of these nodes, but for those that are allocated at each step. What
 always holds: when a value is written, nothing needs what lay there before; values that share memory have the same axes
-and, if all real inputs have one precision, this one.
+and are of one kind (whether of one precision and size, the first step tells).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 from torch import fx
 
 from namedlayers.emit.rewritten_steps import elementwise, writer, written
-from namedlayers.emit.step_values import FRESH, is_view, of_given_precision, rank
+from namedlayers.emit.step_values import FRESH, is_view, rank
 
 
 @dataclass(eq=False)
@@ -79,7 +79,6 @@ class _Sharing:
     ) -> None:  # fmt: skip
         self.free, self.rolling, self.places, self.owned, self.made = free, rolling, places, owned, set(made)
         self.order = {node: place for place, node in enumerate(graph.nodes)}
-        self.precise = of_given_precision(graph)
         self.memory: dict[fx.Node, Memory] = {}
 
     def run(self) -> dict[fx.Node, Memory]:
@@ -90,7 +89,7 @@ class _Sharing:
                 self.memory[node] = Memory("kept", node, [node])
             elif node in self.free:
                 self._put(node, "kept", self._joined)
-            elif node.target in FRESH and node in self.precise:
+            elif node.target in FRESH:
                 self.memory[node] = Memory("fresh", node, [node])
         return self.memory
 
@@ -111,7 +110,7 @@ class _Sharing:
                 return False
         elif operand not in self.memory or operand.meta["axes"] != node.meta["axes"]:
             return False
-        if operand not in self.precise or node not in self.precise or operand in self.made:
+        if operand in self.made or operand.meta.get("kind") is not node.meta.get("kind"):
             return False
         if not (summand or elementwise(node)) or (summand and operand in node.args[1:]):
             return False
