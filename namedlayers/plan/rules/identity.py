@@ -50,11 +50,11 @@ def _build_quotient(scope: Scope, node: Node, found: tuple[Arg, Arg]) -> Arg:
 
 
 def _minus_one(scope: Scope, node: Node) -> Outcome:
-    """-1 * x, x / -1"""
-    first, second = node.args
-    if is_number(second, -1):
-        return Match(first)
-    return Match(second) if node.op == "mul" and is_number(first, -1) else None
+    """-1 * x, x / -1, where x is real if the product is"""
+    for number, x in (node.args[::-1], node.args) if node.op == "mul" else (node.args[::-1],):
+        if is_number(number, -1) and x.node.kind == node.kind:
+            return Match(x)
+    return None
 
 
 def _build_negative(scope: Scope, node: Node, x: Arg) -> Arg:

@@ -10,7 +10,20 @@ import random
 from dataclasses import replace
 
 from namedlayers.syntax import tree
-from tests.plan.mutation.trees import NEW, SPAN, Path, Place, call, get, name, nodes, places, put, substituted
+from tests.plan.mutation.trees import (
+    CONSTANTS,
+    NEW,
+    SPAN,
+    Path,
+    Place,
+    call,
+    get,
+    name,
+    nodes,
+    places,
+    put,
+    substituted,
+)  # fmt: skip
 
 MOST_INPUTS = 6
 
@@ -60,20 +73,12 @@ def applied(definition: tree.Definition, place: Place, new: str) -> tuple[tree.D
 def joined(definition: tree.Definition) -> tree.Definition:
     """With statements that bind one name to one expression put in where the name stands, as long as the name and all
     that it reads keep their meaning; blocks of scans stay."""
-    body = list(definition.body)
     k = 0
-    while k < len(body) - 1:
-        statement = body[k]
-        if _movable(statement, body[k + 1 :]):
-            assert isinstance(statement, tree.Assign)
-            changed = replace(definition, body=tuple(body[k + 1 :]))
-            for place in reversed(list(places(changed))):
-                if place.expr == statement.targets[0] and place.role != "index":
-                    changed = put(changed, place.path, statement.value)
-            body[k:] = changed.body
-        else:
-            k += 1
-    return replace(definition, body=tuple(body))
+    while k < len(definition.body) - 1:
+        changed = _without(definition, k)
+        definition = changed or definition
+        k += changed is None
+    return definition
 
 
 def reused(definition: tree.Definition, source: random.Random) -> tree.Definition:
@@ -116,25 +121,41 @@ def _with_name(statement: tree.Statement, place: Place, inside: Path, new: str) 
 def _mentioned(place: Place, values: list[str]) -> set[str]:
     """The axes that an expression names: in brackets, sizes, and as coordinates."""
     found = {node.name for node in nodes(place.expr) if isinstance(node, tree.Axis)}
-    called = {node.function for node in nodes(place.expr) if isinstance(node, tree.Call)}
+    definitions = {node.function for node in nodes(place.expr) if isinstance(node, tree.Call)}
+    definitions |= {node.base for node in nodes(place.expr) if isinstance(node, tree.Index)}
     return found | {
         node.name
         for node in nodes(place.expr)
         if isinstance(node, tree.Name)
         and node.name not in values
-        and node not in called
-        and node.name not in _CONSTANTS
+        and node not in definitions
+        and node.name not in CONSTANTS
     }
 
 
-_CONSTANTS = {"inf", "pi", "True", "False"}
+def _without(definition: tree.Definition, k: int) -> tree.Definition | None:
+    """With the expression of statement number k wherever its name stands, if that is possible everywhere."""
+    body = definition.body
+    if not _movable(body[k], body[k + 1 :]):
+        return None
+    statement = body[k]
+    assert isinstance(statement, tree.Assign)
+    (target,) = statement.targets
+    changed = definition
+    for place in reversed(list(places(definition))):
+        if place.expr == target and place.role != "index" and _statement(place.path)[1] > k:
+            changed = put(changed, place.path, statement.value)
+    rest = changed.body[k + 1 :]
+    if any(node == target for node in nodes(rest)):
+        return None
+    return replace(definition, body=(*body[:k], *rest))
 
 
-def _movable(statement: tree.Statement, later: list[tree.Statement]) -> bool:
+def _movable(statement: tree.Statement, later: tuple[tree.Statement, ...]) -> bool:
     if not isinstance(statement, tree.Assign) or len(statement.targets) != 1:
         return False
     read = {node.name for node in nodes(statement.value) if isinstance(node, tree.Name)}
-    written = {target.name for one in nodes(tuple(later)) if isinstance(one, tree.Assign) for target in one.targets}
-    carried = {one.name for one in nodes(tuple(later)) if isinstance(one, tree.Carry)}
+    written = {target.name for one in nodes(later) if isinstance(one, tree.Assign) for target in one.targets}
+    carried = {one.name for one in nodes(later) if isinstance(one, tree.Carry)}
     scans = any(isinstance(one, tree.Scan) for one in later)
     return not scans and not (read | {statement.targets[0].name}) & (written | carried)

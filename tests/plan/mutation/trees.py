@@ -229,6 +229,8 @@ def _union(parts: Iterable[tree.Expr], scope: Mapping[str, Axes]) -> Axes:
 
 
 def _of_index(expr: tree.Index, scope: Mapping[str, Axes]) -> Axes:
+    if _is_definition(expr.base, scope):
+        return frozenset(axis_names(entry.source for entry in expr.entries))
     axes = axes_of(expr.base, scope)
     if axes is None:
         return None

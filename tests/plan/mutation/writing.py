@@ -40,13 +40,15 @@ def declared(one: tree.Parameter) -> tuple[str, ...]:
     return tuple(axis_names(one.axes or ()))
 
 
-def shuffled(
-    definition: tree.Definition, source: random.Random, lifted: tuple[str, ...] = (), more: str = "n"
-) -> Writing:
-    """New names for all axes, the inputs' in any order, an axis `more` on the inputs `lifted`."""
+def shuffled(definition: tree.Definition, source: random.Random, lifted: tuple[str, ...] = ()) -> Writing:
+    """New names for all axes, the inputs' in any order, a further axis on the inputs `lifted`."""
     axes = axes_in(definition)
     taken = _values(definition)
+    more = "n"
+    while more in taken | set(axes):
+        more += "'"
     names = [one for one in NAMES if one not in taken]
+    assert len(names) > len(axes), "not enough names"
     source.shuffle(names)
     orders = {}
     for one in (*definition.data, *definition.parameters):
