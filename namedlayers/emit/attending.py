@@ -28,8 +28,10 @@ def scaled_dot_product_attention(
     is_causal: bool = False,
     scale: float | None = None,
     enable_gqa: bool = False,
+    members: int = 1,
 ) -> Tensor:
-    """As `F.scaled_dot_product_attention`, differentiable as often as one likes.
+    """As `F.scaled_dot_product_attention`, differentiable as often as one likes. `members`: so many sets of queries,
+    one after the other, share keys and values, and none sees more than another.
 
     >>> q = torch.ones(1, 1, 2, 3, requires_grad=True)
     >>> (slope,) = torch.autograd.grad(scaled_dot_product_attention(q, q, q).sum(), q, create_graph=True)
@@ -41,6 +43,10 @@ def scaled_dot_product_attention(
         return (_written_out if further else _as_torch)(query, key, value, attn_mask, is_causal, scale, enable_gqa)
     if not query.stride(-1) == key.stride(-1) == value.stride(-1) == 1:
         query, key, value = (one if one.stride(-1) == 1 else one.contiguous() for one in (query, key, value))
+    if members > 1 and query.size(2) >= members * MANY_QUERIES:
+        heads = query.unflatten(2, (members, -1)).flatten(1, 2)
+        found = scaled_dot_product_attention(heads, key, value, None, False, scale, True)
+        return found.unflatten(1, (-1, members)).flatten(2, 3)
     wide, width = query.size(-1), value.size(-1)
     if wide == width or max(wide, width) > MOST_PADDING * min(wide, width):
         return _one_kernel(query, key, value, attn_mask, is_causal, scale, enable_gqa)
@@ -54,6 +60,10 @@ def scaled_dot_product_attention(
 MOST_PADDING = 4
 """So many times as wide as the other may keys or values be, if zeros are to cost less than doing without the kernel."""
 
+MANY_QUERIES = 192
+"""With so many queries it does not pay that keys are read for several sets of them at once: the kernel takes long
+blocks as it is, and still longer ones, of all sets, want more memory for each thread."""
+
 _FLASH = 1
 """torch's number of the kernel; the others on the CPU are made of differentiable operations."""
 
@@ -63,7 +73,8 @@ def _one_kernel(
 ) -> Tensor:
     """The kernel that torch would choose, on plain tensors on the CPU."""
     derived = torch.is_grad_enabled() and (query.requires_grad or key.requires_grad or value.requires_grad)
-    if derived and not torch.is_autocast_enabled("cpu"):
+    # torch divides by the number of heads to choose.
+    if derived and key.size(1) and not torch.is_autocast_enabled("cpu"):
         chosen = torch._fused_sdp_choice(query, key, value, mask, 0.0, causal, scale=scale, enable_gqa=grouped)
         if chosen == _FLASH:
             return _Flash.apply(query, key, value, mask, causal, scale, grouped)

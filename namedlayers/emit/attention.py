@@ -68,6 +68,8 @@ def emit_attention(lo: Lowering, node: Node) -> Value:
     if mask is not None:
         mask = mask if mask.axes else lo.filled(mask, roles.position)
         options["attn_mask"] = _in_four(lo, mask, roles, (roles.query, _QUERY), (roles.position, _POSITION), loose=True)
+    elif len(roles.query) > 1 and not causal:
+        options["members"] = lo.size(lo.extent(roles.query[:-1]))
     return _out_of_four(lo, _four(lo, query, given["key"], given["value"], roles), options, roles)
 
 

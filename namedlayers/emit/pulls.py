@@ -5,8 +5,8 @@ from those of the other set. What always holds: differences are taken before any
 lost far from 0; those of all coordinates are never held at once.
 
 With few coordinates, on a CPU, the weights are read once, in blocks of rows that stay in a processor's cache, for each
-coordinate and for both sets. Elsewhere torch's kernel is taken: the slope of `cdist`, which is that sum if all distances
-are 1.
+coordinate and for both sets. Elsewhere torch's kernel is taken: the slope of `cdist`, which is that sum if all
+distances are 1.
 """
 
 from __future__ import annotations

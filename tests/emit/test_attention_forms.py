@@ -227,3 +227,26 @@ _TRANSFORMS: dict[str, Any] = {
     "grad, then backward": _backward_of_a_gradient,
     "jvp": lambda function, q: torch.func.jvp(function, (q,), (torch.ones_like(q),))[1],
 }
+
+
+GROUPED = nl.compile(
+    "def f(Q[g, m, t, key], K[g, s, key], V[g, s, val]) -> [g, m, t, val] = softmax[s](Q @[key] K) @[s] V"
+)
+
+
+def _in_parts(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+    return torch.softmax(q @ k[:, None].mT, -1) @ v[:, None]
+
+
+@pytest.mark.parametrize("sizes", [(2, 3, 192), (2, 3, 191), (1, 1, 192), (2, 0, 192), (0, 3, 192), (2, 3, 0)])
+def test_sets_of_queries_that_share_keys(sizes: tuple[int, int, int]) -> None:
+    """As many and as long as the kernel likes them, or not: the same, with slopes of slopes."""
+    g, m, t = sizes
+    source = torch.Generator().manual_seed(0)
+    shapes = ((g, m, t, 4), (g, 5, 4), (g, 5, 4))
+    given = [torch.randn(shape, dtype=torch.float64, generator=source, requires_grad=True) for shape in shapes]
+    found = [function(*given) for function in (GROUPED, _in_parts)]
+    torch.testing.assert_close(*found)
+    first = [torch.autograd.grad(one.sin().sum(), given, create_graph=True) for one in found]
+    torch.testing.assert_close(*first)
+    torch.testing.assert_close(*[torch.autograd.grad(sum((s**2).sum() for s in slopes), given) for slopes in first])
