@@ -7,7 +7,7 @@ axis, one channel axis and up to three space axes, flattened or made as needed.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,10 @@ POOLS: dict[str, tuple[Callable, ...]] = {
     "max": (F.max_pool1d, F.max_pool2d, F.max_pool3d),
     "mean": (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d),
 }
-ADAPTIVE: tuple[Callable, ...] = (F.adaptive_max_pool1d, F.adaptive_max_pool2d, F.adaptive_max_pool3d)
+ADAPTIVE: Mapping[str, tuple[Callable, ...]] = {
+    "adaptive_max": (F.adaptive_max_pool1d, F.adaptive_max_pool2d, F.adaptive_max_pool3d),
+    "adaptive_mean": (F.adaptive_avg_pool1d, F.adaptive_avg_pool2d, F.adaptive_avg_pool3d),
+}
 
 
 _ZERO = size_expr(0)
@@ -157,11 +160,12 @@ def emit_pool(lo: Lowering, node: Node) -> Value:
     return _over_space(lo, target, places, _plain([lo.size(k) for k in kernels]), options)
 
 
-@emits("adaptive_max")
-def emit_adaptive_max(lo: Lowering, node: Node) -> Value:
+@emits("adaptive_max", "adaptive_mean")
+def emit_adaptive(lo: Lowering, node: Node) -> Value:
     places = [(own(source), cell) for source, cell in listed(node, "cells")]
     sizes = [lo.size(lo.space(cell)) for _, cell in places]
-    return _over_space(lo, ADAPTIVE[len(places) - 1], places, sizes[0] if len(sizes) == 1 else tuple(sizes), {})
+    function = ADAPTIVE[node.op][len(places) - 1]
+    return _over_space(lo, function, places, sizes[0] if len(sizes) == 1 else tuple(sizes), {})
 
 
 @emits("pad_around")

@@ -169,6 +169,7 @@ OPERATIONS: dict[str, OperationSpec] = {
         "operand X; cells: (X's own axis number, -1 in its Arg, position) each: the largest of cell i of m along an "
         "axis of n, from floor(i n / m) to before ceil((i + 1) n / m). No axis is empty (the guards say so)",
     ),
+    "adaptive_mean": OperationSpec(("cells",), "as adaptive_max, with the mean of each cell"),
     "attention": OperationSpec(
         ("roles", "causal"),
         "operands as `roles` say: query, key, value[, mask][, allow][, scale]: contract(softmax(scale * "

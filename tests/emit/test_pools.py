@@ -37,6 +37,12 @@ ROWS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor], tu
     "more cells than places": (
         lambda x: POOLS.adaptive_max_pool1d(x, n=7), lambda x: F.adaptive_max_pool1d(x, 7), (2, 3),
     ),
+    "means of cells": (
+        lambda x: POOLS.adaptive_avg_pool2d(x, n=3, m=5), lambda x: F.adaptive_avg_pool2d(x, (3, 5)), (2, 3, 7, 11),
+    ),
+    "means of more cells than places": (
+        lambda x: POOLS.adaptive_avg_pool1d(x, n=7), lambda x: F.adaptive_avg_pool1d(x, 7), (2, 3),
+    ),
     "norms": (lambda x: POOLS.lp_pool2d(x, p=2), lambda x: F.lp_pool2d(x, 2.0, 2), (2, 3, 6, 8)),
     "cubes": (
         lambda x: POOLS.lp_pool1d(x.abs(), p=3, kernel=3, stride=2),

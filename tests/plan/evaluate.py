@@ -389,12 +389,13 @@ def _pad_around(node: Node, args: list[np.ndarray], space: list[int], sizes: Siz
     return aligned(Arg(x.node, tuple(axes)), value, node.rank)
 
 
-def _adaptive_max(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
+def _adaptive(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
     (x,) = node.args
     value, axes = args[0], list(x.axes)
     for own, position in node.attr("cells"):  # type: ignore[attr-defined]
         n, m = value.shape[own], space[position]
-        cells = [np.take(value, range(i * n // m, -(-(i + 1) * n // m)), axis=own).max(axis=own) for i in range(m)]
+        reduce = np.max if node.op == "adaptive_max" else np.mean
+        cells = [reduce(np.take(value, range(i * n // m, -(-(i + 1) * n // m)), axis=own), axis=own) for i in range(m)]
         value, axes[own] = np.stack(cells, axis=own), position
     return aligned(Arg(x.node, tuple(axes)), value, node.rank)
 
@@ -580,7 +581,8 @@ _SPECIAL: dict[str, Callable[..., Any]] = {
     "conv_transpose": _conv_transpose,
     "group_norm": _group_norm,
     "log_softmax": _axiswise(_logged),
-    "pool": _pool, "adaptive_max": _adaptive_max, "pad_around": _pad_around, "take": _take, "class_loss": _class_loss,
+    "pool": _pool, "adaptive_max": _adaptive, "adaptive_mean": _adaptive, "pad_around": _pad_around,
+    "take": _take, "class_loss": _class_loss,
     "put": _put, "index": _index, "pad": _pad,
     "gather": _gather, "merge": _merge, "split": _split, "fold": _fold,
     "finfo": lambda node, args, space, sizes: np.finfo(args[0].dtype).eps,

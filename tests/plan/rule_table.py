@@ -199,6 +199,10 @@ CELLS = """|cell| = n
 first = index[cell] * |x| // n
 last = -(-({}) * |x| // n)
 return max[x](where(first <= index[x] < last, X, -inf))[cell -> x]"""
+MEANS = """|cell| = n
+first = index[cell] * |x| // n
+last = -(-(index[cell] + 1) * |x| // n)
+return ((first <= index[x] < last) / ({}) @[x] X)[cell -> x]"""
 
 TIDYING: dict[str, Row] = {
     "squared distances as a product, in error by up to 2 eps (|x - c| + |y - c|)^2, c the mean of y": Row(
@@ -247,6 +251,7 @@ TIDYING: dict[str, Row] = {
     "pool of norms": Row("X[c, x]", "norm[k](pool[x, k = 2](X))", "norm[k](unroll[x, k = 2](X)[x = 0:2])"),
     "padding around": Row("X[c, x]", 'pad[x](X; before = 1, mode = "circular")', "pad[x](X; before = 1)"),
     "adaptive max pool": Row("X[c, x]; n = 3", CELLS.format("index[cell] + 1"), CELLS.format("index[cell] + 2")),
+    "adaptive mean pool": Row("X[c, x]; n = 3", MEANS.format("last - first"), MEANS.format("last + first")),
     "triangle": Row("A[i, j]", "where(index[j] <= index[i], A, 0)", "where(index[j] <= 2 * index[i], A, 0)"),
     "last step": Row("X[time, d, i], a[i], b[i]", LAST.format("h[time = -1]"), LAST.format("h[time = 1]")),
     "only the last step": Row(

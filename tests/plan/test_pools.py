@@ -111,6 +111,50 @@ def test_cells(last: str, end: str) -> None:
         agree(found, x=x)
 
 
+COUNT = "    inside = first <= index[x] < last\n    count = last - first\n"
+MEANS = (
+    "(inside / (last - first) @[x] X)",
+    "(X @[x] inside / (last - first))",
+    "sum[x](inside * X / (-first + last))",
+    "(sum[x](X * inside) / (last - first))",
+    "(sum[x](where(index[x] >= first and index[x] < last, X, 0)) / (last - first))",
+    "(sum[x](where(inside, X, 0)) / (last - first))",
+    "(sum[x](where(not inside, 0, X)) / count)",
+)
+
+
+@pytest.mark.parametrize("mean", MEANS)
+@pytest.mark.parametrize("last", LASTS)
+def test_means_of_cells(last: str, mean: str) -> None:
+    text = "def f(X[c, x]; n = 3):" + BOUNDS.format(last=last) + COUNT + f"    return {mean}[cell -> x]\n"
+    found = planned_text(text)
+    assert found.ops == ("adaptive_mean",), explain(found.plan)
+    for x in (1, 2, 3, 5, 6, 10):
+        agree(found, x=x)
+
+
+NO_MEANS = (
+    (LASTS[0], "(inside / (first - last) @[x] X)"),
+    (LASTS[0], "(inside / (last - first + 1) @[x] X)"),
+    (LASTS[0], "(inside / |cell| @[x] X)"),
+    (LASTS[0], "(2 * inside / (last - first) @[x] X)"),
+    (LASTS[0].replace("+ 1", "+ 2"), "(inside / (last - first) @[x] X)"),
+)
+
+
+@pytest.mark.parametrize(("last", "mean"), NO_MEANS)
+def test_no_means_of_cells(last: str, mean: str) -> None:
+    text = "def f(X[c, x]; n = 3):" + BOUNDS.format(last=last) + COUNT + f"    return {mean}[cell -> x]\n"
+    assert "adaptive_mean" not in planned_text(text).ops
+
+
+def test_what_else_a_mean_is_multiplied_with() -> None:
+    text = "def f(X[c, x], w[c]; n = 3):" + BOUNDS.format(last=LASTS[0]) + COUNT
+    found = planned_text(text + "    return (2 * w * sum[x](inside * X) / (last - first))[cell -> x]\n")
+    assert "adaptive_mean" in found.ops, explain(found.plan)
+    agree(found, x=7)
+
+
 NO_CELLS = (
     (LASTS[0].replace("+ 1", "+ 2"), MASKED),
     (LASTS[0].replace("// n", "// 2"), MASKED),
@@ -134,4 +178,13 @@ def test_cells_of_two_axes_are_one_pool() -> None:
     found = planned_text(one + "\ndef f(X[c, x, y]):\n    return cells[y](cells[x](X; n = 3); n = 2)\n")
     assert found.ops == ("adaptive_max",), explain(found.plan)
     assert len(found.node("adaptive_max").attr("cells")) == 2
+    agree(found, x=7, y=5)
+
+
+def test_means_of_cells_of_two_axes_are_one_pool() -> None:
+    one = "def cells[ax](X[ax]; n):" + (BOUNDS.format(last=LASTS[0]) + COUNT).replace("|x|", "|ax|")
+    one = one.replace("index[x]", "index[ax]") + "    return (inside / count @[ax] X)[cell -> ax]\n"
+    found = planned_text(one + "\ndef f(X[c, x, y]):\n    return cells[y](cells[x](X; n = 3); n = 2)\n")
+    assert found.ops == ("adaptive_mean",), explain(found.plan)
+    assert len(found.node("adaptive_mean").attr("cells")) == 2
     agree(found, x=7, y=5)

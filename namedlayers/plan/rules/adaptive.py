@@ -1,17 +1,22 @@
-"""Pools to a given number of cells: the largest from floor(i n / m) to before ceil((i + 1) n / m), one kernel.
+"""Pools to a given number of cells: the largest, or the mean, from floor(i n / m) to before ceil((i + 1) n / m), one
+kernel.
 
-The cells are read by an index, `X[ax = minimum(first + k, last - 1)]`, or chosen by a mask, `first <= ax < last`.
+The cells are read by an index, `X[ax = minimum(first + k, last - 1)]`, or chosen by a mask, `first <= ax < last`; for a
+mean the mask is multiplied with X, and divided by `last - first` before or after.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
 from math import inf
 
 from namedlayers.plan.rule import Match, Outcome, Rule
+from namedlayers.plan.rules.build import reduced
 from namedlayers.plan.rules.convolution import MOST_SPACE_AXES
 from namedlayers.plan.rules.linear_forms import linear_form, without_zeros
-from namedlayers.plan.view import Scope, is_number, size_of
+from namedlayers.plan.view import Product, Scope, is_number, size_of
 from namedlayers.program.graph import Arg, Node
 from namedlayers.program.program import Kind
 from namedlayers.program.size import SizeExpr, const
@@ -61,18 +66,27 @@ def _masked(scope: Scope, node: Node) -> Outcome:
     if body.node.op != "where" or node.kind is not Kind.REAL:
         return None
     inside, x, out = scope.operands(body)
-    if not is_number(out, -inf) or inside.node.op != "and" or len(inside.axes) != 2:
+    if not is_number(out, -inf):
+        return None
+    found = _chosen(scope, range(node.rank, len(node.space)), inside, x)
+    if found is None:
+        return None
+    cells, ax, _ = found
+    return Match((cells, {ax}), (body.node, inside.node))
+
+
+def _chosen(scope: Scope, consumed: Collection[int], inside: Arg, x: Arg) -> tuple[Cells, int, tuple[Arg, Arg]] | None:
+    """The cells of x that a mask chooses along an axis that is consumed; the axis, and the bounds of the mask."""
+    if inside.node.op != "and" or len(inside.axes) != 2:
         return None
     for cell, ax in (inside.axes, inside.axes[::-1]):
-        if ax < node.rank or cell >= node.rank or cell in x.axes or x.axes.count(ax) != 1:
+        if ax not in consumed or cell in consumed or cell in x.axes or x.axes.count(ax) != 1:
             continue
         n, m = scope.sizes[ax], scope.sizes[cell]
-        if any(
-            _is_first(scope, below, cell, n, m) and _is_last(scope, above, 1, cell, n, m)
-            for below, above in _bounds(scope, inside, ax)
-        ):
-            source = Arg(x.node, tuple(-1 if c == ax else c for c in x.axes))
-            return Match(((source, ((source.axes.index(-1), cell),)), {ax}), (body.node, inside.node))
+        for below, above in _bounds(scope, inside, ax):
+            if _is_first(scope, below, cell, n, m) and _is_last(scope, above, 1, cell, n, m):
+                source = Arg(x.node, tuple(-1 if c == ax else c for c in x.axes))
+                return (source, ((source.axes.index(-1), cell),)), ax, (below, above)
     return None
 
 
@@ -95,19 +109,22 @@ def _compared(scope: Scope, asked: Arg, ax: int, ops: tuple[str, str]) -> Arg | 
 
 def _build(scope: Scope, node: Node, found: tuple[Cells, set[int]]) -> Arg:
     (source, cells), gone = found
-    inner = _pooled(scope, source, cells)
-    if inner is not None:
-        source, cells = inner
     left = [c for c in range(node.rank, len(node.space)) if c not in gone]
-    result = (*range(node.rank), *left)
-    pooled = scope.build("adaptive_max", (source,), result, kind=node.kind, attrs={"cells": cells})
+    pooled = _pool(scope, "adaptive_max", source, cells, (*range(node.rank), *left))
     return scope.reduce("max", pooled, left)
 
 
-def _pooled(scope: Scope, source: Arg, cells: tuple[tuple[int, int], ...]) -> Cells | None:
+def _pool(scope: Scope, op: str, source: Arg, cells: tuple[tuple[int, int], ...], result: Iterable[int]) -> Arg:
+    inner = _pooled(scope, op, source, cells)
+    if inner is not None:
+        source, cells = inner
+    return scope.build(op, (source,), result, kind=Kind.REAL, attrs={"cells": cells})
+
+
+def _pooled(scope: Scope, op: str, source: Arg, cells: tuple[tuple[int, int], ...]) -> Cells | None:
     """A pool of a pool along another axis: both at once."""
     node = source.node
-    if node.op != "adaptive_max" or not scope.once(node):
+    if node.op != op or not scope.once(node):
         return None
     (arg,) = node.args
     inner = node.attr("cells")
@@ -119,6 +136,82 @@ def _pooled(scope: Scope, source: Arg, cells: tuple[tuple[int, int], ...]) -> Ce
     spoken = {own for own, _ in both}
     axes = tuple(-1 if own in spoken else source.axes[p] for own, p in enumerate(arg.axes))
     return Arg(arg.node, axes), tuple(sorted(both))
+
+
+# --- means ------------------------------------------------------------------------------------------------------------
+
+
+def _weighed(scope: Scope, node: Node) -> Outcome:
+    """(first <= ax < last) / (last - first) @[ax] X"""
+    for x, weight in _both_ways(node.args) if len(node.args) == 2 else ():
+        product = scope.product(weight)
+        if product.number == 1 and len(product.top) == len(product.bottom) == 1:
+            (inside,), (count,) = product.top, product.bottom
+            found = _summed(scope, scope.whole(), inside, x)
+            if found is not None and _counts(scope, count, *found[1]):
+                return Match(found[0], (weight.node, inside.node))
+    return None
+
+
+def _build_weighed(scope: Scope, node: Node, found: Cells) -> Arg:
+    return _pool(scope, "adaptive_mean", *found, range(node.rank))
+
+
+def _divided(scope: Scope, node: Node) -> Outcome:
+    """((first <= ax < last) @[ax] X) / (last - first), or the sum of where(first <= ax < last, X, 0)"""
+    product = scope.product(scope.whole())
+    for part in product.top:
+        for inside, x, nodes in _totals(scope, part):
+            found = _summed(scope, part, inside, x)
+            if found is None:
+                continue
+            for count in product.bottom:
+                if _counts(scope, count, *found[1]):
+                    rest = replace(product, top=_without(product.top, part), bottom=_without(product.bottom, count))
+                    return Match((found[0], part, rest), (*nodes, inside.node))
+    return None
+
+
+def _totals(scope: Scope, part: Arg) -> Iterator[tuple[Arg, Arg, tuple[Node, ...]]]:
+    """`(condition, x, nodes)` if `part` may be the sum of x where the condition holds."""
+    if not scope.once(part.node):
+        return
+    if part.node.op == "contract" and len(part.node.args) == 2:
+        for x, inside in _both_ways(scope.operands(part)):
+            yield inside, x, (part.node,)
+    total = reduced(scope, part, "sum")
+    if total is not None and total[0].node.op == "where":
+        inside, x, no = scope.operands(total[0])
+        if is_number(no, 0):
+            yield inside, x, (part.node, total[0].node)
+
+
+def _build_divided(scope: Scope, node: Node, found: tuple[Cells, Arg, Product]) -> Arg:
+    cells, part, rest = found
+    pooled = _pool(scope, "adaptive_mean", *cells, sorted(part.axes))
+    return scope.multiply(replace(rest, top=(pooled, *rest.top)))
+
+
+def _summed(scope: Scope, total: Arg, inside: Arg, x: Arg) -> tuple[Cells, tuple[Arg, Arg]] | None:
+    """The cells if `total` is the sum of x over each of them, and the bounds of the mask."""
+    gone = scope.consumed(total)
+    if x.node.kind is not Kind.REAL or len(gone) != 1:
+        return None
+    found = _chosen(scope, gone, inside, x)
+    return (found[0], found[2]) if found is not None else None
+
+
+def _counts(scope: Scope, count: Arg, below: Arg, above: Arg) -> bool:
+    """Whether this is how many there are between two bounds."""
+    found = scope.sum(count)
+    first, last = scope.sum(below), scope.sum(above)
+    terms = [*last.terms, *((-sign, term) for sign, term in first.terms)]
+    return found.number == last.number - first.number and Counter(found.terms) == Counter(terms)
+
+
+def _without(factors: tuple[Arg, ...], one: Arg) -> tuple[Arg, ...]:
+    place = factors.index(one)
+    return factors[:place] + factors[place + 1 :]
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
@@ -154,4 +247,6 @@ def _quotient(scope: Scope, arg: Arg, m: SizeExpr) -> dict[int | None, SizeExpr]
 RULES = (
     Rule("adaptive max pool", "exact", ("reduce max",), _read, _build),
     Rule("adaptive max pool", "exact", ("reduce max",), _masked, _build),
+    Rule("adaptive mean pool", "algebraic", ("contract",), _weighed, _build_weighed),
+    Rule("adaptive mean pool", "algebraic", ("mul", "div"), _divided, _build_divided),
 )

@@ -100,7 +100,7 @@ def _piece(graph: Graph, node: Node, operands: Sequence[Held], shift: int) -> Mo
 
 def _kernel(graph: Graph, node: Node, operands: Sequence[Held], shift: int) -> Moved:
     """Entries that begin with an axis of the operand's own and a position; a convolution's kernel is one, too."""
-    name = "cells" if node.op == "adaptive_max" else "space"
+    name = "cells" if node.op.startswith("adaptive") else "space"
     entries = node.attr(name)
     assert isinstance(entries, tuple)
     more = shift if node.op in ("conv", "conv_transpose") else 0
@@ -122,7 +122,7 @@ _SPECIAL: dict[str, Callable[[Graph, Node, Sequence[Held], int], Moved]] = {
     "index": _index,
     "gather": _gather,
     "piece": _piece,
-    **dict.fromkeys(("conv", "conv_transpose", "pool", "pad_around", "adaptive_max"), _kernel),
+    **dict.fromkeys(("conv", "conv_transpose", "pool", "pad_around", "adaptive_max", "adaptive_mean"), _kernel),
     **dict.fromkeys(("take", "embedding"), _own),
     **dict.fromkeys(sorted(DRAWS), _draw),
 }

@@ -92,7 +92,7 @@ def _of(
 TABLE: Mapping[str, Back] = {
     **dict.fromkeys((
         "attention", "log_contract", "distance", "recurrence", "solve", "inv", "cholesky", "det", "eigenvalues",
-        "eigenvectors", "sort", "pool", "adaptive_max", "pad_around", "reduce prod",
+        "eigenvectors", "sort", "pool", "adaptive_max", "adaptive_mean", "pad_around", "reduce prod",
     ), by_torch),
     **dict.fromkeys(("conv", "conv_transpose"), _biased),
 }  # fmt: skip
