@@ -17,17 +17,14 @@ import numpy as np
 import torch
 
 from namedlayers.call.blame import OF_TORCH, blame
+from namedlayers.call.budget import BUDGET, says_budget, taken_out
 from namedlayers.call.definition import Definition
 from namedlayers.call.forms import all_as_torch, as_numpy, as_reals, quick_key
-from namedlayers.call.manner import manner_of
 from namedlayers.call.specialise import Specialisation, Specialisations
 from namedlayers.call.steps import Run, Steps
 from namedlayers.call.tracing import is_traced
 from namedlayers.errors import Label, SizeError
 from namedlayers.program.spec import NeedsStatic, Spec
-
-BUDGET = "max_memory"
-"""A keyword of calls that is no input."""
 
 
 class Function(Definition):
@@ -47,9 +44,9 @@ class Function(Definition):
     # --- calling ------------------------------------------------------------------------------------------------------
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if kwargs and BUDGET in kwargs and BUDGET not in self._names:
-            budget = kwargs.pop(BUDGET)
-            if not is_traced():  # what is traced is not cut
+        if kwargs and says_budget(kwargs, self._names):
+            budget = kwargs.pop(BUDGET) if is_traced() else taken_out(kwargs)
+            if not is_traced():
                 return self._in_budget(budget)(*args, **kwargs)
         if is_traced():
             given, keywords = all_as_torch(args, kwargs)
@@ -113,9 +110,8 @@ class Function(Definition):
     def _check(self) -> None:
         self._specialisations.default()
 
-    def _in_budget(self, budget: Any) -> Function:
+    def _in_budget(self, most: int | None) -> Function:
         """The same within a budget that a call gives, made once."""
-        most = manner_of(max_memory=budget).max_memory
         if most not in self._budgets:
             self._budgets[most] = self._again(manner=replace(self.manner, max_memory=most))
         return self._budgets[most]

@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.parameter import is_lazy
 
+from namedlayers.call.budget import BUDGET, says_budget
 from namedlayers.call.forms import all_as_torch
 from namedlayers.call.initialise import initialise
 from namedlayers.call.module import Layer
@@ -54,9 +55,11 @@ def _begin(whole: Layer, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> No
     """Sizes and first values for all that waits in a layer, in the order of the text."""
     from namedlayers.call.making import learn
 
-    args, kwargs = all_as_torch(args, kwargs)
     settled = whole._whole
-    run = whole._steps().run(args, kwargs)
+    if says_budget(kwargs, settled.names):
+        kwargs = {name: value for name, value in kwargs.items() if name != BUDGET}
+    args, kwargs = all_as_torch(args, kwargs)
+    run = whole._steps(settled).run(args, kwargs)
     options = tuple((name, True if name == TRAINING else value) for name, value in run.spec.options)
     found = structure(settled.layer.namespace, settled.layer.definition, replace(run.spec, options=options))
     given = run.arguments(args, kwargs, tuple(torch.empty(0) for _ in run.made.program.owned))

@@ -17,6 +17,7 @@ from torch import fx
 from torch.nn.parameter import is_lazy
 
 from namedlayers.call.blame import OF_TORCH, blame
+from namedlayers.call.budget import BUDGET, says_budget, taken_out
 from namedlayers.call.forms import all_as_torch, as_numpy, as_reals, quick_key
 from namedlayers.call.owned import Tensors
 from namedlayers.call.owner import Owner
@@ -39,6 +40,8 @@ class Layer(Owner):
 
     Beside what every module has: `name`, `source`, `signature`, `inputs`, `outputs`, `declared` (what it owns), and of
     the newest kind of call `program`, `graph` and `code`. (Parameters that are called so are found first.)
+
+    A call may say `max_memory=` (see `compile`) for itself, unless an input is called so.
     """
 
     if TYPE_CHECKING:
@@ -66,7 +69,12 @@ class Layer(Owner):
         settled = self._settled
         if settled is None:
             settled = self._own_settled()
-        steps = settled.steps[self.training] if not settled.modal else self._steps()
+        if kwargs and says_budget(kwargs, settled.names):
+            if is_traced():
+                kwargs.pop(BUDGET)
+            else:
+                settled = settled.within(taken_out(kwargs))
+        steps = settled.steps[self.training] if not settled.modal else self._steps(settled)
         if is_traced():
             given, keywords = all_as_torch(args, kwargs)
             run = steps.run_traced(given, keywords)
@@ -84,7 +92,7 @@ class Layer(Owner):
                     tensors = owned.find(self)
                 return owned.run(function, picked, tensors) if owned.states else function(*picked, *tensors)
             except _MAY_FAIL as error:
-                return self._after(error, args, kwargs)
+                return self._after(error, settled, args, kwargs)
         quick = quick_key(args, kwargs)
         if quick is not None:
             run = steps.run_quickly(quick, args, kwargs)
@@ -94,7 +102,7 @@ class Layer(Owner):
         try:
             return run(args, kwargs, self._tensors(run.made))
         except _MAY_FAIL as error:
-            return self._after(error, args, kwargs)
+            return self._after(error, settled, args, kwargs)
 
     def specialize(self, *args: Any, **kwargs: Any) -> Specialisation:
         """What a call with these arguments runs: `.program`, `.graph` (of the variant for their sizes), `.code`,
@@ -162,9 +170,8 @@ class Layer(Owner):
             self._settled = self._whole.part(self._path, self._symbols)
         return self._settled
 
-    def _steps(self) -> Steps:
+    def _steps(self, settled: Settled) -> Steps:
         """The steps of calls in the present mode."""
-        settled = self._own_settled()
         return settled.steps_in(self.training, settled.differing(self))
 
     def _shown(self) -> Specialisation:
@@ -183,22 +190,22 @@ class Layer(Owner):
     def _prepared(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Run, dict[str, Any]]:
         """The step of a call, and all that its program takes."""
         args, kwargs = all_as_torch(args, kwargs)
-        run = self._steps().run(args, kwargs)
+        run = self._steps(self._own_settled()).run(args, kwargs)
         return run, run.arguments(args, kwargs, self._tensors(run.made))
 
-    def _after(self, error: Exception, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    def _after(self, error: Exception, called: Settled, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """What becomes of a call that torch refused: the formula as it is written, where a kernel lacks what is asked
         of it, else an error that says what is wrong."""
         if isinstance(error, FormulaError):
             raise error
         args, kwargs = all_as_torch(args, kwargs)
-        settled = self._own_settled()
+        settled = called
         if isinstance(error, NotImplementedError) and settled.layer.manner.numerics != "strict":
             settled = settled.written_out
         run = settled.steps_in(self.training, settled.differing(self)).run(args, kwargs)
         owned = run.made.owned
         tensors = owned.find(self) if owned is not None else ()
-        if settled is not self._own_settled():
+        if settled is not called:
             return run(args, kwargs, tensors)
         if not any(map(is_lazy, tensors)):
             blame(settled.signature, run, args, kwargs, error, tensors)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from namedlayers.call.in_mode import InMode
 from namedlayers.call.modes import Modes, differing, modal_parts
-from namedlayers.call.specialise import Specialisation
+from namedlayers.call.specialise import Specialisation, bounded
 from namedlayers.call.steps import Steps
 from namedlayers.call.tracing import not_traced
 from namedlayers.call.words import listed
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from namedlayers.call.owner import Owner
 
 Stars = Mapping[str, tuple[str, ...]]
+
+MOST_BUDGETS = 16
+"""For how many budgets that calls have given a layer keeps its programs; the oldest go first."""
 
 
 class Settled:
@@ -57,6 +60,7 @@ class Settled:
         self.structure, self.stars = self._structure(stars)
         self.signature: Signature = _without_stars(signature(layer.definition), self.stars)
         self._parts: dict[str, Settled] = {}
+        self._within: dict[int | None, Settled] = {}
         self._compiled: dict[object, Specialisation] = {}
         self._lock = threading.RLock()
         # One for each mode: programs depend on `training`, and calls must not ask for it.
@@ -120,6 +124,24 @@ class Settled:
         strict = replace(self.layer.manner, numerics="strict")
         layer = LayerType(self.layer.namespace, self.layer.definition, manner=strict, checked=True)
         return layer.settled(self.options, self.sizes, self.stars)
+
+    def within(self, most: int | None) -> Settled:
+        """The same layer, whose calls take at most so many bytes for intermediate values; made once."""
+        from namedlayers.call.layer import LayerType
+
+        with self._lock:
+            if most not in self._within:
+                manner = replace(self.layer.manner, max_memory=most)
+                layer = LayerType(self.layer.namespace, self.layer.definition, manner=manner, checked=True)
+                self._within[most] = layer.settled(self.options, self.sizes, self.stars, self.checkpoint)
+                bounded(self._within, MOST_BUDGETS)
+            return self._within[most]
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """The names of inputs and options."""
+        sign = signature(self.layer.definition)
+        return frozenset([*(one.name for one in sign.inputs), *(one.name for one in sign.options)])
 
     def layer_of(self, path: str) -> LayerType:
         """The type of an instance inside; of the whole for the empty path."""

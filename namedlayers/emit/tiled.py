@@ -72,6 +72,7 @@ class Tiled:
         self._traced = tiled_operator.traced
         self.known: dict[tuple, Schedule] = {}
         self._options = frozenset(one.name for one in compiled.program.inputs if one.role == "option")
+        self._states = frozenset(k for k, one in enumerate(compiled.program.inputs) if one.role == "state")
         self._functions: dict[tuple[int, tuple[Group, ...], tuple[int, ...]], tuple[PartFunction, ...]] = {}
 
     def __call__(self, *args: Any) -> Any:
@@ -89,7 +90,11 @@ class Tiled:
             while len(self.known) >= MOST_KNOWN:
                 self.known.pop(next(iter(self.known)))
             self.known[key] = found
-        return _run(found, slopes, args) if found.stages else self.function(*args)
+        if not found.stages:
+            return self.function(*args)
+        if slopes and self._states:  # the backward pass reads what they are now, and they are written before
+            args = tuple(a.clone() if k in self._states else a for k, a in enumerate(args))
+        return _run(found, slopes, args)
 
     def _decided(self, slopes: bool, args: tuple[Any, ...]) -> Schedule:
         program = self.compiled.program

@@ -328,3 +328,27 @@ def test_nothing_larger_than_the_budget_is_made(slopes: bool) -> None:
         if slopes:
             result.sum().backward()
     assert 0 < made.largest < 1 << 20
+
+
+LAYER = (
+    "layer Smooth(X[i, d], Y[j, d]) -> [i, o]:\n    param W[o, d] ~ normal(0, 1)\n    state seen[o] ~ zeros\n"
+    "    H = mean[j](tanh(X * W * Y))\n    seen = seen + max[i, d](H)\n    return sum[d](H)\n"
+)
+
+
+def test_a_call_of_a_module_may_say_its_budget() -> None:
+    module = nl.compile(LAYER)(o=4)
+    x, y = torch.randn(60, 3), torch.randn(500, 3)
+    with pytest.raises(nl.ArgumentError, match="NL0547"):
+        module(x, y, max_memory="none")
+    with _Allocated() as made:
+        found = module(x, y, max_memory="100KiB")  # the first call, which decides sizes
+    assert made.largest < 100 << 10
+    seen = module.seen.clone()
+    assert (seen != 0).all()
+    torch.testing.assert_close(found, module(x, Y=y))
+    torch.testing.assert_close(module.seen, 2 * seen)
+    (ours,) = torch.autograd.grad(module(x, Y=y, max_memory=100 << 10).sum(), module.W)
+    torch.testing.assert_close(ours, *torch.autograd.grad(module(x, y).sum(), module.W))
+    traced = torch.compile(lambda x, y: module(x, y, max_memory="100KiB"), backend="eager", fullgraph=True)
+    torch.testing.assert_close(traced(x, y), found)
