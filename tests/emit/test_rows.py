@@ -11,8 +11,11 @@ from torch import Tensor
 from namedlayers.emit.rows import rows
 
 INDICES = {
-    "rows": [[0, 2, 1], [2, 2, 0]], "some are none": [[0, -1, 4], [-100, 2, 2**40]], "none": [[7, -7]], "no numbers": [],
-}  # fmt: skip
+    "rows": [[0, 2, 1], [2, 2, 0]],
+    "some are none": [[0, -1, 4], [-100, 2, 2**40]],
+    "none": [[7, -7]],
+    "no numbers": [],
+}
 Rows = Callable[[Tensor], Tensor]
 
 
