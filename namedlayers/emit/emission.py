@@ -40,6 +40,7 @@ from namedlayers.emit.lowering import EMITTERS, Lowering
 from namedlayers.emit.names import Names
 from namedlayers.emit.narrowing import narrow
 from namedlayers.emit.orders import liked
+from namedlayers.emit.over import write_over
 from namedlayers.emit.prologue import Prologue
 from namedlayers.emit.value import Value
 from namedlayers.program.graph import Arg, Graph, Node
@@ -73,6 +74,8 @@ def lower(
     outputs = [_output(lo, arg, order, prologue.inner) for arg, order in zip(graph.outputs, places, strict=True)]
     lo.fx.output(outputs[0] if len(outputs) == 1 else tuple(outputs))
     _sweep(lo.fx)
+    if not prologue.inner:
+        write_over(lo.fx)
     if bodies.precision is not None:
         narrow(lo.fx, bodies.precision)
     return lo.fx, tuple(lo.assumed)

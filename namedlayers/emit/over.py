@@ -1,0 +1,49 @@
+"""Activations that write over their operand, which nothing else needs.
+
+In: the fx graph of a program. Out: the same graph, holding less. What always holds: what is written over is a result
+of this graph's own, used once, and nothing is differentiated (what is written over may be a view to autograd, which
+then copies it). In a loop's step nothing is written over: its tensors have other lives.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, fx
+
+from namedlayers.program.program import Kind
+
+
+def relu_over(x: Tensor) -> Tensor:
+    """`torch.relu` of what nothing else needs.
+
+    >>> x = torch.tensor([-1.0, 1.0])
+    >>> relu_over(x) is x, relu_over(x.requires_grad_()) is x
+    (True, False)
+    """
+    return torch.relu(x) if x.requires_grad else torch.relu_(x)
+
+
+IN_PLACE: Mapping[Callable, Callable] = {torch.relu: relu_over}
+
+FRESH: frozenset[Any] = frozenset({
+    F.linear, torch.matmul, torch.mm, torch.bmm, torch.addmm, F.conv1d, F.conv2d, F.conv3d, operator.add, operator.sub,
+})  # fmt: skip
+"""Operations whose result is nobody else's memory."""
+
+
+def write_over(graph: fx.Graph) -> None:
+    """Lets activations write over what was made for them alone."""
+    for node in graph.nodes:
+        if node.op == "call_function" and node.target in IN_PLACE and _is_spare(node.args[0]):
+            node.target = IN_PLACE[node.target]
+
+
+def _is_spare(value: Any) -> bool:
+    if not isinstance(value, fx.Node) or value.target not in FRESH or len(value.users) != 1:
+        return False
+    return value.meta.get("kind") is Kind.REAL and value.meta.get("axes") is not None
