@@ -227,6 +227,14 @@ CASES = {
     "arithmetic of sizes": case("def f(A[i, j]) = A * (|i| * |j| // 4 - |j| % 2)", lambda A: A * 0, A=(2, 3)),
     "coordinates": case("def f(A[i, j]) = A + j", lambda A: A + np.arange(3), A=(2, 3)),
     "coordinates, spelled out": case("def f(A[i, j]) = A + index[i]", lambda A: A + np.arange(2)[:, None], A=(2, 3)),
+    "coordinates of a new axis": case(
+        "def f(A[i]; n = 3) -> [i, band] = A * 2.0 ^ index[band = n]",
+        lambda A: A[:, None] * 2.0 ** np.arange(3),
+        A=(2,),
+    ),
+    "coordinates of an axis whose size they tell": case(
+        "def f(A[i]) = A * index[i = 4]", lambda A: A * np.arange(4), A=(4,)
+    ),
     "coordinates compared": case("def f(A[i, j]) = where(i <= j, A, 0)", lambda A: np.triu(A), A=(3, 3)),
     "coordinates are integers": case("def f(A[i]) = i // 2", lambda A: np.arange(5) // 2, A=(5,)),
     "coordinates in a function": case(

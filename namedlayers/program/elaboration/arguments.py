@@ -26,6 +26,7 @@ USAGE = {
     "solve": "solve[i, j](A, b)",
     "zeros": "zeros[i, j]",
     "ones": "ones[i, j]",
+    "index": "index[seq]",
     **{name: f"{name}(a, b)" for name in ("minimum", "maximum", "logaddexp", "atan2")},
 }
 """How operations of several values are written, or of none."""

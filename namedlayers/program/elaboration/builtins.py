@@ -19,7 +19,7 @@ from namedlayers.program.elaboration.arguments import (
 )
 from namedlayers.program.elaboration.context import Context
 from namedlayers.program.elaboration.drawing import bernoulli, categorical, draw, dropout
-from namedlayers.program.elaboration.joining import constant, expand, fold, join, pad
+from namedlayers.program.elaboration.joining import constant, expand, fold, join, pad, sized_axes
 from namedlayers.program.elaboration.matrices import eigh, matrix, solve
 from namedlayers.program.elaboration.places import brackets
 from namedlayers.program.elaboration.values import Callee, Environment, Evaluated, Static
@@ -141,9 +141,17 @@ def _fft(ctx: Context, callee: Callee, call: tree.Call, env: Environment) -> Eva
 
 
 def _index(ctx: Context, callee: Callee, call: tree.Call, env: Environment) -> Evaluated:
+    """`index[seq]`: the coordinates of an axis; of `index[band = 4]`, one that may be new."""
     take(ctx, callee, call, env, 0)
-    (axis,) = existing_axes(ctx, callee, call, env, 1)
-    return ctx.coordinates(axis, ctx.size_of(flat(call)[0], env), call.span)
+    nodes = flat(call)
+    if len(nodes) == 1 and nodes[0].size is not None and not nodes[0].star:
+        ((axis, size),) = sized_axes(ctx, call, env).items()
+        return ctx.coordinates(axis, size, call.span)
+    if len(nodes) == 1:
+        (axis,) = ctx.axis(nodes[0], env, f"a new one needs a size: `index[{nodes[0].name} = 4]`")
+    else:
+        (axis,) = existing_axes(ctx, callee, call, env, 1)
+    return ctx.coordinates(axis, ctx.size_of(nodes[0], env), call.span)
 
 
 def _size(ctx: Context, callee: Callee, call: tree.Call, env: Environment) -> Evaluated:

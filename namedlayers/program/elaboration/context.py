@@ -19,13 +19,14 @@ from namedlayers.syntax import tree
 class Context(Statics):
     __slots__ = ()
 
-    def axis(self, node: tree.Axis, env: Environment) -> tuple[str, ...]:
-        """The axes that a name stands for: one, or those of a star. An unknown name is an error."""
+    def axis(self, node: tree.Axis, env: Environment, hint: str = "") -> tuple[str, ...]:
+        """The axes that a name stands for: one, or those of a star. An unknown name is an error; `hint` says what else
+        may have been meant."""
         found = env.axes.get(node.name)
         if found is None:
             raise AxisError(
                 "NL0302", f"there is no axis `{node.name}` here", Label(node.span),
-                hint=near_miss(node.name, env.axes) or self._known_axes(env),
+                hint=near_miss(node.name, env.axes) or "; ".join(filter(None, (self._known_axes(env), hint))),
             )  # fmt: skip
         env.used_axes.add(node.name)
         if isinstance(found, tuple) != node.star:

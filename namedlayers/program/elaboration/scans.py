@@ -67,7 +67,8 @@ def _axis(ctx: Context, statement: tree.Scan, env: Environment) -> tuple[str, Si
     """The scanned axis, which some tensor has, or which gets its size here."""
     node = statement.axis
     if node.name in env.axes or node.size is None:
-        (axis,) = ctx.axis(replace(node, size=None), env)
+        hint = f"with a number of steps it is a new one: `scan {node.name} = 10`"
+        (axis,) = ctx.axis(replace(node, size=None), env, hint)
     if node.size is not None:
         axis = ctx.introduce(node, env)
     if any(one.axis == axis for one in ctx.scans):

@@ -22,8 +22,15 @@ def missing_axis(ctx: State, what: str, axis: str, value: Value, span: Span) -> 
         f"{what} `{shown}`, but {spelled(value)} has no such axis",
         Label(span),
         *([Label(value.span, f"this {ctx.axes_of(value)}")] if value.span != span else []),
-        hint=near_miss(shown, displayed) or _begins(ctx, axis, value),
+        hint=near_miss(shown, displayed) or _scanned(ctx, axis, shown) or _begins(ctx, axis, value),
     )
+
+
+def _scanned(ctx: State, axis: str, shown: str) -> str:
+    """What to do where the axis is scanned, so that no value has it."""
+    if all(one.axis != axis for one in ctx.scans):
+        return ""
+    return f"inside `scan {shown}` there is only the current step: take what is needed of others before it, or carry it"
 
 
 def _begins(ctx: State, axis: str, value: Value) -> str:
