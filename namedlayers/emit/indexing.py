@@ -140,7 +140,7 @@ def emit_embedding(lo: Lowering, node: Node) -> Value:
     x, at = lo.filled(lo.tensor(x), (label,)), lo.tensor(at)
     x, at = lo.permuted(x, (label, *(a for a in x.axes if a != label))), _readable(lo, at)
     axes = (*at.axes, *x.axes[1:])
-    return lo.call(torch.embedding, (x, at, node.attr("row")), axes, kind=x.kind, wish="row")
+    return lo.call(torch.embedding, (x, at), axes, {"padding_idx": node.attr("row")}, kind=x.kind, wish="row")
 
 
 def as_index(at: Tensor) -> Tensor:
