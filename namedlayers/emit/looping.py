@@ -59,7 +59,7 @@ def emit_scan(lo: Lowering, node: Node) -> Value:
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
-_UNSEEN = frozenset({F.linear, torch.matmul, operator.add, operator.sub, operator.mul})
+_UNSEEN = frozenset({F.linear, torch.matmul, torch.bmm, operator.add, operator.sub, operator.mul})
 """Operations whose own gradients do not look at their result."""
 
 Result = tuple[int, int]
