@@ -11,7 +11,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from namedlayers.plan.scans.derivatives import STOPS, TABLE, WHOLE, name_of
+from namedlayers.plan.scans.derivatives import LEFT, STOPS, TABLE, WHOLE, name_of
+from namedlayers.plan.scans.derivatives.ranges import Range, range_of, together
 from namedlayers.plan.scans.derivatives.term import Term
 from namedlayers.plan.view import Scope
 from namedlayers.program.graph import Arg, Graph, Node
@@ -24,6 +25,14 @@ class Missing:
     """An operation on the way that has no derivative in the table."""
 
     node: Node
+
+    @property
+    def reason(self) -> str:
+        """Why only torch differentiates it, for people."""
+        name = name_of(self.node)
+        if self.node.kind is Kind.COMPLEX and name not in LEFT:
+            return "numbers are complex"
+        return f"only torch has a derivative of `{name}`" + (f": {LEFT[name]}" if name in LEFT else "")
 
 
 def cotangents(graph: Graph, ends: Mapping[Node, Sequence[Arg]], wanted: Collection[Node]) -> dict[Node, Arg] | Missing:
@@ -59,7 +68,7 @@ class _Backwards:
     graph: Graph
     wanted: set[Node]
     found: dict[Node, list[Arg]] = field(default_factory=dict)
-    pieces: dict[Node, list[tuple[Node, Arg]]] = field(default_factory=dict)
+    ranges: dict[Node, list[Range]] = field(default_factory=dict)
     _reaching: dict[int, bool] = field(default_factory=dict)
 
     def run(self, ends: Mapping[Node, Sequence[Arg]]) -> dict[Node, Arg] | Missing:
@@ -76,10 +85,12 @@ class _Backwards:
                 continue
             if node in self.wanted:
                 result[node] = arg
-            elif node.op == "piece":
-                self.pieces.setdefault(node.args[0].node, []).append((node, arg))
-            elif any(self._reaches(one.node) for one in node.args) and not self._pass_on(node, arg):
-                return Missing(node)
+            elif any(self._reaches(one.node) for one in node.args):
+                part = range_of(node, arg)
+                if part is not None:
+                    self.ranges.setdefault(node.args[0].node, []).append(part)
+                elif not self._pass_on(node, arg):
+                    return Missing(node)
         return result
 
     def _below(self, ends: Mapping[Node, Sequence[Arg]]) -> list[Node]:
@@ -107,8 +118,7 @@ class _Backwards:
     def _total(self, node: Node) -> Arg | None:
         listed = list(self.found.get(node, ()))
         scope = self._scope(node)
-        if node in self.pieces:
-            listed.append(_joined(scope, node, self.pieces[node]))
+        listed += together(scope, node, self.ranges.get(node, ()))
         if not listed:
             return None
         total = listed[0]
@@ -157,35 +167,3 @@ def _summed(scope: Scope, part: Arg, operand: Arg, along: Iterable[int]) -> Arg:
     for c in implied:
         part = scope.apply("mul", part, scope.size(scope.sizes[c]))
     return part
-
-
-def _joined(scope: Scope, whole: Node, pieces: Sequence[tuple[Node, Arg]]) -> Arg:
-    """The cotangent of what was cut into pieces: theirs, one behind the other."""
-    first = pieces[0][0]
-    sizes = first.attr("sizes")
-    assert isinstance(sizes, tuple)
-    own = first.args[0].axes.index(-1)
-    single = first.attr("axis") == -1
-    by_number: dict[int, Arg] = {}
-    for piece, arg in pieces:
-        back = {position: k for k, position in enumerate(piece.args[0].axes) if position >= 0}
-        if not single:
-            back[_position(piece)] = own
-        axes = tuple(back[c] for c in arg.axes)
-        number = piece.attr("number")
-        assert isinstance(number, int)
-        by_number[number] = Arg(arg.node, axes)
-    rest = tuple(k for k in range(whole.rank) if k != own)
-    args = []
-    for number, size in enumerate(sizes):
-        arg = full(scope, by_number.get(number), rest if single else (*rest, own), {own: size})
-        args.append(arg if single else Arg(arg.node, tuple(-1 if c == own else c for c in arg.axes)))
-    return scope.build(
-        "stack" if single else "concat", args, range(whole.rank), kind=Kind.REAL, attrs={"axis": own}, weak=False
-    )
-
-
-def _position(piece: Node) -> int:
-    axis = piece.attr("axis")
-    assert isinstance(axis, int)
-    return axis

@@ -55,7 +55,7 @@ def gradient(node: Node, parts: Sequence[Node], plan: Plan) -> Gradient | NoGrad
     reads = [k for k in range(carries, len(inputs)) if inputs[k].kind is Kind.REAL and not inputs[k].weak]
     found = cotangents(steps, ends, [inputs[k] for k in (*moving, *reads)])
     if isinstance(found, Missing):
-        return NoGradient(f"only torch has a derivative of `{found.node.op}`")
+        return NoGradient(found.reason)
     results = {k: _whole(steps, inputs[k], found.get(inputs[k])) for k in moving}
     results |= {k: _whole(steps, inputs[k], found[inputs[k]]) for k in reads if inputs[k] in found}
     wanted = tuple(k for k in results if not node.args[k].node.weak)

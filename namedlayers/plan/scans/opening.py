@@ -20,6 +20,7 @@ from namedlayers.plan.rewrite import merged_spans
 from namedlayers.plan.rule import Numerics
 from namedlayers.plan.scans import kernels
 from namedlayers.plan.scans.block import Block, copied
+from namedlayers.plan.scans.drawing import with_draws_apart
 from namedlayers.plan.scans.held import Held, Steps, expanded
 from namedlayers.plan.scans.looping import Loop, loop, region_for, run
 from namedlayers.plan.scans.moving import moved
@@ -110,7 +111,8 @@ class _Opener:
         inner = self.settled.get(region)
         if inner is None:
             inner = self.settled[region] = self.region(region)
-        inside = regrouped(copied(inner.graph), carries_of(node)) if self.algebraic else copied(inner.graph)
+        apart = with_draws_apart(copied(inner.graph), carries_of(node))
+        inside = regrouped(apart, carries_of(node)) if self.algebraic else apart
         placed = [_placed(node, number, operand) for number, operand in enumerate(operands)]
         block = Block(node, graph, inside, placed, steps, [])
         block.unsolved += _live_carries(block, parts)

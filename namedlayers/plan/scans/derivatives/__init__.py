@@ -17,11 +17,22 @@ TABLE: Mapping[str, Back] = {
 }  # fmt: skip
 """By operation; a reduction is called `reduce` and what it does."""
 
-WHOLE = frozenset({*places.TABLE, *pulled.TABLE, *norms.TABLE})
+WHOLE = frozenset({*places.TABLE, *pulled.TABLE, *norms.TABLE, "glu"})
 """Those to which all axes of what comes back are given."""
 
-STOPS = frozenset({"detach", "sign", "floor", "ceil", "round", "floordiv", "imag", "angle", "running"})
-"""Operations that nothing comes back through, of real operands."""
+STOPS = frozenset({
+    "detach", "sign", "floor", "ceil", "round", "floordiv", "imag", "angle", "running", "finfo", "random",
+})  # fmt: skip
+"""Operations of real operands that nothing comes back through."""
+
+LEFT: Mapping[str, str] = {
+    **dict.fromkeys(("call", "scan", "part", "final", "rnn", "gru", "lstm", "cell"), "a step runs a loop of its own"),
+    **dict.fromkeys(("dropout", "slice_dropout"), "random numbers are drawn at each step"),
+    **dict.fromkeys(("fft", "rfft", "irfft"), "numbers are complex"),
+    "class_loss": "its weights and its targets must not have an axis of steps",
+    **dict.fromkeys(("slope", "standardize_back", "pulled_back"), "it is part of a gradient itself"),
+}
+"""Operations that only torch differentiates, step by step, and why."""
 
 
 def name_of(node: Node) -> str:

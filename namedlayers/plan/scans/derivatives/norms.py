@@ -30,14 +30,14 @@ def _standardize(node: Node, g: Term, operands: tuple[Term, ...]) -> tuple[Term 
 
 
 def _batch_norm(node: Node, g: Term, operands: tuple[Term, ...]) -> tuple[Term | None, ...]:
-    """With a rate it is standardized by what there is."""
+    """With a rate it is standardized by what there is. Nothing comes back to running statistics."""
     x, eps, mean, var, *rest = operands
     if node.attr("rate") is not None:
         back, none, *parameters = _standardize(node, g, (x, eps, *rest))
-        return back, none, None, None, *parameters
+        return back, none, _nothing(g), _nothing(g), *parameters
     affine, inverse = _affine(node, rest), 1 / (var + eps)("sqrt")
     back = g * (affine["weight"] * inverse if "weight" in affine else inverse)
-    return back, None, None, None, *_parameters(node, g, (x - mean) * inverse)
+    return back, None, _nothing(g), _nothing(g), *_parameters(node, g, (x - mean) * inverse)
 
 
 def _rms_norm(node: Node, g: Term, operands: tuple[Term, ...]) -> tuple[Term | None, ...]:
@@ -67,6 +67,10 @@ def _parameters(node: Node, g: Term, scaled: Term) -> Sequence[Term]:
     affine = node.attr("affine")
     assert isinstance(affine, tuple)
     return [g * scaled if name == "weight" else g for name in affine]
+
+
+def _nothing(g: Term) -> Term:
+    return Term(g.scope, g.scope.number(0.0))
 
 
 def _statistic(x: Term, op: str, axes: Sequence[int]) -> Term:

@@ -244,6 +244,16 @@ def _size(node: Node, name: str) -> SizeExpr:
     return size_expr(found)
 
 
+def _put(node: Node, g: Term, operands: tuple[Term, ...]) -> tuple[Term | None, ...]:
+    """What was put somewhere is taken from there."""
+    x, index = operands
+    c = _position(node, "axis")
+    order = tuple(sorted({*g.arg.axes, *index.arg.axes} - {c}))
+    operand = Arg(g.arg.node, tuple(-1 if one == c else one for one in g.arg.axes))
+    attrs = {"axis": g.arg.axes.index(c), "fill": True}
+    return Term(g.scope, g.scope.build("take", (operand, index.arg), order, kind=Kind.REAL, attrs=attrs)), None
+
+
 TABLE: Mapping[str, Back] = {
     "index": _index,
     "pad": _pad,
@@ -257,4 +267,5 @@ TABLE: Mapping[str, Back] = {
     "gather": _gather,
     "take": _take,
     "embedding": _embedding,
+    "put": _put,
 }
