@@ -128,16 +128,17 @@ KERNELS: dict[str, str] = {
 }
 
 
-ADAPTIVE = """
+CELLS = """def f(X[r, k]) -> [r, cell]:
     |cell| = 3
     first = index[cell] * |k| // 3
     last = -(-(index[cell] + 1) * |k| // 3)
-    return max[k](where(first <= index[k] < last, X, -inf))
+    return {}
 """
 
 FORMULAS: dict[str, tuple[str, dict[str, str]]] = {
-    "adaptive_max": (f"def f(X[r, k]) -> [r, cell]:{ADAPTIVE}", {"X": "r k"}),
+    "adaptive_max": (CELLS.format("max[k](where(first <= index[k] < last, X, -inf))"), {"X": "r k"}),
     "take": ("def f(X[r, k], I[b]) -> [b, k] = one_hot[r](I) @[r] X", {"X": "r k"}),
+    "adaptive_mean": (CELLS.format("((first <= index[k] < last) / (last - first)) @[k] X"), {"X": "r k"}),
     "triangle": ("def f(X[r, k]) -> [r, k] = where(index[k] <= index[r], X, 0)", {"X": "r k"}),
     "prefix_product": (
         "def f(X[b, k], Y[r, k], V[r, v]) -> [b, v] = where(r <= b, X @[k] Y, 0) @[r] V",
@@ -213,8 +214,9 @@ def test_each_derivative_of_what_no_formula_has(name: str) -> None:
         operands.insert(1, Scope(graph, end.node, lambda _: 2).number(1e-5).node)
         arrays["s"] = arrays["s"] ** 2
     args = tuple(Arg(one, axes) for one, axes in zip(operands, attrs["args"], strict=True))
+    sizes = tuple(end.node.sizes[end.axes.index(position)] for position in range(end.node.rank))
     made = graph.node(
-        name, args, end.node.sizes, end.node.rank, Kind.REAL, attrs={k: v for k, v in attrs.items() if k != "args"},
+        name, args, sizes, end.node.rank, Kind.REAL, attrs={k: v for k, v in attrs.items() if k != "args"},
         weak=False, names=end.node.names,
     )  # fmt: skip
     graph.outputs[:] = [Arg(made, tuple(range(made.rank)))]
@@ -229,15 +231,16 @@ def check_alone(name: str, program: Program, graph: Graph, arrays: dict[str, np.
     if name in TABLE:
         assert name in {name_of(node) for node in graph.live()}
     compiled, back = build(program, Plan((Variant((), graph, ""),), ())), differentiated(program, graph)
-    args = [one.requires_grad_(one.is_floating_point() and given.name not in NOTHING) for given, one in
-            zip(program.inputs, tensors(compiled, arrays), strict=True)]  # fmt: skip
+    args = leaves(compiled, arrays)
+    taken = [one for one, of in zip(args, program.inputs, strict=True) if of.kind is Kind.REAL]
+    for one, of in zip(args, program.inputs, strict=True):
+        one.requires_grad_(one.requires_grad and of.name not in NOTHING)
     (found,) = run(compiled, args)
     slope = torch.randn_like(found)
-    real = [one for one in args if one.requires_grad]
-    wanted = torch.autograd.grad(found, real, slope, materialize_grads=True)
-    given = [one.requires_grad for one in args if one.is_floating_point()]
+    reached = [k for k, one in enumerate(taken) if one.requires_grad]
+    wanted = torch.autograd.grad(found, [taken[k] for k in reached], slope)
     got = run(back, [*(one.detach() for one in args), slope])
-    torch.testing.assert_close([one for one, is_ in zip(got, given, strict=True) if is_], list(wanted))
+    torch.testing.assert_close([got[k] for k in reached], list(wanted))
 
 
 def differentiated(program: Program, graph: Graph) -> Compiled:
