@@ -150,7 +150,7 @@ def _targets(rows: Rows) -> str:
     told = (
         f"{len(every) - len(above)} of {len(every)} targets are met. {len(missed)} are missed (✗), and"
         f" {len(above) - len(missed)} are above by less than the noise (~: the intervals in which the medians lie with"
-        " 95 % confidence allow either). The worst first:\n"
+        f" 95 % confidence allow either).{_alike(every)} The worst first:\n"
     )
     cells = [
         (
@@ -165,6 +165,17 @@ def _targets(rows: Rows) -> str:
         for one in above
     ]
     return f"{told}\n{_table(('workload', 'side', 'what', 'against', 'at most', 'found', ''), cells)}"
+
+
+def _alike(every: Sequence[Verdict]) -> str:
+    """How many are met for there is nothing to compare, with what was measured there."""
+    found = [one.ratio for one in every if one.alike]
+    if not found:
+        return ""
+    return (
+        f" {len(found)} of those that are met are since torch.compile makes the same kernels of both sides, called in"
+        f" the same order: what was measured there, ratios from {min(found):.2f} to {max(found):.2f}, is noise."
+    )
 
 
 def _mark(verdict: Verdict) -> str:

@@ -19,11 +19,12 @@ from torch import Tensor
 from namedlayers.inspect.passes import both, forward, leaves
 from namedlayers.inspect.roofline import Machine
 from namedlayers.inspect.timing import Clock, Interval, Side, intervals, peak_bytes, watched
+from tests.benchmarks.generated import CODE, generated
 from tests.benchmarks.sides import OURS, Sides, is_compiled, make_all, parameters, share, sides_of
 from tests.benchmarks.workload import Formula, Function, Sizes, Workload
 
 Row = dict[str, Any]
-Figures = dict[str, dict[str, float]]
+Figures = dict[str, dict[str, Any]]
 
 MEASURES = ("forward", "both")
 """Forward without gradients; forward and backward."""
@@ -45,7 +46,7 @@ class Effort:
 
 
 def run(workload: Workload, effort: Effort, machine: Machine | None = None) -> Row:
-    """The figures of a workload: seconds, bytes and seconds of compiling, by side."""
+    """The figures of a workload: seconds, bytes, seconds of compiling, and what was compiled, by side."""
     torch._dynamo.reset()
     sizes, device = effort.sizes(workload), effort.device
     sides = sides_of(workload, compiled=effort.compiled)
@@ -111,15 +112,24 @@ def _first_calls(sides: Sides, workload: Workload, effort: Effort) -> tuple[dict
         if name == OURS and isinstance(workload.ours, Formula):
             function.specialize(*tensors)  # type: ignore[attr-defined]
         elif is_compiled(name):
-            with torch.no_grad():
-                function(*tensors)
+            figures[name] |= _code("forward", forward(function, tensors), workload)
         else:
             continue
         figures[name]["compile"] = time.perf_counter() - start
     for function in functions.values():
         function(*tensors)  # sizes of lazy modules are found
     share(workload, functions)
+    if workload.backward:
+        for name in filter(is_compiled, functions):
+            call = both(functions[name], tensors, parameters(functions[name]))
+            figures[name] |= _code("both", call, workload)
     return functions, figures
+
+
+def _code(measure: str, call: Side, workload: Workload) -> dict[str, str | None]:
+    """What the call has compiled, unless what is measured is at other sizes."""
+    found = generated(call)
+    return {} if workload.once else {f"{measure}{CODE}": found}
 
 
 def _placed(function: Function, device: str) -> Function:

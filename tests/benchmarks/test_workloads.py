@@ -12,6 +12,7 @@ import torch
 
 from tests.benchmarks import __main__ as command
 from tests.benchmarks import loops
+from tests.benchmarks.generated import generated
 from tests.benchmarks.page import CUDA_TEMPLATE, TEMPLATE, page
 from tests.benchmarks.parts import PARTS
 from tests.benchmarks.records import Records, where
@@ -147,6 +148,30 @@ def test_what_the_noise_allows_is_not_missed() -> None:
     row["sides"][hand] |= {"forward": 1.0, "forward_high": 1.1}
     found = {one.what: one for one in verdicts(workload, row) if one.side == OURS}["time, forward"]
     assert not found.met and not found.missed and found.low == pytest.approx(1 / 1.1)
+
+
+def test_what_torch_compiles_alike_is_not_missed() -> None:
+    records = invented()
+    row = records.rows["RMS norm"]
+    for side, code in ((INDUCTOR, "a"), ("rms_norm, compiled", "a"), (f"{NAIVE}{COMPILED}", "b")):
+        row["sides"][side]["forward_code"] = code
+    row["sides"][INDUCTOR]["forward"] = 50.0
+    found = {one.what: one for one in verdicts(BY_NAME["RMS norm"], row) if one.side == INDUCTOR}
+    assert found["time, forward"].ratio > 1.03 and found["time, forward"].met and not found["time, forward"].missed
+    assert not found["time, with backward"].alike
+    assert "1 of those that are met are" in page(records, WORKLOADS, "<!-- targets -->")
+    row["sides"][INDUCTOR]["forward_code"] = "b"
+    assert "torch.compile makes the same" not in page(records, WORKLOADS, "<!-- targets -->")
+
+
+def test_what_is_compiled_is_told_apart() -> None:
+    torch._dynamo.reset()
+    x, y = torch.ones(3, 4), torch.ones(3, 4)
+    forms = [lambda x, y: (x * y).sum(), lambda y, x: (x * y).sum(), lambda x, y: (x + y).sum()]
+    compiled = [torch.compile(form, dynamic=False) for form in forms]
+    one, turned, other = (generated(lambda form=form: form(x, y)) for form in compiled)
+    assert one is not None and one == turned != other
+    assert generated(lambda: compiled[0](x, y)) is None  # it has been
 
 
 def test_misses_are_listed_the_worst_first() -> None:
