@@ -143,7 +143,8 @@ class Specialisations:
         if self.manner.backend == "cudagraph":
             compiled = replace(compiled, function=Captured(compiled, CUDA()))
         if self.manner.max_memory is not None:
-            make = partial(function_of, checkpoint=self.checkpoint, precision=precision)
+            inductor = self.manner.backend == "inductor"
+            make = partial(function_of, checkpoint=self.checkpoint, precision=precision, compiled=inductor)
             compiled = replace(compiled, function=Tiled(compiled, self.manner.max_memory, make))
         return Specialisation(program, planned, compiled, owned(program))
 

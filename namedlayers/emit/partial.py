@@ -25,19 +25,22 @@ from namedlayers.program.program import Input, Output, Program
 
 @dataclass(frozen=True, slots=True)
 class PartFunction:
-    """`function` takes tensors and then the sizes of `symbols`, and returns a tensor or a tuple of them."""
+    """`function` takes tensors and then the sizes of `symbols`, and returns a tensor or a tuple of them. `quick` is the
+    same, for calls of which no gradient is wanted."""
 
     part: Part
     function: Callable[..., Any]
     symbols: tuple[str, ...]
     code: str
+    quick: Callable[..., Any]
 
 
 def function_of(
     part: Part, program: Program, plan: Plan, number: int, *, checkpoint: frozenset[str] = frozenset(),
-    precision: torch.dtype | None = None,
+    precision: torch.dtype | None = None, compiled: bool = False,
 ) -> PartFunction:  # fmt: skip
-    """The function of part number `number`; `checkpoint` and `precision` as in `build`."""
+    """The function of part number `number`; `checkpoint` and `precision` as in `build`. `compiled`: pieces are compiled
+    further by torch where no gradient is wanted (with one, they take longer than the generated Python does)."""
     name = Names().fresh(f"{program.name}_{number}")
     symbols = (*program.symbols, *(symbol for symbol, _ in part.sizes))
     inner = _program(part, program, symbols)
@@ -53,7 +56,8 @@ def function_of(
     passed = [entry.passed[symbol] for symbol in symbols]
     code, namespace = print_function(name, entry, printable(found, entry, names), signature(inner), passed)
     function = execute(name, code, namespace)
-    return PartFunction(part, function, symbols, "\n\n".join([*bodies.sources, code]))
+    quick = torch.compile(function, dynamic=True) if compiled and part.large else function
+    return PartFunction(part, function, symbols, "\n\n".join([*bodies.sources, code]), quick)
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------

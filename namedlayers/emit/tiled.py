@@ -257,7 +257,7 @@ def _in_pieces(
         lengths = [sizes[symbol] for symbol in made.symbols]
         if slopes and _may(made):
             return checkpoint(made.function, *taken, *lengths, use_reentrant=False)
-        return made.function(*taken, *lengths)
+        return (made.function if slopes else made.quick)(*taken, *lengths)
     if slopes and any(isinstance(one, Join) and one.way == "softmax" for one in cuts[0].tile.outputs) and _may(made):
         # What is weighed is kept for the backward pass: of one piece of the other axes at a time.
         return checkpoint(_one_by_one, made, cuts, taken, sizes, slopes, use_reentrant=False)

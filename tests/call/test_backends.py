@@ -33,3 +33,17 @@ def test_a_layer() -> None:
     compiled = nl.compile(text, backend="inductor")(i=3)
     x = torch.randn(6, 3)
     torch.testing.assert_close(compiled(x), plain(x))
+
+
+def test_pieces() -> None:
+    """Compiled once for pieces of all lengths; with a gradient, too, they give the same."""
+    text = "def f(X[i, d], Y[j, d]; b[j]) -> [i] = sum[j](tanh(sum[d](abs(X - Y))) * b)"
+    plain, compiled = nl.compile(text), nl.compile(text, backend="inductor", max_memory="100KiB")
+    args = [torch.randn(s, requires_grad=True) for s in [(300, 3), (280, 3), (280,)]]
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(*args), plain(*args))
+    tiled = compiled.specialize(*args).compiled.function
+    (found,) = tiled.known.values()
+    assert any(stage.cuts and stage.made.quick is not stage.made.function for stage in found.stages)
+    ours, theirs = (torch.autograd.grad(one(*args).sum(), args) for one in (compiled, plain))
+    torch.testing.assert_close(ours, theirs)
