@@ -92,6 +92,8 @@ def _check(scope: Scope, node: Node, weights: Arg, value: Arg) -> Outcome:
         return Near("what the scores are multiplied by lies along axes of both sides", spans)
     staying = set(range(node.rank))
     queries = staying & set(query.axes) - set(key.axes) - set(value.axes)
+    if not queries and (set(query.axes) ^ set(key.axes)) & set(value.axes) & staying:
+        return Near("one query, or its keys, are the same for several values: the scores are one product", spans)
     extra = {c for _, m in scores.masks for c in m.axes} | {c for a in scores.allows for c in a.axes}
     if not extra <= set(query.axes) | set(key.axes):
         return Near("a mask has axes that the scores lack", spans)
