@@ -3,8 +3,9 @@
 In: points as rows, points as columns. Out: a matrix of distances or of their squares. What always holds: each is the
 root of a sum of squares of differences, so that no digits are lost; all derivatives are made of the same functions.
 
-`cdist` is the fast way, of single and double precision. Its own slope has none, so squares have theirs from here: sums
-of weighted differences (`pulls.py`). Traced by torch, they are written out, for compilers hold no differences either.
+`cdist` is the fast way, of single and double precision. Its own slope has none, and takes several times as long as what
+is here: sums of weighted differences (`pulls.py`). Traced by torch, distances are written out, for compilers hold no
+differences either.
 """
 
 from __future__ import annotations
@@ -49,9 +50,9 @@ def distances(x: Tensor, y: Tensor) -> Tensor:
     >>> distances(torch.tensor([[0.0, 0.0]]), torch.tensor([[3.0], [4.0]]))
     tensor([[5.]])
     """
-    if not _is_written_out(x, y) and not (torch.is_grad_enabled() and (x.requires_grad or y.requires_grad)):
-        return _distances(x, y.mT)
-    return torch.linalg.vector_norm(x.unsqueeze(-2) - y.mT.unsqueeze(-3), dim=-1)
+    if _is_written_out(x, y):
+        return torch.linalg.vector_norm(x.unsqueeze(-2) - y.mT.unsqueeze(-3), dim=-1)
+    return _Roots.apply(x, y.mT)
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
@@ -95,6 +96,39 @@ class _Squares(torch.autograd.Function):
     @staticmethod
     def vmap(info: Any, dims: tuple[int | None, ...], *given: Tensor) -> tuple[Tensor, int]:
         return _Squares.apply(*_batches(info, dims, given)), 0
+
+
+class _Roots(torch.autograd.Function):
+    """The distances of rows."""
+
+    @staticmethod
+    def forward(x: Tensor, y: Tensor) -> Tensor:
+        return _distances(x, y)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs, output)
+        ctx.save_for_forward(*inputs, output)
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> Any:
+        x, y, found = ctx.saved_tensors
+        return _Pulls.apply(x, y, _over(slope, 2 * found), *ctx.needs_input_grad)
+
+    @staticmethod
+    def jvp(ctx: Any, x_slope: Tensor, y_slope: Tensor) -> Tensor:
+        x, y, found = ctx.saved_tensors
+        return _over(_bilinear(x, y, x_slope, y_slope), found)
+
+    @staticmethod
+    def vmap(info: Any, dims: tuple[int | None, ...], *given: Tensor) -> tuple[Tensor, int]:
+        return _Roots.apply(*_batches(info, dims, given)), 0
+
+
+def _over(slope: Tensor, distance: Tensor) -> Tensor:
+    """The quotient; 0 at a distance of 0."""
+    none = distance == 0
+    return torch.where(none, 0, slope / torch.where(none, 1, distance))
 
 
 class _Pulls(torch.autograd.Function):

@@ -74,6 +74,10 @@ def _written_out(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     return ((x[:, None] - y) ** 2).sum(-1)
 
 
+def _as_norms(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    return torch.linalg.vector_norm(x[:, None] - y, dim=-1)
+
+
 def _points(*, slopes: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
     source = torch.Generator().manual_seed(0)
     shapes = ((5, 3), (4, 3))
@@ -89,7 +93,7 @@ def test_derivatives_of_squares() -> None:
 
 def test_derivatives_of_distances() -> None:
     points = _points(slopes=True)
-    assert torch.autograd.gradcheck(DISTANCES, points)
+    assert torch.autograd.gradcheck(DISTANCES, points, check_forward_ad=True, check_batched_grad=True)
     assert torch.autograd.gradgradcheck(DISTANCES, points)
 
 
@@ -103,7 +107,7 @@ def test_the_slope_at_distance_0_is_0() -> None:
 def test_transforms() -> None:
     x, y = _points()
     several = torch.stack([x, 2 * x])
-    for one, other in ((SQUARES, _written_out),):
+    for one, other in ((SQUARES, _written_out), (DISTANCES, _as_norms)):
         sines = [lambda x, f=f: f(x, y).sin().sum() for f in (one, other)]
         torch.testing.assert_close(*[vmap(f, (0, None))(several, y) for f in (one, other)])
         torch.testing.assert_close(*[vmap(grad(f))(several) for f in sines])
@@ -151,10 +155,11 @@ def test_differences_are_not_held() -> None:
                 self.found = max(self.found, made.numel())
             return made
 
-    x, y = (torch.randn(20, 30, requires_grad=True) for _ in range(2))
-    with Largest() as seen:
-        SQUARES(x, y).sum().backward()
-    assert seen.found <= 600
+    for function in (SQUARES, DISTANCES):
+        x, y = (torch.randn(20, 30, requires_grad=True) for _ in range(2))
+        with Largest() as seen:
+            function(x, y).sum().backward()
+        assert seen.found <= 600
 
 
 SIZES = {
@@ -184,6 +189,21 @@ def test_infinite_and_undefined_points_pull_as_they_did() -> None:
     w = torch.tensor([[1.0, 0.5], [2.0, 0.0]])
     left = (x[:, None] - y) * w[..., None]
     torch.testing.assert_close(pulls(x, y, w), (2 * left.sum(1), -2 * left.sum(0)), equal_nan=True)
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_distances_at_0_and_beyond_all_numbers_are_as_norms(order: int) -> None:
+    x = torch.tensor([[0.0, 1.0], [2.0, 3.0]], dtype=torch.float64)
+    y = torch.tensor([[0.0, 1.0], [1e200, 3.0], [torch.inf, 0.0], [torch.nan, 0.0]], dtype=torch.float64)
+    found = []
+    for function in (DISTANCES, _as_norms):
+        here = x.clone().requires_grad_()
+        value = function(here, y)
+        (slope,) = torch.autograd.grad(value[:, :2].sum(), here, create_graph=True)
+        further = torch.autograd.grad((slope**2).sum(), here)[0] if order == 2 else slope.detach()
+        found.append((value.detach(), further[1]))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, equal_nan=True)
 
 
 def test_only_the_side_that_is_wanted() -> None:
