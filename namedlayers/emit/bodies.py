@@ -86,6 +86,11 @@ class Bodies:
             self._made[region] = self._make(region, names, orders())
         return self._made[region]
 
+    def adopt(self, region: Region) -> None:
+        """A body that is planned already, and all of whose outputs are needed."""
+        self._plans.setdefault(region, Plan((Variant((), region.graph, ""),), ()))
+        self._needed.setdefault(region, tuple(range(len(region.graph.outputs))))
+
     def define(
         self, wish: str, names: Names, source: Callable[[str], tuple[str, Mapping[str, Any]]]
     ) -> Callable[..., Any]:

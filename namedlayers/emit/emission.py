@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from namedlayers.emit.bodies import Bodies
 
 
-_RARE = ("log_contractions", "looping", "recurrent")
+_RARE = ("log_contractions", "looping", "recurrent", "stretches")
 """Emitters of what runs as operators of this package: torch takes longer to register these than to compile most
 formulas, so the first graph that has one of them does it."""
 

@@ -72,17 +72,8 @@ class Record:
 
     def __repr__(self) -> str:
         """What tells it from others, beside its functions."""
-        rest: tuple[object, ...] = (
-            self.loop,
-            self.keeping,
-            self.sizes,
-            self.given,
-            self.kept,
-            self.slopes,
-            self.wanted,
-        )
-        rest += (self.symbols, self.guards, self.cut, self.owned)
-        return f"Record{rest}"
+        rest = (self.loop, self.keeping, self.sizes, self.given, self.kept, self.slopes, self.wanted)
+        return f"Record{(*rest, self.symbols, self.guards, self.cut, self.owned)}"
 
     def holds(self, sizes: Sequence[int]) -> bool:
         """Whether it is a gradient for these sizes."""

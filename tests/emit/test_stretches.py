@@ -1,0 +1,204 @@
+"""Linear recurrences by stretches of steps, with what is made for them and of them: as all steps at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import namedlayers as nl
+from namedlayers.emit import by_stretches
+from namedlayers.emit.build import build
+from namedlayers.inspect.timing import peak_bytes
+from namedlayers.plan.planner import plan
+from namedlayers.program.numbering import number
+from tests.emit.harness import agree, program_of
+
+CALL = "by_stretches(along_"
+
+FORMULAS: dict[str, tuple[str, dict[str, str]]] = {
+    "selective state space": (
+        "def f(X[t, c], d[t, c], A[c, s], B[t, s], C[t, s]) -> [t, c]:\n"
+        "    scan t with h = zeros[c, s]:\n"
+        "        h = exp(d * A) * h + d * X * B\n        y = C @[s] h\n    return y",
+        {"X": "t c", "d": "t c", "A": "c s", "B": "t s", "C": "t s"},
+    ),
+    "backwards, from a given state, in a batch": (
+        "def f(X[b, t, c], A[c], h0[b, c], D[c]) -> [b, t, c]:\n"
+        "    scan t reversed with h = h0:\n        h = sigmoid(A * X) * h + sin(X)\n    return h * D + X",
+        {"X": "b t c", "A": "c", "h0": "b c", "D": "c"},
+    ),
+    "states that are wanted themselves": (
+        "def f(X[t, c], A[c], C[t, c]) -> [t, c], [t]:\n"
+        "    scan t with h = 1:\n        h = tanh(A * X) * h + X\n    return h, C @[c] h",
+        {"X": "t c", "A": "c", "C": "t c"},
+    ),
+    "the last state": (
+        "def f(X[t, c], A[c]) -> [t, c], [c]:\n"
+        "    scan t with h = 1:\n        h = tanh(A * X) * h + X\n    return exp(h), h[t = -1]",
+        {"X": "t c", "A": "c"},
+    ),
+    "two, one after the other": (
+        "def f(X[t, c], A[c], C[c]) -> [t]:\n"
+        "    scan t with h = 0, g = 0:\n"
+        "        h = tanh(A * X) * h + X\n        g = sigmoid(X) * g + sin(h)\n"
+        "    return C @[c] g",
+        {"X": "t c", "A": "c", "C": "c"},
+    ),
+    "steps that are read in two ways": (
+        "def f(X[t, c], W[t, c]) -> [t, c]:\n"
+        "    V = sum[t](W)\n    scan t with h = 0:\n        h = exp(X) * h + V * X\n"
+        "    return sin(h) * W",
+        {"X": "t c", "W": "t c"},
+    ),
+    "places": (
+        "def f(X[t, c]) -> [t, c]:\n"
+        "    scan t with h = 0:\n        h = exp(-X * X) * h + X\n    return sin(h) * index[t]",
+        {"X": "t c"},
+    ),
+    "integers and reals": (
+        "def f(X[t, c], n[t]) -> [t, c]:\n"
+        "    scan t with h = 0:\n        h = exp(-X * X) * h + X * n\n    return sin(h)",
+        {"X": "t c", "n": "t"},
+    ),
+}
+SIZES = {"t": 7, "c": 3, "s": 2, "b": 2}
+
+
+def given(inputs: dict[str, str], **sizes: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(len(inputs))
+    known = SIZES | sizes
+    found = {key: 0.5 * rng.standard_normal([known[a] for a in axes.split()]) for key, axes in inputs.items()}
+    return found | ({"n": np.arange(known["t"])} if "n" in inputs else {})
+
+
+@pytest.fixture(params=(1, 3))
+def short(request: Any, monkeypatch: pytest.MonkeyPatch) -> int:
+    """So many steps are a stretch, with and without gradients."""
+    monkeypatch.setattr(by_stretches, "SHORTEST", request.param)
+    monkeypatch.setattr(by_stretches, "STRETCH", 1)
+    monkeypatch.setattr(by_stretches, "LARGE", 0)
+    return int(request.param)
+
+
+def called(name: str, **sizes: int) -> tuple[Any, list[Tensor]]:
+    text, inputs = FORMULAS[name]
+    formula = nl.compile(text)
+    return formula, [torch.from_numpy(one) for one in given(inputs, **sizes).values()]
+
+
+def learned(args: list[Tensor]) -> list[Tensor]:
+    return [one.clone().requires_grad_(one.is_floating_point()) for one in args]
+
+
+def total(found: Any) -> Tensor:
+    listed = found if isinstance(found, tuple) else (found,)
+    return sum((one * torch.arange(1.0, one.numel() + 1).view_as(one)).sin().sum() for one in listed)  # type: ignore[return-value]
+
+
+def derivatives(formula: Any, args: list[Tensor]) -> list[Tensor]:
+    """First and second ones."""
+    wanted = [one for one in args if one.requires_grad]
+    first = torch.autograd.grad(total(formula(*args)), wanted)
+    again = torch.autograd.grad(total(formula(*args)), wanted, create_graph=True)
+    torch.testing.assert_close(again, first)
+    outer: Any = sum(one.sin().sum() for one in again)
+    return [*first, *torch.autograd.grad(outer, wanted)]
+
+
+EDGES = tuple((name, sizes) for name in FORMULAS for sizes in ({}, {"t": 1}, {"t": 0}, {"c": 0}, {"c": 1}))
+
+
+@pytest.mark.parametrize("name, sizes", [one for one in EDGES if one != ("the last state", {"t": 0})], ids=str)
+def test_values(name: str, sizes: dict[str, int], short: int) -> None:
+    text, inputs = FORMULAS[name]
+    arrays = given(inputs, **sizes)
+    program = program_of(text, arrays)
+    made = build(program, plan(number(program)))
+    assert CALL in made.code
+    agree(made, arrays)
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_derivatives(name: str, short: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    formula, args = called(name)
+    found = derivatives(formula, learned(args))
+    monkeypatch.setattr(by_stretches, "SHORTEST", 100)
+    torch.testing.assert_close(found, derivatives(formula, learned(args)))
+
+
+@pytest.mark.parametrize("wanted", range(5))
+def test_the_derivative_of_one_argument_only(wanted: int, short: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    formula, args = called("selective state space")
+    args[wanted].requires_grad_()
+    found = derivatives(formula, args)
+    monkeypatch.setattr(by_stretches, "SHORTEST", 100)
+    torch.testing.assert_close(found, derivatives(formula, args))
+
+
+def test_transforms_of_torch_func(short: int) -> None:
+    formula, args = called("selective state space")
+    every = tuple(range(len(args)))
+    expected = torch.autograd.grad(total(formula(*(leaves := learned(args)))), leaves)
+    derived = torch.func.grad(lambda *x: total(formula(*x)), every)
+    torch.testing.assert_close(derived(*args), expected)
+    many = [torch.stack([one, 2 * one]) for one in args]
+    torch.testing.assert_close(torch.func.vmap(derived)(*many), tuple(
+        torch.stack(pair) for pair in zip(*(derived(*(one[k] for one in many)) for k in (0, 1)), strict=True)
+    ))  # fmt: skip
+
+
+def test_compiled(short: int) -> None:
+    formula, args = called("selective state space")
+    torch._dynamo.reset()
+    quick = torch.compile(formula, fullgraph=True, dynamic=True, backend="aot_eager")
+    leaves = learned(args)
+    torch.testing.assert_close(quick(*args), formula(*args))
+    torch.testing.assert_close(
+        torch.autograd.grad(total(quick(*leaves)), leaves), torch.autograd.grad(total(formula(*leaves)), leaves)
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_precisions(dtype: torch.dtype, short: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    formula, args = called("selective state space", t=40)
+    args = [one.to(dtype) for one in args]
+    found = formula(*args)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert formula(*args).isfinite().all()
+    monkeypatch.setattr(by_stretches, "SHORTEST", 100)
+    assert found.dtype is dtype
+    torch.testing.assert_close(found, formula(*args))
+
+
+def test_products_and_factors_are_never_there_for_all_steps() -> None:
+    text, inputs = FORMULAS["selective state space"]
+    formula = nl.compile(text)
+    args = [torch.from_numpy(one) for one in given(inputs, t=4096, c=256, s=16).values()]
+    assert len(args[0]) * 256 * 16 >= by_stretches.LARGE
+    states = 4096 * 256 * 16 * args[0].element_size()
+    assert peak_bytes(lambda: formula(*args)) < states / 4
+    leaves = learned(args)
+    assert peak_bytes(lambda: torch.autograd.grad(formula(*leaves).sum(), leaves)) < states / 2
+
+
+NONE = {
+    "nothing but the recurrence": (
+        "def f(a[t, c], b[t, c]) -> [t, c]:\n    scan t with h = 0:\n        h = a * h + b\n    return h"
+    ),
+    "the number of steps": (
+        "def f(a[t, c], b[t, c]) -> [t, c]:\n"
+        "    n = size[t](a)\n    scan t with h = 0:\n        h = exp(a / n) * h + b\n    return h"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NONE)
+def test_where_a_stretch_would_not_be_the_same_or_gain_nothing(name: str) -> None:
+    formula = nl.compile(NONE[name])
+    args = [torch.rand(4, 4), torch.rand(4, 4)]
+    assert formula(*args).shape == (4, 4)
+    assert CALL not in formula.code
