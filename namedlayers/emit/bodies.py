@@ -33,7 +33,8 @@ from namedlayers.program.regions import BUNDLES, DRAWS
 @dataclass(frozen=True, eq=False)
 class BodyFunction:
     """`outputs`: which of the body's it returns; `sizes`: the symbols that it takes after the inputs; `orders`: in
-    which order its inputs and what it returns have their axes; `draws`: whether random numbers are drawn inside."""
+    which order its inputs and what it returns have their axes; `draws`: whether random numbers are drawn inside;
+    `algebraic`: whether laws may be used that hold but where an intermediate overflows, underflows or is NaN."""
 
     name: str
     function: Callable[..., Any]
@@ -43,6 +44,7 @@ class BodyFunction:
     draws: bool
     graphs: tuple[fx.Graph, ...]
     entry: Entry
+    algebraic: bool
 
     @cached_property
     def module(self) -> fx.GraphModule:
@@ -75,7 +77,9 @@ class Bodies:
         self._stepped = {region_of(node) for node, _ in runs if node.op == "scan"}
         self.gradients = {node: one for part in (plan, *plan.bodies.values()) for node, one in part.gradients.items()}
         for one in self.gradients.values():
-            self._plans[one.forward] = Plan((Variant(one.guards, one.forward.graph, ""),), ())  # it is planned already
+            self._plans[one.forward] = Plan(  # it is planned already
+                (Variant(one.guards, one.forward.graph, ""),), (), algebraic=plan.algebraic
+            )
             self._needed |= {body: tuple(range(len(body.graph.outputs))) for body in (one.forward, one.backward)}
             self._stepped.add(one.forward)
 
@@ -141,7 +145,7 @@ class Bodies:
         function = self.define(body.name, names, source)
         draws = any(_draws(node) or self._draws_inside(node) for v in variants for node in v.graph.live())
         graphs = tuple(graph for _, graph in found)
-        return BodyFunction(function.__name__, function, outputs, sizes, orders, draws, graphs, entry)
+        return BodyFunction(function.__name__, function, outputs, sizes, orders, draws, graphs, entry, plan.algebraic)
 
     def _draws_inside(self, node: Node) -> bool:
         return node.op in BUNDLES and self._made[region_of(node)].draws

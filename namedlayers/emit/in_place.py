@@ -18,9 +18,9 @@ from namedlayers.emit.functions import execute
 from namedlayers.emit.memory import over
 from namedlayers.emit.names import Names
 from namedlayers.emit.printer import GLOBALS, expression, note
-from namedlayers.emit.rewritten_steps import for_writing, number_like, writer, written
+from namedlayers.emit.rewritten_steps import for_writing, writer, written
 from namedlayers.emit.roles import Roles, roles
-from namedlayers.emit.step_values import given_precision, of_one_precision
+from namedlayers.emit.step_values import RELIES, given_precision, of_one_precision
 
 if TYPE_CHECKING:
     from namedlayers.emit.bodies import BodyFunction
@@ -49,7 +49,7 @@ def alone(step: BodyFunction, loop: Loop) -> Callable[..., Any] | None:
 
 def _source(name: str, step: BodyFunction, loop: Loop, owned: frozenset[int]) -> tuple[str, dict[str, Any]]:
     """The text of the function, and the globals that it needs."""
-    graph = for_writing(step.graphs[0], loop)
+    graph = for_writing(step.graphs[0], loop, step.algebraic)
     text = _Text(name, graph, roles(graph, loop, step.sizes, owned), loop)
     code = text.printed()
     return code, {**GLOBALS, **text.globals}
@@ -153,7 +153,7 @@ class _Text:
         """Whether the inputs have one precision, where that is relied on."""
         names = dict(zip(self.roles.inputs, self.arguments, strict=True))
         given = [names[node] for node in given_precision(self.graph)]
-        relied = any(node.target is number_like for node in self.graph.nodes)
+        relied = any(RELIES in node.meta for node in self.graph.nodes)
         return [f"if not of_one_precision({', '.join(given)}):", "    return None"] if relied and len(given) > 1 else []
 
     def _merged(self) -> list[tuple[str, str]]:

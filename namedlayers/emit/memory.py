@@ -108,13 +108,11 @@ class _Sharing:
         if operand in self.owned:
             if not summand or _viewed(node) or rank(operand) != 2:  # views would have to be taken at each step
                 return False
-        elif operand not in self.memory or operand.meta["axes"] != node.meta["axes"]:
+        elif operand not in self.memory or rank(operand) != rank(node) or operand.kwargs.get("keepdim"):
             return False
         if operand in self.made or operand.meta.get("kind") is not node.meta.get("kind"):
             return False
         if not (summand or elementwise(node)) or (summand and operand in node.args[1:]):
-            return False
-        if summand and node.kwargs:
             return False
         # A view of what is written over is read at other places than it is written.
         others = [one for one in node.all_input_nodes if one is not operand]

@@ -14,10 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx
 
+from namedlayers.emit.elementwise import lerp
 from namedlayers.emit.fused_steps import fuse
 from namedlayers.emit.narrowing import add_product
 from namedlayers.emit.scanning import Loop
-from namedlayers.emit.step_values import is_number, is_real, is_tensor, of_given_precision, rank
+from namedlayers.emit.step_values import RELIES, is_number, is_real, is_tensor, of_given_precision, rank
 from namedlayers.emit.writers import INFIX, PRODUCTS, REDUCTIONS, SYMMETRIC, WRITERS, Writer
 from namedlayers.program.program import Kind
 
@@ -28,8 +29,9 @@ BEFORE = "before"
 """Marks, in a node's meta, what is computed before the first step though it takes something that is carried."""
 
 
-def for_writing(graph: fx.Graph, loop: Loop) -> fx.Graph:
-    """The graph with products and sums fused, numbers as tensors, and weights as they are multiplied fastest."""
+def for_writing(graph: fx.Graph, loop: Loop, algebraic: bool) -> fx.Graph:
+    """The graph with products and sums fused (`algebraic`: also where an intermediate may overflow that did not),
+    numbers as tensors, and weights as they are multiplied fastest."""
     copy = fx.Graph()
     new: dict[fx.Node, fx.Node] = {}
     for node in graph.nodes:
@@ -42,12 +44,14 @@ def for_writing(graph: fx.Graph, loop: Loop) -> fx.Graph:
     still = [node for k, node in enumerate(given) if k < loop.carries or node in same]
     for node in list(copy.nodes):
         _as_matmul(copy, node, same)
+        _as_function(node)
     for node in copy.nodes:
         if node.op not in ("placeholder", "output") and all(one in same for one in node.all_input_nodes):
             same.add(node)
     _numbers_as_tensors(copy, still, same, _SUMS)
-    fuse(copy)
+    fuse(copy, algebraic)
     _numbers_as_tensors(copy, still, same, _WITH_NUMBERS)
+    _lerp_of_one_precision(copy)
     for node in list(copy.nodes):
         _pack(copy, node, same)
     return copy
@@ -117,6 +121,12 @@ def _as_matmul(graph: fx.Graph, node: fx.Node, same: set[fx.Node]) -> None:
     node.target, node.args = torch.matmul, (x, turned)
 
 
+def _as_function(node: fx.Node) -> None:
+    """A sum by a method: the function can write."""
+    if node.op == "call_method" and node.target == "sum" and is_real(node) and len(node.args) > 1:
+        node.op, node.target = "call_function", torch.sum
+
+
 def _numbers_as_tensors(
     graph: fx.Graph, still: Sequence[fx.Node], same: set[fx.Node], targets: Collection[Any]
 ) -> None:
@@ -139,10 +149,19 @@ def _numbers_as_tensors(
                 if number.hex() not in made:
                     with graph.inserting_before(first):
                         held = graph.create_node("call_function", number_like, (like, number), name="number")
-                    held.meta = {"axes": (), "kind": Kind.REAL, BEFORE: True}
+                    held.meta = {"axes": (), "kind": Kind.REAL, BEFORE: True, RELIES: True}
                     same.add(held)
                     made[number.hex()] = held
                 node.update_arg(k, made[number.hex()])
+
+
+def _lerp_of_one_precision(graph: fx.Graph) -> None:
+    """Where precisions are known, nothing has to be asked at each step."""
+    precise = of_given_precision(graph)
+    for node in graph.nodes:
+        if node.target is lerp and all(one in precise for one in node.args if is_tensor(one)):
+            node.target = torch.lerp
+            node.meta[RELIES] = True
 
 
 def _pack(graph: fx.Graph, node: fx.Node, same: set[fx.Node]) -> None:

@@ -83,6 +83,8 @@ def _rolls(
         return False
     place = inner.index(node)
     for user in old.users:
+        if BEFORE in user.meta:
+            continue
         at = inner.index(user) if user in inner else len(inner)
         if written(user) is None or at > place or (at == place and not elementwise(node)):
             return False

@@ -13,7 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx
 
+from namedlayers.emit.attending import scaled_dot_product_attention
 from namedlayers.emit.narrowing import add_product
+from namedlayers.emit.slopes import SLOPES, norm_slope
 from namedlayers.emit.writers import INFIX, WRITERS
 from namedlayers.program.program import Kind
 
@@ -79,15 +81,23 @@ def of_one_precision(*tensors: Tensor) -> bool:
     return all(one.dtype is first for one in tensors)
 
 
+RELIES = "relies"
+"""Marks, in a node's meta, what is computed as if all real inputs had one precision."""
+
 FRESH = frozenset({F.layer_norm, F.rms_norm, F.linear, add_product})
 """What allocates its result and is as precise as its operands."""
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
-_VIEWS = frozenset({torch.split, torch.unbind, "t", "transpose", "permute", "unsqueeze", "expand"})
+_VIEWS = frozenset({
+    torch.split, torch.unbind, "t", "transpose", "permute", "unsqueeze", "squeeze", "expand", "select", "unflatten",
+})  # fmt: skip
 
-_KEEPING = frozenset(WRITERS) | FRESH | frozenset({"contiguous", "sum", "mean"})
+_KEEPING = (
+    frozenset(WRITERS) | FRESH | frozenset(SLOPES.values())
+    | frozenset({norm_slope, scaled_dot_product_attention, "contiguous", "flatten", "reshape", "sum", "mean"})
+)  # fmt: skip
 """What is as precise as its operands, if these are reals of one precision."""
 
 

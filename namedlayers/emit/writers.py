@@ -60,8 +60,8 @@ def gelu_into(x: Tensor, approximate: str = "none", *, out: Tensor) -> Tensor:
     tensor([[0., 0.],
             [0., 0.]])
     """
-    if x.dim() > 1 and x.is_contiguous() and out.is_contiguous():
-        F.gelu(x.transpose(0, -1), approximate=approximate, out=out.transpose(0, -1))  # type: ignore[call-arg]
+    if x.is_contiguous() and out.is_contiguous() and x.numel() % 2 == 0:
+        F.gelu(x.view(2, -1).t(), approximate=approximate, out=out.view(2, -1).t())  # type: ignore[call-arg]
         return out
     return F.gelu(x, approximate=approximate, out=out)  # type: ignore[call-arg]
 

@@ -63,9 +63,11 @@ class Gradient:
 @dataclass(frozen=True, slots=True)
 class Plan:
     """`bodies`: the plans of the regions that are run inside, at any depth, inner ones first; `gradients`: for scans,
-    the regions of their gradients, whose plans are among `bodies`."""
+    the regions of their gradients, whose plans are among `bodies`; `algebraic`: whether what runs it may be changed by
+    laws that hold but where an intermediate overflows, underflows or is NaN."""
 
     variants: tuple[Variant, ...]
     events: tuple[Event, ...]
     bodies: Mapping[Region, Plan] = field(default_factory=dict)
     gradients: Mapping[Node, Gradient] = field(default_factory=dict)
+    algebraic: bool = False

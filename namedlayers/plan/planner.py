@@ -69,9 +69,9 @@ def _plan(
         bodies |= {**made[region].bodies, region: made[region]}
     noted = (*main.events, *hints(found[0].graph, main.events))
     if not differentiated or numerics == "strict":
-        return Plan(tuple(found), noted, bodies)
+        return Plan(tuple(found), noted, bodies, algebraic="algebraic" in _ALLOWED[numerics])
     gradients, events = _gradients(found, bodies, lambda graph: _plan(graph, numerics, made, _NOTHING, False))
-    return Plan(tuple(found), (*noted, *events), bodies, gradients)
+    return Plan(tuple(found), (*noted, *events), bodies, gradients, "algebraic" in _ALLOWED[numerics])
 
 
 _NOTHING = Held(frozenset(), frozenset())

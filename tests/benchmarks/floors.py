@@ -6,6 +6,7 @@ that is differentiated may; of gradients it has the products only. So no form of
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -13,22 +14,24 @@ import torch
 import namedlayers as nl
 from namedlayers.inspect.passes import both, forward
 from namedlayers.inspect.timing import medians
-from tests.benchmarks import loops
+from tests.benchmarks import cells, loops
 from tests.benchmarks.records import Row
 from tests.benchmarks.running import Effort
 from tests.benchmarks.workloads.recurrences import STEPS, TINY
 
 
 def floors(effort: Effort) -> Row:
-    """The formulas of `loops.LOOPS` at all sizes: seconds of the floor, and ratios to it and to the loop."""
+    """The formulas of `loops.LOOPS` and `cells.CELLS` at all sizes: ratios to the loop, to the floor, and to the loop
+    of somebody who takes out of it what he can."""
     lines = []
     for sizes in [TINY] if effort.quick else STEPS.values():
-        for loop in loops.LOOPS:
+        for loop in (*loops.LOOPS, *cells.CELLS):
             tensors = [one.to(effort.device) for one in loop.tensors(sizes)]
-            formula = nl.compile(loop.text)
-            passes = (
-                {"formula": forward(formula, tensors), "loop": forward(loop.by_hand, tensors)},
-                {"formula": both(formula, tensors), "loop": both(loop.by_hand, tensors)},
+            formula = nl.compile(loop.text, loop.formula)
+            functions = {"formula": formula, "loop": loop.by_hand, "hoisted": loop.hoisted}
+            passes: tuple[dict[str, Callable[[], object]], ...] = (
+                {name: forward(function, tensors) for name, function in functions.items()},
+                {name: both(function, tensors) for name, function in functions.items()},
             )
             told = []
             for backward, sides in enumerate(passes):
@@ -39,10 +42,10 @@ def floors(effort: Effort) -> Row:
                         device=effort.device, clock=effort.clock,
                     )
                 )  # fmt: skip
-            pairs = [
-                " / ".join(f"{one[first] / one[second]:.2f}" for one in told)
-                for first, second in (("formula", "loop"), ("floor", "loop"), ("formula", "floor"))
-            ]
+            pairs = [" / ".join(f"{one[first] / one[second]:.2f}" for one in told) for first, second in _COMPARED]
             size = "{time} steps, batch {batch}, {input} inputs, {hidden} hidden".format_map(sizes)
             lines.append((f"{loop.name}, {size}", *pairs))
-    return {"head": ("loop", "formula to the loop", "floor to the loop", "formula to the floor"), "lines": lines}
+    return {"head": ("loop", *(f"{first} to the {second}" for first, second in _COMPARED)), "lines": lines}
+
+
+_COMPARED = (("formula", "loop"), ("floor", "loop"), ("formula", "floor"), ("formula", "hoisted"))

@@ -6,6 +6,7 @@ once, and each step is as few calls as torch has for it, into memory that is the
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -107,6 +108,38 @@ def linear_by_hand(a: Tensor, b: Tensor, h: Tensor) -> Tensor:
     return torch.stack(found)
 
 
+def minimal_hoisted(
+    x: Tensor, h: Tensor, wf: Tensor, uf: Tensor, bf: Tensor, wn: Tensor, un: Tensor, bn: Tensor
+) -> Tensor:
+    gates, new = F.linear(x, wf, bf), F.linear(x, wn, bn)
+    found = []
+    for gate, candidate in zip(gates.unbind(), new.unbind(), strict=True):
+        f = torch.sigmoid(torch.addmm(gate, h, uf.t()))
+        n = torch.tanh(torch.addmm(candidate, f * h, un.t()))
+        h = torch.lerp(h, n, f)
+        found.append(h)
+    return torch.stack(found)
+
+
+def cells_hoisted(x: Tensor, h: Tensor, c: Tensor, *weights: Tensor) -> Tensor:
+    wx, wh, b = torch.cat(weights[0::3]), torch.cat(weights[1::3]).t(), torch.cat(weights[2::3])
+    found = []
+    for now in F.linear(x, wx, b).unbind():
+        i, f, g, o = torch.addmm(now, h, wh).chunk(4, 1)
+        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+        h = torch.sigmoid(o) * torch.tanh(c)
+        found.append(h + c)
+    return torch.stack(found)
+
+
+def independent_hoisted(x: Tensor, h: Tensor, w: Tensor, u: Tensor, b: Tensor) -> Tensor:
+    found = []
+    for now in F.linear(x, w, b).unbind():
+        h = torch.tanh(torch.addcmul(now, u, h))
+        found.append(h)
+    return torch.stack(found)
+
+
 @dataclass(frozen=True)
 class Gate:
     """Rows of weights for the input and for the state, and a bias."""
@@ -186,18 +219,29 @@ def floor(x: Tensor, carried: Sequence[Tensor], gates: Sequence[Gate], step: Ste
     return found
 
 
+def defined_last(text: str) -> str:
+    """The name of the last definition of a text."""
+    return re.findall(r"^def (\w+)", text, re.MULTILINE)[-1]
+
+
 @dataclass(frozen=True)
 class Loop:
-    """A formula, the same by hand, and what its floor is made of: `states` is how many values it carries, `count` how
-    many gates it has; `step` has the weights besides those of gates."""
+    """A formula, the same by hand, also with what can be taken out of the loop, and what its floor is made of: `states`
+    is how many values it carries, `count` how many gates it has; `step` has the weights besides those of gates."""
 
     name: str
     text: str
     by_hand: Callable[..., Tensor]
+    hoisted: Callable[..., Tensor]
     gates: Callable[..., list[Gate]]
     step: Callable[..., Step]
     states: int
     count: int
+
+    @property
+    def formula(self) -> str:
+        """The name of the definition that is compiled."""
+        return defined_last(self.text)
 
     def tensors(self, sizes: Mapping[str, int]) -> list[Tensor]:
         """The input, the values to begin with, the weights."""
@@ -214,9 +258,9 @@ class Loop:
 
 
 LOOPS = (
-    Loop("minimal gated unit", MINIMAL, minimal_by_hand, minimal_gates, lambda *_: minimal_step, 1, 2),
-    Loop("LSTM with all cells", CELLS, cells_by_hand, cells_gates, lambda *_: cells_step, 2, 4),
-    Loop("independent RNN", INDEPENDENT, independent_by_hand, independent_gates, lambda w, u, b: independent_step(u),
-         1, 1),
+    Loop("minimal gated unit", MINIMAL, minimal_by_hand, minimal_hoisted, minimal_gates, lambda *_: minimal_step, 1, 2),
+    Loop("LSTM with all cells", CELLS, cells_by_hand, cells_hoisted, cells_gates, lambda *_: cells_step, 2, 4),
+    Loop("independent RNN", INDEPENDENT, independent_by_hand, independent_hoisted, independent_gates,
+         lambda w, u, b: independent_step(u), 1, 1),
 )  # fmt: skip
 """What no kernel covers."""

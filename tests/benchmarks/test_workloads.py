@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
+import namedlayers as nl
 from tests.benchmarks import __main__ as command
-from tests.benchmarks import loops
+from tests.benchmarks import cells, loops
 from tests.benchmarks.generated import generated
 from tests.benchmarks.page import CUDA_TEMPLATE, TEMPLATE, page
 from tests.benchmarks.parts import PARTS
@@ -121,11 +122,23 @@ def test_pages_of_a_gpu_are_apart(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["benchmarks-cuda.json", "benchmarks-cuda.md"]
 
 
-@pytest.mark.parametrize("loop", loops.LOOPS, ids=[loop.name for loop in loops.LOOPS])
-def test_the_floor_of_a_loop_is_its_result(loop: loops.Loop) -> None:
-    tensors = loop.tensors({"time": 5, "batch": 2, "input": 3, "hidden": 4})
-    torch.testing.assert_close(loop.floor(tensors), loop.by_hand(*tensors))
-    loop.floor(tensors, backward=True)
+ALL_LOOPS = (*loops.LOOPS, *cells.CELLS)
+
+
+@pytest.mark.parametrize("loop", ALL_LOOPS, ids=[loop.name for loop in ALL_LOOPS])
+def test_a_loop_by_hand_is_the_formula(loop: loops.Loop | cells.Cell) -> None:
+    """As one writes it, hoisted, and at the floor; and its gradients."""
+    tensors = [one.double() for one in loop.tensors({"time": 5, "batch": 2, "input": 3, "hidden": 4})]
+    wanted = loop.by_hand(*tensors)
+    formula = nl.compile(loop.text, loop.formula)
+    for found in (formula(*tensors), loop.hoisted(*tensors), loop.floor(tensors), loop.floor(tensors, backward=True)):
+        torch.testing.assert_close(found, wanted)
+    free = [one.requires_grad_() for one in tensors]
+    found, hoisted, wanted = (
+        torch.autograd.grad(function(*free).square().sum(), free) for function in (formula, loop.hoisted, loop.by_hand)
+    )
+    torch.testing.assert_close(found, wanted)
+    torch.testing.assert_close(hoisted, wanted)
 
 
 def test_ratios_and_verdicts() -> None:

@@ -99,7 +99,7 @@ class Bound:
         bound = tuple(one for one in whole.top if self(one.node))
         free = tuple(one for one in whole.top if not self(one.node) and one.node.rank)
         scalars = tuple(one for one in whole.top if not self(one.node) and not one.node.rank)
-        if whole.bottom or len(free) < 2 or not bound:
+        if whole.bottom or not free or len(free) + (whole.number != 1) < 2 or not bound:
             return None
         if len({axis for one in free for axis in one.axes}) > max(one.node.rank for one in free):
             return None  # their product would be larger than each
@@ -131,7 +131,7 @@ def _build_sum(scope: Scope, node: Node, found: tuple[Sum, Sum]) -> Arg:
 
 def _build_product(scope: Scope, node: Node, found: tuple[Number, tuple[Arg, ...], tuple[Arg, ...]]) -> Arg:
     number, bound, free = found
-    return scope.multiply(Product(number, (*bound, scope.multiply(Product(1, free, ()))), ()))
+    return scope.multiply(Product(1, (*bound, scope.multiply(Product(number, free, ()))), ()))
 
 
 def total(scope: Scope, terms: Sum) -> Arg:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from tests.benchmarks import loops
@@ -86,38 +85,6 @@ def gru(x: Tensor, h: Tensor, wx: Tensor, wh: Tensor, bx: Tensor, bh: Tensor) ->
 def gru_by_hand(x: Tensor, h: Tensor, *weights: Tensor) -> Tensor:
     flat = [one.flatten(0, 1) for one in weights]
     return torch.gru(x, h[None], flat, True, 1, 0.0, False, False, False)[0]
-
-
-def minimal_hoisted(
-    x: Tensor, h: Tensor, wf: Tensor, uf: Tensor, bf: Tensor, wn: Tensor, un: Tensor, bn: Tensor
-) -> Tensor:
-    gates, new = F.linear(x, wf, bf), F.linear(x, wn, bn)
-    found = []
-    for gate, candidate in zip(gates.unbind(), new.unbind(), strict=True):
-        f = torch.sigmoid(torch.addmm(gate, h, uf.t()))
-        n = torch.tanh(torch.addmm(candidate, f * h, un.t()))
-        h = torch.lerp(h, n, f)
-        found.append(h)
-    return torch.stack(found)
-
-
-def cells_hoisted(x: Tensor, h: Tensor, c: Tensor, *weights: Tensor) -> Tensor:
-    wx, wh, b = torch.cat(weights[0::3]), torch.cat(weights[1::3]).t(), torch.cat(weights[2::3])
-    found = []
-    for now in F.linear(x, wx, b).unbind():
-        i, f, g, o = torch.addmm(now, h, wh).chunk(4, 1)
-        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
-        h = torch.sigmoid(o) * torch.tanh(c)
-        found.append(h + c)
-    return torch.stack(found)
-
-
-def independent_hoisted(x: Tensor, h: Tensor, w: Tensor, u: Tensor, b: Tensor) -> Tensor:
-    found = []
-    for now in F.linear(x, w, b).unbind():
-        h = torch.tanh(torch.addcmul(now, u, h))
-        found.append(h)
-    return torch.stack(found)
 
 
 def linear_unbound(a: Tensor, b: Tensor, h: Tensor) -> Tensor:
@@ -217,11 +184,11 @@ WORKLOADS = (
            inputs=(X, H, GATE[0], GATE[1], GATE[2], GATE[2])),
     *sized("LSTM", ours=LSTM, by_hand={"torch.lstm": lstm_by_hand}, naive=lstm, edges={}, inputs=(X, H, H, *gates(4))),
     *sized("GRU", ours=GRU, by_hand={"torch.gru": gru_by_hand}, naive=gru, edges={}, inputs=(X, H, *gates(3))),
-    *sized("minimal gated unit", ours=Formula(loops.MINIMAL), by_hand={"hoisted": minimal_hoisted},
+    *sized("minimal gated unit", ours=Formula(loops.MINIMAL), by_hand={"hoisted": loops.minimal_hoisted},
            naive=loops.minimal_by_hand, edges={"naive": EDGE}, inputs=(X, H, *GATE * 2)),
-    *sized("LSTM of which all cells are wanted", ours=Formula(loops.CELLS), by_hand={"hoisted": cells_hoisted},
+    *sized("LSTM of which all cells are wanted", ours=Formula(loops.CELLS), by_hand={"hoisted": loops.cells_hoisted},
            naive=loops.cells_by_hand, edges={"naive": EDGE}, inputs=(X, H, H, *GATE * 4)),
-    *sized("independent RNN", ours=Formula(loops.INDEPENDENT), by_hand={"hoisted": independent_hoisted},
+    *sized("independent RNN", ours=Formula(loops.INDEPENDENT), by_hand={"hoisted": loops.independent_hoisted},
            naive=loops.independent_by_hand, edges={"naive": EDGE}, inputs=(X, H, GATE[0], GATE[2], GATE[2])),
     *(stepwise(f"h = a * h + b, {time} steps of {batch} x {state}", loops.LINEAR, linear_unbound,
                loops.linear_by_hand, "unbound", LINEAR_INPUTS, {"time": time, "batch": batch, "state": state})
