@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from namedlayers.emit.contractions import matrices, right_first
+from namedlayers.emit.eager import visible
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.pulls import pulls
 from namedlayers.emit.value import Value
@@ -39,9 +40,10 @@ def square_distances(x: Tensor, y: Tensor) -> Tensor:
     tensor([[25.],
             [13.]])
     """
-    if _is_written_out(x, y):
-        return _bilinear(x, y.mT, x, y.mT)
-    return _Squares.apply(x, y.mT)
+    y = y.mT
+    if _is_underived(x, y):
+        return _Squares.forward(x, y)
+    return _bilinear(x, y, x, y) if _is_written_out(x, y) else _Squares.apply(x, y)
 
 
 def distances(x: Tensor, y: Tensor) -> Tensor:
@@ -50,16 +52,33 @@ def distances(x: Tensor, y: Tensor) -> Tensor:
     >>> distances(torch.tensor([[0.0, 0.0]]), torch.tensor([[3.0], [4.0]]))
     tensor([[5.]])
     """
+    y = y.mT
+    if _is_underived(x, y):
+        return _Roots.forward(x, y)
     if _is_written_out(x, y):
-        return torch.linalg.vector_norm(x.unsqueeze(-2) - y.mT.unsqueeze(-3), dim=-1)
-    return _Roots.apply(x, y.mT)
+        return torch.linalg.vector_norm(x.unsqueeze(-2) - y.unsqueeze(-3), dim=-1)
+    return _Roots.apply(x, y)
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
 
+FEW = 2**15
+"""Of so few differences all may be held where slopes are wanted: torch's own operations begin sooner."""
+
+
+def _is_underived(x: Tensor, y: Tensor) -> bool:
+    """Whether `cdist` takes them, and nothing asks for slopes."""
+    derived = torch.is_grad_enabled() and (x.requires_grad or y.requires_grad)
+    return not derived and visible(x) and visible(y) and _is_known(x, y)
+
+
 def _is_written_out(x: Tensor, y: Tensor) -> bool:
-    return torch.compiler.is_compiling() or x.dtype is not y.dtype or x.dtype not in (torch.float32, torch.float64)
+    return torch.compiler.is_compiling() or not _is_known(x, y) or x.numel() * y.size(-2) <= FEW
+
+
+def _is_known(x: Tensor, y: Tensor) -> bool:
+    return x.dtype is y.dtype and x.dtype in (torch.float32, torch.float64)
 
 
 def _distances(x: Tensor, y: Tensor) -> Tensor:
@@ -86,7 +105,8 @@ class _Squares(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, slope: Tensor) -> Any:
-        return _Pulls.apply(*ctx.saved_tensors, slope, *ctx.needs_input_grad)
+        x, y = ctx.saved_tensors
+        return _pulls(x, y, slope, *ctx.needs_input_grad)
 
     @staticmethod
     def jvp(ctx: Any, x_slope: Tensor, y_slope: Tensor) -> Tensor:
@@ -113,7 +133,7 @@ class _Roots(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, slope: Tensor) -> Any:
         x, y, found = ctx.saved_tensors
-        return _Pulls.apply(x, y, _over(slope, 2 * found), *ctx.needs_input_grad)
+        return _pulls(x, y, _over(slope, 2 * found), *ctx.needs_input_grad)
 
     @staticmethod
     def jvp(ctx: Any, x_slope: Tensor, y_slope: Tensor) -> Tensor:
@@ -168,6 +188,11 @@ class _Pulls(torch.autograd.Function):
     def vmap(info: Any, dims: tuple[int | None, ...], *given: Any) -> tuple[tuple[Tensor, Tensor], tuple[int, int]]:
         *tensors, to_x, to_y = given
         return _Pulls.apply(*_batches(info, dims[:3], tuple(tensors)), to_x, to_y), (0, 0)
+
+
+def _pulls(x: Tensor, y: Tensor, weights: Tensor, to_x: bool, to_y: bool) -> tuple[Tensor, Tensor]:
+    """With slopes of their own, if these are wanted."""
+    return (_Pulls.apply if torch.is_grad_enabled() else pulls)(x, y, weights, to_x, to_y)
 
 
 def _wanted(slope: Tensor, wanted: bool) -> Tensor:

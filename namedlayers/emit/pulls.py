@@ -46,19 +46,20 @@ def pulls(x: Tensor, y: Tensor, weights: Tensor, to_x: bool = True, to_y: bool =
 def _by_coordinates(x: Tensor, y: Tensor, weights: Tensor, to_x: bool, to_y: bool) -> tuple[Tensor, Tensor]:
     xs, ys = x.movedim(-1, 0).contiguous(), y.movedim(-1, 0).contiguous()
     of_x, of_y = torch.zeros_like(xs), torch.zeros_like(ys)
-    rows = max(1, min(x.size(-2), BLOCK // max(1, y.numel() // max(1, y.size(-1)))))
+    rows = max(1, min(x.size(-2), BLOCK * y.size(-1) // max(1, y.numel())))
     block = x.new_empty((*x.shape[:-2], rows, y.size(-2)))
     for start in range(0, x.size(-2), rows):
-        here = slice(start, start + rows)
-        weighed = weights[..., here, :]
-        differences = block[..., : weighed.size(-2), :]
-        for k in range(x.size(-1)):
-            torch.sub(xs[k, ..., here, None], ys[k, ..., None, :], out=differences)
+        count = min(rows, x.size(-2) - start)
+        weighed = weights.narrow(-2, start, count)
+        differences = block.narrow(-2, 0, count)
+        here, there = xs.narrow(-1, start, count).unsqueeze(-1), of_x.narrow(-1, start, count)
+        for x_k, y_k, of_x_k, of_y_k in zip(here, ys.unsqueeze(-2), there, of_y, strict=True):
+            torch.sub(x_k, y_k, out=differences)
             differences.mul_(weighed)
             if to_x:
-                torch.sum(differences, -1, out=of_x[k, ..., here])
+                torch.sum(differences, -1, out=of_x_k)
             if to_y:
-                of_y[k].sub_(differences.sum(-2))
+                of_y_k.sub_(differences.sum(-2))
     return of_x.mul_(2).movedim(0, -1), of_y.mul_(2).movedim(0, -1)
 
 
