@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 BLOCK = 1 << 20
 """About so many bytes of sequences a block reads: with what is made of them, they stay near the processor."""
 
-FEWEST = 4
+FEWEST = 6
 """There are about so many blocks at least, so that what is made in between is short beside what is kept."""
 
-SHORTEST = 16
+SHORTEST = 8
 """Steps that a block has at least: what a block costs by itself is little beside them."""
 
 
