@@ -18,12 +18,14 @@ import torch.nn.functional as F
 from torch import fx
 
 from namedlayers.emit.attributes import listed
+from namedlayers.emit.chains import chain_product
 from namedlayers.emit.elementwise import elementwise
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.narrowing import add_product
 from namedlayers.emit.pairwise import innermost, orders_of_steps
 from namedlayers.emit.reductions import total
 from namedlayers.emit.value import Value, adjacent
+from namedlayers.plan.chains import Chain, chain, tree
 from namedlayers.program.graph import Node
 from namedlayers.program.program import Kind
 
@@ -38,6 +40,9 @@ def emit_contract(lo: Lowering, node: Node) -> Value:
     path = listed(node, "path")
     if len(values) == 1:
         return _sum_away(lo, values[0], result)
+    matrices = chain(node)
+    if matrices is not None:
+        return _chained(lo, node, values, matrices)
     for pair, order in zip(path, orders_of_steps([v.axes for v in values], path, result, lo.wanted()), strict=True):
         lo.wants[node.number] = order
         taken = [values[k] for k in pair]
@@ -113,6 +118,21 @@ def right_first(lo: Lowering, left: Value, right: Value, inner: frozenset[int]) 
     places = [min(wanted.index(a) for a in group if a in wanted) if set(group) & set(wanted) else len(wanted)
               for group in (rows, columns)]  # fmt: skip
     return places[1] < places[0]
+
+
+def _chained(lo: Lowering, node: Node, values: Sequence[Value], found: Chain) -> Value:
+    """A chain of matrices, from the end that is wanted first."""
+    wanted = lo.wanted()
+    if wanted.index(found.axes[0]) > wanted.index(found.axes[-1]):
+        found = Chain(found.matrices[::-1], found.axes[::-1])
+    batch = tuple(axis for axis in wanted if axis not in (found.axes[0], found.axes[-1]))
+    matrices = []
+    for number, rows, columns in zip(found.matrices, found.axes, found.axes[1:], strict=False):
+        value = lo.filled(values[number], node.args[number].axes)
+        own = tuple(axis for axis in batch if axis in value.axes)
+        matrices.append(lo.aligned(lo.permuted(value, (*own, rows, columns)), (*batch, rows, columns)))
+    order = tree(node.attr("path"), found.matrices)  # type: ignore[arg-type]
+    return lo.call(chain_product, (order, *matrices), (*batch, found.axes[0], found.axes[-1]))
 
 
 # --- the kinds of products --------------------------------------------------------------------------------------------

@@ -66,6 +66,8 @@ _MATRICES, _WITH_BIAS = _Product((0, 1)), _Product((0, 1, 2), ("bias",))
 _PRODUCTS: Mapping[str, _Product] = {
     **dict.fromkeys(("matmul", "mm", "bmm"), _MATRICES),
     **dict.fromkeys(("linear", *(f"conv{form}{n}d" for form in ("", "_transpose") for n in (1, 2, 3))), _WITH_BIAS),
+    "within_blocks": _MATRICES,
+    "chain_product": _Product(tuple(range(1, 64))),
     "scaled_dot_product_attention": _Product((0, 1, 2, 3), ("attn_mask", "mask")),
 }  # fmt: skip
 
@@ -85,7 +87,7 @@ def _split(node: fx.Node) -> None:
 
 
 def _narrow(node: fx.Node, product: _Product, dtype: torch.dtype, rounded: dict[fx.Node, fx.Node]) -> None:
-    first = node.args[0]
+    first = node.args[product.places[0]]
 
     def low(given: Any) -> Any:
         if not isinstance(given, fx.Node) or given.meta.get("kind") is not Kind.REAL:

@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from namedlayers.plan import prefixes
+from namedlayers.plan.chains import between_neighbours, chain, tree
 from namedlayers.plan.plan import Guard
 from namedlayers.plan.search import HELD, Costs, Path, Sizes, best_paths, costs, steps
 from namedlayers.program.graph import Node
@@ -29,14 +30,19 @@ Sample = Mapping[str, int]
 
 TYPICAL = 64
 LARGEST = 1024
-SPREAD = 24
-"""So many samples are spread evenly over magnitudes up to the largest."""
+SPREAD = 200
+FEWEST = 24
+"""So many samples are spread evenly over magnitudes up to the largest; fewer where there is much to be ordered."""
 MOST_ALONE = 12
 ALONE = ((8, 512), (512, 8))
 AT_AN_END = ((1, 512), (1, 64), (16, 1024))
 """A size that differs from all others, and theirs."""
-WORTH = 0.02
+WORTH = 0.005
 """A further choice has to make the excess of the sampled costs smaller by this much."""
+
+
+MOST_ROUNDS = 8
+"""How often choices are exchanged for better ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +100,7 @@ def cost(node: Node, path: Path, held: int = 0) -> SizeExpr:
     return total
 
 
-def sample_sizes(symbols: Sequence[str], ends: Sequence[str] = ()) -> list[Sample]:
+def sample_sizes(symbols: Sequence[str], ends: Sequence[str] = (), spread: int = FEWEST) -> list[Sample]:
     """Sizes to weigh choices by: all typical; one that differs from all others; then spread evenly over magnitudes.
 
     `ends` are sizes of results, which are small more often than others: a chain of matrices ends in few vectors.
@@ -105,7 +111,7 @@ def sample_sizes(symbols: Sequence[str], ends: Sequence[str] = ()) -> list[Sampl
         for one, others in pairs:
             samples += [dict.fromkeys(symbols, others) | {symbol: one} for symbol in chosen[:MOST_ALONE]]
     if symbols:
-        samples += [{s: round(LARGEST ** source.random()) for s in symbols} for _ in range(SPREAD)]
+        samples += [{s: round(LARGEST ** source.random()) for s in symbols} for _ in range(spread)]
     return samples
 
 
@@ -115,7 +121,8 @@ def sample_sizes(symbols: Sequence[str], ends: Sequence[str] = ()) -> list[Sampl
 def _samples(graphs: Sequence[Sequence[Node]]) -> list[Sample]:
     nodes = [node for one in graphs for node in one]
     ends = {s for node in nodes if node.op == "contract" for size in node.sizes for s in size.symbols}
-    return sample_sizes(sorted({s for node in nodes for size in node.space for s in size.symbols}), sorted(ends))
+    symbols = {s for node in nodes for size in node.space for s in size.symbols}
+    return sample_sizes(sorted(symbols), sorted(ends), max(FEWEST, SPREAD // max(1, len(nodes))))
 
 
 def _table(node: Node, samples: Sequence[Sample]) -> dict[Path, Costs]:
@@ -125,11 +132,22 @@ def _table(node: Node, samples: Sequence[Sample]) -> dict[Path, Costs]:
     sizes = np.array([[float(_evaluated(size, sample)) for sample in samples] for size in node.space])
     sizes = sizes.reshape(len(node.space), len(samples))
     if node.op == "contract":
-        return {path: costs(node, path, sizes) for path in best_paths(node, sizes)}
+        found = {path: costs(node, path, sizes) for path in best_paths(node, sizes)}
+        return _of_chain(node, found)
     if node.op in prefixes.PREFIXES:
         return {(): np.array([_of_prefixes(node, sample) for sample in samples])}
     each = _OPERATIONS_OF_EACH.get(node.op, 1)
     return {(): each * _product(sizes) + HELD * _product(sizes[: node.rank])}
+
+
+def _of_chain(node: Node, found: dict[Path, Costs]) -> dict[Path, Costs]:
+    """Of a chain of matrices the order that is best on the whole, at the cost of the best: the call compares them."""
+    matrices = chain(node)
+    near = [path for path in found if matrices and between_neighbours(tree(path, matrices.matrices))]
+    if not near:
+        return found
+    least = np.minimum.reduce(list(found.values()))
+    return {min(near, key=lambda path: _excess(found[path], least)): least}
 
 
 def _of_prefixes(node: Node, sample: Sample) -> float:
@@ -190,12 +208,18 @@ def _few(found: Mapping[Combination, Costs], most: int) -> list[Combination]:
 
 
 def _exchanged(chosen: list[Combination], found: Mapping[Combination, Costs], least: Costs) -> list[Combination]:
-    """The same with one after the other, the first aside, replaced by what suits the others better, if anything."""
-    for k in range(1, len(chosen)):
-        reached = np.minimum.reduce([found[one] for j, one in enumerate(chosen) if j != k])
-        candidates = [chosen[k], *(one for one in found if one not in chosen)]
-        chosen[k] = min(candidates, key=lambda one: _excess(np.minimum(reached, found[one]), least))
-    return chosen
+    """The same with one after the other replaced by what suits the others better, until nothing does; the one that is
+    best on the whole stays in front."""
+    for _ in range(MOST_ROUNDS):
+        before = list(chosen)
+        for k in range(len(chosen) if len(chosen) > 1 else 0):
+            reached = np.minimum.reduce([found[one] for j, one in enumerate(chosen) if j != k])
+            candidates = [chosen[k], *(one for one in found if one not in chosen)]
+            chosen[k] = min(candidates, key=lambda one: _excess(np.minimum(reached, found[one]), least))
+        if chosen == before:
+            break
+    first = min(chosen, key=lambda one: _excess(found[one], least))
+    return [first, *(one for one in chosen if one != first)]
 
 
 def _excess(reached: Costs, least: Costs) -> float:

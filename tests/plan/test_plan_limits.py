@@ -202,11 +202,11 @@ def test_short_axes_take_the_last_variant(signature: str, expression: str, short
     assert agree(found, **{name: 9 if name == "x" else 3 for name in found.program.symbols}) == 2
 
 
-CHAIN = "A[a, b], B[b, c], C[c, d], D[d, e], E[e, g]"
+STAR = "G[a, b, c], A[i, a], B[j, b], C[k, c]"
 
 
 def test_the_call_picks_a_cheap_order() -> None:
-    found = planned(CHAIN, "A @[b] B @[c] C @[d] D @[e] E")
+    found = planned(STAR, "sum[a, b, c](G * A * B * C)")
     variants = found.plan.variants
     assert 2 <= len(variants) <= 4
     source = np.random.default_rng(3)
@@ -234,9 +234,9 @@ def _total(graph, sizes: dict[str, int], held: int = 0) -> int:  # type: ignore[
 
 
 def test_vectors_come_first() -> None:
-    """A @ B @ x is A @ (B @ x), whatever the sizes: one variant, for the other order is never cheaper by much."""
+    """A @ B @ x is A @ (B @ x), unless A has few rows."""
     found = planned("A[i, j], B[j, k], x[k]", "A @[j] B @[k] x")
-    node = found.node("contract")
+    (node,) = [one for one in found.plan.variants[-1].graph.live() if one.op == "contract"]
     taken = {node.args[p].node.attr("name") for p in node.attr("path")[0]}
     assert taken == {"B", "x"}
 

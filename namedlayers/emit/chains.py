@@ -1,0 +1,67 @@
+"""A chain of matrices, multiplied in the order that is the cheapest for their sizes.
+
+In: matrices [..., row, column], each with as many columns as the next has rows. Out: their product. What always holds:
+the order is that of a search over all, made once for each combination of sizes; where sizes are no numbers, as torch
+may trace them, it is the one that is given.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from math import prod
+
+import torch
+from torch import Tensor
+
+from namedlayers.plan.chains import Tree
+from namedlayers.plan.search import HELD
+
+MOST_KNOWN = 4096
+
+Shape = tuple[int, ...]
+
+
+def chain_product(order: Tree, *matrices: Tensor) -> Tensor:
+    """The product of all.
+
+    >>> chain_product((0, (1, 2)), torch.ones(1, 2), torch.ones(2, 3), torch.ones(3, 1))
+    tensor([[6.]])
+    """
+    if not torch.compiler.is_compiling():
+        order = cheapest(tuple([tuple(one.shape) for one in matrices]))
+    return _multiplied(order, matrices)
+
+
+@lru_cache(MOST_KNOWN)
+def cheapest(shapes: tuple[Shape, ...]) -> Tree:
+    """The cheapest order, the first of those that cost the same.
+
+    >>> cheapest(((8, 2), (2, 8), (8, 1)))
+    (0, (1, 2))
+    """
+    count = len(shapes)
+    ends = [*(shape[-2] for shape in shapes), shapes[-1][-1]]
+    best: dict[tuple[int, int], tuple[float, Tree, Shape]] = {
+        (k, k): (0.0, k, shape[:-2]) for k, shape in enumerate(shapes)
+    }
+    for length in range(1, count):
+        for start in range(count - length):
+            stop = start + length
+            batch = torch.broadcast_shapes(best[start, start][2], best[start + 1, stop][2])
+            made = prod(batch) * ends[start] * ends[stop + 1]
+            costs = [
+                best[start, at][0] + best[at + 1, stop][0] + made * (2 * ends[at + 1] + HELD)
+                for at in range(start, stop)
+            ]
+            at = start + costs.index(min(costs))
+            best[start, stop] = min(costs), (best[start, at][1], best[at + 1, stop][1]), tuple(batch)
+    return best[0, count - 1][1]
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _multiplied(order: Tree, matrices: tuple[Tensor, ...]) -> Tensor:
+    if isinstance(order, int):
+        return matrices[order]
+    return torch.matmul(_multiplied(order[0], matrices), _multiplied(order[1], matrices))
