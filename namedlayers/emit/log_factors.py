@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import cached_property, reduce
+from functools import reduce
 from operator import add, mul
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from namedlayers.emit.eager import visible
 
 BOOST = 250.0
 """How far the maxima are above 0 in double precision, of which half the range would be for nothing otherwise. (Half of
@@ -28,7 +30,7 @@ and up to how many in all that does not matter."""
 def maxima(x: Tensor, dims: tuple[int, ...]) -> Tensor:
     """The maxima along these dimensions, of which none is empty; they are kept."""
     shape = x.shape
-    if dims[-1] == -1 or x.numel() <= SMALL or math.prod(shape[dims[-1] + 1 :]) >= RUN:
+    if dims[-1] == -1 or not visible(x) or x.numel() <= SMALL or math.prod(shape[dims[-1] + 1 :]) >= RUN:
         return x.amax(dims, keepdim=True)
     for dim in dims:  # the outermost first: it goes through longer runs of memory
         behind = math.prod(shape[dim + 1 :])
@@ -70,16 +72,24 @@ class Factor:
         self.parts, self.linear, self.right, self.first, self.second = tuple(parts), linear, right, first, second
         end = second if right else 0
         self.summed = tuple(range(-end - (first if right else second), -end))
+        self._tops: list[Tensor] | None = None
+        self._units: list[Tensor] | None = None
 
     # --- sizes
 
-    @cached_property
+    @property
     def shape(self) -> torch.Size:
-        return torch.broadcast_shapes(*(part.shape for part in self.parts))
+        if len(self.parts) == 1:
+            return self.parts[0].shape
+        return torch.Size([self._size(dim) for dim in range(self.parts[0].dim())])
+
+    @property
+    def elements(self) -> int:
+        return sum(part.numel() for part in self.parts)
 
     @property
     def length(self) -> int:
-        return math.prod(self.shape[dim] for dim in self.summed)
+        return math.prod([self._size(dim) for dim in self.summed])
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -89,18 +99,40 @@ class Factor:
 
     # --- as matrices
 
-    @cached_property
+    @property
     def tops(self) -> list[Tensor]:
         """The maxima of each part; without a gradient, since every shift gives the same."""
-        with torch.no_grad():
-            return [_tops(part, self.summed) for part in self.parts]
+        if self._tops is None:  # (a `cached_property` is not traced)
+            with torch.no_grad():
+                self._tops = [_tops(part, self.summed) for part in self.parts]
+        return self._tops
 
-    @cached_property
+    def spread(self) -> Tensor:
+        """How far apart the logarithms in a row or column may lie, at most, as a tensor of one number; NaN where a
+        maximum is not finite."""
+        with torch.no_grad():
+            bottoms = [part.amin(self.summed, keepdim=True) for part in self.parts]
+            pairs = zip(self.tops, bottoms, strict=True)
+            return reduce(add, [(torch.log(a / b) if self.linear else a - b).amax() for a, b in pairs])
+
+    def undecided(self) -> Tensor:
+        """0, or NaN where a maximum is not finite, as a tensor of one number."""
+        return reduce(add, [(top - top).amax() for top in self.tops])
+
+    def unguarded(self) -> Factor:
+        """The same, with `scaled` and `shift` undefined where a maximum is not finite, or that of weights is not
+        above 0; this takes one pass over the rows less."""
+        self._units = self.tops
+        return self
+
+    @property
     def units(self) -> list[Tensor]:
         """The maxima, in the place of those that are not finite something that is."""
-        if self.linear:
-            return [torch.where((top > 0) & torch.isfinite(top), top, 1) for top in self.tops]
-        return [torch.where(torch.isfinite(top), top, 0) for top in self.tops]
+        if self._units is None:
+            there = [torch.isfinite(top) & (top > 0) if self.linear else torch.isfinite(top) for top in self.tops]
+            neutral = 1 if self.linear else 0
+            self._units = [torch.where(one, top, neutral) for one, top in zip(there, self.tops, strict=True)]
+        return self._units
 
     def shift(self) -> Tensor:
         return self._matrix(reduce(add, [torch.log(unit) for unit in self.units] if self.linear else self.units))
@@ -162,6 +194,9 @@ class Factor:
         return found
 
     # --- helpers
+
+    def _size(self, dim: int) -> int:
+        return next((size for part in self.parts if (size := part.shape[dim]) != 1), 1)
 
     def _shifted(self, part: Tensor, unit: Tensor) -> Tensor:
         return torch.where(part < 0, torch.nan, part) / unit if self.linear else part - unit

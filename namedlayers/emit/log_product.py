@@ -22,6 +22,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.compiler import is_compiling, is_dynamo_compiling, is_exporting
 
 from namedlayers.emit import derivable, quick_product, shifted_product
 from namedlayers.emit.derivable import Plain, Tensors
@@ -72,7 +73,11 @@ def _in_one_precision(form: Form, tensors: Tensors) -> Tensor:
 
 
 def _called(form: Form, tensors: Tensors) -> Tensor:
-    if torch.compiler.is_compiling():
+    if is_compiling():
+        if tensors[0].is_cpu and is_dynamo_compiling() and not is_exporting() and not _transformed():
+            from namedlayers.emit import traced_log_product  # the compiler is loaded now, which it needs
+
+            return traced_log_product.product(form, tensors)
         return _operator(tensors, list(form))
     if all(map(visible, tensors)):
         if _few(form, tensors) and not _INTERPRETED:
@@ -80,6 +85,14 @@ def _called(form: Form, tensors: Tensors) -> Tensor:
         if not (torch.is_grad_enabled() and any(x.requires_grad for x in tensors)):
             return _product(form, tensors)
     return derivable.apply(_Product(form), *tensors)[0]
+
+
+def _transformed() -> bool:
+    """Whether a transformation of torch.func is under way."""
+    return torch._C._functorch.peek_interpreter_stack() is not None
+
+
+_transformed._dynamo_marked_constant = True  # type: ignore[attr-defined]  # is run while tracing, and not traced
 
 
 def _few(form: Form, tensors: Tensors) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -50,11 +51,11 @@ def slopes(form: Form, tensors: Sequence[Tensor], out: Tensor, slope: Tensor) ->
     shift, total, boost = left.shift() + right.shift(), out, 0.0
     with torch.no_grad():
         there = torch.isfinite(out)
-        small = (shift - out > _highest(out.dtype, left.length)) & there
+        small = (shift - out > highest(out.dtype, left.length)) & there
         wide = _many(small)
         if wide:
             boost = BOOST
-            small = (shift.double() - out.double() > _highest(torch.float64, left.length) + BOOST) & there
+            small = (shift.double() - out.double() > highest(torch.float64, left.length) + BOOST) & there
     if wide:
         lefts, rights, shift, total = left.wide(), right.wide(), shift.double(), out.double()
     else:
@@ -74,12 +75,20 @@ def slopes(form: Form, tensors: Sequence[Tensor], out: Tensor, slope: Tensor) ->
     return [one.to(part.dtype) for one, part in zip((*to_left, *to_right), tensors, strict=True)]
 
 
-# --- helpers ----------------------------------------------------------------------------------------------------------
+def lacking(form: Form, tensors: Sequence[Tensor], out: Tensor) -> bool:
+    """Whether a product of unguarded factors may not be what it should."""
+    left, right = (side.unguarded() for side in form.sides(tensors))
+    above = (left.shift() - out).add_(right.shift())
+    return not above.amax().item() <= highest(out.dtype, left.length)
 
 
-def _highest(dtype: torch.dtype, length: int) -> float:
+@cache
+def highest(dtype: torch.dtype, length: int) -> float:
     """Up to which height of the maxima above a result its sum has all its digits."""
     return -math.log(least(dtype, max(1, length)))
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
 
 
 def _small(found: Tensor, least: float, left: Factor, right: Factor) -> Tensor | None:

@@ -1,0 +1,98 @@
+"""Log products as torch.compile sees them: torch's operations, and an operator that mends what these miss."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from torch._dynamo.testing import CompileCounterWithBackend
+
+from namedlayers.emit import shifted_product
+from namedlayers.emit.log_product import log_product, log_product_of_sums
+from tests.emit.log_products import factors
+
+INF = torch.inf
+
+
+def _filled(kind: str, dtype: torch.dtype, scale: float) -> tuple[Tensor, Tensor]:
+    """Without an -inf; or with some in one factor, in both, or in whole rows and columns; or with all that there is."""
+    generator = torch.Generator().manual_seed(0)
+    a, b = (torch.randn(size, generator=generator, dtype=dtype) * scale for size in ((3, 20, 16), (3, 16, 24)))
+    if kind in ("left", "both"):
+        a[0, 1], a[1, 2, 3] = -INF, -INF
+    if kind in ("right", "both"):
+        b[0, :, 1], b[1, 2, 3] = -INF, -INF
+    if kind == "undefined":
+        a[1, 1, 1], b[2, 2, 2], a[0, 1] = INF, torch.nan, -INF
+    return a, b
+
+
+@pytest.mark.parametrize("scale", [1.0, 30.0, 300.0, 1e4])
+@pytest.mark.parametrize("kind", ["finite", "left", "right", "both", "undefined"])
+@pytest.mark.parametrize("linear", [False, True], ids=["logarithms", "weights"])
+def test_as_where_nothing_is_traced(kind: str, scale: float, linear: bool) -> None:
+    for dtype, digits in ((torch.float32, 1e-4), (torch.float64, 1e-9)):
+        a, b = _filled(kind, dtype, scale)
+        if linear:
+            a = a.exp().clamp(max=1e30)
+        a.requires_grad_(), b.requires_grad_()
+        compiled = torch.compile(lambda a, b: log_product(a, b, linear, False), fullgraph=True, backend="aot_eager")
+        found, wanted = compiled(a, b), log_product(a, b, linear, False)
+        torch.testing.assert_close(found, wanted, equal_nan=True)
+        if kind != "undefined":
+            slope = torch.randn(found.shape, dtype=dtype, generator=torch.Generator().manual_seed(1))
+            for one, other in zip(*(torch.autograd.grad(x, (a, b), slope) for x in (found, wanted)), strict=True):
+                torch.testing.assert_close(one, other, rtol=digits, atol=digits * max(1, scale / 100), equal_nan=True)
+
+
+def test_sums_in_any_sizes_are_one_graph() -> None:
+    def product(x: Tensor, y: Tensor, w: Tensor) -> Tensor:
+        return log_product_of_sums((x, y), (w,), (1, 2, 1), (False, False))
+
+    counter = CompileCounterWithBackend("aot_eager")
+    compiled = torch.compile(product, fullgraph=True, dynamic=True, backend=counter)
+    for b, i, j, o in ((3, 4, 5, 6), (7, 2, 3, 5), (4, 9, 6, 3)):
+        given = [torch.randn(size, requires_grad=True) for size in ((b, i, 1), (b, 1, j), (i, j, o))]
+        found, wanted = compiled(*given), product(*given)
+        torch.testing.assert_close(found, wanted)
+        for one, other in zip(*(torch.autograd.grad(x.sum(), given) for x in (found, wanted)), strict=True):
+            torch.testing.assert_close(one, other)
+    assert counter.frame_count <= 2  # one more where another factor is the smaller one
+
+
+@pytest.mark.parametrize("scale", [1.0, 300.0])
+def test_what_is_not_too_small_is_not_mended(scale: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    mended: list[int] = []
+    product = shifted_product.product
+    monkeypatch.setattr(shifted_product, "product", lambda *given: mended.append(1) or product(*given))
+    a, b = factors((2, 5, 7, 6), torch.float32, 0, False)
+    a, b = torch.randn_like(a) * scale, torch.randn_like(b)  # of one factor alone the entries lie far apart
+    compiled = torch.compile(lambda a, b: log_product(a, b, False, False), fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(a, b), product_of(a, b))
+    assert not mended
+    torch.testing.assert_close(compiled(a * 300, b * 300), product_of(a * 300, b * 300))
+    assert mended
+
+
+def product_of(a: Tensor, b: Tensor) -> Tensor:
+    return torch.logsumexp(a.unsqueeze(-1) + b.unsqueeze(-3), -2)
+
+
+def test_half_precision_and_autocast() -> None:
+    a, b = torch.randn(4, 30), torch.randn(30, 50)
+    compiled = torch.compile(lambda a, b: log_product(a, b, False, False), fullgraph=True, backend="aot_eager")
+    half = compiled(a.bfloat16(), b.bfloat16())
+    assert half.dtype is torch.bfloat16
+    torch.testing.assert_close(half.float(), product_of(a, b), rtol=2e-2, atol=2e-2)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(compiled(a, b), product_of(a, b))
+
+
+def test_inductor_multiplies_and_mends() -> None:
+    compiled = torch.compile(lambda a, b: log_product(a, b, False, False).sin(), fullgraph=True)
+    for scale in (1.0, 300.0):
+        a, b = ((x * scale).requires_grad_() for x in (torch.randn(2, 5, 7), torch.randn(2, 7, 6)))
+        found, wanted = compiled(a, b), product_of(a, b).sin()
+        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-3)
+        for one, other in zip(*(torch.autograd.grad(x.sum(), (a, b)) for x in (found, wanted)), strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-3, atol=2e-3)
