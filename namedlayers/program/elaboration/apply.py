@@ -15,6 +15,7 @@ from namedlayers.program.elaboration.arguments import along_stars
 from namedlayers.program.elaboration.brackets import bind_axes
 from namedlayers.program.elaboration.context import Context
 from namedlayers.program.elaboration.definitions import inputs_of
+from namedlayers.program.elaboration.foreign import dimension
 from namedlayers.program.elaboration.inputs import bind_inputs, bind_options, check_clashes
 from namedlayers.program.elaboration.layers import enter, given_sizes, note_part
 from namedlayers.program.elaboration.places import also, brackets, head
@@ -125,9 +126,9 @@ def _arguments(
     settings = call.settings if one is None else tuple(a for a in one.call.settings if a.name not in sizes)
     slots = [
         # As from Python, tensors may be given in the signature's order, data and then parameters.
-        *_named(call.args, [p.name for p in inputs_of(definition)], callee, "before the `;`"),
-        *_named(call.options, [p.name for p in definition.parameters], callee, "after the `;`"),
-        *_named(settings, [], callee, "in the brackets"),
+        *_named(call.args, [p.name for p in inputs_of(definition)], callee, "before the `;`", env),
+        *_named(call.options, [p.name for p in definition.parameters], callee, "after the `;`", env),
+        *_named(settings, [], callee, "in the brackets", env),
     ]
     found: dict[str, Evaluated] = {}
     for name, arg in slots:
@@ -135,7 +136,8 @@ def _arguments(
             listed = f"it takes {', '.join(names)}" if names else "it takes nothing"
             raise ArgumentError(
                 "NL0219", f"`{callee.name}` has no input or option `{name}`", Label(arg.span),
-                *also(head(definition), "its definition"), hint=near_miss(name, names) or listed,
+                *also(head(definition), "its definition"),
+                hint=dimension(callee.name, name) or near_miss(name, names) or listed,
             )  # fmt: skip
         if name in found:
             first = next(earlier for other, earlier in slots if other == name)
@@ -158,7 +160,7 @@ def _called(expr: tree.Expr) -> str:
 
 
 def _named(
-    args: tuple[tree.Argument, ...], positions: list[str], callee: Callee, where: str
+    args: tuple[tree.Argument, ...], positions: list[str], callee: Callee, where: str, env: Environment
 ) -> list[tuple[str, tree.Argument]]:
     found, used = [], 0
     for arg in args:
@@ -167,10 +169,20 @@ def _named(
             continue
         if used >= len(positions):
             count = f"{len(positions) or 'no'} positional argument{'' if len(positions) == 1 else 's'}"
+            listed = f"{where} stand{'s' if len(positions) == 1 else ''} {', '.join(positions)}" if positions else ""
             raise ArgumentError(
                 "NL0228", f"`{callee.name}` takes {count} {where}, and this is one more", Label(arg.span),
-                hint=f"{where} stand{'s' if len(positions) == 1 else ''} {', '.join(positions)}" if positions else "",
+                hint=_in_brackets(args, arg, callee, env) or listed,
             )  # fmt: skip
         found.append((positions[used], arg))
         used += 1
     return found
+
+
+def _in_brackets(args: tuple[tree.Argument, ...], one: tree.Argument, callee: Callee, env: Environment) -> str:
+    """What to write where an axis is given as a value."""
+    values = [arg.value for arg in args if arg.name is None]
+    axes = [x.name for x in values if isinstance(x, tree.Name) and x.name in env.axes and x.name not in env.values]
+    if not isinstance(one.value, tree.Name) or one.value.name not in axes:
+        return ""
+    return f"axes stand in brackets: `{callee.name}[{', '.join(axes)}](…)`"

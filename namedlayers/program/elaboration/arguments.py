@@ -11,6 +11,7 @@ from typing import Any
 
 from namedlayers.errors import ArgumentError, AxisError, Label, near_miss
 from namedlayers.program.elaboration.context import Context
+from namedlayers.program.elaboration.foreign import dimension
 from namedlayers.program.elaboration.places import also, brackets
 from namedlayers.program.elaboration.stars import unzip
 from namedlayers.program.elaboration.values import Callee, Environment, Static, Value
@@ -27,6 +28,8 @@ USAGE = {
     "zeros": "zeros[i, j]",
     "ones": "ones[i, j]",
     "index": "index[seq]",
+    "dropout": "dropout(X; p = 0.1)",
+    **{name: f"{name}[seq](A)`, or elementwise `{name}imum(a, b)" for name in ("max", "min")},
     **{name: f"{name}(a, b)" for name in ("minimum", "maximum", "logaddexp", "atan2")},
 }
 """How operations of several values are written, or of none."""
@@ -121,7 +124,7 @@ def take(
         if name not in known:
             raise ArgumentError(
                 "NL0219", f"`{callee.name}` has no option `{arg.name or arg.value.span.text}`", Label(arg.span),
-                hint=near_miss(arg.name or "", known)
+                hint=dimension(callee.name, arg.name or "") or near_miss(arg.name or "", known)
                 or (f"its options are {', '.join(known)}" if known else "it has none"),
             )  # fmt: skip
         if name in given:
@@ -131,7 +134,8 @@ def take(
     for name, default in known.items():
         if name not in given:
             if default is REQUIRED:
-                raise ArgumentError("NL0225", f"`{callee.name}` needs `{name}`", Label(call.span))
+                hint = f"`{usage}`" if (usage := USAGE.get(callee.name)) else ""
+                raise ArgumentError("NL0225", f"`{callee.name}` needs `{name}`", Label(call.span), hint=hint)
             given[name] = Static(default, call.span)
     return tensors, given
 

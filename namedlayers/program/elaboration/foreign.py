@@ -13,12 +13,12 @@ _SELECT = "select with `X[axis = 0]`"
 
 FOREIGN: dict[str, str] = {
     **dict.fromkeys(("einsum", "matmul", "mm", "bmm", "dot", "inner", "tensordot"), _CONTRACT),
-    **dict.fromkeys(("transpose", "permute", "swapaxes", "moveaxis", "movedim", "t"), _ORDER),
+    **dict.fromkeys(("transpose", "permute", "swapaxes", "moveaxis", "movedim", "t", "T", "mT"), _ORDER),
     **dict.fromkeys(("reshape", "view", "flatten", "unflatten", "rearrange"), _SHAPE),
     **dict.fromkeys(("unsqueeze", "squeeze", "broadcast_to", "repeat_interleave", "tile"), _MEET),
     **dict.fromkeys(("select", "index_select", "take", "gather", "embedding"), f"{_SELECT}, gather with `X[axis = I]`"),
     **dict.fromkeys(("cat", "concatenate"), "it is called `concat`: `concat[axis](A, B)`"),
-    **dict.fromkeys(("len", "shape"), "the size of an axis is written `|axis|`"),
+    **dict.fromkeys(("len", "shape", "size"), "the size of an axis is written `|axis|`"),
     **dict.fromkeys(("arange", "iota"), "the coordinates of an axis are `index[axis]`, or its name"),
     **dict.fromkeys(
         ("layer_norm", "normalize"), "`standardize[axis](X)` subtracts the mean and divides by the deviation"
@@ -33,3 +33,13 @@ FOREIGN: dict[str, str] = {
     **dict.fromkeys(("swish",), "it is called `silu`"),
     **dict.fromkeys(("ifelse", "cond", "if_else"), "it is called `where`: `where(condition, then, otherwise)`"),
 }
+
+_DIMENSIONS = frozenset({"dim", "dims", "axis", "axes"})
+_KEPT = frozenset({"keepdim", "keepdims"})
+
+
+def dimension(function: str, option: str) -> str:
+    """What to write instead of an option that says dimensions by number; empty if it is none."""
+    if option in _KEPT:
+        return "leave it out: values meet by the names of their axes"
+    return f"axes stand in brackets, by name: `{function}[seq](…)`" if option in _DIMENSIONS else ""
