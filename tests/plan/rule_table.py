@@ -249,6 +249,7 @@ TIDYING: dict[str, Row] = {
     "sum in the kernel": Row("X[i, j]; W[o, j], C[i, o]", "W @[j] X + C", "exp(W @[j] X) + C"),
     "extremum": Row(ROWS, "max[j](X)", "sum[j](X)"),
     "pool of norms": Row("X[c, x]", "norm[k](pool[x, k = 2](X))", "norm[k](unroll[x, k = 2](X)[x = 0:2])"),
+    "a step before or after": Row("X[c, x]", "X[x = x - 1; fill = 0]", "X[x = 2 * x; fill = 0]"),
     "padding around": Row("X[c, x]", 'pad[x](X; before = 1, mode = "circular")', "pad[x](X; before = 1)"),
     "adaptive max pool": Row("X[c, x]; n = 3", CELLS.format("index[cell] + 1"), CELLS.format("index[cell] + 2")),
     "adaptive mean pool": Row("X[c, x]; n = 3", MEANS.format("last - first"), MEANS.format("last + first")),
