@@ -65,6 +65,16 @@ def library_modules() -> tuple[str, ...]:
     return tuple(sorted(entry.name[:-3] for entry in folder.iterdir() if entry.name.endswith(".nl")))
 
 
+def library_module_of(name: str) -> str | None:
+    """The module of the library that defines `name` and must be imported for it; None if there is none.
+
+    >>> library_module_of("hardsigmoid"), library_module_of("softmax")
+    ('activation', None)
+    """
+    modules = (module for module in library_modules() if module != "prelude")
+    return next((module for module in modules if name in _library(module).definitions), None)
+
+
 _lock = threading.RLock()
 _cache: dict[str, Namespace] = {}
 

@@ -29,7 +29,7 @@ from namedlayers.program.elaboration.layers import instance
 from namedlayers.program.elaboration.places import also
 from namedlayers.program.elaboration.values import Callee, Environment, Evaluated, Instance, Static, Value
 from namedlayers.program.elaboration.wording import missing_axis
-from namedlayers.program.namespace import library_modules
+from namedlayers.program.namespace import library_module_of, library_modules
 from namedlayers.program.program import Kind
 from namedlayers.program.size import SizeExpr, const
 from namedlayers.syntax import tree
@@ -101,8 +101,9 @@ def _instead(name: str, env: Environment) -> str:
         if isinstance(statement, tree.Declare) and statement.name == name:
             return f"it is declared further down, in line {statement.span.line}"
     values = {*env.values, *env.axes} - {"training"}
-    known = near_miss(name, values) or near_miss(name, {*env.namespace.names(), *BUILTINS, *CONSTANTS})
-    return known or FOREIGN.get(name, "") or "an input stands in the signature; a value is assigned on a line before"
+    known = near_miss(name, values) or _elsewhere(name)
+    known = known or near_miss(name, {*env.namespace.names(), *BUILTINS, *CONSTANTS})
+    return known or "an input stands in the signature; a value is assigned on a line before"
 
 
 def find_callee(name: str, env: Environment, span: Span) -> Callee | None:
@@ -117,6 +118,13 @@ def _import(name: str) -> str:
     return f"begin the text with `import {name}`" if name in library_modules() else ""
 
 
+def _elsewhere(name: str) -> str | None:
+    """What other tools call it, or the module of the library that has it."""
+    module = library_module_of(name)
+    shipped = f"the library has it: begin the text with `from {module} import {name}`" if module else None
+    return FOREIGN.get(name) or shipped
+
+
 def _attribute(ctx: Context, expr: tree.Attribute, env: Environment) -> Evaluated:
     base = expr.base
     space = env.namespace.modules.get(base.name) if isinstance(base, tree.Name) else None
@@ -124,6 +132,7 @@ def _attribute(ctx: Context, expr: tree.Attribute, env: Environment) -> Evaluate
         hint = near_miss(base.span.text, env.namespace.modules) or _import(base.span.text)
         if not hint and find_callee(expr.name, env, expr.span):
             hint = f"write `{expr.name}` alone: definitions stand before what they are applied to, `{expr.name}(…)`"
+        hint = hint or FOREIGN.get(expr.name, "")
         raise UnknownNameError(
             "NL0203", f"`{base.span.text}` is not a module that this text imports", Label(base.span), hint=hint
         )
@@ -257,7 +266,7 @@ def _callee(ctx: Context, function: tree.Expr, env: Environment) -> Callee | Ins
         if found is None:
             raise UnknownNameError(
                 "NL0208", f"there is no definition `{function.name}`", Label(function.span),
-                hint=FOREIGN.get(function.name) or near_miss(function.name, {*env.namespace.names(), *BUILTINS}),
+                hint=_elsewhere(function.name) or near_miss(function.name, {*env.namespace.names(), *BUILTINS}),
             )  # fmt: skip
     else:
         found = ctx.evaluate(function, env)
