@@ -22,7 +22,7 @@ import numpy as np
 from namedlayers.plan import prefixes
 from namedlayers.plan.chains import between_neighbours, chain, tree
 from namedlayers.plan.plan import Guard
-from namedlayers.plan.search import HELD, Costs, Path, Sizes, best_paths, costs, steps
+from namedlayers.plan.search import CALL, HELD, Costs, Path, Sizes, best_paths, costs, steps
 from namedlayers.program.graph import Node
 from namedlayers.program.size import Atom, SizeExpr, const
 
@@ -84,16 +84,17 @@ def sampled_costs(graphs: Sequence[Sequence[Node]]) -> list[list[float]]:
 def cost(node: Node, path: Path, held: int = 0) -> SizeExpr:
     """Multiplications and additions of a contraction along a path; of what is none, one for each element.
 
-    Each element of a value that is made counts for `held` more.
+    Each element of a value that is made counts for `held` more, and if any do, so does each call.
     """
     if not node.args:
         return const(0)
+    calls = const(_calls(node, path) * CALL if held else 0)
     if node.op in prefixes.PREFIXES:
-        return sum((_all(s.touched) * s.operations + _all(s.made) * held for s in prefixes.steps(node)), const(0))
+        return sum((_all(s.touched) * s.operations + _all(s.made) * held for s in prefixes.steps(node)), calls)
     if node.op != "contract":
         operations, made = const(_OPERATIONS_OF_EACH.get(node.op, 1)), const(held)
-        return _elements(node, range(len(node.space)), operations) + _elements(node, range(node.rank), made)
-    total = const(0)
+        return calls + _elements(node, range(len(node.space)), operations) + _elements(node, range(node.rank), made)
+    total = calls
     for step in steps(node, path):
         total = total + _elements(node, step.touched, const(step.operations))
         total = total + _elements(node, step.made, const(held))
@@ -137,7 +138,12 @@ def _table(node: Node, samples: Sequence[Sample]) -> dict[Path, Costs]:
     if node.op in prefixes.PREFIXES:
         return {(): np.array([_of_prefixes(node, sample) for sample in samples])}
     each = _OPERATIONS_OF_EACH.get(node.op, 1)
-    return {(): each * _product(sizes) + HELD * _product(sizes[: node.rank])}
+    return {(): each * _product(sizes) + HELD * _product(sizes[: node.rank]) + _calls(node, ()) * CALL}
+
+
+def _calls(node: Node, path: Path) -> int:
+    """How many calls a node takes, views not counted."""
+    return len(path) if node.op == "contract" else _CALLS.get(node.op, 1)
 
 
 def _of_chain(node: Node, found: dict[Path, Costs]) -> dict[Path, Costs]:
@@ -155,7 +161,8 @@ def _of_prefixes(node: Node, sample: Sample) -> float:
         return math.prod((_evaluated(size, sample) for size in sizes), start=1.0)
 
     found = prefixes.steps_at(node, lambda size: _evaluated(size, sample))
-    return sum(elements(step.touched) * step.operations + elements(step.made) * HELD for step in found)
+    total = sum(elements(step.touched) * step.operations + elements(step.made) * HELD for step in found)
+    return total + CALL * (len(found) if len(found) < 4 else _CALLS[node.op])
 
 
 def _product(sizes: Sizes) -> Costs:
@@ -182,6 +189,13 @@ def _elements(node: Node, axes: Iterable[int], each: SizeExpr) -> SizeExpr:
 
 _OPERATIONS_OF_EACH = {"linear": 2}
 """How many operations one element of the index space takes, where it is not one."""
+
+_CALLS = {
+    "prefix_product": 10,
+    "prefix_sum": 2,
+    **dict.fromkeys("expand split merge index part final piece".split(), 0),
+}
+"""How many calls a node takes, where it is not one."""
 
 Combination = tuple[int, tuple[Path, ...]]
 """The number of a graph, and a path for each of its nodes."""

@@ -4,7 +4,8 @@ In: a contraction and the sizes of its axes in several samples. Out: the orders 
 them, and what an order costs in each. What always holds: up to `EXACT` operands every order is considered, outer
 products included; ties go to the order that is found first, so that plans do not vary.
 
-A step costs its multiplications and additions, and `HELD` for each element that it writes and another will read.
+A step costs its multiplications and additions, `HELD` for each element that it writes and another will read, and `CALL`
+for being there.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ Costs = np.ndarray
 EXACT = 7
 HELD = 16
 """Writing and reading one element of a value takes as long as so many operations."""
+CALL = 1 << 15
+"""So does a call of torch, whatever it computes: about two millionths of a second."""
 TRIED = 6
 """Of more than `EXACT` operands, for how many samples an order is searched."""
 
@@ -61,7 +64,7 @@ def steps(node: Node, path: Path) -> Iterator[Step]:
 
 def costs(node: Node, path: Path, sizes: Sizes, held: int = HELD) -> Costs:
     """What an order costs."""
-    total = np.zeros(sizes.shape[1])
+    total = np.full(sizes.shape[1], float(CALL * len(path)))
     for step in steps(node, path):
         total += _elements(sizes, step.touched) * step.operations + _elements(sizes, step.made) * held
     return total

@@ -234,9 +234,11 @@ def _total(graph, sizes: dict[str, int], held: int = 0) -> int:  # type: ignore[
 
 
 def test_vectors_come_first() -> None:
-    """A @ B @ x is A @ (B @ x), unless A has few rows."""
+    """A @ B @ x is A @ (B @ x), whatever the sizes: one variant, for the other order is never cheaper by much, as both
+    take two calls."""
     found = planned("A[i, j], B[j, k], x[k]", "A @[j] B @[k] x")
-    (node,) = [one for one in found.plan.variants[-1].graph.live() if one.op == "contract"]
+    assert len(found.plan.variants) == 1
+    node = found.node("contract")
     taken = {node.args[p].node.attr("name") for p in node.attr("path")[0]}
     assert taken == {"B", "x"}
 
@@ -275,7 +277,7 @@ def test_the_same_plan_for_every_hash_seed() -> None:
         "from namedlayers.plan import plan, explain\n"
         "from tests.plan.formulas import planned, planned_text\n"
         f"texts = [Path({str(here.parent.parent / 'examples' / 'lenet.nl')!r}).read_text(),\n"
-        f"         'def f({CHAIN}): return A @[b] B @[c] C @[d] D @[e] E',\n"
+        f"         'def f({STAR}): return sum[a, b, c](G * A * B * C)',\n"
         f"         'def f({ATTENTION}; M[t, s]): return softmax[s](Q @[key] K / sqrt(|key|) + M) @[s] V']\n"
         "for text in texts:\n"
         "    p = planned_text(text).plan\n"
