@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from functools import lru_cache
 from math import prod
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.compiler import is_compiling
 
 from namedlayers.plan.chains import Tree
 from namedlayers.plan.search import HELD
@@ -27,12 +29,34 @@ def chain_product(order: Tree, *matrices: Tensor) -> Tensor:
     >>> chain_product((0, (1, 2)), torch.ones(1, 2), torch.ones(2, 3), torch.ones(3, 1))
     tensor([[6.]])
     """
-    if not torch.compiler.is_compiling():
-        order = cheapest(tuple([tuple(one.shape) for one in matrices]))
-    return _multiplied(order, matrices)
+    if is_compiling():
+        return _multiplied(order, matrices)
+    values: list[Any] = list(matrices)
+    for left, right in cheapest_steps(tuple([one.shape for one in matrices])):
+        values.append(torch.matmul(values[left], values[right]))
+        values[left] = values[right] = None
+    return values[-1]
 
 
 @lru_cache(MOST_KNOWN)
+def cheapest_steps(shapes: tuple[Shape, ...]) -> tuple[tuple[int, int], ...]:
+    """The cheapest order as pairs of numbers: the matrices', then those of the products.
+
+    >>> cheapest_steps(((8, 2), (2, 8), (8, 1)))
+    ((1, 2), (0, 3))
+    """
+    found: list[tuple[int, int]] = []
+
+    def number(tree: Tree) -> int:
+        if isinstance(tree, int):
+            return tree
+        found.append((number(tree[0]), number(tree[1])))
+        return len(shapes) + len(found) - 1
+
+    number(cheapest(shapes))
+    return tuple(found)
+
+
 def cheapest(shapes: tuple[Shape, ...]) -> Tree:
     """The cheapest order, the first of those that cost the same.
 
