@@ -43,7 +43,7 @@ import torch
 import namedlayers as nl
 
 norm = nl.load("norm").LayerNorm()
-assert norm(torch.randn(2, 5, 16)).shape == (2, 5, 16)      # sizes are found at the first call
+assert norm(torch.randn(2, 5, 16)).shape == (2, 5, 16)  # sizes are found at the first call
 assert norm.gamma.shape == (16,)
 ```
 

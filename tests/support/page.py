@@ -51,6 +51,7 @@ class Attention(torch.nn.Module):
     def forward(self, q, k, v):
         return attention(q, k, v)
 
+
 shapes = ({0: torch.export.Dim.AUTO}, {0: torch.export.Dim.AUTO}, {0: torch.export.Dim.AUTO})
 program = torch.export.export(Attention(), (q, k, v), dynamic_shapes=shapes)
 more = torch.randn(7, 4), torch.randn(9, 4), torch.randn(9, 6)
