@@ -8,6 +8,7 @@ may trace them, it is the one that is given.
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -23,28 +24,34 @@ MOST_KNOWN = 4096
 Shape = tuple[int, ...]
 
 
-def chain_product(order: Tree, *matrices: Tensor) -> Tensor:
-    """The product of all.
+def chain_product(order: Tree, *matrices: Tensor, sizes: tuple[int, ...] | None = None) -> Tensor:
+    """The product of all. `sizes`, if there are no batches: the rows of the first and the columns of each.
 
     >>> chain_product((0, (1, 2)), torch.ones(1, 2), torch.ones(2, 3), torch.ones(3, 1))
     tensor([[6.]])
     """
     if is_compiling():
         return _multiplied(order, matrices)
+    try:
+        steps = cheapest_steps(sizes or tuple([one.shape for one in matrices]))
+    except TypeError:  # symbols have no hash
+        return _multiplied(order, matrices)
     values: list[Any] = list(matrices)
-    for left, right in cheapest_steps(tuple([one.shape for one in matrices])):
+    for left, right in steps:
         values.append(torch.matmul(values[left], values[right]))
         values[left] = values[right] = None
     return values[-1]
 
 
 @lru_cache(MOST_KNOWN)
-def cheapest_steps(shapes: tuple[Shape, ...]) -> tuple[tuple[int, int], ...]:
-    """The cheapest order as pairs of numbers: the matrices', then those of the products.
+def cheapest_steps(sizes: tuple[int, ...] | tuple[Shape, ...]) -> tuple[tuple[int, int], ...]:
+    """The cheapest order as pairs of numbers: the matrices', then those of the products. Of matrices without batches
+    the sizes suffice.
 
-    >>> cheapest_steps(((8, 2), (2, 8), (8, 1)))
-    ((1, 2), (0, 3))
+    >>> cheapest_steps(((8, 2), (2, 8), (8, 1))), cheapest_steps((8, 2, 8, 1))
+    (((1, 2), (0, 3)), ((1, 2), (0, 3)))
     """
+    shapes: Any = tuple(pairwise(sizes)) if isinstance(sizes[0], int) else sizes
     found: list[tuple[int, int]] = []
 
     def number(tree: Tree) -> int:

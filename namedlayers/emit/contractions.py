@@ -132,7 +132,8 @@ def _chained(lo: Lowering, node: Node, values: Sequence[Value], found: Chain) ->
         own = tuple(axis for axis in batch if axis in value.axes)
         matrices.append(lo.aligned(lo.permuted(value, (*own, rows, columns)), (*batch, rows, columns)))
     order = tree(node.attr("path"), found.matrices)  # type: ignore[arg-type]
-    return lo.call(chain_product, (order, *matrices), (*batch, found.axes[0], found.axes[-1]))
+    sizes = {} if batch else {"sizes": tuple(lo.size(lo.space(axis)) for axis in found.axes)}
+    return lo.call(chain_product, (order, *matrices), (*batch, found.axes[0], found.axes[-1]), sizes)
 
 
 # --- the kinds of products --------------------------------------------------------------------------------------------

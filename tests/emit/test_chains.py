@@ -7,6 +7,7 @@ import random
 import numpy as np
 import pytest
 import torch
+from torch.fx.experimental.proxy_tensor import make_fx
 
 import namedlayers as nl
 from namedlayers.emit.chains import cheapest
@@ -115,3 +116,11 @@ def test_less_precision() -> None:
     rough = nl.compile(text_of(*CHAINS["four"]), precision="bfloat16")(*args)
     assert rough.dtype is torch.float32 and not torch.equal(rough, torch.linalg.multi_dot(args))
     np.testing.assert_allclose(rough.numpy(), torch.linalg.multi_dot(args).numpy(), rtol=0.1, atol=0.3)
+
+
+def test_sizes_that_are_symbols() -> None:
+    product = nl.compile("def f(A[a, b], B[b, c], C[c, d], D[d, e]) -> [a, e] = A @[b] B @[c] C @[d] D")
+    given = [torch.randn(shape, dtype=torch.float64) for shape in ((4, 3), (3, 5), (5, 2), (2, 6))]
+    traced = make_fx(product, tracing_mode="symbolic")(*given)
+    larger = [torch.randn(shape, dtype=torch.float64) for shape in ((7, 9), (9, 3), (3, 8), (8, 5))]
+    torch.testing.assert_close(traced(*larger), torch.linalg.multi_dot(larger))
