@@ -35,6 +35,7 @@ from namedlayers.emit import (  # noqa: F401  (importing them fills the table of
     transposed,
     windows,
 )
+from namedlayers.emit.attributes import position
 from namedlayers.emit.elementwise import cast_kind
 from namedlayers.emit.lowering import EMITTERS, Lowering
 from namedlayers.emit.names import Names
@@ -139,14 +140,24 @@ def _wants(graph: Graph, live: Sequence[Node], places: Sequence[tuple[int, ...]]
             found = liked(node, users.get(node.number, ()), wants)
         else:
             order = {axis: place for place, axis in enumerate(wants.get(node.number, range(node.rank)))}
-            found = [_ordered(arg.axes, order) for arg in node.args]
+            last = _place_of_others(node, order)
+            found = [_ordered(arg.axes, order, last) for arg in node.args]
         for arg, axes in zip(node.args, found, strict=True):
             wants.setdefault(arg.node.number, axes)
     return wants
 
 
-def _ordered(axes: Sequence[int], order: Mapping[int, int]) -> tuple[int, ...]:
-    return tuple(k for _, _, k in sorted((order.get(axis, len(order)), axis, k) for k, axis in enumerate(axes)))
+def _place_of_others(node: Node, order: Mapping[int, int]) -> float:
+    """Where axes are liked that a user has not: last. An axis of which one place is taken stands before the last one,
+    so that what is taken lies in one piece; an axis that is cut, where its parts have it."""
+    if node.op != "piece":
+        return len(order)
+    axis = position(node, "axis")
+    return len(order) - 1.5 if axis < 0 else order[axis]
+
+
+def _ordered(axes: Sequence[int], order: Mapping[int, int], last: float) -> tuple[int, ...]:
+    return tuple(k for _, _, k in sorted((order.get(axis, last), axis, k) for k, axis in enumerate(axes)))
 
 
 def _sweep(graph: fx.Graph) -> None:

@@ -61,9 +61,21 @@ def gelu_into(x: Tensor, approximate: str = "none", *, out: Tensor) -> Tensor:
             [0., 0.]])
     """
     if x.is_contiguous() and out.is_contiguous() and x.numel() % 2 == 0:
-        F.gelu(x.view(2, -1).t(), approximate=approximate, out=out.view(2, -1).t())  # type: ignore[call-arg]
+        F.gelu(turned(x), approximate=approximate, out=turned(out))  # type: ignore[call-arg]
         return out
     return F.gelu(x, approximate=approximate, out=out)  # type: ignore[call-arg]
+
+
+def turned(x: Tensor, lead: int = 0) -> Tensor:
+    """The same numbers in an order which is not that of memory, behind the first `lead` dimensions.
+
+    >>> turned(torch.tensor([1, 2, 3, 4]))
+    tensor([[1, 3],
+            [2, 4]])
+    """
+    if x.is_contiguous() and x.shape[lead:].numel() % 2 == 0:
+        return x.view(*x.shape[:lead], 2, -1).transpose(-2, -1)
+    return x.transpose(lead, -1) if x.dim() > lead else x
 
 
 INFIX: Mapping[Any, Callable[..., Any]] = MappingProxyType({
