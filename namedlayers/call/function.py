@@ -22,6 +22,7 @@ from namedlayers.call.definition import Definition
 from namedlayers.call.forms import all_as_torch, as_numpy, as_reals, quick_key
 from namedlayers.call.specialise import Specialisation, Specialisations
 from namedlayers.call.steps import Run, Steps
+from namedlayers.call.straight import ELSEWHERE
 from namedlayers.call.tracing import is_traced
 from namedlayers.errors import Label, SizeError
 from namedlayers.program.spec import NeedsStatic, Spec
@@ -51,13 +52,12 @@ class Function(Definition):
         if is_traced():
             given, keywords = all_as_torch(args, kwargs)
             return self._steps.run_traced(given, keywords)(given, keywords)
-        straight = self._straight.find(args, kwargs)
-        if straight is not None:
-            function, pick, _ = straight
-            try:
-                return function(*(args + pick(kwargs))) if kwargs else function(*args)
-            except OF_TORCH as error:
-                return self._after(error, self._steps.run(args, kwargs), args, kwargs)
+        try:
+            result = self._straight.run(args, kwargs, None)
+        except OF_TORCH as error:
+            return self._after(error, self._steps.run(args, kwargs), args, kwargs)
+        if result is not ELSEWHERE:
+            return result
         quick = quick_key(args, kwargs)
         if quick is not None:
             run = self._steps.run_quickly(quick, args, kwargs)

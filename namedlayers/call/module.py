@@ -26,6 +26,7 @@ from namedlayers.call.settled import Settled
 from namedlayers.call.shown import shown
 from namedlayers.call.specialise import Specialisation
 from namedlayers.call.steps import Run, Steps
+from namedlayers.call.straight import ELSEWHERE
 from namedlayers.call.tracing import is_traced
 from namedlayers.errors import FormulaError
 from namedlayers.program.program import Program
@@ -79,20 +80,12 @@ class Layer(Owner):
             given, keywords = all_as_torch(args, kwargs)
             run = steps.run_traced(given, keywords)
             return run(given, keywords, self._tensors(run.made))
-        straight = steps.straight.find(args, kwargs)
-        if straight is not None:
-            function, pick, owned = straight
-            try:
-                picked = args + pick(kwargs) if kwargs else args
-                if owned is None:
-                    return function(*picked)
-                try:
-                    tensors = owned.fetch(self)
-                except KeyError:
-                    tensors = owned.find(self)
-                return owned.run(function, picked, tensors) if owned.states else function(*picked, *tensors)
-            except _MAY_FAIL as error:
-                return self._after(error, settled, args, kwargs)
+        try:
+            result = steps.straight.run(args, kwargs, self)
+        except _MAY_FAIL as error:
+            return self._after(error, settled, args, kwargs)
+        if result is not ELSEWHERE:
+            return result
         quick = quick_key(args, kwargs)
         if quick is not None:
             run = steps.run_quickly(quick, args, kwargs)

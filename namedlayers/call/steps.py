@@ -20,8 +20,8 @@ from namedlayers.call.bind import Binding, bind
 from namedlayers.call.forms import CallForm, call_form
 from namedlayers.call.owned import Tensors
 from namedlayers.call.specialise import Specialisation, Specialisations, bounded
-from namedlayers.call.straight import StraightWay
-from namedlayers.call.supply import Fetch, finisher, picker, size_of, suppliers, value_of
+from namedlayers.call.straight import Straight, StraightWay
+from namedlayers.call.supply import Fetch, as_they_stand, finisher, size_of, suppliers, value_of
 from namedlayers.call.tracing import not_traced
 from namedlayers.errors import Label, SizeError
 from namedlayers.program.program import Program
@@ -154,9 +154,9 @@ class Steps:
             return  # sizes do not belong to the form
         settled = {name: value for _, name, value in statics}
         settled |= {option.name: option.value for option in binding.options if option.value is not None}
-        pick = picker(binding, _given(run.made.program), len(form[0]))
-        if pick is not None:
-            self.straight.add(form, settled, (run.function, pick, run.made.owned))
+        keywords = as_they_stand(binding, _given(run.made.program), len(form[0]))
+        if keywords is not None:
+            self.straight.add(form, settled, Straight(run.function, keywords, run.made.owned))
 
     def _step(self, binding: Binding, statics: Statics) -> Run | Ask:
         spec = self._spec(binding, statics)

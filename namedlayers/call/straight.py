@@ -1,10 +1,10 @@
 """The straight way of a call: from its arguments to the compiled function that takes them as they stand.
 
-In: the forms of calls that were made, with what they run. Out: what a call runs, or None. What always holds: no answer
-depends on anything but types, precisions, ranks, and the values that compiling has asked for; no two calls that need
-different programs get one answer.
+In: the forms of calls that were made, with what they run. Out: the results of a call, or `ELSEWHERE`. What always
+holds: what runs depends on nothing but types, precisions, ranks, and the values that compiling has asked for; no two
+calls that need different programs run one function.
 
-There are two ways to find it: a table by `straight_key`; and before it, for the form that was found last, its test
+There are two ways to find it: a table by `straight_key`; and before it, for the form that was found last, test and call
 written out in Python, as most functions are called in one form only, and a call of a small tensor takes no longer than
 the table.
 """
@@ -19,29 +19,39 @@ from typing import Any
 from namedlayers.call.forms import PLAIN, PLAIN_TYPES, CallForm, straight_key
 from namedlayers.call.owned import Owned
 from namedlayers.call.specialise import bounded
-from namedlayers.call.supply import Pick
 from namedlayers.program.spec import Static
 
-Straight = tuple[Callable[..., Any], Pick, Owned | None]
-"""A compiled function; what it takes of the keyword arguments, after the positional ones; what a module supplies."""
+Run = Callable[[Sequence[Any], Mapping[str, Any], Any], Any]
+"""What runs a call: from its positional and keyword arguments, and its module, if it is a module's."""
 
-Find = Callable[[Sequence[Any], Mapping[str, Any]], Straight | None]
+ELSEWHERE = object()
+"""What is returned for a call that does not go the straight way."""
 
 MOST = 1024
 """For how many kinds of calls the way is kept; the oldest go first."""
 
 
+@dataclass(frozen=True, slots=True)
+class Straight:
+    """A compiled function that takes the positional arguments of a call, those of the keywords, and what a module
+    supplies."""
+
+    function: Callable[..., Any]
+    keywords: tuple[str, ...] = ()
+    owned: Owned | None = None
+
+
 class StraightWay:
-    """What the calls of one function run. `find` gives the entry for the arguments of a call: ask for it anew each
-    time, as it becomes another one."""
+    """What the calls of one function run. `run` runs it for the arguments of a call: ask for it anew each time, as it
+    becomes another one."""
 
     def __init__(self) -> None:
-        self.find: Find = self._look_up
-        self._table: dict[tuple, _Known] = {}
+        self.run: Run = self._look_up
+        self._table: dict[tuple, Run] = {}
         self._asked: set[str] = set()
         self._lock = threading.Lock()
 
-    def add(self, form: CallForm, settled: Mapping[str, Static], entry: Straight) -> None:
+    def add(self, form: CallForm, settled: Mapping[str, Static], straight: Straight) -> None:
         """Keeps what calls of this form run that give these values of options."""
         if any(name in settled and _elusive(settled[name]) for name, _ in form[1]):
             return
@@ -49,10 +59,10 @@ class StraightWay:
         if key is not None:
             with self._lock:
                 self._asked.update(settled)
-                self._table[key] = _Known(entry, written_out(form, settled, entry, self._look_up))
+                self._table[key] = written_out(form, settled, straight, self._look_up)
                 bounded(self._table, MOST)
 
-    def _look_up(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Straight | None:
+    def _look_up(self, args: Sequence[Any], kwargs: Mapping[str, Any], module: Any) -> Any:
         key: list[object] = []  # as `straight_key` makes it of forms
         try:
             for tensor in args:
@@ -65,26 +75,26 @@ class StraightWay:
                 else:
                     key += (name, kind)
         except AttributeError:  # neither a torch tensor nor a plain option
-            return None
-        known = self._table.get(tuple(key))
-        if known is None:
-            return None
-        self.find = known.find
-        return known.entry
+            return ELSEWHERE
+        run = self._table.get(tuple(key))
+        if run is None:
+            return ELSEWHERE
+        self.run = run
+        return run(args, kwargs, module)
 
 
-def written_out(form: CallForm, settled: Mapping[str, Static], entry: Straight, other: Find) -> Find:
-    """Gives `entry` for calls of this form with these values of options, and for all others what `other` says.
+def written_out(form: CallForm, settled: Mapping[str, Static], straight: Straight, other: Run) -> Run:
+    """Runs `straight` for calls of this form with these values of options, and for all others `other`.
 
     >>> import torch
     >>> tensor, number = ("tensor", torch.float32, 1, torch.strided), ("number", "int")
-    >>> find = written_out(((tensor,), (("k", number),)), {"k": 3}, "the entry", lambda args, kwargs: "another")
+    >>> run = written_out(((tensor,), (("k", number),)), {"k": 3}, Straight(torch.sum), lambda *call: "another")
     >>> x = torch.ones(2)
-    >>> find((x,), {"k": 3}), find((x,), {"k": 4}), find((x,), {"k": True}), find((x,), {}), find((7,), {"k": 3})
-    ('the entry', 'another', 'another', 'another', 'another')
+    >>> run((x,), {"k": 3}, None), run((x,), {"k": 4}, None), run((x,), {"k": True}, None), run((x,), {}, None)
+    (tensor(2.), 'another', 'another', 'another')
     """
     positional, keywords = form
-    known: dict[str, Any] = {"entry": entry, "other": other}
+    known: dict[str, Any] = {"function": straight.function, "other": other}
 
     def constant(value: object) -> str:
         name = f"c{len(known)}"
@@ -100,8 +110,9 @@ def written_out(form: CallForm, settled: Mapping[str, Static], entry: Straight, 
     names = [f"a{number}" for number in range(len(positional))]
     tests = [test for name, plain in zip(names, positional, strict=True) for test in is_tensor(name, plain)]
     reads = [f"{', '.join(names)}, = args"] if names else []
-    for number, (keyword, plain) in enumerate(keywords):
-        name = f"k{number}"
+    given = {keyword: f"k{number}" for number, (keyword, _) in enumerate(keywords)}
+    for keyword, plain in keywords:
+        name = given[keyword]
         reads.append(f"{name} = kwargs[{keyword!r}]")
         if plain[0] == "tensor":
             tests += is_tensor(name, plain)
@@ -109,28 +120,35 @@ def written_out(form: CallForm, settled: Mapping[str, Static], entry: Straight, 
         tests.append(f"type({name}) is {constant(PLAIN_TYPES[plain[-1]])}")
         if keyword in settled:
             tests.append(f"{name} == {constant(settled[keyword])}")
-    alike = f"len(kwargs) == {len(keywords)}" if keywords else "not kwargs"
-    source = f"""
-def find(args, kwargs):
-    if len(args) == {len(names)} and {alike}:
-        try:
-{"".join(f"            {line}{chr(10)}" for line in reads)}            if {" and ".join(tests) or "True"}:
-                return entry
-        except (AttributeError, KeyError):
-            pass
-    return other(args, kwargs)
-"""
+    passed = [*names, *(given[keyword] for keyword in straight.keywords)]
+    lines = [
+        f"if len(args) != {len(names)} or {f'len(kwargs) != {len(keywords)}' if keywords else 'kwargs'}:",
+        "    return other(args, kwargs, module)",
+        "try:",
+        *(f"    {line}" for line in reads),
+        f"    if not ({' and '.join(tests) or 'True'}):",
+        "        return other(args, kwargs, module)",
+        "except (AttributeError, KeyError):",
+        "    return other(args, kwargs, module)",
+        *_calling(straight.owned, passed, known),
+    ]
+    source = "def run(args, kwargs, module):\n" + "".join(f"    {line}\n" for line in lines)
     exec(compile(source, "<namedlayers call>", "exec"), known)
-    return known["find"]
+    return known["run"]
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
-    entry: Straight
-    find: Find
+def _calling(owned: Owned | None, passed: Sequence[str], known: dict[str, Any]) -> list[str]:
+    """The lines that call the function and return its result."""
+    if owned is None:
+        return [f"return function({', '.join(passed)})"]
+    known |= {"fetch": owned.fetch, "find": owned.find, "keep": owned.run}
+    tensors = ["try:", "    tensors = fetch(module)", "except KeyError:", "    tensors = find(module)"]
+    if owned.states:
+        return [*tensors, f"return keep(function, ({''.join(f'{one}, ' for one in passed)}), tensors)"]
+    return [*tensors, f"return function({', '.join([*passed, '*tensors'])})"]
 
 
 def _elusive(value: Static) -> bool:

@@ -25,9 +25,6 @@ from namedlayers.program.program import Kind, Output
 Fetch = Callable[[Sequence[Any], Mapping[str, Any]], Any]
 """What one input is, from the positional and keyword arguments of a call."""
 
-Pick = Callable[[Mapping[str, Any]], tuple[Any, ...]]
-"""Some of the keyword arguments, in an order of its own."""
-
 
 def suppliers(binding: Binding, names: Sequence[str]) -> tuple[Fetch, ...]:
     """One for each name of a program's inputs, tensors and numbers, in this order."""
@@ -38,18 +35,16 @@ def suppliers(binding: Binding, names: Sequence[str]) -> tuple[Fetch, ...]:
     return tuple(fetches[name] for name in names)
 
 
-def picker(binding: Binding, names: Sequence[str], count: int) -> Pick | None:
-    """What picks keyword arguments so that after the `count` positional ones they are, as they stand, what the compiled
-    function takes; None where nothing does."""
+def as_they_stand(binding: Binding, names: Sequence[str], count: int) -> tuple[str, ...] | None:
+    """The keyword arguments that, after the `count` positional ones, are as they stand what the compiled function
+    takes; None where nothing is."""
     meets = precision(binding)
     if any(one.form.tag != "tensor" or _target(one, meets) != one.dtype for one in binding.inputs):
         return None
     at = {one.name: one.place for one in binding.inputs} | {one.name: one.place for one in binding.options}
     places = [at[name] for name in names]
-    keywords = [place for place in places[count:] if isinstance(place, str)]
-    if [*range(count), *keywords] != places:
-        return None
-    return _itemgetter(keywords)
+    keywords = tuple(place for place in places[count:] if isinstance(place, str))
+    return keywords if [*range(count), *keywords] == places else None
 
 
 def finisher(binding: Binding, outputs: Sequence[Output]) -> Callable[[Any], Any] | None:
@@ -100,15 +95,6 @@ def precision(binding: Binding) -> torch.dtype | None:
 
 
 _HALF = (torch.float16, torch.bfloat16)
-
-
-def _itemgetter(names: Sequence[str]) -> Pick:
-    if len(names) > 1:
-        return operator.itemgetter(*names)
-    if not names:
-        return lambda kwargs: ()
-    (name,) = names
-    return lambda kwargs: (kwargs[name],)
 
 
 def _argument(place: Place) -> Fetch:
