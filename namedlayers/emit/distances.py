@@ -3,9 +3,8 @@
 In: points as rows, points as columns. Out: a matrix of distances or of their squares. What always holds: each is the
 root of a sum of squares of differences, so that no digits are lost; all derivatives are made of the same functions.
 
-`cdist` is the fast way, of single and double precision. Its own slope has none, and takes several times as long as what
-is here: sums of weighted differences (`pulls.py`). Traced by torch, distances are written out, for compilers hold no
-differences either.
+In single and double precision they are had by a fast way, and their slopes too (`pairs.py`), which have slopes here.
+Traced by torch, distances are written out, for compilers hold no differences either.
 """
 
 from __future__ import annotations
@@ -15,10 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from namedlayers.emit import pairs
 from namedlayers.emit.contractions import matrices, right_first
 from namedlayers.emit.eager import visible
 from namedlayers.emit.lowering import Lowering, emits
-from namedlayers.emit.pulls import pulls
 from namedlayers.emit.value import Value
 from namedlayers.program.graph import Node
 
@@ -68,7 +67,7 @@ FEW = 2**15
 
 
 def _is_underived(x: Tensor, y: Tensor) -> bool:
-    """Whether `cdist` takes them, and nothing asks for slopes."""
+    """Whether the fast way takes them, and nothing asks for slopes."""
     derived = torch.is_grad_enabled() and (x.requires_grad or y.requires_grad)
     return not derived and visible(x) and visible(y) and _is_known(x, y)
 
@@ -79,10 +78,6 @@ def _is_written_out(x: Tensor, y: Tensor) -> bool:
 
 def _is_known(x: Tensor, y: Tensor) -> bool:
     return x.dtype is y.dtype and x.dtype in (torch.float32, torch.float64)
-
-
-def _distances(x: Tensor, y: Tensor) -> Tensor:
-    return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
 
 
 def _bilinear(x: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Tensor:
@@ -96,7 +91,7 @@ class _Squares(torch.autograd.Function):
 
     @staticmethod
     def forward(x: Tensor, y: Tensor) -> Tensor:
-        return _distances(x, y).square_()
+        return pairs.squares(x, y)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
@@ -123,7 +118,7 @@ class _Roots(torch.autograd.Function):
 
     @staticmethod
     def forward(x: Tensor, y: Tensor) -> Tensor:
-        return _distances(x, y)
+        return pairs.distances(x, y)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
@@ -157,7 +152,7 @@ class _Pulls(torch.autograd.Function):
 
     @staticmethod
     def forward(x: Tensor, y: Tensor, weights: Tensor, to_x: bool, to_y: bool) -> tuple[Tensor, Tensor]:
-        return pulls(x, y, weights, to_x, to_y)
+        return pairs.pulls(x, y, weights, to_x, to_y)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor, bool, bool], output: Any) -> None:
@@ -192,7 +187,7 @@ class _Pulls(torch.autograd.Function):
 
 def _pulls(x: Tensor, y: Tensor, weights: Tensor, to_x: bool, to_y: bool) -> tuple[Tensor, Tensor]:
     """With slopes of their own, if these are wanted."""
-    return (_Pulls.apply if torch.is_grad_enabled() else pulls)(x, y, weights, to_x, to_y)
+    return (_Pulls.apply if torch.is_grad_enabled() else pairs.pulls)(x, y, weights, to_x, to_y)
 
 
 def _wanted(slope: Tensor, wanted: bool) -> Tensor:

@@ -8,8 +8,8 @@ import torch
 from torch.func import grad, hessian, jvp, vmap
 
 import namedlayers as nl
-from namedlayers.emit import distances
-from namedlayers.emit.pulls import pulls
+from namedlayers.emit import distances, pairs
+from namedlayers.emit.pairs import pulls
 from tests.helpers import check
 from tests.plan.formulas import agree, planned
 
@@ -96,13 +96,13 @@ def _points(*, slopes: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
 def test_derivatives_of_squares() -> None:
     points = _points(slopes=True)
     assert torch.autograd.gradcheck(SQUARES, points, check_forward_ad=True, check_batched_grad=True)
-    assert torch.autograd.gradgradcheck(SQUARES, points)
+    assert torch.autograd.gradgradcheck(SQUARES, points, check_batched_grad=True)
 
 
 def test_derivatives_of_distances() -> None:
     points = _points(slopes=True)
     assert torch.autograd.gradcheck(DISTANCES, points, check_forward_ad=True, check_batched_grad=True)
-    assert torch.autograd.gradgradcheck(DISTANCES, points)
+    assert torch.autograd.gradgradcheck(DISTANCES, points, check_batched_grad=True)
 
 
 def test_the_slope_at_distance_0_is_0() -> None:
@@ -199,6 +199,22 @@ def test_pulls(sizes: tuple[int, int, int], batch: tuple[int, ...]) -> None:
                 assert one.shape == wanted.shape
                 if asked:
                     torch.testing.assert_close(one, wanted)
+
+
+@pytest.mark.parametrize("batch", [(), (2,), (0,)])
+@pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES.keys())
+def test_pairs(sizes: tuple[int, int, int], batch: tuple[int, ...]) -> None:
+    """In whatever pieces: single and double precision, near 0 and far from it, and what is no number."""
+    n, m, d = sizes
+    source = torch.Generator().manual_seed(0)
+    x, y = (torch.randn(*batch, *s, generator=source) + 4096 for s in ((n, d), (m, d)))
+    if x.numel() and y.numel():
+        x.view(-1)[0], x.view(-1)[-1], y.view(-1)[-1] = torch.inf, torch.nan, -torch.inf
+    for points in ((x, y), (x.double(), y.double()), (x.mT.contiguous().mT, y)):
+        squares = torch.stack([(points[0][..., k, None] - points[1][..., None, :, k]) ** 2 for k in range(d)] or
+                              [points[0].new_zeros(*batch, n, m)]).sum(0)  # fmt: skip
+        torch.testing.assert_close(pairs.squares(*points), squares, equal_nan=True)
+        torch.testing.assert_close(pairs.distances(*points), squares.sqrt(), equal_nan=True)
 
 
 def test_infinite_and_undefined_points_pull_as_they_did() -> None:
