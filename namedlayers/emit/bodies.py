@@ -90,10 +90,16 @@ class Bodies:
             self._made[region] = self._make(region, names, orders())
         return self._made[region]
 
-    def adopt(self, region: Region) -> None:
+    def adopt(self, region: Region) -> Region:
         """A body that is planned already, and all of whose outputs are needed."""
         self._plans.setdefault(region, Plan((Variant((), region.graph, ""),), ()))
         self._needed.setdefault(region, tuple(range(len(region.graph.outputs))))
+        return region
+
+    def planned(self, region: Region) -> Graph | None:
+        """A body as it is planned, if that is one graph for all sizes."""
+        variants = self._plans[region].variants
+        return variants[0].graph if len(variants) == 1 and not variants[0].guards else None
 
     def define(
         self, wish: str, names: Names, source: Callable[[str], tuple[str, Mapping[str, Any]]]
@@ -162,7 +168,7 @@ def _functions(values: Iterable[Any]) -> Iterable[Any]:
     """The functions that code with these globals may call."""
     for one in values:
         if isinstance(one, Record):
-            yield from (one.step, one.full, one.quick, one.backward)
+            yield from (one.step, one.full, one.quick, one.backward, one.after)
         elif isinstance(one, FunctionType):
             yield one
 

@@ -63,7 +63,7 @@ def gradients(
             else:  # the first one may be the same for two inputs, or part of what was given
                 found[k] = found[k] + part
                 own.add(k)
-    return found
+    return found | _after(record, tensors, kept, arriving, sizes, found)
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
@@ -73,7 +73,22 @@ def _of(
     record: Record, tensors: Sequence[Tensor], kept: Sequence[Tensor], slopes: Sequence[Tensor], sizes: Sequence[int]
 ) -> dict[int, Tensor]:
     found = record.backward(*(tensors[k] for k in record.given), *kept, *slopes, *sizes)
-    return dict(zip(record.wanted, found if isinstance(found, tuple) else (found,), strict=True))
+    return dict(zip(record.wanted, found if isinstance(found, tuple) else (found,), strict=record.after is None))
+
+
+def _after(
+    record: Record, tensors: Sequence[Tensor], kept: Sequence[Tensor], arriving: Sequence[Tensor], sizes: Sequence[int],
+    found: Mapping[int, Tensor],
+) -> dict[int, Tensor]:  # fmt: skip
+    """What is made of all steps at once when the loop has been gone through."""
+    if record.after is None:
+        return {}
+    made = record.after(
+        *(tensors[k] for k in record.given), *kept, *arriving, *(found[k] for k in record.after_takes),
+        *record.of(3, sizes),
+    )  # fmt: skip
+    made = made if isinstance(made, tuple) else (made,)
+    return dict(zip(record.wanted[-len(made) :], made, strict=True))
 
 
 def _sequences(record: Record, tensors: Sequence[Tensor]) -> list[Tensor]:

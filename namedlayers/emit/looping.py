@@ -85,8 +85,9 @@ def _axes(part: Node, result: Result, step: BodyFunction) -> tuple[int, ...]:
 
 def _key(lo: Lowering, loop: Loop, symbols: Sequence[str], record: Record | None) -> str:
     """The same for all loops that compute the same, in every process."""
-    functions = () if record is None else (record.full, record.backward)
-    parts = (repr(loop), repr(record), str(len(symbols)), *(lo.bodies.key(one) for one in functions))
+    functions = () if record is None else (record.full, record.backward, record.after)
+    keys = [lo.bodies.key(one) for one in functions if one is not None]
+    parts = (repr(loop), repr(record), str(len(symbols)), *keys)
     return f"{loop.key}-{hashlib.sha256(' '.join(parts).encode()).hexdigest()[:8]}"
 
 

@@ -36,12 +36,14 @@ class Slope:
 
 @dataclass(frozen=True)
 class Record:
-    """`loop` is run on `step`, its results first (`loop`'s own), then what is kept besides; `keeping` is the loop with
-    all of these, on `full`, and `quick` does it in place, if that can be. `backward` takes the inputs `given`, the
-    results `kept` of `keeping`, the `slopes`, sizes; it gives what comes back to the inputs `wanted`. `sizes`: which
-    ones `step`, `full` and `backward` take, of `symbols`, under which the `guards` must hold. `cut`: which of the sizes
-    is the number of steps, if the gradient can be taken in blocks of them (-1: it cannot); `owned`: the sequences that
-    were made for this loop alone, and at which no other gradient looks."""
+    """`loop` is run on `step`, its results first (`loop`'s own), then what is kept besides; `keeping` is the loop
+    with all of these, on `full`, and `quick` does it in place, if that can be. `backward` takes the inputs `given`,
+    the results `kept` of `keeping`, the `slopes`, sizes; it gives what comes back to the inputs `wanted`. `sizes`:
+    which ones `step`, `full` and `backward` take, of `symbols`, under which the `guards` must hold. `cut`: which of
+    the sizes is the number of steps, if the gradient can be taken in blocks of them (-1: it cannot); `owned`: the
+    sequences that were made for this loop alone, and at which no other gradient looks; `after`, if there is one,
+    gives the last of what is wanted, all steps at once: it takes what `backward` takes and what that gave for the
+    inputs `after_takes`."""
 
     loop: Loop
     step: Step
@@ -58,6 +60,8 @@ class Record:
     guards: tuple[Guard, ...] = ()
     cut: int = -1
     owned: tuple[int, ...] = ()
+    after: Step | None = None
+    after_takes: tuple[int, ...] = ()
 
     @property
     def kept_dims(self) -> list[int]:
@@ -73,7 +77,7 @@ class Record:
     def __repr__(self) -> str:
         """What tells it from others, beside its functions."""
         rest = (self.loop, self.keeping, self.sizes, self.given, self.kept, self.slopes, self.wanted)
-        return f"Record{(*rest, self.symbols, self.guards, self.cut, self.owned)}"
+        return f"Record{(*rest, self.symbols, self.guards, self.cut, self.owned, self.after_takes)}"
 
     def holds(self, sizes: Sequence[int]) -> bool:
         """Whether it is a gradient for these sizes."""
@@ -81,7 +85,7 @@ class Record:
         return all(_COMPARE[one.relation](one.left.evaluate(known), one.right.evaluate(known)) for one in self.guards)
 
     def of(self, function: int, sizes: Sequence[int]) -> list[int]:
-        """The sizes that a function takes: 0 `step`, 1 `full`, 2 `backward`."""
+        """The sizes that a function takes: 0 `step`, 1 `full`, 2 `backward`, 3 `after`."""
         return [sizes[k] for k in self.sizes[function]]
 
 

@@ -15,6 +15,7 @@ from namedlayers.emit.prologue import Orders
 from namedlayers.emit.recorded import Record, Slope
 from namedlayers.emit.scanning import Loop
 from namedlayers.plan.regions import region_of
+from namedlayers.plan.scans.afterwards import Apart, apart
 from namedlayers.program.program import Kind
 from namedlayers.program.size import SizeExpr, symbol
 
@@ -51,16 +52,30 @@ def differentiated(
     results = [*own, *((number, 0) for number in gradient.kept if number not in stacked)]
     keeping = replace(loop, key=lo.bodies.key(full.function), results=tuple(results))
     quick = in_place.defined(lo, f"{wish}_keeping", full, keeping)
-    back = lo.bodies.function(
-        gradient.backward, lo.names, lambda: _backward_orders(gradient, slopes, step, full, keeping)
-    )  # fmt: skip
+    orders = _backward_orders(gradient, slopes, step, full, keeping)
+    steps = _steps(node, gradient, keeping)
+    split = _split(lo, gradient, keeping) if steps else None
+    if split is None:
+        wanted, back, after = gradient.wanted, lo.bodies.function(gradient.backward, lo.names, lambda: orders), None
+    else:
+        others = [k for k in range(len(gradient.wanted)) if k not in split.sums]
+        wanted = tuple(gradient.wanted[k] for k in (*others, *split.sums))
+        first = Orders(orders.inputs, tuple(orders.outputs[k] for k in others))
+        second = Orders(
+            (*orders.inputs, *(orders.outputs[k] for k in split.taken)), tuple(orders.outputs[k] for k in split.sums)
+        )
+        back = lo.bodies.function(lo.bodies.adopt(split.along), lo.names, lambda: first)
+        after = lo.bodies.function(lo.bodies.adopt(split.after), lo.names, lambda: second)
     kept = tuple(_stacked(results, number) for number in gradient.kept)
     asked = sorted({name for guard in gradient.guards for side in (guard.left, guard.right) for name in side.symbols})
-    symbols = tuple(dict.fromkeys((*step.sizes, *full.sizes, *back.sizes, *asked)))
-    sizes = tuple(tuple(symbols.index(one) for one in function.sizes) for function in (step, full, back))
+    functions = [step, full, back, *([] if after is None else [after])]
+    symbols = tuple(dict.fromkeys((*(one for function in functions for one in function.sizes), *asked, *steps)))
+    sizes = tuple(tuple(symbols.index(one) for one in function.sizes) for function in functions)
     record = Record(
         loop, step.function, keeping, full.function, quick, back.function, sizes, gradient.given, kept, tuple(slopes),
-        gradient.wanted, symbols, gradient.guards, _cut(node, gradient, keeping, symbols), tuple(owned),
+        wanted, symbols, gradient.guards, symbols.index(steps[0]) if steps else -1, tuple(owned),
+        None if after is None else after.function,
+        () if split is None else tuple(gradient.wanted[k] for k in split.taken),
     )  # fmt: skip
     return Recording(record, symbols)
 
@@ -82,14 +97,24 @@ def _slope(number: int, last: bool, own: Sequence[tuple[int, int]], gradient: Gr
     return Slope(number, every, -1 if apart else final, own[every][1] if every >= 0 else 0)
 
 
-def _cut(node: Node, gradient: Gradient, keeping: Loop, symbols: Sequence[str]) -> int:
-    """Which of the sizes is the number of steps and nothing else, where the gradient can begin before the last step."""
+def _split(lo: Lowering, gradient: Gradient, keeping: Loop) -> Apart | None:
+    """The gradient's loop, and the products of all steps that come after it."""
+    graph = lo.bodies.planned(gradient.backward)
+    inside = [k for k, number in enumerate(gradient.wanted) if number >= keeping.carries]
+    sequences = [k for k in inside if keeping.scanned[gradient.wanted[k]]]
+    sums = [k for k in inside if not keeping.scanned[gradient.wanted[k]]]
+    return None if graph is None else apart(gradient.backward, graph, sums, sequences)
+
+
+def _steps(node: Node, gradient: Gradient, keeping: Loop) -> tuple[str, ...]:
+    """The size that is the number of steps and nothing else, where the gradient can begin before the last step."""
     size, body = node.attr("size"), gradient.backward.body
     assert isinstance(size, SizeExpr)
+    name = next(iter(size.symbols), "")
     inputs = [one for one in region_of(node).graph.nodes if one.op == "input"]
     moving = {k for k in range(keeping.carries) if inputs[k].kind is Kind.REAL and not inputs[k].weak}
     if not moving <= {number for number, _ in gradient.slopes} or not moving <= set(gradient.wanted):
-        return -1
+        return ()
     stepped = [keeping.scanned[k] for k in gradient.given] + [True for _ in gradient.kept]
     stepped += [not last for _, last in gradient.slopes]
     fixed = [one for given, is_ in zip(body.inputs, stepped, strict=True) for _, one in given.axes[int(is_) :]]
@@ -97,8 +122,8 @@ def _cut(node: Node, gradient: Gradient, keeping: Loop, symbols: Sequence[str]) 
     telling = [made for made in every if made.op in ("size", "coord")]
     telling += [inner for made in every if made.op == "scan" for inner in region_of(made).graph]
     fixed += [one for made in telling for one in _asked(made)]
-    found = next((k for k, name in enumerate(symbols) if size == symbol(name)), -1)
-    return found if found >= 0 and all(symbols[found] not in one.symbols for one in fixed) else -1
+    alone = name and size == symbol(name) and all(name not in one.symbols for one in fixed)
+    return (name,) if alone else ()
 
 
 def _asked(node: Node) -> Sequence[SizeExpr]:
