@@ -103,7 +103,7 @@ _METHODS = (
 """Functions of torch that have a form which writes over its operand."""
 
 _TOLD: tuple[Any, ...] = (
-    F.silu, F.mish, F.elu, F.selu, F.leaky_relu, F.hardtanh, F.hardswish, F.threshold,
+    F.silu, F.mish, F.elu, F.selu, F.leaky_relu, F.hardtanh, F.relu6, F.hardswish, F.threshold,
 )  # fmt: skip
 """Activations that write over their operand if they are told so."""
 

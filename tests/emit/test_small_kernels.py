@@ -19,6 +19,18 @@ def f(X[i, j]) -> [i, j]:
 def f(X[j, i]) -> [i, j]:
     return X[j -> (half = 2, j)][half = 0] * sigmoid(X[j -> (half = 2, j)][half = 1])
 """,
+    "numbers that torch knows": """
+def f(X[i, j]):
+    A = clip(4 * X, 0, 6) + where(abs(X) > 0.5, X, 0) + where(X > 0, X, 0.01 * X)
+    B = X - clip(X, -0.5, 0.5)
+    return A * clip(X, -1, 1) + B * where(X > 0, X, exp(X) - 1)
+""",
+    "others": """
+def f(X[i, j]):
+    A = clip(4 * X, 0, 5) + where(abs(X) > 0.25, X, 0) + where(X > 0, X, 0.1 * X)
+    B = X - clip(X, -0.75, 0.75)
+    return A * clip(X, -1, 2) + B * where(X > 0, X, 2 * (exp(X) - 1))
+""",
     "yes or no": "def f(X[i, j], Y[j, i]) = softplus(X) - X * Y",
     "yes or no, weighted": "def f(X[i, j], Y[i, j]) = mean[i, j](3 * Y * softplus(-X) + (1 - Y) * softplus(X))",
     "yes or no, learned": "def f(X[i, j], Y[i, j]; W[j]) = sum[i, j](W * Y * softplus(-X) + (1 - Y) * softplus(X))",
@@ -112,3 +124,12 @@ def test_rows_that_are_none_are_0() -> None:
             torch.testing.assert_close(slope, torch.autograd.grad(wanted.square().sum(), table, retain_graph=True)[0])
     assert ROWS(torch.zeros(2, 0, dtype=torch.long), torch.zeros(0, 3)).shape == (2, 0, 3)
     assert torch.equal(ROWS(torch.zeros(2, 1, dtype=torch.long), torch.zeros(0, 3)), torch.zeros(2, 1, 3))
+
+
+def test_numbers_that_torch_knows_are_not_passed() -> None:
+    code = nl.compile(TEXTS["numbers that torch knows"]).specialize(torch.ones(2, 2)).code
+    for call in ("relu6(", "hardshrink(X)", "leaky_relu(X)", "hardtanh(X)", "softshrink(X)", "elu(X)"):
+        assert call in code
+    code = nl.compile(TEXTS["others"]).specialize(torch.ones(2, 2)).code
+    for call in ("hardshrink(X, 0.25)", "leaky_relu(X, 0.1)", "hardtanh(X, ", "softshrink(X, 0.75)", "elu(X, 2"):
+        assert call in code
