@@ -38,7 +38,7 @@ def make(settled: Settled, dtype: torch.dtype | None, device: torch.device | Non
         if above not in modules:  # all rounds of a `repeat`
             _attach(modules, above, nn.ModuleList(), part.span)
         module = settled.module_class(part.path, part.path in lazy)(settled, symbols)
-        module.place(part.path)
+        module._place(part.path)
         _attach(modules, part.path, module, part.span)
     for one in declared:
         owner = modules[one.path.rpartition(".")[0]]
@@ -118,7 +118,7 @@ _TAKEN = frozenset({*dir(Layer), *vars(nn.Module())} - VIEWS.keys())
 def _check_name(name: str, span: Span, what: str) -> None:
     if name in _TAKEN:
         raise ArgumentError(
-            "NL0540", f"a {what} cannot be called `{name}`: every torch module has something of this name", Label(span),
+            "NL0540", f"a {what} cannot be called `{name}`: every module has something of this name", Label(span),
             hint=f"call it otherwise: `{name}_`",
         )  # fmt: skip
 

@@ -60,8 +60,8 @@ class Layer(Owner):
         super().__init__(whole, symbols)
         self._settled: Settled | None = whole
 
-    def place(self, path: str) -> None:
-        super().place(path)
+    def _place(self, path: str) -> None:
+        super()._place(path)
         self._settled = None  # made when the part is called by itself
 
     # --- calling ------------------------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ class Owner(nn.Module):
         self._whole = whole
         self._symbols = symbols
 
-    def place(self, path: str) -> None:
+    def _place(self, path: str) -> None:
         """Makes this a part of the whole."""
         self._path = path
 

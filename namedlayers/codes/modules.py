@@ -103,7 +103,7 @@ MODULES = told(
     ),
     Code(
         "NL0540",
-        "a name that every torch module has",
+        "a name that every module has",
         "Parameters, states and instances are attributes of the module, which has methods such as `train`, `to` and "
         "`forward` already.",
         "`layer F(X[i]): param type[i] ~ ones`",

@@ -375,3 +375,11 @@ def test_programs_are_made_once_for_all_modules_that_are_alike(monkeypatch: pyte
         for mode in (True, False):  # it computes the same in both
             module.train(mode)(torch.randn(2, 3))
     assert compiled == ["Linear"]
+
+
+def test_only_what_modules_have_is_taken() -> None:
+    words = ("place", "path", "whole", "steps", "symbols", "tensors")
+    text = "".join(f"    param {word}[i] ~ ones\n    X = X * {word}\n" for word in words)
+    module = nl.compile(f"layer F(X[i]) -> [i]:\n{text}    return X\n")(i=2)
+    assert tuple(module.state_dict()) == words
+    assert module(torch.ones(2)).tolist() == [1.0, 1.0]
