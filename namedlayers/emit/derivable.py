@@ -21,13 +21,14 @@ Tensors = tuple[Tensor, ...]
 
 class Derivable(Protocol):
     """`back`: of what was given, the results (where `keeps_results`) and slopes at the results, the slopes at what was
-    given. `along`: of tangents in the place of slopes, the tangents of the results."""
+    given; those that are not `wanted` may be anything. `along`: of tangents in the place of slopes, the tangents of the
+    results."""
 
     keeps_results: bool
 
     def __call__(self, *tensors: Tensor) -> Tensors: ...
 
-    def back(self) -> Derivable: ...
+    def back(self, wanted: tuple[bool, ...]) -> Derivable: ...
 
     def along(self) -> Derivable: ...
 
@@ -58,7 +59,7 @@ class Plain:
     def __call__(self, *tensors: Tensor) -> Tensors:
         return tuple(self.function(*tensors))
 
-    def back(self) -> Plain:
+    def back(self, wanted: tuple[bool, ...]) -> Plain:
         def slopes(*given: Tensor) -> Tensors:
             back: Callable[[Tensors], Tensors] = torch.func.vjp(self, *given[: self.takes])[1]
             return tuple(back(given[self.takes :]))
@@ -100,7 +101,7 @@ class _Here(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
-        return None, *apply(ctx.function.back(), *ctx.saved_tensors, *slopes)
+        return None, *apply(ctx.function.back(ctx.needs_input_grad[1:]), *ctx.saved_tensors, *slopes)
 
 
 class _Function(torch.autograd.Function):
@@ -117,7 +118,8 @@ class _Function(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
-        return None, *apply(ctx.function.back(), *ctx.saved_tensors, *slopes)
+        wanted = (True,) * (len(ctx.needs_input_grad) - 1)
+        return None, *apply(ctx.function.back(wanted), *ctx.saved_tensors, *slopes)
 
     @staticmethod
     def jvp(ctx: Any, _: None, *tangents: Tensor | None) -> Tensors:

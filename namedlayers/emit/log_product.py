@@ -43,7 +43,7 @@ def log_product(a: Tensor, b: Tensor, a_linear: bool, b_linear: bool) -> Tensor:
     >>> log_product(a, b, False, False), log_product(a, b, True, False)
     (tensor([[3.5000]]), tensor([[2.4055]]))
     """
-    return _in_one_precision(Form(a_linear=a_linear, b_linear=b_linear), (a, b))
+    return _whoever_calls((1, 1, 1, 1, 1, a_linear, b_linear), (a, b))
 
 
 def log_product_of_sums(
@@ -56,29 +56,31 @@ def log_product_of_sums(
     >>> log_product_of_sums((x, y), (w,), (1, 2, 1), (False, False)).exp()[0]
     tensor([12., 12., 12., 12., 12.])
     """
-    return _in_one_precision(Form(len(lefts), len(rights), *dims, *linear), (*lefts, *rights))
+    return _whoever_calls((len(lefts), len(rights), *dims, *linear), (*lefts, *rights))
 
 
 # --- precisions, and who calls ----------------------------------------------------------------------------------------
 
 
-def _in_one_precision(form: Form, tensors: Tensors) -> Tensor:
+def _whoever_calls(form: tuple[Any, ...], tensors: Tensors) -> Tensor:
+    if is_dynamo_compiling() and not is_exporting():
+        from namedlayers.emit import traced_log_product  # it needs the compiler, which is loaded now
+
+        return traced_log_product.product(*form, *tensors)
+    return in_one_precision(_operator_of if is_compiling() else _called, Form(*form), tensors)
+
+
+def in_one_precision(product: Callable[[Form, Tensors], Tensor], form: Form, tensors: Tensors) -> Tensor:
     dtype = tensors[0].dtype
     if any(x.dtype is not dtype for x in tensors):  # one of them came out of a region of autocast
         dtype = reduce(torch.promote_types, (x.dtype for x in tensors))
         tensors = tuple(x.to(dtype) for x in tensors)
     if dtype in _HALF:
-        return _called(form, tuple(x.float() for x in tensors)).to(dtype)
-    return _called(form, tensors)
+        return product(form, tuple(x.float() for x in tensors)).to(dtype)
+    return product(form, tensors)
 
 
 def _called(form: Form, tensors: Tensors) -> Tensor:
-    if is_compiling():
-        if tensors[0].is_cpu and is_dynamo_compiling() and not is_exporting() and not _transformed():
-            from namedlayers.emit import traced_log_product  # the compiler is loaded now, which it needs
-
-            return traced_log_product.product(form, tensors)
-        return _operator(tensors, list(form))
     if all(map(visible, tensors)):
         if _few(form, tensors) and not _INTERPRETED:
             return logsumexp(_outer(form, tensors), -2)
@@ -87,12 +89,8 @@ def _called(form: Form, tensors: Tensors) -> Tensor:
     return derivable.apply(_Product(form), *tensors)[0]
 
 
-def _transformed() -> bool:
-    """Whether a transformation of torch.func is under way."""
-    return torch._C._functorch.peek_interpreter_stack() is not None
-
-
-_transformed._dynamo_marked_constant = True  # type: ignore[attr-defined]  # is run while tracing, and not traced
+def _operator_of(form: Form, tensors: Tensors) -> Tensor:
+    return operator(tensors, list(form))
 
 
 def _few(form: Form, tensors: Tensors) -> bool:
@@ -126,10 +124,12 @@ def _product(form: Form, tensors: Sequence[Tensor]) -> Tensor:
     return found
 
 
-def _slopes(form: Form, tensors: Sequence[Tensor], out: Tensor, slope: Tensor) -> list[Tensor]:
+def _slopes(
+    form: Form, tensors: Sequence[Tensor], out: Tensor, slope: Tensor, wanted: tuple[bool, bool] = (True, True)
+) -> list[Tensor]:
     kernels = _kernels(tensors[0])
     if kernels is None:
-        quick = quick_product.slopes(form, tensors, out, slope)
+        quick = quick_product.slopes(form, tensors, out, slope, wanted)
         return quick if quick is not None else shifted_product.slopes(form, tensors, out, slope)
     to_left, to_right = kernels.slopes(*_joined(form, tensors), out, slope, form.a_linear, form.b_linear)
     left, right = form.sides(tensors)
@@ -168,8 +168,8 @@ class _Product:
     def __call__(self, *tensors: Tensor) -> Tensors:
         return (_product(self.form, tensors),)
 
-    def back(self) -> _Slopes:
-        return _Slopes(self.form)
+    def back(self, wanted: tuple[bool, ...]) -> _Slopes:
+        return _Slopes(self.form, (any(wanted[: self.form.lefts]), any(wanted[self.form.lefts :])))
 
     def along(self) -> Plain:
         """The slopes, linear in a slope at the result, turned round."""
@@ -187,16 +187,18 @@ class _Product:
 
 @dataclass(frozen=True)
 class _Slopes:
-    """Of the parts, the product and a slope at it: the slopes at the parts."""
+    """Of the parts, the product and a slope at it: the slopes at the parts; of those factors that are wanted."""
 
     form: Form
+    wanted: tuple[bool, bool] = (True, True)
     keeps_results = False
 
     def __call__(self, *given: Tensor) -> Tensors:
-        return tuple(_slopes(self.form, given[:-2], *given[-2:]))
+        *tensors, out, slope = given
+        return tuple(_slopes(self.form, tensors, out, slope, self.wanted))
 
-    def back(self) -> Plain:
-        return self._plain().back()
+    def back(self, wanted: tuple[bool, ...]) -> Plain:
+        return self._plain().back(wanted)
 
     def along(self) -> Plain:
         return self._plain().along()
@@ -212,7 +214,7 @@ class _Slopes:
 
 
 @torch.library.custom_op("namedlayers::log_product", mutates_args=())
-def _operator(tensors: Sequence[Tensor], form: Sequence[int]) -> Tensor:
+def operator(tensors: Sequence[Tensor], form: Sequence[int]) -> Tensor:
     return _product(Form.of(form), tensors)
 
 
@@ -221,7 +223,7 @@ def _slopes_operator(tensors: Sequence[Tensor], out: Tensor, slope: Tensor, form
     return [x.contiguous() for x in _slopes(Form.of(form), tensors, out, slope)]
 
 
-@_operator.register_fake
+@operator.register_fake
 def _shape(tensors: Sequence[Tensor], form: Sequence[int]) -> Tensor:
     left, right = Form.of(form).sides(tensors)
     return tensors[0].new_empty((*left.sizes[:-1], right.sizes[-1]))
@@ -248,17 +250,17 @@ def _traced_slopes(ctx: Any, slope: Tensor) -> tuple[list[Tensor], None]:
 
 
 def _back_of_slopes(ctx: Any, slopes: list[Tensor]) -> tuple[list[Tensor], Tensor, Tensor, None]:
-    *found, out, slope = _Slopes(Form.of(ctx.form)).back()(*ctx.saved_tensors, *slopes)
+    *found, out, slope = _Slopes(Form.of(ctx.form)).back(())(*ctx.saved_tensors, *slopes)
     return found, out, slope, None
 
 
-_operator.register_autograd(_traced_slopes, setup_context=_keep)
+operator.register_autograd(_traced_slopes, setup_context=_keep)
 _slopes_operator.register_autograd(_back_of_slopes, setup_context=_keep_slopes)
 
 
-@_operator.register_vmap
+@operator.register_vmap
 def _mapped(info: Any, dims: Any, tensors: Sequence[Tensor], form: Sequence[int]) -> tuple[Tensor, int]:
-    return _operator(derivable.in_front(info.batch_size, tensors, dims[0]), form), 0
+    return operator(derivable.in_front(info.batch_size, tensors, dims[0]), form), 0
 
 
 @_slopes_operator.register_vmap

@@ -30,8 +30,11 @@ def product(form: Form, tensors: Sequence[Tensor]) -> Tensor | None:
     return found.log_().add_(top).add_(side)
 
 
-def slopes(form: Form, tensors: Sequence[Tensor], out: Tensor, slope: Tensor) -> list[Tensor] | None:
-    """What a slope at the result is at the parts of the factors: each weighs as its share of the sum."""
+def slopes(
+    form: Form, tensors: Sequence[Tensor], out: Tensor, slope: Tensor, wanted: tuple[bool, bool] = (True, True)
+) -> list[Tensor] | None:
+    """What a slope at the result is at the parts of the factors: each weighs as its share of the sum. At those of a
+    factor that is not wanted it is 0."""
     if not all(map(torch.numel, tensors)):
         return None
     left, right, top, side, length = _scaled(form, tensors)
@@ -39,11 +42,13 @@ def slopes(form: Form, tensors: Sequence[Tensor], out: Tensor, slope: Tensor) ->
     if not shares.amax().item() <= -math.log(least(out.dtype, length)):
         return None
     shares.exp_().mul_(slope)
-    to_right = multiplied(left.mT, shares)
-    to_left = multiplied(shares, right.mT)
-    to_left = to_left.div_(top.exp()) if form.a_linear else to_left.mul_(left)
-    to_right = to_right.div_(side.exp()) if form.b_linear else to_right.mul_(right)
-    return [*parted(to_left, tensors[: form.lefts]), *parted(to_right, tensors[form.lefts :])]
+    lefts, rights = tensors[: form.lefts], tensors[form.lefts :]
+    to_right = multiplied(left.mT, shares) if wanted[1] else None
+    to_left = multiplied(shares, right.mT) if wanted[0] else None
+    return [
+        *_at_parts(to_left, lefts, left, top if form.a_linear else None),
+        *_at_parts(to_right, rights, right, side if form.b_linear else None),
+    ]
 
 
 def least(dtype: torch.dtype, length: int) -> float:
@@ -59,15 +64,18 @@ def multiplied(a: Tensor, b: Tensor) -> Tensor:
         return torch.matmul(a, b)
 
 
-def parted(slope: Tensor, parts: Sequence[Tensor]) -> list[Tensor]:
-    """From a slope at a factor, as a matrix, to those at its parts."""
-    if len(parts) == 1:
-        return [slope.view(parts[0].shape)]
-    slope = slope.view(torch.broadcast_shapes(*(part.shape for part in parts)))
-    return [slope.sum_to_size(part.shape) for part in parts]
-
-
 # --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _at_parts(found: Tensor | None, parts: Sequence[Tensor], shares: Tensor, top: Tensor | None) -> list[Tensor]:
+    """From the slope at the shares of a factor, as a matrix, to those at its parts; `top` is that of weights."""
+    if found is None:
+        return [part.new_zeros(()).expand(part.shape) for part in parts]
+    found = found.mul_(shares) if top is None else found.div_(top.exp())
+    if len(parts) == 1:
+        return [found.view(parts[0].shape)]
+    whole = found.view(torch.broadcast_shapes(*(part.shape for part in parts)))
+    return [whole.sum_to_size(part.shape) for part in parts]
 
 
 @cache

@@ -1,6 +1,6 @@
 """The product of the semiring `log` for compilers: operations that they fuse, and operators that mend what these miss.
 
-In: a `Form` and its tensors, while torch.compile traces. Out: the product, which has slopes. What always holds: it is
+In: a form and its tensors, while torch.compile traces. Out: the product, which has slopes. What always holds: it is
 exact also where the shifted product underflows. All but the mending is torch's own operations, so that shifts,
 exponentials and logarithms are fused with what stands around them; the operators write over the result, or over its
 slopes, and do so only if they must.
@@ -18,25 +18,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from namedlayers.emit import shifted_product
+from namedlayers.emit import log_product, shifted_product
+from namedlayers.emit.derivable import Tensors
 from namedlayers.emit.log_factors import Form
 from namedlayers.emit.quick_product import multiplied
 from namedlayers.emit.shifted_product import highest
 
 
-def product(form: Form, tensors: Sequence[Tensor]) -> Tensor:
-    """To be traced by torch.compile."""
-    return _applied(*form, *tensors)
+@torch.compiler.allow_in_graph  # it is traced from tensor to tensor, not line by line, and guards nothing
+def product(*given: Any) -> Tensor:
+    """Of the numbers of a form and then its tensors."""
+    return log_product.in_one_precision(_product, Form(*given[:FIELDS]), given[FIELDS:])
 
 
-def _applied(*given: Any) -> Tensor:
-    found: Tensor = _Product.apply(*given)
+def _product(form: Form, tensors: Tensors) -> Tensor:
+    transformed = torch._C._functorch.peek_interpreter_stack() is not None
+    if transformed or not tensors[0].is_cpu:  # what is on devices is a kernel's
+        return log_product.operator(tensors, list(form))
+    found: Tensor = _Product.apply(*form, *tensors)
     return found
-
-
-torch.compiler.allow_in_graph(
-    _applied
-)  # what it does is not traced in Python, but from tensor to tensor; guards nothing
 
 
 class _Product(torch.autograd.Function):
@@ -59,9 +59,18 @@ class _Product(torch.autograd.Function):
         left, right = (side.unguarded() for side in Form(*ctx.numbers).sides(tensors))
         lefts, rights = left.scaled(), right.scaled()
         shares = torch.exp(left.shift() - out + right.shift()) * slope
-        slopes = left.slopes(multiplied(shares, rights.mT), lefts, 0.0)
-        slopes += right.slopes(multiplied(lefts.mT, shares), rights, 0.0)
-        torch.ops.namedlayers.mend_log_slopes_(slopes, spread, tensors, out, slope, ctx.numbers, left.length)
+        needed = ctx.needs_input_grad[FIELDS:]
+        slopes: list[Tensor | None] = [None] * len(tensors)
+        count = len(left.parts)
+        if any(needed[:count]):
+            slopes[:count] = left.slopes(multiplied(shares, rights.mT), lefts, 0.0)
+        if any(needed[count:]):
+            slopes[count:] = right.slopes(multiplied(lefts.mT, shares), rights, 0.0)
+        places = [k for k, one in enumerate(slopes) if one is not None]
+        found = [slopes[k] for k in places]
+        torch.ops.namedlayers.mend_log_slopes_(
+            found, places, spread, tensors, out, slope, ctx.numbers, left.length
+        )  # fmt: skip
         return *[None] * FIELDS, *slopes
 
 
@@ -77,11 +86,11 @@ def _mend(out: Tensor, spread: Tensor, tensors: Sequence[Tensor], form: Sequence
 
 
 def _mend_slopes(
-    slopes: Sequence[Tensor], spread: Tensor, tensors: Sequence[Tensor], out: Tensor, slope: Tensor,
-    form: Sequence[int], length: int,
+    slopes: Sequence[Tensor], places: Sequence[int], spread: Tensor, tensors: Sequence[Tensor], out: Tensor,
+    slope: Tensor, form: Sequence[int], length: int,
 ) -> None:  # fmt: skip
     if not spread.item() <= highest(out.dtype, length):
-        _mended_slopes(slopes, tensors, out, slope, Form.of(form))
+        _mended_slopes(slopes, places, tensors, out, slope, Form.of(form))
 
 
 @torch.compiler.disable
@@ -92,18 +101,19 @@ def _mended(out: Tensor, tensors: Sequence[Tensor], form: Form) -> None:
 
 @torch.compiler.disable
 def _mended_slopes(
-    slopes: Sequence[Tensor], tensors: Sequence[Tensor], out: Tensor, slope: Tensor, form: Form
+    slopes: Sequence[Tensor], places: Sequence[int], tensors: Sequence[Tensor], out: Tensor, slope: Tensor, form: Form
 ) -> None:  # fmt: skip
     if shifted_product.lacking(form, tensors, out):
-        for one, right in zip(slopes, shifted_product.slopes(form, tensors, out, slope), strict=True):
-            one.copy_(right)
+        found = shifted_product.slopes(form, tensors, out, slope)
+        for one, place in zip(slopes, places, strict=True):
+            one.copy_(found[place])
 
 
 _operators = torch.library.Library("namedlayers", "FRAGMENT")  # (operators by `custom_op` would take longer to call)
 _operators.define("mend_log_product_(Tensor(a!) out, Tensor spread, Tensor[] tensors, int[] form, SymInt length) -> ()")
 _operators.define(
-    "mend_log_slopes_(Tensor(a!)[] slopes, Tensor spread, Tensor[] tensors, Tensor out, Tensor slope, int[] form, "
-    "SymInt length) -> ()"
+    "mend_log_slopes_(Tensor(a!)[] slopes, int[] places, Tensor spread, Tensor[] tensors, Tensor out, Tensor slope, "
+    "int[] form, SymInt length) -> ()"
 )
 for _name, _function in (("mend_log_product_", _mend), ("mend_log_slopes_", _mend_slopes)):
     seen = torch.compiler.disable(_function, recursive=False)  # not traced, and called as it is

@@ -96,3 +96,15 @@ def test_inductor_multiplies_and_mends() -> None:
         torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-3)
         for one, other in zip(*(torch.autograd.grad(x.sum(), (a, b)) for x in (found, wanted)), strict=True):
             torch.testing.assert_close(one, other, rtol=1e-3, atol=2e-3)
+
+
+@pytest.mark.parametrize("scale", [1.0, 300.0])
+@pytest.mark.parametrize("wanted", [0, 1])
+def test_one_factor_alone_has_a_slope(wanted: int, scale: float) -> None:
+    given = [torch.randn(3, 20, 16) * scale, torch.randn(3, 16, 24) * scale]
+    given[wanted].requires_grad_()
+    compiled = torch.compile(lambda a, b: log_product(a, b, False, False), fullgraph=True, backend="aot_eager")
+    ways = (compiled, lambda a, b: log_product(a, b, False, False), product_of)
+    first, *others = (torch.autograd.grad(way(*given).sin().sum(), given[wanted])[0] for way in ways)
+    for other in others:
+        torch.testing.assert_close(first, other, rtol=1e-3, atol=1e-3)
