@@ -9,14 +9,14 @@ A body is planned once, however often it is run; what it needs of sizes is decid
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from namedlayers.plan import paths
 from namedlayers.plan.alternatives import alternatives
 from namedlayers.plan.hints import hints
 from namedlayers.plan.paths import Choice
-from namedlayers.plan.plan import Event, Gradient, Plan, Variant
+from namedlayers.plan.plan import Event, Gradient, Guard, Plan, Variant
 from namedlayers.plan.regions import LAST_STEPS, region_of, regions
 from namedlayers.plan.requirements import impossible, requirements, together
 from namedlayers.plan.rewrite import Rewriter, live_nodes
@@ -27,6 +27,7 @@ from namedlayers.plan.running import Held, held_inside, keep_running
 from namedlayers.plan.scans import open_scans
 from namedlayers.plan.scans.gradient import NoGradient, gradient
 from namedlayers.program.graph import Arg, Graph, Node, Region
+from namedlayers.program.size import SizeExpr, const
 
 Numerics = Literal["default", "strict", "fast"]
 
@@ -96,9 +97,25 @@ def _gradients(
             continue
         found[scan] = made
         back = planned(made.backward.graph)
-        bodies |= {**back.bodies, made.backward: back}
+        known = _known(scan, body)
+        bodies |= {region: _settled_for(one, known) for region, one in (*back.bodies.items(), (made.backward, back))}
         events.append(Event("gradient as a loop of its own", "algebraic", scan.spans))
     return found, events
+
+
+def _known(scan: Node, body: Plan) -> frozenset[Guard]:
+    """What holds of sizes where the gradient of a scan is asked for: there is a step, and what its gradient needs."""
+    size = scan.attr("size")
+    assert isinstance(size, SizeExpr)
+    needed = (guard for node in body.variants[0].graph.live() for guard in requirements(node))
+    return frozenset((Guard(size, ">=", const(1)), *needed))
+
+
+def _settled_for(plan: Plan, known: frozenset[Guard]) -> Plan:
+    """Without the variant for sizes that there are not, so that what is left may run in place."""
+    first, *others = plan.variants
+    needed = {guard for node in first.graph.live() for guard in requirements(node)}
+    return replace(plan, variants=(first,)) if len(others) == 1 and needed and needed <= known else plan
 
 
 @dataclass(frozen=True, slots=True)

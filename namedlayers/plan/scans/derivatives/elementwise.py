@@ -63,7 +63,7 @@ def _power(node: Node, g: Term, operands: tuple[Term, ...]) -> tuple[Term | None
     number = constant(n.arg.node)
     if isinstance(number, (int, float)):
         if number in (0, 1):
-            return g if number else None, None
+            return g if number else Term(g.scope, g.scope.number(0.0)), None
         return g * ((x if number == 2 else x("pow", float(number - 1))) * float(number)), None
     y = result(node, g)
     to_base = n("eq", 0).chosen(0, n * x("pow", n - 1))

@@ -12,6 +12,7 @@ from namedlayers.plan.scans.derivatives.term import Back, Term
 from namedlayers.plan.scans.held import free_name
 from namedlayers.program.graph import Arg, Graph, Node, Region
 from namedlayers.program.program import AxesOf, Body, Input, Kind, Output
+from namedlayers.program.size import const, size_expr
 
 
 def pulled_back(node: Node, g: Term, number: int) -> Term | None:
@@ -68,10 +69,34 @@ def _named(node: Node) -> AxesOf:
     return tuple(zip(names, node.sizes, strict=True))
 
 
-def _biased(node: Node, g: Term, operands: tuple[Term, ...]) -> tuple[Term | None, ...] | None:
-    """A bias is a summand."""
+def _convolved(node: Node, g: Term, operands: tuple[Term, ...]) -> tuple[Term | None, ...] | None:
+    """To the data a transposed convolution, where that is known to be as long; a bias is a summand."""
     found = _of(node, g, operands, (0, 1))
-    return found if found is None or not node.attr("bias") else (*found[:2], g)
+    if found is None:
+        return None
+    to_data = _transposed(node, g, operands) if node.op == "conv" else None
+    return (to_data or found[0], found[1], g)[: len(operands)]
+
+
+def _transposed(node: Node, g: Term, operands: tuple[Term, ...]) -> Term | None:
+    x, w = (one.arg for one in operands[:2])
+    space = node.attr("space")
+    assert isinstance(space, tuple)
+    kernels = [kernel for _, _, kernel, *_ in space]
+    outs = [c for c in w.axes if c < node.rank and c not in x.axes]
+    order = sorted(x.axes)
+    consumed = [*outs, *kernels]
+    entries = []
+    for source, position, kernel, stride, dilation, before, after in space:
+        if size_expr(stride) != 1 or size_expr(before) != size_expr(after):
+            return None
+        at = order.index(x.axes[source]), len(order) + consumed.index(kernel)
+        entries.append((g.arg.axes.index(position), *at, stride, dilation, before, const(0)))
+    where = {position for _, position, *_ in space}
+    operand = Arg(g.arg.node, tuple(-1 if c in where else c for c in g.arg.axes))
+    attrs = {"space": tuple(entries), "bias": False}
+    made = g.scope.build("conv_transpose", (operand, w), order, consumed, kind=Kind.REAL, attrs=attrs)
+    return Term(g.scope, made)
 
 
 def _of(
@@ -95,5 +120,5 @@ TABLE: Mapping[str, Back] = {
         "eigenvectors", "sort", "pool", "adaptive_max", "adaptive_mean", "pad_around", "reduce prod", "prefix_product",
         "prefix_sum",
     ), by_torch),
-    **dict.fromkeys(("conv", "conv_transpose"), _biased),
+    **dict.fromkeys(("conv", "conv_transpose"), _convolved),
 }  # fmt: skip
