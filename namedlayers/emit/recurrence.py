@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from namedlayers.emit.scanning import whole
+from namedlayers.emit.scanning import unobserved, whole
 
 SHORT = 16
 """Up to so many steps are made one by one."""
@@ -41,6 +41,8 @@ def recurrence(a: Tensor, b: Tensor, h0: Tensor, reverse: bool) -> Tensor:
     """
     if torch.compiler.is_compiling():
         return _operator(a, b, h0, reverse) if whole(b.shape[0]) else _unrolled(a, b, h0, reverse)
+    if unobserved(a, b, h0):
+        return _computed(a, b, h0, reverse)
     return _Recurrence.apply(a, b, h0, reverse)
 
 
@@ -49,6 +51,8 @@ def lagged_recurrence(a: Tensor, b: Tensor, reverse: bool) -> Tensor:
     end."""
     if torch.compiler.is_compiling():
         return _lagged_operator(a, b, reverse)
+    if unobserved(a, b):
+        return _lagged(a, b, reverse)
     return _LaggedRecurrence.apply(a, b, reverse)
 
 
