@@ -34,18 +34,19 @@ def gradients(
     """What comes back to the inputs that `record` lists. `over`: memory for what comes back to some sequences, by
     number; it may be that of the sequence itself."""
     if record.cut < 0:
-        return _of(record, tensors, kept, arriving, record.of(2, sizes))
+        return _of(record, [tensors[k] for k in record.given], kept, arriving, record.of(2, sizes))
     found: dict[int, Tensor] = {}
     onward: dict[int, Tensor] = {}
     own: set[int] = set()
     loop, dims = record.loop, record.kept_dims
+    starts = [(place, record.trajectories[k]) for place, k in enumerate(record.given) if k < loop.carries]
     for at in _blocks(steps, _length(steps, [*_sequences(record, tensors), *kept]), not loop.reverse):
         length = at.stop - at.start
-        now = [one[at] if is_ else one for one, is_ in zip(tensors, loop.scanned, strict=True)]
+        now = [tensors[k][at] if loop.scanned[k] else tensors[k] for k in record.given]
         before = at.stop if loop.reverse else at.start - 1
         if 0 <= before < steps:
-            for k, number in record.trajectories.items():
-                now[k] = kept[number].select(dims[number], before)
+            for place, number in starts:
+                now[place] = kept[number].select(dims[number], before)
         parts = [one.narrow(dim, at.start, length) for one, dim in zip(kept, dims, strict=True)]
         slopes = [_at(of, one, at, onward, record) for of, one in zip(record.slopes, arriving, strict=True)]
         lengths = [length if k == record.cut else size for k, size in enumerate(sizes)]
@@ -70,9 +71,9 @@ def gradients(
 
 
 def _of(
-    record: Record, tensors: Sequence[Tensor], kept: Sequence[Tensor], slopes: Sequence[Tensor], sizes: Sequence[int]
+    record: Record, given: Sequence[Tensor], kept: Sequence[Tensor], slopes: Sequence[Tensor], sizes: Sequence[int]
 ) -> dict[int, Tensor]:
-    found = record.backward(*(tensors[k] for k in record.given), *kept, *slopes, *sizes)
+    found = record.backward(*given, *kept, *slopes, *sizes)
     return dict(zip(record.wanted, found if isinstance(found, tuple) else (found,), strict=record.after is None))
 
 
