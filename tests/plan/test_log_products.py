@@ -69,6 +69,22 @@ FORMULAS = {
         "def f(X[b, i], Y[b, j], Z[b, k]; W[i, j, k, o]) -> [o, b] = logsumexp[i, j, k](X + W + Y + Z)",
         {"X": X, "Y": 2 * X, "Z": -X, "W": np.random.default_rng(2).normal(size=(*X.shape[1:] * 3, 2)) * 90}, None,
     ),
+    "a Kronecker sum of which one part lacks the batch": (
+        "def f(X[f, b, i], Y[f, j]; W[f, i, j, o]) -> [o, b, f] = logsumexp[i, j](W - X + Y)",
+        {"X": R.normal(size=(2, 4, 3)), "Y": R.normal(size=(2, 5)), "W": R.normal(size=(2, 3, 5, 6)) * 90}, None,
+    ),
+    "a Kronecker sum with axes of one part alone, and of two": (
+        "def f(X[b, i, k, l], Y[b, j, l]; W[i, j, o]) -> [b, o] = logsumexp[i, j, k, l](X + Y + W)",
+        {"X": R.normal(size=(4, 3, 2, 6)), "Y": R.normal(size=(4, 5, 6)), "W": R.normal(size=(3, 5, 7))}, None,
+    ),
+    "a Kronecker sum with an axis of one part alone": (
+        "def f(X[b, i, k], Y[b, j]; W[i, j, o]) -> [b, o] = logsumexp[i, j, k](X + Y + log(W))",
+        {"X": R.normal(size=(4, 3, 2)), "Y": R.normal(size=(4, 5)), "W": R.random(size=(3, 5, 7))}, None,
+    ),
+    "parts on either side": (
+        "def f(X[b, i], Y[b, j], V[i, o], W[j, o]) -> [o, b] = logsumexp[i, j](X + V + (Y + W))",
+        {"X": X, "Y": X, "V": X.T, "W": 3 * X.T}, None,
+    ),
     "cut by lets": (
         "def f(X[b, i]; W[i, o]) -> [b, o]:\n    L = log(W)\n    S = L + X\n    return logsumexp[i](S)",
         {"X": X, "W": W},
