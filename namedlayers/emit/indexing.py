@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx
 
+from namedlayers.emit import pieces
 from namedlayers.emit.attributes import listed, position, positions, size_of
 from namedlayers.emit.elementwise import elementwise
 from namedlayers.emit.lowering import Lowering, emits
@@ -33,10 +34,42 @@ Coefficients = Sequence[tuple[int, SizeExpr]]
 @emits("index")
 def emit_index(lo: Lowering, node: Node) -> Value:
     x = lo.operand(node.args[0])
+    if _cut_apart(lo, node):
+        ((number, _, offset),) = listed(node, "entries")
+        return pieces.at(lo, lo.tensor(x), own(number), offset.value) if own(number) in x.axes else x
     for number, coefficients, offset in listed(node, "entries"):
         if own(number) in x.axes:
             x = _affine(lo, lo.tensor(x), own(number), [(a, size_expr(c)) for a, c in coefficients], size_expr(offset))
     return x
+
+
+def _cut_apart(lo: Lowering, node: Node) -> bool:
+    """Whether all coordinates of the axis are read, one by one, and none of them is a result: its user might write to
+    it, which torch does not allow where there are several views at once."""
+    axis, _ = _single(node)
+    size = node.args[0].node.sizes[axis].value if axis >= 0 else None
+    if size is None or size < 2:
+        return False
+    parts = [one for one in lo.users.get(node.args[0].node.number, ()) if _single(one)[0] == axis]
+    return {_single(one)[1] for one in parts} == set(range(size)) and not any(_is_shown(lo, one) for one in parts)
+
+
+def _single(node: Node) -> tuple[int, int | None]:
+    """The operand's axis of which one coordinate is read, and that; (-1, None) if it is otherwise."""
+    entries = listed(node, "entries") if node.op == "index" else ()
+    if len(entries) != 1 or entries[0][1] or entries[0][2].value is None:
+        return -1, None
+    return entries[0][0], entries[0][2].value
+
+
+def _is_shown(lo: Lowering, node: Node) -> bool:
+    """Whether it, or a view of it, is a result."""
+    if node in lo.results:
+        return True
+    return any(one.op in _VIEWS and _is_shown(lo, one) for one in lo.users.get(node.number, ()))
+
+
+_VIEWS = frozenset({"index", "split", "merge", "expand"})
 
 
 def _affine(lo: Lowering, x: Value, label: int, coefficients: Coefficients, offset: SizeExpr) -> Value:

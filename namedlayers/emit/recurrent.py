@@ -9,13 +9,13 @@ from __future__ import annotations
 import operator
 from collections.abc import Sequence
 
-import torch
 from torch import fx
 
 from namedlayers.emit.attributes import listed, position, positions, word
 from namedlayers.emit.elementwise import cast_kind
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.network_operator import network
+from namedlayers.emit.pieces import at, piece
 from namedlayers.emit.recurrence import recurrence
 from namedlayers.emit.value import Value, own
 from namedlayers.program.graph import Node
@@ -86,17 +86,8 @@ def emit_piece(lo: Lowering, node: Node) -> Value:
     (arg,) = node.args
     source = own(arg.axes.index(-1))
     x = lo.tensor(lo.filled(lo.operand(arg), (source,)))
-    dim, axis = x.dim(source), position(node, "axis")
-    assert isinstance(x.held, fx.Node)
-    cut = x.held.meta.setdefault("pieces", {})
-    if (dim, axis < 0) not in cut:
-        if axis < 0:
-            cut[dim, True] = lo.raw(torch.unbind, (x, dim), {}, "parts")
-        else:
-            sizes = [lo.size(size) for size in listed(node, "sizes")]
-            cut[dim, False] = lo.raw(torch.split, (x, sizes, dim), {}, "parts")
-    axes = [axis if a == source else a for a in x.axes if a != source or axis >= 0]
-    return lo.call(operator.getitem, (cut[dim, axis < 0], position(node, "number")), axes, kind=x.kind, weak=x.weak)
+    number, axis = position(node, "number"), position(node, "axis")
+    return at(lo, x, source, number) if axis < 0 else piece(lo, x, source, number, listed(node, "sizes"), axis)
 
 
 @emits("ordered")
