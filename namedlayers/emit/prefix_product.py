@@ -15,8 +15,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from namedlayers.emit.eager import visible
-
 LEAST_BLOCK = 64
 """So many places a block has at least: the products within are to keep the processor busy."""
 
@@ -74,7 +72,7 @@ def prefix_sum(x: Tensor, dim: int, places: int, diagonal: int = 0) -> Tensor:
     tensor([1, 3, 6, 6])
     """
     total, size = x.cumsum(dim), x.size(dim)
-    if visible(x) and places == size and diagonal == 0:
+    if not torch.compiler.is_compiling() and places == size and diagonal == 0:
         return total
     total = torch.cat((torch.zeros_like(total.narrow(dim, 0, 0).sum(dim, keepdim=True)), total), dim)
     return total.index_select(dim, (torch.arange(places, device=x.device) + (diagonal + 1)).clamp(0, size))
@@ -84,8 +82,12 @@ def prefix_sum(x: Tensor, dim: int, places: int, diagonal: int = 0) -> Tensor:
 
 
 def _is_short(query: Tensor, key: Tensor) -> bool:
-    """Whether all products are no more than those within the blocks. (What is traced has blocks at any length.)"""
-    return visible(query) and min(query.size(-2), key.size(-2)) <= 2 * _block(key)
+    """Whether all products are no more than those within the blocks. What is traced has blocks at any length; what is
+    exported for any length has none, for torch cannot prove that blocks cover it."""
+    lengths = query.size(-2), key.size(-2)
+    if torch.compiler.is_exporting() and any(isinstance(one, torch.SymInt) for one in lengths):
+        return True
+    return (torch.compiler.is_exporting() or not torch.compiler.is_compiling()) and min(lengths) <= 2 * _block(key)
 
 
 def _block(key: Tensor) -> int:
@@ -106,13 +108,13 @@ def _keys(x: Tensor, query: Tensor, key: Tensor, diagonal: int) -> Tensor:
 def _blocks(query: Tensor, key: Tensor, diagonal: int) -> tuple[int, int]:
     """How many blocks there are, and how long they are."""
     block = _block(key)
-    return -(-(query.size(-2) + max(diagonal, 0)) // block), block
+    return (query.size(-2) + max(diagonal, 0) + block - 1) // block, block
 
 
 def _in_blocks(x: Tensor, front: int, count: int, block: int) -> Tensor:
     """With so many zeros in front, and as many behind, or so much less, as make whole blocks."""
     length = count * block
-    if torch.compiler.is_compiling():  # one graph for all lengths
+    if torch.compiler.is_compiling() and not torch.compiler.is_exporting():  # one graph for all lengths
         return F.pad(x, (0, 0, front, length)).narrow(-2, 0, length).unflatten(-2, (count, block))
     front = min(front, length)
     back = length - front - x.size(-2)

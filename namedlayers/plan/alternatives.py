@@ -33,7 +33,7 @@ EVEN = 1.01
 WORTH = 0.9
 """What grows less with the lengths, which are often larger than the sizes assumed, is of use if for any of these its
 cost is no more than so many times the other."""
-NEAR = 1.2
+NEAR = 1.5
 """Nor one that is no more than so many times another where it grows less."""
 
 

@@ -162,7 +162,7 @@ def _of_prefixes(node: Node, sample: Sample) -> float:
 
     found = prefixes.steps_at(node, lambda size: _evaluated(size, sample))
     total = sum(elements(step.touched) * step.operations + elements(step.made) * HELD for step in found)
-    return total + CALL * (len(found) if len(found) < 4 else _CALLS[node.op])
+    return total + CALL * len(found)
 
 
 def _product(sizes: Sizes) -> Costs:
@@ -191,7 +191,7 @@ _OPERATIONS_OF_EACH = {"linear": 2}
 """How many operations one element of the index space takes, where it is not one."""
 
 _CALLS = {
-    "prefix_product": 10,
+    "prefix_product": 4,
     "prefix_sum": 2,
     **dict.fromkeys("expand split merge index part final piece".split(), 0),
 }

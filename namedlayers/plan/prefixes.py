@@ -28,7 +28,8 @@ class Step:
 
 def steps(node: Node, length: SizeExpr | None = None) -> tuple[Step, ...]:
     """Products within the blocks, these times the values; sums of keys times values, and what queries see of them.
-    Of a sum up to each place: the sum, and what is read of it. `length`: that of a block."""
+    Without values the products within are those of another node, most often. Of a sum up to each place: the sum, and
+    what is read of it. `length`: that of a block."""
     row, column, inner = axes_of(node)
     if node.op == "prefix_sum":
         return tuple(Step(one, one, 1) for one in (node.args[0].node.sizes, node.sizes))
@@ -42,12 +43,20 @@ def steps(node: Node, length: SizeExpr | None = None) -> tuple[Step, ...]:
         return (*(node.space[axis] for axis in sorted(axes)), *more)
 
     blocks = (node.space[column] + BLOCK - 1) // BLOCK
+    products = Step(sizes(within | {*inner}, block), sizes(within, block))
     return (
-        Step(sizes(within | {*inner}, block), sizes(within, block)),
+        *([products] if rest else []),
         Step(sizes(values, block), sizes(values)),
         Step(sizes(sums, node.space[column]), sizes(sums, blocks)),
         Step(sizes(values | {*inner}), sizes(values)),
     )
+
+
+def passing(node: Node) -> tuple[tuple[SizeExpr, ...], ...]:
+    """The sizes of what a node makes on its way: the products within the blocks, and the sums before them."""
+    _, column, inner = axes_of(node)
+    within = sorted({*node.args[0].axes, *node.args[1].axes} - {column, *inner})
+    return (*(node.space[axis] for axis in within), const(BLOCK)), steps(node)[-2].made
 
 
 def steps_at(node: Node, evaluated: Callable[[SizeExpr], int]) -> tuple[Step, ...]:
@@ -58,7 +67,7 @@ def steps_at(node: Node, evaluated: Callable[[SizeExpr], int]) -> tuple[Step, ..
     places, positions, *features = (evaluated(node.space[axis]) for axis in (row, column, *inner))
     block = max(BLOCK, prod(features) // 2)
     if min(places, positions) <= 2 * block:
-        return steps(node, node.space[column])[:2]
+        return steps(node, node.space[column])[:-2]
     return steps(node, const(block))
 
 

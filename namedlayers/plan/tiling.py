@@ -98,8 +98,7 @@ def _bytes(axes: Collection[SizeExpr], kind: Kind, sizes: Mapping[str, int], rea
 def _passing(node: Node, sizes: Mapping[str, int], real: int) -> int:
     """The bytes of what a contraction, or a product up to each place, makes on its way."""
     if node.op == "prefix_product":
-        within, _, before, _ = prefixes.steps(node)
-        return sum(_bytes(made, node.kind, sizes, real) for made in (within.made, before.made))
+        return sum(_bytes(made, node.kind, sizes, real) for made in prefixes.passing(node))
     if node.op != "contract":
         return 0
     path = node.attr("path")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -51,10 +53,14 @@ def test_blocks(lengths: tuple[int, int], diagonal: int) -> None:
 @pytest.mark.parametrize("diagonal", DIAGONALS)
 @pytest.mark.parametrize("lengths", [(7, 7), (300, 270), (0, 5), (5, 0)])
 def test_transformed(lengths: tuple[int, int], diagonal: int) -> None:
-    """Where nobody may look at sizes there are always blocks."""
     q, k, v = (one.detach() for one in _given(*lengths))
     mapped = torch.func.vmap(lambda q, k: _in_blocks(q, k, v, diagonal))(q, k)
     torch.testing.assert_close(mapped, _whole(q, k, v, diagonal))
+    tangents = tuple(torch.randn_like(one) for one in (q, k, v))
+    found, wanted = (
+        torch.func.jvp(partial(way, diagonal=diagonal), (q, k, v), tangents)[1] for way in (_in_blocks, _whole)
+    )
+    torch.testing.assert_close(found, wanted)
 
 
 @pytest.mark.parametrize("places", [0, 3, 5, 9])
@@ -127,6 +133,22 @@ def test_traced(text: str) -> None:
     np.testing.assert_allclose(
         torch.func.vmap(function)(many, many, many).numpy(), torch.stack([function(x, x, x) for x in many]).numpy()
     )
+
+
+@pytest.mark.parametrize("text", [CAUSAL, NORMED])
+@pytest.mark.parametrize("fixed", [True, False])
+def test_exported(text: str, fixed: bool) -> None:
+    class Module(torch.nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return function(x, x, x)
+
+    function = nl.compile(text)
+    shapes = None if fixed else {"x": {0: torch.export.Dim("length", min=2, max=4096)}}
+    exported = torch.export.export(Module(), (torch.rand(300, 3),), dynamic_shapes=shapes)
+    assert any("cumsum" in str(node.target) for node in exported.graph.nodes) is fixed  # in blocks
+    for count in [300] if fixed else [2, 300, 777]:
+        x = torch.rand(count, 3)
+        torch.testing.assert_close(exported.module()(x), function(x, x, x))
 
 
 def test_the_products_are_computed_once() -> None:

@@ -27,18 +27,28 @@ NAME = "prefix product"
 
 @dataclass(frozen=True, slots=True)
 class _Term:
-    """The sum over `consumed` of `number * product(top) / product(bottom)`, of what all `masks` leave."""
+    """The sum over `consumed` of `number * product(top) / product(bottom)`, of what all `masks` leave. The sums over
+    `above` are in what is divided."""
 
     number: Number = 1
     top: tuple[Arg, ...] = ()
     bottom: tuple[Arg, ...] = ()
     consumed: tuple[int, ...] = ()
     masks: tuple[Triangle, ...] = ()
+    above: tuple[int, ...] = ()
+
+    @property
+    def outside(self) -> set[int]:
+        """The axes that quotients are summed over: where one is empty, there is no quotient."""
+        return set(self.consumed) - set(self.above)
 
     def times(self, other: _Term) -> _Term:
         masks = tuple(dict.fromkeys(self.masks + other.masks))
         consumed = self.consumed + other.consumed
-        return _Term(self.number * other.number, self.top + other.top, self.bottom + other.bottom, consumed, masks)
+        return _Term(
+            self.number * other.number, self.top + other.top, self.bottom + other.bottom, consumed, masks,
+            self.above + other.above,
+        )  # fmt: skip
 
 
 def _match(scope: Scope, node: Node) -> Outcome:
@@ -73,7 +83,7 @@ def _build(scope: Scope, node: Node, plans: list[_Grouped]) -> Arg:
         total = value if total is None else scope.apply("sub" if negative else "add", total, value)
     assert total is not None
     for d in common:
-        total = scope.apply("div", total, not_of_nothing(scope, d, set(first.term.consumed)))
+        total = scope.apply("div", total, not_of_nothing(scope, d, first.term.outside))
     return total
 
 
@@ -146,7 +156,7 @@ class _Expansion:
             if set(self.axes) <= set(rest[0].axes):
                 self._refuse(rest[0], "it is divided by something")
                 return None
-            return [replace(term, bottom=(*term.bottom, rest[0])) for term in left]
+            return [replace(term, bottom=(*term.bottom, rest[0]), above=term.consumed) for term in left]
         right = self._of(rest[0], depth + 1)
         if node.op == "mul":
             return self._times(left, right)
@@ -289,7 +299,7 @@ def _summed(scope: Scope, one: _Grouped, number: Number, bottom: Sequence[Arg]) 
         core = _prefix(scope, parts, one, [c for c in contracted if c in parts[0].axes])
     else:
         core = _count(scope, one)
-    under = [not_of_nothing(scope, d, set(term.consumed)) for d in bottom if gone not in d.axes]
+    under = [not_of_nothing(scope, d, term.outside) for d in bottom if gone not in d.axes]
     return scope.multiply(Product(number, (core, *one.after), tuple(under)))
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import product as pairs
 
+from namedlayers.plan.prefixes import PREFIXES
 from namedlayers.plan.rule import Match, Outcome, Rule
 from namedlayers.plan.rules.build import count
 from namedlayers.plan.rules.contraction import contraction, with_divisors
@@ -207,7 +208,7 @@ def not_of_nothing(scope: Scope, d: Arg, consumed: set[int]) -> Arg:
     So 1 is added to it then: 1 // (size + 1) is 1 for an empty axis only.
     """
     size = count(scope, tuple(sorted(consumed)))
-    if not _found(d.node, is_sum) or (size - 1).nonnegative:
+    if not _found(d.node, lambda one: is_sum(one) or one.op in PREFIXES) or (size - 1).nonnegative:
         return d
     return scope.apply("add", d, scope.size(const(1) // (size + 1)))
 
