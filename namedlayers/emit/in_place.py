@@ -21,6 +21,7 @@ from namedlayers.emit.names import Names
 from namedlayers.emit.printer import GLOBALS, expression, note
 from namedlayers.emit.rewritten_steps import for_writing, writer, written
 from namedlayers.emit.roles import Roles, roles
+from namedlayers.emit.seen_sequences import Seen, seen
 from namedlayers.emit.step_values import RELIES, given_precision, of_one_precision
 from namedlayers.emit.writers import turned
 
@@ -52,7 +53,11 @@ def alone(step: BodyFunction, loop: Loop) -> Callable[..., Any] | None:
 def _source(name: str, step: BodyFunction, loop: Loop, owned: frozenset[int]) -> tuple[str, dict[str, Any]]:
     """The text of the function, and the globals that it needs."""
     graph = for_writing(step.graphs[0], loop, step.algebraic)
-    text = _Text(name, graph, roles(graph, loop, step.sizes, owned), loop)
+    further = seen(graph, loop)
+    inputs = [node for node in graph.nodes if node.op == "placeholder" and "size" not in node.meta]
+    owned |= {inputs.index(one.made) for one in further if one.alone and inputs.index(one.of) in owned}
+    loop = replace(loop, scanned=(*loop.scanned, *(True for _ in further)))
+    text = _Text(name, graph, roles(graph, loop, step.sizes, owned), loop, further)
     code = text.printed()
     return code, {**GLOBALS, **text.globals}
 
@@ -100,8 +105,8 @@ def alike(ones: Sequence[Tensor], others: Sequence[Tensor]) -> bool:
 class _Text:
     """The lines of one function. `globals` grows by the functions that they call."""
 
-    def __init__(self, name: str, graph: fx.Graph, roles: Roles, loop: Loop) -> None:
-        self.name, self.graph, self.roles, self.loop = name, graph, roles, loop
+    def __init__(self, name: str, graph: fx.Graph, roles: Roles, loop: Loop, further: Sequence[Seen]) -> None:
+        self.name, self.graph, self.roles, self.loop, self.further = name, graph, roles, loop, further
         self.globals: dict[str, Any] = {
             "begun": begun, "rest": rest, "steady": steady, "alike": alike, "of_one_precision": of_one_precision,
             "turned": turned,
@@ -113,6 +118,8 @@ class _Text:
             names.fresh(f"{node.name}_all") if is_ else node.name
             for node, is_ in zip(roles.inputs, loop.scanned, strict=True)
         ]
+        # A sequence of which only views are needed is not gone through itself.
+        self.walked = [k for k, node in enumerate(roles.inputs) if loop.scanned[k] and node.users]
         self.steps, self.each = names.fresh("steps"), names.fresh("each")
         self.stacks = {number: names.fresh(f"{roles.made[number].name}_all") for number in roles.stacked}
         straight = set(roles.straight.values())
@@ -126,12 +133,16 @@ class _Text:
         carried = [node.name for node in roles.inputs[: loop.carries]]
         becoming = [node.name for node in roles.made[: loop.carries]]
         steps = [node for node in roles.inner if node not in roles.before]
-        now = [node.name for node, is_ in zip(roles.inputs, loop.scanned, strict=True) if is_]
+        now = [roles.inputs[number].name for number in self.walked]
         moved = [(old, new) for old, new in zip(carried, becoming, strict=True) if old != new]
         on = [f"{', '.join(old for old, _ in moved)} = {', '.join(new for _, new in moved)}"] if moved else []
         before = [node for node in roles.inner if node in roles.before]
         lines = self._asked()
         lines += [self._line(node) for node in before if not (node.meta.get("inline") and len(node.users) == 1)]
+        names = dict(zip(roles.inputs, self.arguments, strict=True))
+        for one in self.further:
+            given = ", ".join(map(repr, one.args))
+            lines.append(f"{names[one.made]} = {names[one.of]}.{one.target}({given})")
         lines += [f"{self.each} = {self._sequences()}", f"{', '.join(now)} = next({self.each})"] if now else []
         lines += [self._line(node) for node in steps]
         if moved:
@@ -152,13 +163,15 @@ class _Text:
         again += [f"{self.places[k]}.copy_({roles.made[k].name})" for k in roles.stacked if k not in straight]
         lines += [*on, self._head(now), *(f"    {line}" for line in [*again, *on] or ["pass"])]
         lines.append(f"return {', '.join(self._result(*one) for one in loop.results)}")
-        header = f"def {self.name}({', '.join((*self.arguments, self.steps, *(n.name for n in roles.sizes)))}):"
+        arguments = self.arguments[: len(self.arguments) - len(self.further)]
+        header = f"def {self.name}({', '.join((*arguments, self.steps, *(n.name for n in roles.sizes)))}):"
         return "\n".join([header, *(f"    {line}" for line in lines), ""])
 
     def _asked(self) -> list[str]:
         """Whether the inputs have one precision, where that is relied on."""
         names = dict(zip(self.roles.inputs, self.arguments, strict=True))
-        given = [names[node] for node in given_precision(self.graph)]
+        made = {one.made for one in self.further}
+        given = [names[node] for node in given_precision(self.graph) if node not in made]
         relied = any(RELIES in node.meta for node in self.graph.nodes)
         return [f"if not of_one_precision({', '.join(given)}):", "    return None"] if relied and len(given) > 1 else []
 
@@ -198,7 +211,7 @@ class _Text:
 
     def _sequences(self) -> str:
         """What of the sequences is seen at each step."""
-        listed = [f"{one}.unbind()" for one, is_ in zip(self.arguments, self.loop.scanned, strict=True) if is_]
+        listed = [f"{self.arguments[number]}.unbind()" for number in self.walked]
         listed = [f"reversed({one})" for one in listed] if self.loop.reverse else listed
         if len(listed) > 1:
             return f"zip({', '.join(listed)})"

@@ -34,10 +34,11 @@ class Memory:
 
 
 def shared(
-    graph: fx.Graph, free: Sequence[fx.Node], rolling: Collection[fx.Node], places: Mapping[fx.Node, int],
+    graph: fx.Graph, free: Sequence[fx.Node], rolling: Mapping[fx.Node, fx.Node], places: Mapping[fx.Node, int],
     owned: Collection[fx.Node], made: Collection[fx.Node],
 ) -> dict[fx.Node, Memory]:  # fmt: skip
-    """The memory of the nodes that have one. `rolling` nodes are written over what was handed on; `places` are the
+    """The memory of the nodes that have one. `rolling` nodes are written over what was handed on, behind what
+    needs that last; `places` are the
     nodes that have one in a result; `owned` sequences may be written over; `made` is what a step returns."""
     return _Sharing(graph, set(free), rolling, places, owned, made).run()
 
@@ -69,12 +70,17 @@ def may_be_view(node: fx.Node) -> bool:
     return writer(node) is None and node.target not in FRESH
 
 
+def follows(node: fx.Node, last: fx.Node, place: Callable[[fx.Node], int]) -> bool:
+    """Whether a node may write over what another needs, which is the last to do so."""
+    return place(node) > place(last) or (node is last and elementwise(node))
+
+
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
 
 class _Sharing:
     def __init__(
-        self, graph: fx.Graph, free: Collection[fx.Node], rolling: Collection[fx.Node],
+        self, graph: fx.Graph, free: Collection[fx.Node], rolling: Mapping[fx.Node, fx.Node],
         places: Mapping[fx.Node, int], owned: Collection[fx.Node], made: Collection[fx.Node],
     ) -> None:  # fmt: skip
         self.free, self.rolling, self.places, self.owned, self.made = free, rolling, places, owned, set(made)
@@ -86,7 +92,7 @@ class _Sharing:
             if node in self.places:
                 self._put(node, "place", self._moved_to_place)
             elif node in self.rolling:
-                self.memory[node] = Memory("kept", node, [node])
+                self._put(node, "kept", self._rolled)
             elif node in self.free:
                 self._put(node, "kept", self._joined)
             elif node.target in FRESH:
@@ -145,6 +151,16 @@ class _Sharing:
         found.home, found.known_by = "place", node
         found.nodes.append(node)
         self.memory[node] = found
+        return True
+
+    def _rolled(self, operand: fx.Node, node: fx.Node) -> bool:
+        """The memory of an operand is that of what was handed on before."""
+        found = self.memory.get(operand)
+        if found is None or not follows(found.nodes[0], self.rolling[node], self.order.__getitem__):
+            return False
+        if _viewed(node) or not self._moved_to_place(operand, node):
+            return False
+        found.home = "kept"
         return True
 
     def _users(self, node: fx.Node) -> Iterable[fx.Node]:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from torch import fx
 
-from namedlayers.emit.memory import Memory, behind, shared
-from namedlayers.emit.rewritten_steps import BEFORE, elementwise, writer, written
+from namedlayers.emit.memory import Memory, behind, follows, shared
+from namedlayers.emit.rewritten_steps import BEFORE, writer, written
 from namedlayers.emit.scanning import Loop
 from namedlayers.emit.step_values import is_view
 
@@ -51,8 +51,9 @@ def roles(graph: fx.Graph, loop: Loop, symbols: Sequence[str], owned: Collection
     places = {made[number]: number for number in stacked if made[number] in varying and writer(made[number])}
     lasting = made[: loop.carries]
     handed_on = behind(lasting)
-    rolling = {node for node in varying if node in lasting and node not in places and written(node)}
-    rolling = {node for node in rolling if _rolls(node, inner, inputs, made, lasting)}
+    apart = [node for node in varying if node in lasting and node not in places and written(node)]
+    ends = {node: _last_use(node, inner, inputs, made, lasting) for node in apart}
+    rolling = {node: last for node, last in ends.items() if last is not None and follows(node, last, inner.index)}
     free = [node for node in varying if node not in handed_on and writer(node)]
     memory = shared(graph, free, rolling, places, {inputs[k] for k in owned}, made)
     straight = {node: number for node, number in places.items() if node in memory}
@@ -69,23 +70,20 @@ def roles(graph: fx.Graph, loop: Loop, symbols: Sequence[str], owned: Collection
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
 
-def _rolls(
+def _last_use(
     node: fx.Node, inner: Sequence[fx.Node], inputs: Sequence[fx.Node], made: Sequence[fx.Node],
     lasting: Sequence[fx.Node],
-) -> bool:  # fmt: skip
-    """Whether a value that is handed on may be written over what was handed on before: by then that is not needed."""
+) -> fx.Node | None:  # fmt: skip
+    """What needs last what was handed on before, over which a value may be written that is handed on now; None where
+    something else needs it."""
     if lasting.count(node) > 1:
-        return False
+        return None
     carry = made.index(node)
     old = inputs[carry] if carry < len(inputs) and inputs[carry].op == "placeholder" else None
     others = behind(one for one in lasting if one is not node)
     if old is None or old in made or old in others or node in others:
-        return False
-    place = inner.index(node)
-    for user in old.users:
-        if BEFORE in user.meta:
-            continue
-        at = inner.index(user) if user in inner else len(inner)
-        if written(user) is None or at > place or (at == place and not elementwise(node)):
-            return False
-    return True
+        return None
+    users = [user for user in old.users if BEFORE not in user.meta]
+    if any(written(user) is None or user not in inner for user in users):
+        return None
+    return max(users, key=inner.index, default=inner[0])

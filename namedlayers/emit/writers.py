@@ -122,6 +122,7 @@ WRITERS: Mapping[Any, Writer] = MappingProxyType({
     **{one: Writer(None, one) for one in _TOLD},
     torch.addmm: Writer(torch.addmm, "addmm_", tensors=3, elementwise=False),
     torch.cat: Writer(torch.cat, tensors=0, elementwise=False),
+    torch.stack: Writer(torch.stack, tensors=0, elementwise=False),
     hard_sigmoid: Writer(None, F.hardsigmoid),
     "masked_fill": Writer(over="masked_fill_"),
     F.gelu: Writer(gelu_into),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -17,7 +19,7 @@ ODD = (np.inf, -np.inf, np.nan, 0.0, -0.0, 1e300)
 def in_place(text: str) -> list[str]:
     """The lines of the loop in place of a formula, over all steps but the first."""
     code = nl.compile(text).code
-    source = code.split("def scan_t_in_place(")[1].split("\ndef ")[0]
+    (source,) = (one for one in code.split("\ndef ") if re.match(r"scan_(t|steps)_in_place\(", one))
     again = source.split("    for ")[1].split("    return ")[0]
     return [line.split("  #")[0].strip() for line in again.splitlines()[1:]]
 
@@ -98,6 +100,34 @@ def test_lines(name: str) -> None:
     assert [line for line in found if line in lines] == lines, found
 
 
+def test_what_a_step_sees_of_a_sequence_is_seen_of_all_steps_at_once() -> None:
+    text = (
+        "def f(X[t, b, h]; W[gate = 2, h', h], U[gate, h', h], p[h], h0[b, h]) -> [t, b, h]:\n"
+        "    scan t with h = h0:\n"
+        "        a = (W @[h] X + U @[h] h)[h' -> h]\n"
+        "        h = tanh(a[gate = 0]) * h + sin(p * a[gate = 1])\n"
+        "    return h"
+    )
+    found = in_place(text)
+    assert not [line for line in found if "flatten" in line or "unbind" in line], found
+    rng = np.random.default_rng(0)
+    shapes = {"X": (4, 3, 5), "W": (2, 5, 5), "U": (2, 5, 5), "p": (5,), "h0": (3, 5)}
+    arrays = {name: rng.standard_normal(shape) * 0.5 for name, shape in shapes.items()}
+    agree(compiled(text, arrays), arrays, tolerance=1e-7)
+
+
+def test_what_is_handed_on_is_made_where_it_was() -> None:
+    text = (
+        "def f(X[t, b, h]; W[h', h], h0[b, h]) -> [b, h]:\n    scan t with h = h0:\n"
+        "        h = (sin(h) * X)[h -> h'] + W @[h] cos(h)\n        h = h[h' -> h]\n    return h[t = -1]"
+    )
+    found = in_place(text)
+    assert not [line for line in found if " = " in line.split("(")[0] and line != "h = h_2"], found
+    rng = np.random.default_rng(0)
+    arrays = {"X": rng.standard_normal((4, 3, 5)), "W": rng.standard_normal((5, 5)), "h0": rng.standard_normal((3, 5))}
+    agree(compiled(text, arrays), arrays, tolerance=1e-7)
+
+
 ACTIVATIONS = {
     "gelu": "gelu(Y)", "silu": "silu(Y)", "relu": "relu(Y)", "softplus": "softplus(Y)",
     "elu": "where(Y > 0, Y, expm1(Y))", "leaky_relu": "where(Y > 0, Y, 0.01 * Y)", "hardtanh": "clip(Y, -1, 1)",
@@ -143,7 +173,8 @@ def operands(function: object) -> list:
     name = getattr(function, "__name__", "")
     x, y, z = torch.rand(3, 3) + 0.1, torch.rand(3, 3) + 0.1, torch.rand(3, 3)
     known = {
-        "where": [x > 0.5, x, y], "cat": [[x, y], 0], "clamp": [x, 0.2, 0.5], "_threshold": [x, 0.5, 2.0],
+        "where": [x > 0.5, x, y], "cat": [[x, y], 0], "stack": [[x, y], 0], "clamp": [x, 0.2, 0.5],
+        "_threshold": [x, 0.5, 2.0],
         "bitwise_and": [x > 0.5, y > 0.5], "bitwise_or": [x > 0.5, y > 0.5], "bitwise_not": [x > 0.5],
         "bmm": [x[None], y[None]], "lerp": [x, y, 0.3],
     }  # fmt: skip
