@@ -26,7 +26,7 @@ from namedlayers.program.primitives import PRIMITIVES
 from namedlayers.program.program import Input, Kind, Output, Program
 from namedlayers.program.terms import BINARY_NAMES, REDUCE_NAMES, UNARY_NAMES
 from tests.emit.harness import program_of, run
-from tests.emit.test_scan_gradients import RULE, both, given, leaves, same
+from tests.emit.test_scan_gradients import RULE, both, given, leaves, same, without
 
 STEP = """
 def f(X[t, k], A[k', k], I[k]; W[k', k], V[k], U[k], Q[w]) -> [t, k]:
@@ -70,7 +70,7 @@ CASES: dict[str, str] = {
     "reduce logsumexp": "logsumexp[k](h) * h", "reduce prod": "prod[k](h) * h", "softmax": "softmax[k](h)",
     "log_softmax": "log_softmax[k](h)", "statistic": "h * mean[k](h) + var[k](h) * X + norm[k](h)",
     "deviation": "h * std[k](h)", "cumulative": "cumsum[k](h)", "products so far": "cumprod[k](h)",
-    "largest so far": "cummax[k](h)", "sort": "sort[k](h) * X", "log_contract": "log(exp(A) @[k] exp(h))[k' -> k]",
+    "largest so far": "cummax[k](h)", "sort": "sort[k](h) * X",
     # --- norms ---
     "standardize": "(h - mean[k](h)) / sqrt(var[k](h; ddof = 0) + 1e-5) * V + U",
     "rms_norm": "h / sqrt(mean[k](h * h) + 1e-5) * V",
@@ -114,7 +114,6 @@ KERNELS: dict[str, str] = {
     "prelu": "y = relu(h) + V * minimum(h, 0)",
     "put": "y = h[r -> s] @[s] one_hot[r](I[r -> s])",
     "fold": "y = fold[k, w](unroll[k, w = 3](h))",
-    "log_contract": "y = log(exp(h) @[k] exp(C))[k' -> k]",
     "distance": "y = sum[s](sum[k]((h - A[r -> s]) ^ 2)) * h",
     "root of a distance": "y = sum[s](norm[k](h - A[r -> s])) * h",
     "recurrence": "scan k with y = 0:\n            y = A * y + h",
@@ -146,7 +145,6 @@ FORMULAS: dict[str, tuple[str, dict[str, str]]] = {
         {"X": "b k", "Y": "r k", "V": "r v"},
     ),
     "lerp": ("def f(X[r, k], Y[r, k], w[k]) -> [r, k] = (1 - w) * X + w * Y", {"X": "r k", "Y": "r k", "w": "k"}),
-    "log_contract": ("def f(X[b, k], Y[r, k]) -> [b, r] = log(exp(X) @[k] exp(Y))", {"X": "b k", "Y": "r k"}),
     "reduce max": ("def f(X[r, k]) -> [r] = max[k](X[k = :|k| - 4])", {"X": "r k"}),
     "reduce min": ("def f(X[r, k]) -> [r] = min[k](X[k = :|k| - 3])", {"X": "r k"}),
     "fold": ("def f(X[r, k, w]) -> [r, k] = fold[k, w](X; stride = 2, dilation = 3, padding = 1)", {"X": "r k w"}),
@@ -351,3 +349,32 @@ FILLED = {"chosen", "concat"}
 def test_axes_of_one_and_of_none(name: str, size: int) -> None:
     arrays = given(INPUTS, k=size, w=3) | {"I": np.zeros(size, dtype=np.int64)}
     same(STEP.format(CASES[name]), arrays)
+
+
+# --- draws ------------------------------------------------------------------------------------------------------------
+
+
+def test_what_drops_out_of_a_state_is_drawn_before_the_loop() -> None:
+    """The draw is a constant of the gradient; the loop itself draws nothing."""
+    text, arrays = step("dropout(h; p = 0.4)")
+    program = program_of(text.replace("Q[w])", "Q[w], training = True)"), arrays, training=True)
+    derived = plan(number(program))
+    assert derived.gradients
+    found = []
+    for made in (build(program, derived), build(program, without(derived))):
+        found.append([])
+        for seed in (3, 4):
+            torch.manual_seed(seed)
+            args = leaves(made, arrays)
+            (result,) = run(made, args)
+            real = [one for one in args if one.requires_grad]
+            found[-1] += [result, *torch.autograd.grad(result.sin().sum(), real, materialize_grads=True)]
+        assert "dropout" in made.code and "dropout" not in made.code.split("def step(")[1].split("return")[0]
+    torch.testing.assert_close(*found)
+    assert not torch.equal(found[0][0], found[0][len(found[0]) // 2])
+
+
+def test_what_is_drawn_by_a_state_is_left_to_torch() -> None:
+    text, arrays = step("where(bernoulli(sigmoid(h)), h, X)")
+    (near,) = {event.near for event in plan(number(program_of(text, arrays))).events if event.rule == RULE}
+    assert "random" in near

@@ -58,7 +58,7 @@ def _build(scope: Scope, node: Node, found: _Found) -> Arg:
     return scope.build("pulled_back", args, result, kind=node.kind, weak=node.weak, attrs=attrs)
 
 
-_BROADCAST = frozenset({"conv", "conv_transpose", "log_contract", "distance"})
+_BROADCAST = frozenset({"conv", "conv_transpose", "distance"})
 """Operations whose operands may lack any axes of the others."""
 
 

@@ -29,6 +29,7 @@ LEFT: Mapping[str, str] = {
     **dict.fromkeys(("call", "scan", "part", "final", "rnn", "gru", "lstm", "cell"), "a step runs a loop of its own"),
     **dict.fromkeys(("dropout", "slice_dropout"), "random numbers are drawn at each step"),
     **dict.fromkeys(("fft", "rfft", "irfft"), "numbers are complex"),
+    "log_contract": "its product would be made once more at each step",
     "class_loss": "its weights and its targets must not have an axis of steps",
     **dict.fromkeys(("slope", "standardize_back", "pulled_back"), "it is part of a gradient itself"),
 }
