@@ -6,7 +6,7 @@ In: nothing but the data. Out: the text of the page. What always holds: equal da
 from __future__ import annotations
 
 from tests.support.columns import COLUMNS
-from tests.support.features import GROUPS, Feature, No
+from tests.support.features import GROUPS, Feature
 
 TOP = """\
 # What works where
@@ -130,12 +130,13 @@ gradient is torch's convention (the conjugate Wirtinger derivative).
 
 def page() -> str:
     """The text of docs/support.md."""
-    reasons = list(dict.fromkeys(no for group in GROUPS.values() for feature in group for no in feature.no.values()))
+    every = (no for group in GROUPS.values() for feature in group for no in feature.no.values())
+    reasons = list(dict.fromkeys(no.reason for no in every))
     table = [_line("", *(column.title for column in COLUMNS.values())), "| --- |" + " :-: |" * len(COLUMNS)]
     for title, features in GROUPS.items():
         table.append(_line(f"**{title}**", *[""] * len(COLUMNS)))
         table += [_row(feature, reasons) for feature in features]
-    listed = [f"{number}. {no.reason[0].upper()}{no.reason[1:]}." for number, no in enumerate(reasons, 1)]
+    listed = [f"{number}. {reason[0].upper()}{reason[1:]}." for number, reason in enumerate(reasons, 1)]
     means = ["| column | what is tested |", "| --- | --- |", *(_line(c.title, c.means) for c in COLUMNS.values())]
     parts = ["\n".join(lines) for lines in (means, table, ["Where a number stands:", "", *listed], [_formulas()])]
     return TOP + "\n\n".join(parts) + "\n\n" + NOTES
@@ -144,8 +145,8 @@ def page() -> str:
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
 
-def _row(feature: Feature, reasons: list[No]) -> str:
-    cells = [str(reasons.index(feature.no[key]) + 1) if key in feature.no else "✓" for key in COLUMNS]
+def _row(feature: Feature, reasons: list[str]) -> str:
+    cells = [str(reasons.index(feature.no[key].reason) + 1) if key in feature.no else "✓" for key in COLUMNS]
     return _line(feature.name, *cells)
 
 
