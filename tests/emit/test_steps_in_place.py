@@ -69,6 +69,22 @@ def test_random_steps_in_coarse_precisions(seed: int, dtype: torch.dtype) -> Non
         torch.testing.assert_close(got, want, rtol=0.1, atol=0.1)
 
 
+@pytest.mark.parametrize("seed", range(70, 90))
+def test_gradients_of_random_steps(seed: int) -> None:
+    """The loop that keeps what the gradient takes, and the gradient's loop, which are in place, against torch's."""
+    text, arrays = loop(seed)
+    found = []
+    for make in (compiled, as_written):
+        made = make(text, arrays)
+        args = [one.requires_grad_() if one.is_floating_point() else one for one in tensors(made, arrays)]
+        real = [one for one in run(made, args) if one.requires_grad]
+        total = sum((one * torch.linspace(-1, 1, one.numel(), dtype=one.dtype).view_as(one)).sum() for one in real)
+        free = [one for one in args if one.requires_grad]
+        found.append(torch.autograd.grad(total, free, allow_unused=True, materialize_grads=True))  # type: ignore[arg-type]
+    for got, want in zip(*found, strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-5, atol=1e-7)
+
+
 # --- what becomes of a step -------------------------------------------------------------------------------------------
 
 STEPS = {
