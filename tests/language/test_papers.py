@@ -16,12 +16,13 @@ import namedlayers as nl
 
 @dataclass(frozen=True)
 class Paper:
-    """`given` are the shapes of the inputs; what `positive` names (by number) is no less than 0. `by` and `without` are
-    words that the code holds, and does not hold."""
+    """`given` are the shapes of the inputs, after which `labels` come, if there are any; what `positive` names (by
+    number) is no less than 0. `by` and `without` are words that the code holds, and does not hold."""
 
     text: str
     given: tuple[tuple[int, ...], ...]
     hand: Callable[..., Tensor]
+    labels: tuple[int, ...] = ()
     positive: tuple[int, ...] = ()
     by: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
@@ -80,6 +81,11 @@ def log_partition(emitted: Tensor, moves: Tensor, start: Tensor) -> Tensor:
     for k in range(1, emitted.shape[1]):
         a = torch.logsumexp(a[:, :, None] + moves, 1) + emitted[:, k]
     return torch.logsumexp(a, 1)
+
+
+def ctc(x: Tensor, labels: Tensor) -> Tensor:
+    lengths = torch.tensor([len(x)]), torch.tensor([len(labels)])
+    return F.ctc_loss(x.log_softmax(-1)[:, None], labels[None], *lengths, reduction="sum")
 
 
 def soft_dtw(x: Tensor, y: Tensor) -> Tensor:
@@ -190,6 +196,18 @@ def log_partition(emitted[time, tag]; moves[tag, tag'], start[tag]) -> []:
         a = logsumexp[tag](a + moves)[tag' -> tag] + emitted[time = step + 1]
     return logsumexp[tag](a[step = -1])
 """, ((2, 6, 4), (4, 4), (4,)), log_partition, by=("log_product",)),
+    "CTC, Graves et al. 2006, equations 6 to 8": Paper("""
+def ctc(X[time, symbol], label[place]) -> []:
+    spaced = stack[two](0 * label, label)[(place, two) -> before]
+    at = pad[before](spaced; after = 1)[before -> s]
+    emitted = log_softmax[symbol](X)[symbol = at]
+    free = at != 0 and at != at[s = s - 2; fill = 0]
+    scan time with a = where(s == 0, 0, -inf):
+        stays = logaddexp(a, a[s = s - 1; fill = -inf])
+        a = logaddexp(stays, where(free, a[s = s - 2; fill = -inf], -inf)) + emitted
+    last = a[time = -1]
+    return -logaddexp(last[s = -1], last[s = -2])
+""", ((6, 4),), ctc, labels=(1, 2, 2)),
     "Soft-DTW, Cuturi and Blondel 2017, algorithm 1": Paper("""
 def soft_dtw(X[i, d], Y[j, d]; gamma = 0.5) -> []:
     D = sum[d]((X - Y) ^ 2)
@@ -248,18 +266,19 @@ def test_paper(name: str) -> None:
     torch.manual_seed(0)
     given = [torch.randn(shape, dtype=torch.float64) for shape in paper.given]
     given = [one.abs() if k in paper.positive else one for k, one in enumerate(given)]
-    if "near" in paper.text:
+    if "near[node, node']" in paper.text:
         given[1] = torch.eye(5, dtype=torch.float64) + (torch.rand(5, 5) < 0.5)
     leaves = [one.requires_grad_() for one in given]
+    labels = [torch.tensor(paper.labels)] if paper.labels else []
     function = nl.compile(paper.text)
     torch.set_default_dtype(torch.float64)
     try:
-        wanted = paper.hand(*leaves)
+        wanted = paper.hand(*leaves, *labels)
     finally:
         torch.set_default_dtype(torch.float32)
-    found = function(*leaves)
+    found = function(*leaves, *labels)
     torch.testing.assert_close(found, wanted)
-    torch.testing.assert_close(found.detach(), function.reference(*(one.detach() for one in leaves)))
+    torch.testing.assert_close(found.detach(), function.reference(*(one.detach() for one in (*leaves, *labels))))
     slope = torch.randn_like(wanted)
     for one, other in zip(*(torch.autograd.grad(y, leaves, slope, allow_unused=True) for y in (found, wanted)),
                           strict=True):  # fmt: skip
