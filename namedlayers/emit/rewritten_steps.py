@@ -95,7 +95,7 @@ def number_like(like: Tensor, number: float) -> Tensor:
     tensor(0.5000)
     """
     fine = like.dtype is torch.float32 or like.dtype is torch.float64
-    return torch.tensor(number, dtype=like.dtype if fine else torch.float64)
+    return like.new_full((), number, dtype=like.dtype if fine else torch.float64)
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
