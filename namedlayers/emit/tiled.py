@@ -276,9 +276,11 @@ def _one_by_one(
     joins = [one if isinstance(one, Join) else None for one in cut.tile.outputs]
     pieces: list[list[Tensor]] = []
     so_far: list[Tensor] | None = None
-    for start in range(0, cut.size, cut.step):
+    # All at once: the slope of a single slice would be as large as what it is of.
+    split = {k: taken[k].split(cut.step, dim) for k, dim in cut.dims.items()}
+    for number, start in enumerate(range(0, cut.size, cut.step)):
         length = min(cut.step, cut.size - start)
-        piece = [a.narrow(cut.dims[k], start, length) if k in cut.dims else a for k, a in enumerate(taken)]
+        piece = [split[k][number] if k in split else a for k, a in enumerate(taken)]
         found = _as_tuple(_in_pieces(made, tuple(inner), piece, {**sizes, cut.tile.symbol: length}, slopes))
         so_far = joined(joins, so_far, found, length / cut.size)
         pieces.append([one for one, how in zip(found, joins, strict=True) if how is None])
