@@ -118,8 +118,8 @@ _INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 def _product(form: Form, tensors: Sequence[Tensor]) -> Tensor:
     kernels = _kernels(tensors[0])
     if kernels is None:
-        quick = quick_product.product(form, tensors)
-        return quick if quick is not None else shifted_product.product(form, tensors)
+        made, right = quick_product.product(form, tensors)
+        return made if made is not None and right else shifted_product.product(form, tensors, made)
     found: Tensor = kernels.product(*_joined(form, tensors), form.a_linear, form.b_linear)
     return found
 

@@ -19,15 +19,17 @@ from torch import Tensor
 from namedlayers.emit.log_factors import Form, maxima
 
 
-def product(form: Form, tensors: Sequence[Tensor]) -> Tensor | None:
-    """log(sum over k of exp(a[m, k] + b[k, n])); a linear factor w stands for log(w)."""
+def product(form: Form, tensors: Sequence[Tensor]) -> tuple[Tensor | None, bool]:
+    """log(sum over k of exp(a[m, k] + b[k, n])), where a linear factor w stands for log(w), and whether it is right. If
+    not, it may lack digits, and is None where something is infinite or undefined, or nothing at all."""
     if not all(map(torch.numel, tensors)):
-        return None
+        return None, False
     left, right, top, side, length = _scaled(form, tensors)
     found = multiplied(left, right)
-    if not found.amin().item() >= least(found.dtype, length):
-        return None
-    return found.log_().add_(top).add_(side)
+    right_so = found.amin().item() >= least(found.dtype, length)
+    if not right_so and not (torch.isfinite(top).all() and torch.isfinite(side).all()):
+        return None, False
+    return found.log_().add_(top).add_(side), right_so
 
 
 def slopes(

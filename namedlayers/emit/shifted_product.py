@@ -25,13 +25,13 @@ MANY = 1 / 64
 """From which part of the entries on it is quicker to compute all of them in double precision than some one by one."""
 
 
-def product(form: Form, tensors: Sequence[Tensor]) -> Tensor:
-    """log(sum over k of exp(a[m, k] + b[k, n])); a linear factor w stands for log(w)."""
+def product(form: Form, tensors: Sequence[Tensor], made: Tensor | None = None) -> Tensor:
+    """log(sum over k of exp(a[m, k] + b[k, n])); a linear factor w stands for log(w). `made`: what shares gave for
+    it, of factors that have finite maxima; it may be written over."""
     left, right = form.sides(tensors)
-    found = multiplied(left.scaled(), right.scaled())
     shift = left.shift() + right.shift()
-    small = _small(found, least(found.dtype, left.length), left, right)
-    out = found.log_().add_(shift)
+    out = multiplied(left.scaled(), right.scaled()).log_().add_(shift) if made is None else made
+    small = _small(shift - out > highest(out.dtype, left.length), out, left, right)
     if small is None:
         return out
     if _many(small):
@@ -91,9 +91,9 @@ def highest(dtype: torch.dtype, length: int) -> float:
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
 
-def _small(found: Tensor, least: float, left: Factor, right: Factor) -> Tensor | None:
+def _small(low: Tensor, out: Tensor, left: Factor, right: Factor) -> Tensor | None:
     """The entries of a product that may lack digits; those of nothing at all, and of a NaN, are what they are."""
-    small = (found < least).logical_or_(found.isnan())
+    small = low.logical_or_(out.isnan())
     if not small.any():
         return None
     small &= multiplied(left.there(), right.there()) > 0

@@ -82,7 +82,7 @@ FIELDS = len(Form._fields)
 
 def _mend(out: Tensor, spread: Tensor, tensors: Sequence[Tensor], form: Sequence[int], length: int) -> None:
     if not spread.item() <= highest(out.dtype, length):
-        _mended(out, tensors, Form.of(form))
+        _mended(out, spread.isnan().item(), tensors, Form.of(form))
 
 
 def _mend_slopes(
@@ -94,9 +94,9 @@ def _mend_slopes(
 
 
 @torch.compiler.disable
-def _mended(out: Tensor, tensors: Sequence[Tensor], form: Form) -> None:
+def _mended(out: Tensor, undefined: bool, tensors: Sequence[Tensor], form: Form) -> None:
     if shifted_product.lacking(form, tensors, out):
-        out.copy_(shifted_product.product(form, tensors))
+        out.copy_(shifted_product.product(form, tensors, None if undefined else out))
 
 
 @torch.compiler.disable
