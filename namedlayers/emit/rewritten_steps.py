@@ -76,6 +76,8 @@ def written(node: fx.Node) -> Written | None:
         return None
     if target is torch.matmul and any(rank(one) < 2 for one in args):
         return None  # it resizes what is given for vectors
+    if target is torch.matmul and rank(args[0]) != rank(args[1]) and any(rank(one) == 2 for one in args):
+        return folded_product, args
     if target in REDUCTIONS and len(args) < 2 and "dim" not in node.kwargs:
         return None
     return found.into, args
@@ -85,6 +87,17 @@ def elementwise(node: fx.Node) -> bool:
     """Whether what writes may write over its own operands, if they have all axes."""
     found = writer(node)
     return found is not None and found.elementwise
+
+
+def folded_product(x: Tensor, y: Tensor, *, out: Tensor) -> Tensor:
+    """`torch.matmul` of a matrix and of something with more axes, which torch folds into another matrix: into memory
+    that cannot be seen folded it does not write.
+
+    >>> x, y, place = torch.ones(2, 3, 4), torch.ones(4, 5), torch.zeros(2, 7, 3, 5)[:, 0]
+    >>> torch.equal(folded_product(x, y, out=place), x @ y)
+    True
+    """
+    return torch.matmul(x, y, out=out) if out.is_contiguous() else out.copy_(torch.matmul(x, y))
 
 
 def number_like(like: Tensor, number: float) -> Tensor:

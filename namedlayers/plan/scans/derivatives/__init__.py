@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from namedlayers.plan.scans.derivatives import activations, along, elementwise, norms, places, pulled
+from namedlayers.plan.scans.derivatives import activations, along, attending, elementwise, norms, places, pulled
 from namedlayers.plan.scans.derivatives.term import Back
 from namedlayers.program.graph import Node
 
 TABLE: Mapping[str, Back] = {
-    **elementwise.TABLE, **activations.TABLE, **along.TABLE, **norms.TABLE, **places.TABLE, **pulled.TABLE,
+    **elementwise.TABLE, **activations.TABLE, **along.TABLE, **attending.TABLE, **norms.TABLE,
+    **places.TABLE, **pulled.TABLE,
 }  # fmt: skip
 """By operation; a reduction is called `reduce` and what it does."""
 
-WHOLE = frozenset({*places.TABLE, *pulled.TABLE, *norms.TABLE, "glu"})
+WHOLE = frozenset({*places.TABLE, *pulled.TABLE, *norms.TABLE, *attending.TABLE, "glu"})
 """Those to which all axes of what comes back are given."""
 
 STOPS = frozenset({

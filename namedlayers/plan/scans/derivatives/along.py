@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from namedlayers.plan.scans.derivatives.term import Back, Term, consumed, result
+from namedlayers.plan.scans.derivatives.term import Back, Term, consumed, result, softmax_back
 from namedlayers.program.graph import Node
 from namedlayers.program.size import SizeExpr, const
 
@@ -41,9 +41,7 @@ def _logsumexp(node: Node, g: Term, operands: tuple[Term, ...]) -> tuple[Term | 
 
 
 def _softmax(node: Node, g: Term, operands: tuple[Term, ...]) -> tuple[Term | None, ...]:
-    y = result(node, g)
-    product = g * y
-    return (product - y * product.sum(_axes(node)),)
+    return (softmax_back(g, result(node, g), _axes(node)),)
 
 
 def _log_softmax(node: Node, g: Term, operands: tuple[Term, ...]) -> tuple[Term | None, ...]:

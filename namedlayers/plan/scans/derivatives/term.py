@@ -86,3 +86,9 @@ def slope(x: Term, function: str, *numbers: Term) -> Term:
     args = (x.arg, *(one.arg for one in numbers))
     made = x.scope.build("slope", args, sorted(x.arg.axes), kind=Kind.REAL, attrs={"function": function})
     return Term(x.scope, made)
+
+
+def softmax_back(g: Term, y: Term, axes: Iterable[int]) -> Term:
+    """What comes back through a softmax over `axes` whose value is y."""
+    product = g * y
+    return product - y * product.sum(axes)
