@@ -60,7 +60,7 @@ def main(argv: list[str] | None = None) -> float:
         images, labels = test
         accuracy = (lenet(images, **parameters).argmax(-1) == labels).double().mean().item()
     print(f"The formula ({FORMULA.name}):\n\n{FORMULA.read_text(encoding='utf-8')}")
-    print(f"What it became:\n\n{excerpt(lenet.code)}\n")
+    print(f"What it became:\n\n{excerpt(lenet.code, lenet.name)}\n")
     print(f"Accuracy on {len(labels)} test images: {accuracy:.2%}")
     return accuracy
 
@@ -100,9 +100,12 @@ def batches(images: torch.Tensor, labels: torch.Tensor, random: torch.Generator)
     return [(images[batch], labels[batch]) for batch in order.split(BATCH)]
 
 
-def excerpt(code: str, lines: int = 12) -> str:
-    """The head of the generated function, and the lines before its first return: the checks of sizes are left out."""
-    head, *body = code.splitlines()
+def excerpt(code: str, name: str, lines: int = 12) -> str:
+    """The head of the generated function, and the lines before its first return: the checks of sizes are left out, and
+    what stands above it."""
+    listed = code.splitlines()
+    begin = next(at for at, line in enumerate(listed) if line.startswith(f"def {name}("))
+    head, *body = listed[begin:]
     end = next(at for at, line in enumerate(body) if line.lstrip().startswith("return"))
     return "\n".join([head.split("  #")[0], "    ...", *body[max(0, end - lines + 1) : end + 1]])
 
