@@ -71,7 +71,9 @@ def _result(lo: Lowering, step: BodyFunction, part: Node) -> Result:
     if part.op == "final":
         return number, -1
     wanted = lo.wants.get(part.number, tuple(range(part.rank)))
-    return number, wanted.index(0)
+    dim = wanted.index(0)
+    # Rows stay whole: a product takes them turned round, and a step would write, and read, one element of many.
+    return number, dim - 1 if 0 < dim == len(wanted) - 1 and part not in lo.results else dim
 
 
 def _axes(part: Node, result: Result, step: BodyFunction) -> tuple[int, ...]:
