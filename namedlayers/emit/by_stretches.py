@@ -23,7 +23,7 @@ STRETCH = 1 << 18
 SHORTEST = 16
 """Steps that a stretch has at least: what a call costs by itself is little beside them."""
 
-LARGE = 1 << 22
+LARGE = 1 << 24
 """From so many states on, the backward pass goes by stretches, too: it makes them once more, but need not keep them."""
 
 
