@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from namedlayers.plan.scans.derivatives.term import Back, Term, consumed, result, softmax_back
+from namedlayers.plan.scans.derivatives.term import Back, Term, axes_of, consumed, result, softmax_back
 from namedlayers.program.graph import Node
 from namedlayers.program.size import SizeExpr, const
 
@@ -41,11 +41,11 @@ def _logsumexp(node: Node, g: Term, operands: tuple[Term, ...]) -> tuple[Term | 
 
 
 def _softmax(node: Node, g: Term, operands: tuple[Term, ...]) -> tuple[Term | None, ...]:
-    return (softmax_back(g, result(node, g), _axes(node)),)
+    return (softmax_back(g, result(node, g), axes_of(node)),)
 
 
 def _log_softmax(node: Node, g: Term, operands: tuple[Term, ...]) -> tuple[Term | None, ...]:
-    y, axes = result(node, g), _axes(node)
+    y, axes = result(node, g), axes_of(node)
     total = g.sum(axes)
     for c in axes:
         if c not in g.arg.axes:
@@ -76,12 +76,6 @@ def _size(g: Term, c: int) -> Term:
 
 def _number(g: Term, size: SizeExpr) -> Term:
     return Term(g.scope, g.scope.size(size))
-
-
-def _axes(node: Node) -> tuple[int, ...]:
-    axes = node.attr("axes")
-    assert isinstance(axes, tuple)
-    return axes
 
 
 TABLE: Mapping[str, Back] = {

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from namedlayers.plan.scans.derivatives.pulled import pulled_back
-from namedlayers.plan.scans.derivatives.term import Back, Term
+from namedlayers.plan.scans.derivatives.term import Back, Term, axes_of
 from namedlayers.program.graph import Arg, Node
 from namedlayers.program.program import Kind
 
@@ -18,7 +18,7 @@ Affine = Mapping[str, Term]
 def _standardize(node: Node, g: Term, operands: tuple[Term, ...]) -> tuple[Term | None, ...]:
     """Weights over the same axes are part of torch's kernel."""
     x, eps, *rest = operands
-    axes, affine = _axes(node), _affine(node, rest)
+    axes, affine = axes_of(node), _affine(node, rest)
     mean = _statistic(x, "mean", axes)
     apart = x - mean
     inverse = 1 / (_spread(apart, axes) + eps)("sqrt")
@@ -43,7 +43,7 @@ def _batch_norm(node: Node, g: Term, operands: tuple[Term, ...]) -> tuple[Term |
 
 def _rms_norm(node: Node, g: Term, operands: tuple[Term, ...]) -> tuple[Term | None, ...]:
     x, eps, *rest = operands
-    axes, affine = _axes(node), _affine(node, rest)
+    axes, affine = axes_of(node), _affine(node, rest)
     inverse = 1 / (_statistic(x * x, "mean", axes) + eps)("sqrt")
     slope = g * affine["weight"] if "weight" in affine else g
     scaled = x * inverse
@@ -93,12 +93,6 @@ def _affine(node: Node, operands: Sequence[Term]) -> Affine:
     affine = node.attr("affine")
     assert isinstance(affine, tuple)
     return dict(zip(affine, operands, strict=True))
-
-
-def _axes(node: Node) -> tuple[int, ...]:
-    axes = node.attr("axes")
-    assert isinstance(axes, tuple)
-    return axes
 
 
 TABLE: Mapping[str, Back] = {

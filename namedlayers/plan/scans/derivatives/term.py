@@ -81,6 +81,13 @@ def consumed(node: Node) -> tuple[int, ...]:
     return tuple(range(node.rank, len(node.space)))
 
 
+def axes_of(node: Node) -> tuple[int, ...]:
+    """The axes along which the node computes, as positions of its result."""
+    axes = node.attr("axes")
+    assert isinstance(axes, tuple)
+    return axes
+
+
 def slope(x: Term, function: str, *numbers: Term) -> Term:
     """The derivative of a function of torch at x, by torch's own kernel."""
     args = (x.arg, *(one.arg for one in numbers))
