@@ -90,7 +90,7 @@ def _program(program: torch.export.ExportedProgram, path: Path, inputs: list[str
 
 
 def _onnx(program: torch.export.ExportedProgram, path: Path, inputs: list[str], outputs: list[str]) -> None:
-    from namedlayers.emit.log_product import WRITTEN_OUT
+    from namedlayers.emit.log_products.log_product import WRITTEN_OUT
 
     if any(node.target in WRITTEN_OUT for node in program.graph.nodes):  # ONNX knows no operators of ours
         program = program.run_decompositions(dict(WRITTEN_OUT))

@@ -122,6 +122,17 @@ RANK = {
     "cli": 10,
 }
 
+# So do the folders of `emit`; what is at its top they all share.
+FOLDERS_OF_EMIT = ("kernels", "log_products", "emitters", "loops", "budget")
+
+
+@pytest.mark.parametrize("folder", FOLDERS_OF_EMIT)
+def test_imports_of_folders_run_one_way(folder: str) -> None:
+    later = FOLDERS_OF_EMIT[FOLDERS_OF_EMIT.index(folder) + 1 :]
+    texts = [path.read_text(encoding="utf-8") for path in (PACKAGE / "emit" / folder).glob("*.py")]
+    assert texts
+    assert not [text for text in texts for other in later if f"namedlayers.emit.{other}" in text]
+
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.relative_to(PACKAGE).as_posix())
 def test_imports_run_one_way(path: Path) -> None:

@@ -128,10 +128,10 @@ class Specialisations:
     def _compile(self, program: Program) -> Specialisation:
         # Imported here, so that loading and checking formulas needs none of it.
         from namedlayers.call.capturing import CUDA, Captured
+        from namedlayers.emit.budget.partial import function_of
+        from namedlayers.emit.budget.tiled import Tiled
         from namedlayers.emit.build import build
         from namedlayers.emit.narrowing import PRECISIONS
-        from namedlayers.emit.partial import function_of
-        from namedlayers.emit.tiled import Tiled
         from namedlayers.plan.planner import plan
         from namedlayers.program.numbering import number
 

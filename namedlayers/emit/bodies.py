@@ -18,11 +18,11 @@ import torch
 from torch import fx
 
 from namedlayers.emit.functions import Lowered, execute, lowered, printable, signature
+from namedlayers.emit.loops.recorded import Record
+from namedlayers.emit.loops.scanning import Loop
 from namedlayers.emit.names import Names, identifier
 from namedlayers.emit.printer import Printer, print_function
 from namedlayers.emit.prologue import Entry, Orders
-from namedlayers.emit.recorded import Record
-from namedlayers.emit.scanning import Loop
 from namedlayers.plan.plan import Plan, Variant
 from namedlayers.plan.regions import RUNS, region_of
 from namedlayers.program.graph import Graph, Node, Region

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from torch import fx
 
-from namedlayers.emit import (  # noqa: F401  (importing them fills the table of emitters)
+from namedlayers.emit.attributes import position
+from namedlayers.emit.emitters import (  # noqa: F401  (importing them fills the table of emitters)
     activations,
     attention,
-    calling,
     contractions,
     distances,
     drawing,
@@ -28,15 +28,14 @@ from namedlayers.emit import (  # noqa: F401  (importing them fills the table of
     norms,
     numbers,
     prefixes,
-    pulling,
     reductions,
     shaping,
     slopes,
     transposed,
     windows,
 )
-from namedlayers.emit.attributes import position
-from namedlayers.emit.elementwise import cast_kind
+from namedlayers.emit.emitters.elementwise import cast_kind
+from namedlayers.emit.loops import calling, pulling  # noqa: F401  (likewise)
 from namedlayers.emit.lowering import EMITTERS, Lowering
 from namedlayers.emit.names import Names
 from namedlayers.emit.narrowing import narrow
@@ -53,7 +52,7 @@ if TYPE_CHECKING:
     from namedlayers.emit.bodies import Bodies
 
 
-_RARE = ("log_contractions", "looping", "recurrent", "stretches")
+_RARE = ("emitters.log_contractions", "loops.looping", "loops.recurrent", "loops.stretches")
 """Emitters of what runs as operators of this package: torch takes longer to register these than to compile most
 formulas, so the first graph that has one of them does it."""
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from namedlayers.emit.log_product import log_product
-from namedlayers.emit.triton_log_product import SHORT, interpreted, product, slopes
+from namedlayers.emit.log_products.log_product import log_product
+from namedlayers.emit.log_products.triton_log_product import SHORT, interpreted, product, slopes
 from tests.emit.log_products import agree, expected, factors, slopes_agree
 
 LONG = SHORT + 3

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 import namedlayers as nl
-from namedlayers.emit.banded import LEAST_BLOCK, banded_attention
+from namedlayers.emit.kernels.banded import LEAST_BLOCK, banded_attention
 from tests.emit.forms import inputs_of, reference, text_of
 from tests.emit.harness import compiled
 from tests.helpers import check

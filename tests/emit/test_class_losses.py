@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 import namedlayers as nl
-from namedlayers.emit.losses import smoothed_loss, weighted_loss
+from namedlayers.emit.emitters.losses import smoothed_loss, weighted_loss
 from tests.emit.harness import WAYS, agree, as_written, compiled, run, tensors
 
 HEAD = "def f(Z[b, c], T[b]; w[c]) -> "

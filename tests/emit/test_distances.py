@@ -8,8 +8,9 @@ import torch
 from torch.func import grad, hessian, jvp, vmap
 
 import namedlayers as nl
-from namedlayers.emit import distances, pairs
-from namedlayers.emit.pairs import pulls
+from namedlayers.emit.emitters import distances
+from namedlayers.emit.kernels import pairs
+from namedlayers.emit.kernels.pairs import pulls
 from tests.helpers import check
 from tests.plan.formulas import agree, planned
 

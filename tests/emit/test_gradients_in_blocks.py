@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from namedlayers.emit import in_blocks
+from namedlayers.emit.loops import in_blocks
 from namedlayers.inspect.passes import both as forward_and_backward
 from namedlayers.inspect.timing import peak_bytes
 from tests.emit.harness import tensors
@@ -113,7 +113,7 @@ def test_little_is_held_on_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _records(made: Any) -> list[Any]:
-    from namedlayers.emit.recorded import Record
+    from namedlayers.emit.loops.recorded import Record
 
     functions = [one for one in made.function.__globals__.values() if hasattr(one, "__globals__")]
     return [one for function in functions for one in function.__globals__.values() if isinstance(one, Record)]

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from namedlayers.emit import log_product as module
-from namedlayers.emit.log_product import log_product
+from namedlayers.emit.log_products import log_product as module
+from namedlayers.emit.log_products.log_product import log_product
 from tests.emit.log_products import agree, expected, factors
 
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from namedlayers.emit import log_product
-from namedlayers.emit.log_product import log_product_of_sums
+from namedlayers.emit.log_products import log_product
+from namedlayers.emit.log_products.log_product import log_product_of_sums
 
 INF = torch.inf
 Dims = tuple[int, int, int]

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from namedlayers.emit import looking
+from namedlayers.emit.kernels import looking
 
 ROWS = {
     "ordinary": [[0.5, -1.0, 2.0], [3.0, 1.0, -2.0]],

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 import namedlayers as nl
-from namedlayers.emit.losses_within import loss_within
+from namedlayers.emit.kernels.losses_within import loss_within
 
 SHAPES = {"rows": (6, 5), "space": (4, 5, 3), "one": (5,), "one class": (4, 1), "no targets": (0, 5)}
 REDUCTIONS: dict[str, Callable[[Tensor], Tensor]] = {"mean": torch.mean, "sum": torch.sum, "none": lambda x: x}

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 import namedlayers as nl
-from namedlayers.emit.network_operator import KERNELS, network
+from namedlayers.emit.loops.network_operator import KERNELS, network
 from tests.plan import networks
 from tests.plan.formulas import program_of
 

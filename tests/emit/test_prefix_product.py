@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 import namedlayers as nl
-from namedlayers.emit.prefix_product import LEAST_BLOCK, prefix_product, prefix_sum, prefix_total, within_blocks
+from namedlayers.emit.kernels.prefix_product import LEAST_BLOCK, prefix_product, prefix_sum, prefix_total, within_blocks
 from tests.emit.forms import text_of
 
 QKV = "Q[t, key], K[s, key], V[s, val]"

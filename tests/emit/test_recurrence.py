@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from namedlayers.emit.recurrence import (
+from namedlayers.emit.loops.recurrence import (
     SHORT,
     WIDE,
     _lagged_operator,
@@ -55,7 +55,7 @@ def test_it_is_the_loop(steps: int, shape: tuple[int, ...], reverse: bool) -> No
 def test_blocks_are_the_whole(dtype: torch.dtype, reverse: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     given = [one.detach().to(dtype) for one in operands(150, (2, 3))]
     expected = recurrence(*given, reverse), lagged_recurrence(*given[:2], reverse)
-    monkeypatch.setattr("namedlayers.emit.recurrence.BLOCK", 6 * 40)
+    monkeypatch.setattr("namedlayers.emit.loops.recurrence.BLOCK", 6 * 40)
     found = recurrence(*given, reverse), lagged_recurrence(*given[:2], reverse)
     torch.testing.assert_close(found, expected)
 

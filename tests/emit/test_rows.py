@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from namedlayers.emit.rows import rows
+from namedlayers.emit.kernels.rows import rows
 
 INDICES = {
     "rows": [[0, 2, 1], [2, 2, 0]],

@@ -11,7 +11,7 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from namedlayers.emit.build import Compiled, build
-from namedlayers.emit.whole_loops import Whole
+from namedlayers.emit.loops.whole_loops import Whole
 from namedlayers.plan.plan import Plan
 from namedlayers.plan.planner import plan
 from namedlayers.program.numbering import number

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import namedlayers as nl
-from namedlayers.emit.writers import WRITERS
+from namedlayers.emit.loops.writers import WRITERS
 from tests.emit.harness import WAYS, agree, as_written, compiled, run, tensors
 from tests.emit.random_steps import loop
 

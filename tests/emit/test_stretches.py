@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 import namedlayers as nl
-from namedlayers.emit import by_stretches
 from namedlayers.emit.build import build
+from namedlayers.emit.loops import by_stretches
 from namedlayers.inspect.timing import peak_bytes
 from namedlayers.plan.planner import plan
 from namedlayers.program.numbering import number

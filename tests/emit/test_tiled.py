@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import namedlayers as nl
-from namedlayers.emit.tiled import Tiled
+from namedlayers.emit.budget.tiled import Tiled
 from namedlayers.errors import SizeError
 from namedlayers.plan.tiling import peak, tiles
 

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch._dynamo.testing import CompileCounterWithBackend
 
-from namedlayers.emit import shifted_product
-from namedlayers.emit.log_product import log_product, log_product_of_sums
+from namedlayers.emit.log_products import shifted_product
+from namedlayers.emit.log_products.log_product import log_product, log_product_of_sums
 from tests.emit.log_products import factors
 
 INF = torch.inf

@@ -32,8 +32,8 @@ COMPILE = """
 import torch, triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from namedlayers.emit import triton_kernels as kernels
-from namedlayers.emit.triton_log_product import _least
+from namedlayers.emit.log_products import triton_kernels as kernels
+from namedlayers.emit.log_products.triton_log_product import _least
 
 VALUES = {"TILE_M": 32, "TILE_N": 32, "TILE_K": 32, "LEAST": _least(getattr(torch, dtype))}
 SHORT = {"float32": "fp32", "float64": "fp64"}[dtype]

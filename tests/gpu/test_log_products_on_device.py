@@ -6,9 +6,9 @@ import pytest
 import torch
 
 import namedlayers as nl
-from namedlayers.emit import shifted_product
-from namedlayers.emit.log_product import log_product
-from namedlayers.emit.triton_log_product import SHORT, TILE, product, slopes
+from namedlayers.emit.log_products import shifted_product
+from namedlayers.emit.log_products.log_product import log_product
+from namedlayers.emit.log_products.triton_log_product import SHORT, TILE, product, slopes
 from tests.emit.log_products import agree, expected, factors, slopes_agree
 
 pytestmark = pytest.mark.gpu

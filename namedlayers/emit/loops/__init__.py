@@ -1,0 +1,1 @@
+"""Scans: loops in place, their gradients, recurrences; what runs bodies, and what is decided of their steps."""

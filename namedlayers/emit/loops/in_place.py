@@ -1,0 +1,250 @@
+"""A scan's loop for when nothing is differentiated: each step writes into what the first one allocated.
+
+In: the function of a step, as its fx graph, and its `Loop`. Out: the source of a function that takes what the loop
+takes and returns its results, or None where the first step finds that the carried values change their precision. What
+always holds: what is the same at all steps is computed before them; a value that a later step may still need is never
+written over; what cannot be written into a given tensor is allocated at each step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch.nn.functional as F
+from torch import Tensor, fx
+
+from namedlayers.emit.functions import execute
+from namedlayers.emit.loops.memory import Memory, over
+from namedlayers.emit.loops.rewritten_steps import for_writing, writer, written
+from namedlayers.emit.loops.roles import Roles, roles
+from namedlayers.emit.loops.seen_sequences import Seen, seen
+from namedlayers.emit.loops.step_values import RELIES, given_precision, of_one_precision
+from namedlayers.emit.loops.writers import turned
+from namedlayers.emit.names import Names
+from namedlayers.emit.printer import GLOBALS, expression, note
+
+if TYPE_CHECKING:
+    from namedlayers.emit.bodies import BodyFunction
+    from namedlayers.emit.loops.scanning import Loop
+    from namedlayers.emit.lowering import Lowering
+
+
+def defined(
+    lo: Lowering, wish: str, step: BodyFunction, loop: Loop, owned: frozenset[int] = frozenset()
+) -> Callable[..., Any] | None:
+    """The function, where a loop can run in place: its body is one graph, and draws no random numbers. `owned` are the
+    sequences, by number, that nothing else needs."""
+    if len(step.graphs) != 1 or loop.draws or not step.outputs:
+        return None
+    return lo.bodies.define(wish, lo.names, lambda name: _source(name, step, loop, owned))
+
+
+def alone(step: BodyFunction, loop: Loop) -> Callable[..., Any] | None:
+    """The same for all values of all steps, stacked in front; it belongs to no source."""
+    if len(step.graphs) != 1 or loop.draws or not step.outputs:
+        return None
+    every = replace(loop, results=tuple((number, 0) for number in range(len(step.outputs))))
+    code, namespace = _source("scan_in_place", step, every, frozenset())
+    return execute("scan_in_place", code, namespace)
+
+
+def _source(name: str, step: BodyFunction, loop: Loop, owned: frozenset[int]) -> tuple[str, dict[str, Any]]:
+    """The text of the function, and the globals that it needs."""
+    graph = for_writing(step.graphs[0], loop, step.algebraic)
+    further = seen(graph, loop)
+    inputs = [node for node in graph.nodes if node.op == "placeholder" and "size" not in node.meta]
+    owned |= {inputs.index(one.made) for one in further if one.alone and inputs.index(one.of) in owned}
+    loop = replace(loop, scanned=(*loop.scanned, *(True for _ in further)))
+    text = _Text(name, graph, roles(graph, loop, step.sizes, owned), loop, further)
+    code = text.printed()
+    return code, {**GLOBALS, **text.globals}
+
+
+# --- at the call ------------------------------------------------------------------------------------------------------
+
+
+def begun(first: Tensor, steps: int, dim: int, reverse: bool) -> Tensor:
+    """Room for a value of all steps, stacked along `dim`; the first step's is there.
+
+    >>> import torch
+    >>> begun(torch.ones(2), 3, 0, False)[0]
+    tensor([1., 1.])
+    """
+    shape = list(first.shape)
+    shape.insert(dim, steps)
+    found = first.new_empty(shape)
+    found.select(dim, -1 if reverse else 0).copy_(first)
+    return found
+
+
+def rest(whole: Tensor, dim: int, reverse: bool) -> Sequence[Tensor]:
+    """The places of all steps but the first."""
+    return whole.unbind(dim)[-2::-1] if reverse else whole.unbind(dim)[1:]
+
+
+def steady(before: Sequence[Tensor], after: Sequence[Tensor]) -> bool:
+    """Whether a step leaves what is carried as it was, so that all further steps are like it."""
+    return all(one.dtype is other.dtype for one, other in zip(before, after, strict=True))
+
+
+def alike(ones: Sequence[Tensor], others: Sequence[Tensor]) -> bool:
+    """Whether values can lie in one memory, one after the other.
+
+    >>> import torch
+    >>> alike([torch.ones(2)], [torch.ones(2)]), alike([torch.ones(2)], [torch.ones(3)])
+    (True, False)
+    """
+    return all(one.shape == other.shape and one.dtype is other.dtype for one, other in zip(ones, others, strict=True))
+
+
+# --- text -------------------------------------------------------------------------------------------------------------
+
+
+class _Text:
+    """The lines of one function. `globals` grows by the functions that they call."""
+
+    def __init__(self, name: str, graph: fx.Graph, roles: Roles, loop: Loop, further: Sequence[Seen]) -> None:
+        self.name, self.graph, self.roles, self.loop, self.further = name, graph, roles, loop, further
+        self.globals: dict[str, Any] = {
+            "begun": begun, "rest": rest, "steady": steady, "alike": alike, "of_one_precision": of_one_precision,
+            "turned": turned,
+        }  # fmt: skip
+        self.taken = frozenset(node.name for node in graph.nodes)
+        self.names = names = Names({name, *self.taken, *self.globals})
+        self.turned: dict[Memory, str] = {}
+        self.arguments = [
+            names.fresh(f"{node.name}_all") if is_ else node.name
+            for node, is_ in zip(roles.inputs, loop.scanned, strict=True)
+        ]
+        # A sequence of which only views are needed is not gone through itself.
+        self.walked = [k for k, node in enumerate(roles.inputs) if loop.scanned[k] and node.users]
+        self.steps, self.each = names.fresh("steps"), names.fresh("each")
+        self.stacks = {number: names.fresh(f"{roles.made[number].name}_all") for number in roles.stacked}
+        straight = set(roles.straight.values())
+        self.places = {
+            number: roles.made[number].name if number in straight else names.fresh(f"{roles.made[number].name}_now")
+            for number in roles.stacked
+        }
+
+    def printed(self) -> str:
+        roles, loop = self.roles, self.loop
+        carried = [node.name for node in roles.inputs[: loop.carries]]
+        becoming = [node.name for node in roles.made[: loop.carries]]
+        steps = [node for node in roles.inner if node not in roles.before]
+        now = [roles.inputs[number].name for number in self.walked]
+        moved = [(old, new) for old, new in zip(carried, becoming, strict=True) if old != new]
+        on = [f"{', '.join(old for old, _ in moved)} = {', '.join(new for _, new in moved)}"] if moved else []
+        before = [node for node in roles.inner if node in roles.before]
+        lines = self._asked()
+        lines += [self._line(node) for node in before if not (node.meta.get("inline") and len(node.users) == 1)]
+        names = dict(zip(roles.inputs, self.arguments, strict=True))
+        for one in self.further:
+            given = ", ".join(map(repr, one.args))
+            lines.append(f"{names[one.made]} = {names[one.of]}.{one.target}({given})")
+        lines += [f"{self.each} = {self._sequences()}", f"{', '.join(now)} = next({self.each})"] if now else []
+        lines += [self._line(node) for node in steps]
+        if moved:
+            olds, news = (", ".join(side) for side in zip(*moved, strict=True))
+            lines += [f"if not steady([{olds}], [{news}]):", "    return None"]
+        if pairs := self._merged():
+            ones, others = (", ".join(side) for side in zip(*pairs, strict=True))
+            lines += [f"if not alike([{ones}], [{others}]):", "    return None"]
+        for number, dim in roles.stacked.items():
+            value = roles.made[number].name
+            lines.append(f"{self.stacks[number]} = begun({value}, {self.steps}, {dim}, {loop.reverse})")
+        for node, memory in roles.memory.items():  # from here on they are called by what they lie in
+            node.name = memory.known_by.name
+        turns = self._turns()
+        lines += [f"{self.turned[one]} = turned({one.known_by.name})" for one in turns if one.home == "kept"]
+        again = [text for node in steps if (text := self._again(node))]
+        straight = set(roles.straight.values())
+        again += [f"{self.places[k]}.copy_({roles.made[k].name})" for k in roles.stacked if k not in straight]
+        lines += [*on, self._head(now), *(f"    {line}" for line in [*again, *on] or ["pass"])]
+        lines.append(f"return {', '.join(self._result(*one) for one in loop.results)}")
+        arguments = self.arguments[: len(self.arguments) - len(self.further)]
+        header = f"def {self.name}({', '.join((*arguments, self.steps, *(n.name for n in roles.sizes)))}):"
+        return "\n".join([header, *(f"    {line}" for line in lines), ""])
+
+    def _asked(self) -> list[str]:
+        """Whether the inputs have one precision, where that is relied on."""
+        names = dict(zip(self.roles.inputs, self.arguments, strict=True))
+        made = {one.made for one in self.further}
+        given = [names[node] for node in given_precision(self.graph) if node not in made]
+        relied = any(RELIES in node.meta for node in self.graph.nodes)
+        return [f"if not of_one_precision({', '.join(given)}):", "    return None"] if relied and len(given) > 1 else []
+
+    def _merged(self) -> list[tuple[str, str]]:
+        """The values of the first step that lie in one memory at later ones."""
+        pairs = [(one.known_by.name, node.name) for node, one in self.roles.memory.items() if one.known_by is not node]
+        return list(dict.fromkeys(pairs))
+
+    def _line(self, node: fx.Node) -> str:
+        return f"{node.name} = {expression(node, self.globals, self.taken)}{note(node)}"
+
+    def _again(self, node: fx.Node) -> str:
+        """What a later step does for a node, if anything."""
+        if node in self.roles.views:
+            return ""
+        memory, how = self.roles.memory.get(node), writer(node)
+        if memory is None or how is None or (memory.home == "fresh" and memory.known_by is node):
+            return self._line(node)
+        if over(node, self.roles.memory):
+            told = {} if isinstance(how.over, str) else {"inplace": True}
+            op = "call_method" if isinstance(how.over, str) else "call_function"
+            return self._called(node, op, how.over, node.args, {**node.kwargs, **told})
+        if memory in self.turned and node.target is F.gelu:
+            at = self.turned[memory]
+            options = "".join(f"{key}={value!r}, " for key, value in node.kwargs.items())
+            return f"F.gelu({at}, {options}out={at}){note(node)}"
+        found = written(node)
+        assert found is not None
+        return self._called(node, "call_function", *found, {**node.kwargs, "out": node})
+
+    def _called(self, node: fx.Node, op: str, target: Any, args: tuple[Any, ...], options: dict[str, Any]) -> str:
+        """The statement of a call that stands for a node's."""
+        call = self.graph.create_node(op, target, args, options)
+        text = expression(call, self.globals, self.taken)
+        self.graph.erase_node(call)
+        return text + note(node)
+
+    def _sequences(self) -> str:
+        """What of the sequences is seen at each step."""
+        listed = [f"{self.arguments[number]}.unbind()" for number in self.walked]
+        listed = [f"reversed({one})" for one in listed] if self.loop.reverse else listed
+        if len(listed) > 1:
+            return f"zip({', '.join(listed)})"
+        return listed[0] if self.loop.reverse else f"iter({listed[0]})"
+
+    def _head(self, now: list[str]) -> str:
+        """The head of the loop over all steps but the first."""
+        pairs = [(now[0] if len(now) == 1 else f"({', '.join(now)})", self.each)] if now else []
+        for number, dim in self.roles.stacked.items():
+            pairs.append((self.places[number], f"rest({self.stacks[number]}, {dim}, {self.loop.reverse})"))
+        for memory, name in self.turned.items():
+            if memory.home == "sequence":
+                whole = self.arguments[self.roles.inputs.index(memory.known_by)]
+                pairs.append((name, f"rest(turned({whole}, 1), 0, {self.loop.reverse})"))
+        if not pairs:
+            return f"for _ in range({self.steps} - 1):"
+        if len(pairs) == 1:
+            return f"for {pairs[0][0].strip('()')} in {pairs[0][1]}:"
+        return f"for {', '.join(at for at, _ in pairs)} in zip({', '.join(over for _, over in pairs)}):"
+
+    def _turns(self) -> list[Memory]:
+        """The memories in which a GELU is computed in place: seen turned round, it is called in less time."""
+        found = []
+        for node, memory in self.roles.memory.items():
+            first = node.args[0] if node.args else None
+            if node.target is F.gelu and first in memory.nodes and memory.home in ("kept", "sequence"):
+                if memory not in self.turned:
+                    self.turned[memory] = self.names.fresh(f"{memory.known_by.name}_turned")
+                    found.append(memory)
+        return found
+
+    def _result(self, number: int, dim: int) -> str:
+        """All steps of a value, or the last one's: what is carried is by then called as its input."""
+        if dim >= 0:
+            return self.stacks[number]
+        return self.roles.inputs[number].name if number < self.loop.carries else self.roles.made[number].name
