@@ -23,6 +23,9 @@ BLOCK = 1 << 20
 FEWEST = 7
 """There are about so many blocks at least, so that what is made in between is short beside what is kept."""
 
+LEAST = 1 << 18
+"""About so many bytes a block reads at least: what is made in between of so few is nowhere much."""
+
 SHORTEST = 8
 """Steps that a block has at least: what a block costs by itself is little beside them."""
 
@@ -98,7 +101,8 @@ def _sequences(record: Record, tensors: Sequence[Tensor]) -> list[Tensor]:
 
 def _length(steps: int, sequences: Sequence[Tensor]) -> int:
     a_step = sum(one.numel() * one.element_size() for one in sequences) // steps
-    return max(SHORTEST, min(-(-steps // FEWEST), BLOCK // max(1, a_step)))
+    few = max(-(-steps // FEWEST), LEAST // max(1, a_step))
+    return max(SHORTEST, min(few, BLOCK // max(1, a_step)))
 
 
 def _blocks(steps: int, length: int, backwards: bool) -> Iterator[slice]:
