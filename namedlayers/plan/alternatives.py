@@ -19,7 +19,8 @@ from namedlayers.plan.plan import Event
 from namedlayers.plan.rewrite import Rewriter, live_nodes
 from namedlayers.plan.rule import Rule
 from namedlayers.plan.rules import prefixes
-from namedlayers.plan.rules.sharing import DEEPEST, NAME, THROUGH, is_outer, is_sum, multiplied_out
+from namedlayers.plan.rules.expansion import DEEPEST, THROUGH, is_sum
+from namedlayers.plan.rules.sharing import NAME, is_outer, multiplied_out
 from namedlayers.program.graph import Arg, Graph, Node
 from namedlayers.program.program import Kind
 

@@ -12,42 +12,38 @@ error, of the size of the term, is in the text's sum too.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
 from itertools import product as pairs
 
 from namedlayers.plan.prefixes import PREFIXES
 from namedlayers.plan.rule import Match, Outcome, Rule
 from namedlayers.plan.rules.build import count
 from namedlayers.plan.rules.contraction import contraction, with_divisors
-from namedlayers.plan.view import Number, Product, Scope, constant
+from namedlayers.plan.rules.expansion import APART, DEEPEST, THROUGH, Expansion, Term, Terms, added_up, is_sum
+from namedlayers.plan.view import Product, Scope
 from namedlayers.program.graph import Arg, Node
 from namedlayers.program.program import Kind
 from namedlayers.program.size import const
 
 NAME = "contraction through shared values"
 
-THROUGH = frozenset({"mul", "div", "neg", "add", "sub"})
-"""What a contraction may be looked for below: of a division the numerator."""
-
-DEEPEST = 8
-MOST_TERMS = 8
-
 
 def multiplied_out(chosen: frozenset[int]) -> Rule:
     """The rule that looks through the nodes of these numbers, and through what stands on them."""
 
+    def read(arg: Arg, depth: int) -> Terms | str:
+        node = arg.node
+        if is_sum(node) and node.number in chosen:
+            return APART
+        within = depth <= DEEPEST and (_reaches(node, chosen) or is_outer(node))
+        return APART if within else [Term(top=(arg,))]
+
     def match(scope: Scope, node: Node) -> Outcome:
         if not is_sum(node) or not any(_reaches(arg.node, chosen) for arg in node.args):
             return None
-        terms = _Expansion(scope, chosen).of_sum(scope.whole())
+        terms = Expansion(scope, read).of_sum(scope.whole())
         return Match(terms) if terms is not None else None
 
     return Rule(NAME, "algebraic", ("contract", "reduce sum", "statistic"), match, _build)
-
-
-def is_sum(node: Node) -> bool:
-    """Whether a node is a contraction, or a sum or mean over axes."""
-    return node.op == "contract" or node.op in ("reduce", "statistic") and node.attr("op") in ("sum", "mean")
 
 
 def is_outer(node: Node) -> bool:
@@ -56,26 +52,6 @@ def is_outer(node: Node) -> bool:
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Term:
-    """The sum over `consumed` of `number * product(top) / product(bottom)`; along those of `averaged` the mean."""
-
-    number: Number = 1
-    top: tuple[Arg, ...] = ()
-    bottom: tuple[Arg, ...] = ()
-    consumed: tuple[int, ...] = ()
-    averaged: tuple[int, ...] = ()
-
-    def times(self, other: _Term) -> _Term:
-        return _Term(
-            self.number * other.number,
-            self.top + other.top,
-            self.bottom + other.bottom,
-            self.consumed + other.consumed,
-            self.averaged + other.averaged,
-        )
 
 
 def _reaches(node: Node, chosen: frozenset[int]) -> bool:
@@ -97,76 +73,22 @@ def _found(node: Node, wanted: Callable[[Node], bool]) -> bool:
     return False
 
 
-@dataclass(frozen=True, slots=True)
-class _Expansion:
-    scope: Scope
-    chosen: frozenset[int]
-
-    def of_sum(self, arg: Arg) -> list[_Term] | None:
-        """The terms of a contraction or sum; None where they are too many, or a summed axis would stand for two."""
-        consumed = self.scope.consumed(arg)
-        averaged = consumed if arg.node.op == "statistic" else ()
-        found: list[_Term] | None = [_Term(consumed=consumed, averaged=averaged)]
-        for operand in self.scope.operands(arg):
-            found = self._times(found, self._of(operand, 0))
-        return found
-
-    def _of(self, arg: Arg, depth: int) -> list[_Term] | None:
-        node = arg.node
-        value = constant(node)
-        if value is not None and not isinstance(value, bool):
-            return [_Term(value)]
-        if is_sum(node) and node.number in self.chosen:
-            return self.of_sum(arg)
-        if depth == DEEPEST or not (_reaches(node, self.chosen) or is_outer(node)):
-            return [_Term(top=(arg,))]
-        first, *rest = self.scope.operands(arg)
-        left = self._of(first, depth + 1)
-        if left is None or node.op == "neg":
-            return left and [replace(term, number=-term.number) for term in left]
-        if node.op == "div":
-            return [replace(term, bottom=(*term.bottom, rest[0])) for term in left]
-        right = self._of(rest[0], depth + 1)
-        if node.op == "mul":
-            return self._times(left, right)
-        if right is None or len(left) + len(right) > MOST_TERMS:
-            return None
-        sign = -1 if node.op == "sub" else 1
-        return left + [replace(term, number=sign * term.number) for term in right]
-
-    def _times(self, left: list[_Term] | None, right: list[_Term] | None) -> list[_Term] | None:
-        if left is None or right is None or len(left) * len(right) > MOST_TERMS:
-            return None
-        found = [a.times(b) for a, b in pairs(left, right)]
-        return found if all(len(set(term.consumed)) == len(term.consumed) for term in found) else None
-
-
-def _build(scope: Scope, node: Node, terms: list[_Term]) -> Arg:
-    """The divisors that all terms have and no sum needs divide at the end."""
-    common = [d for d in terms[0].bottom if all(d in term.bottom and _free(d, term.consumed) for term in terms)]
+def _build(scope: Scope, node: Node, terms: list[Term]) -> Arg:
+    """The divisors that no sum needs divide at the end."""
     summed = set(range(node.rank, len(node.space)))
-    total: Arg | None = None
-    for term in terms:
-        bottom = list(term.bottom)
-        for d in common:
-            bottom.remove(d)
-        positive = replace(term, bottom=tuple(bottom))
-        if total is not None and not isinstance(term.number, complex) and term.number < 0:
-            total = scope.apply("sub", total, _summed(scope, replace(positive, number=-term.number)))
-        else:
-            one = _summed(scope, positive)
-            total = one if total is None else scope.apply("add", total, one)
-    assert total is not None
-    for d in common:
-        total = scope.apply("div", total, not_of_nothing(scope, d, summed))
-    return total
+    return added_up(
+        scope, terms,
+        apart=lambda d, term: _free(d, term.consumed),
+        divisor=lambda d: not_of_nothing(scope, d, summed),
+        built=lambda _, term: _summed(scope, term),
+    )  # fmt: skip
 
 
 def _free(arg: Arg, consumed: Iterable[int]) -> bool:
     return set(arg.axes).isdisjoint(consumed)
 
 
-def _summed(scope: Scope, term: _Term) -> Arg:
+def _summed(scope: Scope, term: Term) -> Arg:
     """One term, as a contraction with its scalars and its free divisors outside."""
     factors = with_divisors(
         scope,
