@@ -65,9 +65,10 @@ OPERATIONS: dict[str, OperationSpec] = {
     ),
     "slope": OperationSpec(
         ("function",),
-        "operands X, numbers: the derivative at X of gelu, gelu_tanh, lgamma or one of the functions of `activation`, "
-        "as torch has it",
+        "operands X, numbers: the derivative at X of silu, gelu, gelu_tanh, lgamma or one of the functions of "
+        "`activation`, as torch has it; or of relu, sigmoid or tanh where its value is X",
     ),
+    "slope_times": OperationSpec(("function",), "operands G, X, numbers: G * slope(X, numbers), in one pass"),
     "prelu": OperationSpec((), "operands X, a, which lies along one axis: X above 0, a * X below"),
     "difference": OperationSpec(
         ("function", "reduction"),

@@ -191,6 +191,9 @@ MERGED = "X[a]; W[k = 6]"
 STEPS = """scan t with h = X[t = 0]:
     h = tanh(sum[k](pad[c](h; before = 1, after = 1)[c = c + k] * {}))
 return h"""
+CURVED = """scan t with h = a:
+    h = {}
+return h"""
 LAST = """scan time with h = zeros[i]:
     h = tanh(h + b) * sum[d](X) + a
 return {}"""
@@ -260,6 +263,9 @@ TIDYING: dict[str, Row] = {
     ),
     "what comes back from all steps": Row(
         "X[t, c], Q[k = 3], P[t, k = 3]", STEPS.format("Q"), STEPS.format("P"),
+    ),
+    "slope and factor": Row(
+        "X[t, c], a[c]", CURVED.format("relu(a + h) * X"), CURVED.format("sin(a + h) * X"),
     ),
     "contraction of contractions": Row(
         "A[i, j], B[j, k], C[k, l]", "A @[j] B @[k] C", "exp(A @[j] B) @[k] C",

@@ -1,7 +1,7 @@
 """Derivatives of activations and norms, by the kernels by which torch differentiates them.
 
-In: tensors, numbers. Out: the derivative of an activation at each element; what comes back through a norm. What always
-holds: at kinks it is what autograd says.
+In: tensors, numbers. Out: what comes back through an activation, or its derivative at each element (where nothing is
+said of what comes back); what comes back through a norm. What always holds: at kinks it is what autograd says.
 """
 
 from __future__ import annotations
@@ -19,112 +19,156 @@ from namedlayers.program.graph import Node
 _aten = torch.ops.aten
 
 
-def gelu_slope(x: Tensor) -> Tensor:
+def gelu_back(g: Tensor | None, x: Tensor) -> Tensor:
     """
-    >>> gelu_slope(torch.zeros(1))
+    >>> gelu_back(None, torch.zeros(1))
     tensor([0.5000])
     """
-    return _aten.gelu_backward(_one(x), x)
+    return _aten.gelu_backward(_given(g, x), x)
 
 
-def gelu_tanh_slope(x: Tensor) -> Tensor:
+def gelu_tanh_back(g: Tensor | None, x: Tensor) -> Tensor:
     """
-    >>> gelu_tanh_slope(torch.zeros(1))
+    >>> gelu_tanh_back(None, torch.zeros(1))
     tensor([0.5000])
     """
-    return _aten.gelu_backward(_one(x), x, approximate="tanh")
+    return _aten.gelu_backward(_given(g, x), x, approximate="tanh")
 
 
-def clip_slope(x: Tensor, low: float, high: float) -> Tensor:
+def clip_back(g: Tensor | None, x: Tensor, low: float, high: float) -> Tensor:
     """
-    >>> clip_slope(torch.tensor([-2.0, 0.5, 2.0]), -1, 1)
-    tensor([0., 1., 0.])
+    >>> clip_back(torch.full((3,), 5.0), torch.tensor([-2.0, 0.5, 2.0]), -1, 1)
+    tensor([0., 5., 0.])
     """
     if isinstance(low, (int, float)) and isinstance(high, (int, float)) and low < high:
-        return _aten.hardtanh_backward(_one(x), x, low, high)
-    return ((x >= low) & (x <= high)).to(x.dtype)
+        return _aten.hardtanh_backward(_given(g, x), x, low, high)
+    return torch.where((x >= low) & (x <= high), _given(g, x), 0)
 
 
-def leaky_relu_slope(x: Tensor, slope: float) -> Tensor:
+def leaky_relu_back(g: Tensor | None, x: Tensor, slope: float) -> Tensor:
     """
-    >>> leaky_relu_slope(torch.tensor([-2.0, 2.0]), 0.5)
+    >>> leaky_relu_back(None, torch.tensor([-2.0, 2.0]), 0.5)
     tensor([0.5000, 1.0000])
     """
-    return _aten.leaky_relu_backward(_one(x), x, slope, False)
+    return _aten.leaky_relu_backward(_given(g, x), x, slope, False)
 
 
-def elu_slope(x: Tensor, alpha: float) -> Tensor:
+def elu_back(g: Tensor | None, x: Tensor, alpha: float) -> Tensor:
     """
-    >>> elu_slope(torch.tensor([-torch.inf, 2.0]), 0.5)
+    >>> elu_back(None, torch.tensor([-torch.inf, 2.0]), 0.5)
     tensor([0., 1.])
     """
-    return _aten.elu_backward(_one(x), alpha, 1.0, 1.0, False, x)
+    return _aten.elu_backward(_given(g, x), alpha, 1.0, 1.0, False, x)
 
 
-def selu_slope(x: Tensor) -> Tensor:
+def selu_back(g: Tensor | None, x: Tensor) -> Tensor:
     """
-    >>> selu_slope(torch.tensor([-torch.inf, 2.0]))
+    >>> selu_back(None, torch.tensor([-torch.inf, 2.0]))
     tensor([0.0000, 1.0507])
     """
-    return _aten.elu_backward(_one(x), _ALPHA, _SCALE, 1.0, False, x)
+    return _aten.elu_backward(_given(g, x), _ALPHA, _SCALE, 1.0, False, x)
 
 
-def softshrink_slope(x: Tensor, bound: float) -> Tensor:
+def softshrink_back(g: Tensor | None, x: Tensor, bound: float) -> Tensor:
     """
-    >>> softshrink_slope(torch.tensor([-2.0, 0.5, 2.0]), 1.0)
+    >>> softshrink_back(None, torch.tensor([-2.0, 0.5, 2.0]), 1.0)
     tensor([1., 0., 1.])
     """
-    return _aten.softshrink_backward(_one(x), x, bound)
+    return _aten.softshrink_backward(_given(g, x), x, bound)
 
 
-def hardshrink_slope(x: Tensor, bound: float) -> Tensor:
+def hardshrink_back(g: Tensor | None, x: Tensor, bound: float) -> Tensor:
     """
-    >>> hardshrink_slope(torch.tensor([-2.0, 0.5, 2.0]), 1.0)
+    >>> hardshrink_back(None, torch.tensor([-2.0, 0.5, 2.0]), 1.0)
     tensor([1., 0., 1.])
     """
-    return _aten.hardshrink_backward(_one(x), x, bound)
+    return _aten.hardshrink_backward(_given(g, x), x, bound)
 
 
-def threshold_slope(x: Tensor, least: float, value: float) -> Tensor:
+def threshold_back(g: Tensor | None, x: Tensor, least: float, value: float) -> Tensor:
     """
-    >>> threshold_slope(torch.tensor([0.5, 2.0]), 1.0, 0.0)
+    >>> threshold_back(None, torch.tensor([0.5, 2.0]), 1.0, 0.0)
     tensor([0., 1.])
     """
-    return _aten.threshold_backward(_one(x), x, least)
+    return _aten.threshold_backward(_given(g, x), x, least)
 
 
-def hardswish_slope(x: Tensor) -> Tensor:
+def hardswish_back(g: Tensor | None, x: Tensor) -> Tensor:
     """
-    >>> hardswish_slope(torch.tensor([-4.0, 0.0, 4.0]))
+    >>> hardswish_back(None, torch.tensor([-4.0, 0.0, 4.0]))
     tensor([0.0000, 0.5000, 1.0000])
     """
-    return _aten.hardswish_backward(_one(x), x)
+    return _aten.hardswish_backward(_given(g, x), x)
 
 
-def hardsigmoid_slope(x: Tensor) -> Tensor:
+def hardsigmoid_back(g: Tensor | None, x: Tensor) -> Tensor:
     """As `activations.hard_sigmoid` is computed.
 
-    >>> hardsigmoid_slope(torch.tensor([-4.0, 3.0, 0.0], dtype=torch.float64))
+    >>> hardsigmoid_back(None, torch.tensor([-4.0, 3.0, 0.0], dtype=torch.float64))
     tensor([0.0000, 0.0000, 0.1667], dtype=torch.float64)
     """
     if x.dtype is torch.float64:
-        return _aten.hardtanh_backward(_one(x), x + 3, 0, 6) / 6
-    return _aten.hardsigmoid_backward(_one(x), x)
+        return _aten.hardtanh_backward(_given(g, x), x + 3, 0, 6) / 6
+    return _aten.hardsigmoid_backward(_given(g, x), x)
 
 
-def mish_slope(x: Tensor) -> Tensor:
+def mish_back(g: Tensor | None, x: Tensor) -> Tensor:
     """
-    >>> mish_slope(torch.zeros(1))
+    >>> mish_back(None, torch.zeros(1))
     tensor([0.6000])
     """
-    return _aten.mish_backward(_one(x), x)
+    return _aten.mish_backward(_given(g, x), x)
 
 
-SLOPES: dict[str, Callable[..., Tensor]] = {
-    "gelu": gelu_slope, "gelu_tanh": gelu_tanh_slope, "clip": clip_slope, "leaky_relu": leaky_relu_slope,
-    "elu": elu_slope, "selu": selu_slope, "softshrink": softshrink_slope, "hardshrink": hardshrink_slope,
-    "threshold": threshold_slope, "hardswish": hardswish_slope, "hardsigmoid": hardsigmoid_slope, "mish": mish_slope,
-    "lgamma": torch.digamma,
+def silu_back(g: Tensor | None, x: Tensor) -> Tensor:
+    """
+    >>> silu_back(None, torch.zeros(1))
+    tensor([0.5000])
+    """
+    return _aten.silu_backward(_given(g, x), x)
+
+
+def relu_back(g: Tensor | None, y: Tensor) -> Tensor:
+    """Of the value y.
+
+    >>> relu_back(torch.full((2,), 5.0), torch.tensor([0.0, 2.0]))
+    tensor([0., 5.])
+    """
+    return _aten.threshold_backward(_given(g, y), y, 0)
+
+
+def sigmoid_back(g: Tensor | None, y: Tensor) -> Tensor:
+    """Of the value y.
+
+    >>> sigmoid_back(None, torch.tensor([0.5]))
+    tensor([0.2500])
+    """
+    return _aten.sigmoid_backward(_given(g, y), y)
+
+
+def tanh_back(g: Tensor | None, y: Tensor) -> Tensor:
+    """Of the value y.
+
+    >>> tanh_back(None, torch.tensor([0.5]))
+    tensor([0.7500])
+    """
+    return _aten.tanh_backward(_given(g, y), y)
+
+
+def lgamma_back(g: Tensor | None, x: Tensor) -> Tensor:
+    """
+    >>> lgamma_back(None, torch.ones(1))
+    tensor([-0.5772])
+    """
+    slope = torch.digamma(x)
+    return slope if g is None else g * slope
+
+
+BACKS: dict[str, Callable[..., Tensor]] = {
+    "gelu": gelu_back, "gelu_tanh": gelu_tanh_back, "clip": clip_back, "leaky_relu": leaky_relu_back,
+    "elu": elu_back, "selu": selu_back, "softshrink": softshrink_back, "hardshrink": hardshrink_back,
+    "threshold": threshold_back, "hardswish": hardswish_back, "hardsigmoid": hardsigmoid_back, "mish": mish_back,
+    "silu": silu_back, "relu": relu_back, "sigmoid": sigmoid_back, "tanh": tanh_back, "lgamma": lgamma_back,
 }  # fmt: skip
 
 
@@ -132,7 +176,17 @@ SLOPES: dict[str, Callable[..., Tensor]] = {
 def emit_slope(lo: Lowering, node: Node) -> Value:
     x, *numbers = lo.operands(node)
     x = lo.working(lo.tensor(x))
-    return lo.call(SLOPES[str(node.attr("function"))], (x, *numbers), x.axes, weak=x.weak)
+    return lo.call(BACKS[str(node.attr("function"))], (None, x, *numbers), x.axes, weak=x.weak)
+
+
+@emits("slope_times")
+def emit_slope_times(lo: Lowering, node: Node) -> Value:
+    pair, numbers = node.args[:2], node.args[2:]
+    g, x = lo.alike([lo.working(lo.tensor(lo.operand(one))) for one in pair])
+    order = lo.filled(x, tuple(range(node.rank))).axes
+    g, x = (lo.permuted(lo.filled(one, order), order) for one in (g, x))
+    given = [lo.operand(one) for one in numbers]
+    return lo.call(BACKS[str(node.attr("function"))], (g, x, *given), order)
 
 
 def norm_slope(g: Tensor, x: Tensor, mean: Tensor, inverse: Tensor, weight: Tensor | None, dims: int) -> Tensor:
@@ -166,6 +220,6 @@ _ALPHA, _SCALE = 1.6732632423543772, 1.0507009873554805
 """Of `torch.selu`."""
 
 
-def _one(x: Tensor) -> Tensor:
-    """What comes back: 1, everywhere."""
-    return x.new_ones(()).expand_as(x)
+def _given(g: Tensor | None, x: Tensor) -> Tensor:
+    """What comes back; if nothing is said, 1 everywhere."""
+    return x.new_ones(()).expand_as(x) if g is None else g

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx
 
-from namedlayers.emit.emitters.slopes import SLOPES, norm_slope
+from namedlayers.emit.emitters.slopes import BACKS, norm_slope
 from namedlayers.emit.kernels.attending import scaled_dot_product_attention
 from namedlayers.emit.loops.writers import INFIX, WRITERS
 from namedlayers.emit.narrowing import add_product
@@ -95,7 +95,7 @@ _VIEWS = frozenset({
 })  # fmt: skip
 
 _KEEPING = (
-    frozenset(WRITERS) | FRESH | frozenset(SLOPES.values())
+    frozenset(WRITERS) | FRESH | frozenset(BACKS.values())
     | frozenset({norm_slope, scaled_dot_product_attention, "contiguous", "flatten", "reshape", "sum", "mean"})
 )  # fmt: skip
 """What is as precise as its operands, if these are reals of one precision."""

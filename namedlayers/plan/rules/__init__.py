@@ -35,6 +35,7 @@ from namedlayers.plan.rules import (
     regrouped,
     sharing,
     shifts,
+    slopes,
     softmax,
     statistics,
     sums,
@@ -84,6 +85,7 @@ FINISHING: tuple[Rule, ...] = (
     *gates.RULES,
     *differences.RULES,
     *reductions.RULES,
+    *slopes.RULES,
 )
 PHASES: tuple[tuple[Rule, ...], ...] = (RECOGNISING, ATTENDING, MERGING, FINISHING)
 

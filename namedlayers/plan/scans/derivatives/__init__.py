@@ -32,7 +32,7 @@ LEFT: Mapping[str, str] = {
     **dict.fromkeys(("fft", "rfft", "irfft"), "numbers are complex"),
     "log_contract": "its product would be made once more at each step",
     "class_loss": "its weights and its targets must not have an axis of steps",
-    **dict.fromkeys(("slope", "standardize_back", "pulled_back"), "it is part of a gradient itself"),
+    **dict.fromkeys(("slope", "slope_times", "standardize_back", "pulled_back"), "it is part of a gradient itself"),
 }
 """Operations that only torch differentiates, step by step, and why."""
 

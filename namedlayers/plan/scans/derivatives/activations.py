@@ -13,12 +13,6 @@ from namedlayers.program.program import Kind
 from namedlayers.program.size import SizeExpr
 
 
-def _silu(node: Node, g: Term, operands: tuple[Term, ...]) -> tuple[Term | None, ...]:
-    (x,), y = operands, result(node, g)
-    s = x("sigmoid")
-    return (g * (s + y * (1 - s)),)
-
-
 def _gelu(node: Node, g: Term, operands: tuple[Term, ...]) -> tuple[Term | None, ...]:
     (x,) = operands
     return (g * slope(x, {"none": "gelu", "tanh": "gelu_tanh"}[str(node.attr("approximate"))]),)
@@ -88,10 +82,10 @@ def _entropy(g: Term, x: Term, y: Term, weights: list[Term]) -> tuple[Term | Non
 
 
 TABLE: Mapping[str, Back] = {
-    "relu": lambda node, g, operands: (g * result(node, g)("gt", 0).chosen(1, 0),),
-    "sigmoid": lambda node, g, operands: (g * (result(node, g) * (1 - result(node, g))),),
+    "relu": lambda node, g, operands: (g * slope(result(node, g), "relu"),),
+    "sigmoid": lambda node, g, operands: (g * slope(result(node, g), "sigmoid"),),
     "softplus": lambda node, g, operands: (g * operands[0]("sigmoid"),),
-    "silu": _silu,
+    "silu": lambda node, g, operands: (g * slope(operands[0], "silu"),),
     "gelu": _gelu,
     "activation": _activation,
     "prelu": _prelu,

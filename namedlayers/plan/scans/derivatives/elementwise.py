@@ -31,7 +31,7 @@ FACTORS: Mapping[str, Factor] = {
     "atan": lambda x, y: 1 / (x * x + 1),
     "sinh": lambda x, y: x("cosh"),
     "cosh": lambda x, y: x("sinh"),
-    "tanh": lambda x, y: 1 - y * y,
+    "tanh": lambda x, y: slope(y, "tanh"),
     "asinh": lambda x, y: (x * x + 1)("rsqrt"),
     "acosh": lambda x, y: (x * x - 1)("rsqrt"),
     "atanh": lambda x, y: 1 / (1 - x * x),
