@@ -19,6 +19,8 @@ from namedlayers.program.graph import Graph, Node
 from namedlayers.program.program import Program
 from namedlayers.program.sizes_at_call import solve_sizes
 
+LINEAR_ALGEBRA = frozenset("inv solve cholesky eigenvalues eigenvectors".split())
+
 LARGE = 1 << 20
 """As many elements are too many for the reference, which is slow."""
 
@@ -41,6 +43,10 @@ def diagnose(program: Program, args: Sequence[Any], graph: Graph | None = None, 
         from namedlayers.reference import evaluate  # imported here, since hardly any call fails
 
         evaluate(program, given)
+    if isinstance(error, torch.linalg.LinAlgError):  # numpy finds no fault in some matrices that torch refuses
+        places = [span for node in graph.live() if node.op in LINEAR_ALGEBRA for span in node.spans]
+        said = str(error).partition(". This error")[0]
+        raise ArgumentError("NL0586", f"the linear algebra has no result: {said}", *map(Label, places)) from error
 
 
 def shape_of(arg: Any) -> tuple[int, ...]:

@@ -209,6 +209,20 @@ def test_tracebacks_show_the_line() -> None:
     assert "torch.linalg.inv(A" in "".join(traceback.format_exception(caught.value))
 
 
+@pytest.mark.parametrize(
+    ("text", "shapes"),
+    [
+        ("solve[i, j](A, b)", ((2, 2), (2, 0))),  # numpy solves nothing for no right-hand side
+        ("cholesky[i, j](A) + sum[k](b)[i -> j]", ((1100, 1100), (1100, 1))),  # larger than what the reference looks at
+    ],
+)
+def test_torch_refuses_a_matrix(text: str, shapes: tuple[tuple[int, ...], ...]) -> None:
+    function = nl.compile(f"def f(A[i, j], b[i, k]) = {text}\n")
+    with pytest.raises(nl.ArgumentError, match="NL0586.*(singular|definite)") as caught:
+        function(*map(torch.zeros, shapes))
+    assert caught.value.spans and "^" * text.index("(") in str(caught.value)
+
+
 def test_comments_say_what_a_line_computes() -> None:
     made = compiled(
         "def f(A[i, j], B[j]):\n    C = exp(A)\n    return C @[j] B", {"A": np.zeros((2, 3)), "B": np.zeros(3)}

@@ -134,6 +134,13 @@ def test_targets_of_any_width() -> None:
         torch.testing.assert_close(f(z, t.to(dtype), b), f(z, t, b))
 
 
+def test_what_is_kept_may_be_said_in_numbers() -> None:
+    f = nl.compile("def f(Z[b, c], T[b], B[b]) = sum[b](where(B, -log_softmax[c](Z)[c = where(B, T, 0)], 0))\n")
+    z, t, b = torch.randn(3, 4), torch.tensor([0, 9, 2]), torch.tensor([1, 0, -2])
+    for dtype in (torch.int64, torch.float32):
+        torch.testing.assert_close(f(z, t, b.to(dtype)), f(z, t, b != 0))
+
+
 ENTROPY = nl.compile("def f(Z[b, c], T[b]) = -mean[b](log_softmax[c](Z)[c = T])\n")
 
 

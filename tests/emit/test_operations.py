@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+import namedlayers as nl
 from namedlayers.errors import FormulaError
 from tests.emit.harness import WAYS, agree, run, tensors
 
@@ -373,3 +374,12 @@ def finite(found: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
     """The results that have gradients, without infinities, whose finite differences are NaN."""
     real = (torch.view_as_real(one) if one.is_complex() else one for one in found if one.requires_grad)
     return tuple(one.nan_to_num(posinf=0.0, neginf=0.0) for one in real)
+
+
+@pytest.mark.parametrize("text", ["A // 3", "A // B", "7 // A", "A // 2 % 3 + A % B"])
+def test_floors_of_quotients_have_gradients(text: str) -> None:
+    function = nl.compile(f"def f(A[i], B[i]) = {text}\n")
+    A, B = torch.tensor([2.5, -7.5, 4.25]).double(), torch.tensor([0.7, 2.0, -1.5]).double()
+    torch.testing.assert_close(function(A, B), function.reference(A, B))
+    assert torch.autograd.gradcheck(function, (A.requires_grad_(), B.requires_grad_()), eps=1e-7)
+    torch.testing.assert_close(torch.compile(function, backend="aot_eager", fullgraph=True)(A, B), function(A, B))

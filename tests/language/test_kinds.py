@@ -36,6 +36,25 @@ KINDS = {
     "booleans gathered": case(
         "def f(A[i], I[k]) -> [k] = A[i = I]", lambda A, ids: A[ids], A=[True, False], I=[1, 0, 0]
     ),
+    "integers added up by one-hot vectors, which are real": case(
+        "def f(X[s], I[s]) -> [v] = X @[s] one_hot[v = 3](I)",
+        lambda X, ids: np.array([3.0, 0, 2]),
+        X=[1, 2, 2],
+        I=[0, 2, 0],
+    ),
+    "booleans added up by one-hot vectors": case(
+        "def f(X[s], I[s]) -> [v] = X @[s] one_hot[v = 2](I)",
+        lambda X, ids: np.array([1.0, 0]),
+        X=[True, False],
+        I=[0, 1],
+    ),
+    "the imaginary part of booleans": case("def f(A[i]) = real(A) - 2 * imag(A)", lambda A: A * 1.0, A=[True, False]),
+    "the least of no integers": case(
+        "def f(A[i, j]) = min[i](A)", lambda A: np.full(2, np.iinfo(np.int64).max), A=np.zeros((0, 2), np.int64)
+    ),
+    "the largest of no integers": case(
+        "def f(A[i, j]) = max[i](A)", lambda A: np.full(2, np.iinfo(np.int64).min), A=np.zeros((0, 2), np.int64)
+    ),
     "a root of booleans": case("def f(A[i]) = sqrt(A)", lambda A: A * 1.0, A=[True, False]),
     "a product of integers": case(
         "def f(A[i, j], B[j, k]) = A @[j] B", lambda A, B: A @ B, A=[[1, 2], [3, 4]], B=[[5, 6], [7, 8]]

@@ -93,7 +93,7 @@ def emit_sign(lo: Lowering, node: Node) -> Value:
 @emits("imag")
 def emit_imag(lo: Lowering, node: Node) -> Value:
     (x,) = lo.operands(node)
-    x = lo.tensor(x)
+    x = lo.working(lo.tensor(x))
     if x.kind is not Kind.COMPLEX:
         return lo.call(torch.zeros_like, (x,), x.axes)
     return lo.out_of_complex(lo.call(torch.imag, (x,), x.axes))
@@ -142,7 +142,19 @@ def emit_binary(lo: Lowering, node: Node) -> Value:
         values = lo.meet(values)
     if node.op in TENSORS_ONLY:
         values = [lo.tensor(v, like=_other(values, k)) for k, v in enumerate(values)]
+    if node.op == "floordiv" and node.kind is Kind.REAL:
+        return elementwise(lo, floor_quotient, [lo.tensor(values[0], like=values[1]), values[1]])
     return elementwise(lo, BINARY[node.op], values)
+
+
+def floor_quotient(x: torch.Tensor, y: torch.Tensor | float) -> torch.Tensor:
+    """`x // y`, of which torch has no derivative under that name; it is 0.
+
+    >>> x = torch.tensor([-1.0, 7.0], requires_grad=True)
+    >>> torch.autograd.grad(floor_quotient(x, 2).sum(), x)[0]
+    tensor([0., 0.])
+    """
+    return torch.div(x, y, rounding_mode="floor")
 
 
 @emits("logaddexp")

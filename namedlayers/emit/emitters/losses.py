@@ -131,7 +131,7 @@ def _counting(lo: Lowering, node: Node, target: Value, others: Mapping[str, Valu
             return target, ignored
         kept = elementwise(lo, operator.ne, [target, ignored], kind=Kind.BOOL, weak=True)
     if kept is not None:
-        args = [kept, target, Value(_LEFT_OUT, (), Kind.INT, True, True)]
+        args = [lo.truth(kept), target, Value(_LEFT_OUT, (), Kind.INT, True, True)]
         target = elementwise(lo, torch.where, args, kind=Kind.INT, weak=True)
     return target, _LEFT_OUT
 

@@ -71,17 +71,26 @@ def _extreme(target: Callable, neutral: float) -> Callable[[Lowering, Value, Seq
     def reduce(lo: Lowering, x: Value, gone: Sequence[int]) -> Value:
         """torch has no largest element of nothing: where that could be asked, a neutral element is added first."""
         for axis in (a for a in gone if not _positive(lo, a)):
-            fill: Any = neutral
-            if x.kind is Kind.BOOL:
-                fill = neutral > 0
-            elif x.kind is Kind.INT:
-                limits = lo.inline(torch.iinfo, lo.dtype_of(x))
-                fill = lo.inline(getattr, limits, "max" if neutral > 0 else "min")
+            if x.kind is Kind.INT:
+                x = lo.call(with_extreme, (x, x.dim(axis), neutral > 0), x.axes, kind=x.kind, weak=x.weak)
+                continue
+            fill: Any = neutral > 0 if x.kind is Kind.BOOL else neutral
             pads = (0, 0) * (len(x.axes) - 1 - x.dim(axis)) + (0, 1)
             x = lo.call(torch.nn.functional.pad, (x, pads), x.axes, {"value": fill}, kind=x.kind, weak=x.weak)
         return along(lo, target, x, gone)
 
     return reduce
+
+
+def with_extreme(x: torch.Tensor, dim: int, largest: bool) -> torch.Tensor:
+    """With the largest (the least) of its integers behind: `pad` takes numbers as doubles, which have not the largest.
+
+    >>> with_extreme(torch.tensor([1]), 0, True)
+    tensor([                  1, 9223372036854775807])
+    """
+    limits = torch.iinfo(x.dtype)
+    shape = (*x.shape[:dim], 1, *x.shape[dim + 1 :])
+    return torch.cat([x, x.new_full(shape, limits.max if largest else limits.min)], dim)
 
 
 def _truth(target: Callable) -> Callable[[Lowering, Value, Sequence[int]], Value]:
