@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import namedlayers as nl
+from namedlayers.emit.log_products.still_factors import still_factor
 from namedlayers.emit.loops.writers import WRITERS
 from tests.emit.harness import WAYS, agree, as_written, compiled, run, tensors
 from tests.emit.random_steps import loop
@@ -192,7 +193,7 @@ def operands(function: object) -> list:
         "where": [x > 0.5, x, y], "cat": [[x, y], 0], "stack": [[x, y], 0], "clamp": [x, 0.2, 0.5],
         "_threshold": [x, 0.5, 2.0],
         "bitwise_and": [x > 0.5, y > 0.5], "bitwise_or": [x > 0.5, y > 0.5], "bitwise_not": [x > 0.5],
-        "bmm": [x[None], y[None]], "lerp": [x, y, 0.3],
+        "bmm": [x[None], y[None]], "lerp": [x, y, 0.3], "times": [x, still_factor(y, False, True)],
     }  # fmt: skip
     if name in known:
         return known[name]

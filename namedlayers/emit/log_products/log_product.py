@@ -30,6 +30,7 @@ from namedlayers.emit.kernels.eager import visible
 from namedlayers.emit.kernels.looking import logsumexp
 from namedlayers.emit.log_products import quick_product, shifted_product
 from namedlayers.emit.log_products.log_factors import Form
+from namedlayers.emit.log_products.still_factors import repeatable
 
 FEW = 1 << 13
 """Up to how many elements of the outer sum it is quicker held than multiplied out."""
@@ -37,6 +38,7 @@ FEW = 1 << 13
 _HALF = (torch.float16, torch.bfloat16)
 
 
+@repeatable
 def log_product(a: Tensor, b: Tensor, a_linear: bool, b_linear: bool) -> Tensor:
     """log(sum over k of exp(a[m, k] + b[k, n])); a linear factor w stands for log(w).
 

@@ -15,7 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, fx
 
 from namedlayers.emit.emitters.elementwise import lerp
+from namedlayers.emit.kernels import looking
 from namedlayers.emit.loops.fused_steps import fuse
+from namedlayers.emit.loops.log_steps import with_still_factor
 from namedlayers.emit.loops.scanning import Loop
 from namedlayers.emit.loops.step_values import RELIES, is_number, is_real, is_tensor, of_given_precision, rank
 from namedlayers.emit.loops.writers import INFIX, PRODUCTS, REDUCTIONS, SYMMETRIC, WRITERS, Writer
@@ -48,6 +50,8 @@ def for_writing(graph: fx.Graph, loop: Loop, algebraic: bool) -> fx.Graph:
     for node in copy.nodes:
         if node.op not in ("placeholder", "output") and all(one in same for one in node.all_input_nodes):
             same.add(node)
+    for node in list(copy.nodes):
+        with_still_factor(copy, node, same)
     _numbers_as_tensors(copy, still, same, _SUMS)
     fuse(copy, algebraic)
     _numbers_as_tensors(copy, still, same, _WITH_NUMBERS)
@@ -135,7 +139,9 @@ def _as_matmul(graph: fx.Graph, node: fx.Node, same: set[fx.Node]) -> None:
 
 
 def _as_function(node: fx.Node) -> None:
-    """A sum by a method: the function can write."""
+    """A sum by a method: the function can write; so can torch's kernel, which differs from ours in slopes only."""
+    if node.target is looking.logsumexp:
+        node.target = torch.logsumexp
     if node.op == "call_method" and node.target == "sum" and is_real(node) and len(node.args) > 1:
         node.op, node.target = "call_function", torch.sum
 

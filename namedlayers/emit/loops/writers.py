@@ -19,6 +19,7 @@ from torch import Tensor
 
 from namedlayers.emit.emitters.activations import hard_sigmoid
 from namedlayers.emit.emitters.elementwise import lerp
+from namedlayers.emit.log_products.still_factors import times
 
 
 @dataclass(frozen=True)
@@ -127,5 +128,6 @@ WRITERS: Mapping[Any, Writer] = MappingProxyType({
     "masked_fill": Writer(over="masked_fill_"),
     F.gelu: Writer(gelu_into),
     lerp: Writer(lerp_into, tensors=2),
+    times: Writer(times, elementwise=False),
     torch.lerp: Writer(torch.lerp, tensors=2),
 })  # fmt: skip
