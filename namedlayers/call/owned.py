@@ -16,6 +16,7 @@ import torch
 from funsor.terms import Binary
 from torch import nn
 
+from namedlayers.call.tracing import is_traced
 from namedlayers.errors import ArgumentError, Label
 from namedlayers.program.program import Input, Program
 from namedlayers.program.terms import Leaf, Primitive, Ref
@@ -43,12 +44,14 @@ class Owned:
         """The results of the compiled function; the states are written."""
         if not self.states:
             return function(*given, *tensors)
-        passed = [one.clone() if k in self.copied else one for k, one in enumerate(tensors)]
-        found = function(*given, *passed)
+        if self.copied:
+            passed = [one.clone() if k in self.copied else one for k, one in enumerate(tensors)]
+            found = function(*given, *passed)
+        else:
+            found = function(*given, *tensors)
         found = found if isinstance(found, tuple) else (found,)
-        with torch.no_grad():
-            for number, new in zip(self.states, found[self.results :], strict=True):
-                tensors[number].copy_(new)
+        for number, new in zip(self.states, found[self.results :], strict=True):
+            _write(tensors[number], new)
         return found[0] if self.results == 1 else found[: self.results]
 
 
@@ -116,6 +119,15 @@ def _fetcher(inputs: Sequence[Input]) -> Callable[[nn.Module], Tensors]:
 
 
 # --- writing ----------------------------------------------------------------------------------------------------------
+
+
+def _write(state: torch.Tensor, new: torch.Tensor) -> None:
+    """Without gradient. (To say so takes torch longer than to copy a state of a few numbers.)"""
+    if new.requires_grad or state.requires_grad or is_traced() or torch._C._are_functorch_transforms_active():
+        with torch.no_grad():
+            state.copy_(new)
+    else:
+        state.copy_(new)
 
 
 def _copied(program: Program, results: int, states: Sequence[int]) -> frozenset[int]:

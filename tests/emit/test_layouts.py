@@ -62,7 +62,7 @@ PRINTED: dict[str, tuple[str, dict[str, tuple[int, ...]], list[str]]] = {
     ),
     "layer normalisation": (
         "def f(X[b, s, d]; g[d], c[d]) = standardize[d](X) * g + c", {"X": (2, 3, 4), "g": (4,), "c": (4,)},
-        ["result = F.layer_norm(X, (d,), weight=g, bias=c, eps=1e-05)", "return result"],
+        ["result = torch.layer_norm(X, (d,), weight=g, bias=c, eps=1e-05)", "return result"],
     ),
     "an embedding": (
         "def f(I[b, s]; E[v, d]) -> [b, s, d] = E[v = I]", {"I": (2, 3), "E": (5, 4)},

@@ -10,7 +10,6 @@ import operator
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 
 from namedlayers.emit.attributes import listed, position, positions, size_of
 from namedlayers.emit.emitters.elementwise import elementwise
@@ -43,7 +42,7 @@ def emit_standardize(lo: Lowering, node: Node) -> Value:
         x = lo.permuted(x, (*rest, *(a for a in x.axes if a in axes)))
     exact = along == set(axes)
     shape, options = _kernel(lo, x, axes, affine if exact else {})
-    found = lo.call(F.layer_norm, (x, shape), x.axes, {**options, "eps": eps})
+    found = lo.call(torch.layer_norm, (x, shape), x.axes, {**options, "eps": eps})
     return found if exact else _affine(lo, found, affine)
 
 
@@ -97,7 +96,7 @@ def emit_rms_norm(lo: Lowering, node: Node) -> Value:
         if not _last(x, axes):
             x = lo.permuted(x, (*(a for a in x.axes if a not in axes), *(a for a in x.axes if a in axes)))
         shape, options = _kernel(lo, x, axes, affine)
-        return lo.call(F.rms_norm, (x, shape), x.axes, {**options, "eps": eps})
+        return lo.call(torch.rms_norm, (x, shape), x.axes, {**options, "eps": eps})
     dims = tuple(sorted(x.dim(a) for a in axes))
     square = lo.call(torch.square, (lo.call(torch.abs, (x,), x.axes, kind=Kind.REAL, inline=True),), x.axes)
     mean = lo.call("mean", (square, dims), x.axes, {"keepdim": True})

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 
 from namedlayers.emit.attributes import listed
@@ -23,7 +24,7 @@ BATCH, CHANNELS, OUT, IN = -101, -102, -103, -104
 
 CONVOLUTIONS: tuple[Callable, ...] = (F.conv1d, F.conv2d, F.conv3d)
 POOLS: dict[str, tuple[Callable, ...]] = {
-    "max": (F.max_pool1d, F.max_pool2d, F.max_pool3d),
+    "max": (torch.max_pool1d, torch.max_pool2d, torch.max_pool3d),
     "mean": (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d),
 }
 ADAPTIVE: Mapping[str, tuple[Callable, ...]] = {
