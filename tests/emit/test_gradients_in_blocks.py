@@ -104,7 +104,7 @@ def test_what_is_kept_is_written_over_only_when_torch_lets_go_of_it(length: int)
 def test_little_is_held_on_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beside what is kept, values are as long as a block."""
     text, inputs = FURTHER["gates of their own"]
-    arrays = given(inputs, t=64, b=64, h=16)
+    arrays = given(inputs, t=128, b=64, h=32)
     made, _ = both(text, arrays)
     call = forward_and_backward(made.function, tensors(made, arrays))
     held = peak_bytes(call)

@@ -191,6 +191,27 @@ def _onto(node: fx.Node) -> None:
         return
 
 
+def _into_summand(node: fx.Node) -> None:
+    """c + (a * b + x @ w) as (c + a * b) + x @ w, of which the sum in brackets is one pass."""
+    for total, term in (node.args, node.args[::-1]):
+        if not (_is_needed_once(total, torch.addmm) and is_real(term) and not total.kwargs):  # type: ignore[union-attr]
+            continue
+        inner = total.args[0]  # type: ignore[union-attr]
+        if not _is_needed_once(inner, operator.mul) or not rank(inner) == rank(term) == rank(node):
+            continue
+        if all(map(is_tensor, inner.args)) and _before(term, total):  # type: ignore[union-attr, arg-type]
+            with node.graph.inserting_before(total):
+                summand = node.graph.call_function(operator.add, (term, inner))
+            summand.meta = {key: inner.meta[key] for key in ("axes", "kind")}  # type: ignore[union-attr]
+            total.args = (summand, *total.args[1:])  # type: ignore[union-attr]
+            node.replace_all_uses_with(total)  # type: ignore[arg-type]
+            return
+
+
+def _is_needed_once(node: Any, target: Any) -> bool:
+    return isinstance(node, fx.Node) and node.target is target and len(node.users) == 1 and is_real(node)
+
+
 def _first_product(node: Any) -> fx.Node | None:
     """The innermost of products that are added to each other, and that nothing else needs."""
     while isinstance(node, fx.Node) and len(node.users) == 1 and not node.kwargs:
@@ -246,6 +267,7 @@ _EXACT: tuple[Rule, ...] = (
 )
 
 _ALGEBRAIC: tuple[Rule, ...] = (
-    (_mean, frozenset({operator.add})), (_onto, frozenset({operator.add})), (_like_terms, _SUMS),
+    (_mean, frozenset({operator.add})), (_onto, frozenset({operator.add})),
+    (_into_summand, frozenset({operator.add})), (_like_terms, _SUMS),
     (_scaled_product, _SUMS),
 )  # fmt: skip

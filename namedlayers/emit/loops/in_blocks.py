@@ -23,7 +23,7 @@ BLOCK = 1 << 20
 FEWEST = 7
 """There are about so many blocks at least, so that what is made in between is short beside what is kept."""
 
-LEAST = 1 << 18
+LEAST = 1 << 19
 """About so many bytes a block reads at least: what is made in between of so few is nowhere much."""
 
 SHORTEST = 8

@@ -32,6 +32,7 @@ class Backward:
     inputs: Sequence[Node]
     onward: Mapping[int, Node]
     arriving: Mapping[int, Node]
+    ahead: Mapping[int, Node]
     slopes: Sequence[tuple[int, bool]]
     results: Mapping[int, Arg]
     wanted: Sequence[int]
@@ -93,10 +94,11 @@ class _Maker:
         listed = [(of.onward[k], self._begin(k)) for k in of.onward] if of.turned is None else []
         if of.turned is not None:
             listed.append((of.turned, self._zeros(of.turned)))
-        listed += [(of.inputs[k], self._before(k)) for k in before]
+        listed += [(of.inputs[k], self._carried_before(k)) for k in before]
         listed += [(of.inputs[k], self._held("given", k, self.scanned[k])) for k in reads]
         listed += [(node, self._saved(node, every[of.numbers[node]])) for node in saved]
         listed += [(of.arriving[k], self._held("slope", k, True)) for k in arriving]
+        listed += [(one, self._ahead(k)) for k, one in of.ahead.items()]
         bundle, region = self._scan(listed)
         outputs = {k: self._collected(bundle, region, number, k) for number, k in enumerate(self._collecting())}
         if of.turned is not None:
@@ -214,9 +216,22 @@ class _Maker:
 
     def _begin(self, k: int) -> Held:
         """What comes back to a carried value after the last step."""
-        if ("final", k) in self.outside:
-            return self._held("final", k, False)
-        return self._zeros(self.of.inputs[k])
+        given = self.of.inputs[k]
+        if k not in self.of.ahead:
+            return self._held("final", k, False) if ("final", k) in self.outside else self._zeros(given)
+        last = self._at(self.outside["slope", k], const(0) if self.reverse else self.steps.size - 1)
+        if ("final", k) not in self.outside:
+            return last
+        positions = tuple(range(given.rank))
+        total = self.outer.node(
+            "add", (last.arg(positions), self._held("final", k, False).arg(positions)), given.sizes, given.rank,
+            Kind.REAL, names=given.names[: given.rank],
+        )  # fmt: skip
+        return Held(total, positions)
+
+    def _ahead(self, k: int) -> Held:
+        """What comes back to a carried value as the result of the step before each; nothing to what it starts with."""
+        return self._before(self._zeros(self.of.inputs[k]), self._held("slope", k, True), self.of.inputs[k])
 
     def _zeros(self, given: Node) -> Held:
         zero = self.outer.node("const", (), (), 0, Kind.REAL, attrs={"kind": "float", "digits": (0.0).hex()}, weak=True)
@@ -228,12 +243,12 @@ class _Maker:
         )  # fmt: skip
         return Held(node, tuple(range(given.rank)))
 
-    def _before(self, k: int) -> Held:
-        """A carried value before each step: it starts, and then is one step behind."""
-        graph, given, size = self.outer, self.of.inputs[k], self.steps.size
-        first = expanded(graph, self._held("given", k, False), Steps(const(1), self.steps.name))
+    def _before(self, start: Held, every: Held, given: Node) -> Held:
+        """What is one step behind `every`, a value at all steps: it starts with another. `given` is like both."""
+        graph, size = self.outer, self.steps.size
+        first = expanded(graph, start, Steps(const(1), self.steps.name))
         positions = range(1, given.rank + 1)
-        pair = [first.arg(positions), self._held("kept", k, True).arg(positions)]
+        pair = [first.arg(positions), every.arg(positions)]
         names = (self.steps.name, *given.names[: given.rank])
         joined = graph.node(
             "concat", tuple(reversed(pair) if self.reverse else pair), (size + 1, *given.sizes), given.rank + 1,
@@ -245,6 +260,10 @@ class _Maker:
             attrs={"entries": (entry,)}, names=names,
         )  # fmt: skip
         return Held(shifted, tuple(positions), 0)
+
+    def _carried_before(self, k: int) -> Held:
+        """A carried value before each step."""
+        return self._before(self._held("given", k, False), self._held("kept", k, True), self.of.inputs[k])
 
     def _saved(self, node: Node, result: Arg) -> Held:
         """A saved value: the axes of the result are in another order than the node's, perhaps."""
@@ -284,12 +303,16 @@ class _Maker:
             "part", (Arg(bundle, ()),), (size, *like.sizes), like.rank + 1, Kind.REAL, attrs={"number": number},
             weak=output.node.weak, names=(self.steps.name, *names),
         )  # fmt: skip
-        first = size - 1 if self.reverse else size_expr(0)
+        return self._at(part, size - 1 if self.reverse else const(0))
+
+    def _at(self, every: Node, step: SizeExpr) -> Held:
+        """A value of all steps at one of them."""
+        names = every.names[1 : every.rank]
         at = self.outer.node(
-            "index", (Arg(part, (-1, *range(like.rank))),), like.sizes, like.rank, Kind.REAL,
-            attrs={"entries": ((0, (), first),)}, names=names,
+            "index", (Arg(every, (-1, *range(every.rank - 1))),), every.sizes[1:], every.rank - 1, Kind.REAL,
+            attrs={"entries": ((0, (), step),)}, names=names,
         )  # fmt: skip
-        return Held(at, tuple(range(like.rank)))
+        return Held(at, tuple(range(every.rank - 1)))
 
     def _collected(self, bundle: Node, region: Region, number: int, k: int) -> Arg:
         """What comes back to an input: from the first step, from each step, or from all together."""

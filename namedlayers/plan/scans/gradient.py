@@ -49,28 +49,32 @@ def gradient(node: Node, parts: Sequence[Node], plan: Plan) -> Gradient | NoGrad
         return NoGradient("nothing real comes out")
     onward = {k: _fresh(steps, f"onward {k}", steps.outputs[k]) for k in moving}
     arriving = {k: _fresh(steps, f"slope {k}", steps.outputs[k]) for k, last in slopes if not last}
-    ends: dict[Node, list[Arg]] = {}
-    for k, one in (*onward.items(), *arriving.items()):
-        ends.setdefault(steps.outputs[k].node, []).append(_seen(one, steps.outputs[k]))
     reads = [k for k in range(carries, len(inputs)) if inputs[k].kind is Kind.REAL and not inputs[k].weak]
-    found = cotangents(steps, ends, [inputs[k] for k in (*moving, *reads)])
+    reached = [inputs[k] for k in (*moving, *reads)]
+    found = cotangents(steps, _ends(steps, onward, arriving), reached)
     if isinstance(found, Missing):
         return NoGradient(found.reason)
-    results = {k: _whole(steps, inputs[k], found.get(inputs[k])) for k in moving}
-    results |= {k: _whole(steps, inputs[k], found[inputs[k]]) for k in reads if inputs[k] in found}
+    fixed = {inputs[k] for k in range(carries, len(inputs)) if -1 not in places[k]}
+    alone = not any(last for _, last in slopes)
+    turned = _turned(_results(steps, inputs, found, moving), moving, fixed) if alone else None
+    ahead = {k: arriving.pop(k) for k in moving if k in arriving} if turned is None else {}
+    if ahead:
+        found = cotangents(steps, _ends(steps, onward, arriving), reached)
+        assert not isinstance(found, Missing)
+        for k, one in ahead.items():
+            _add(steps, inputs[k], found, one)
+    results = _results(steps, inputs, found, moving)
     wanted = tuple(k for k in results if not node.args[k].node.weak)
     if not wanted:
         return NoGradient("nothing real goes in")
-    fresh = {*onward.values(), *arriving.values()}
+    fresh = {*onward.values(), *arriving.values(), *ahead.values()}
     saved = _saved(results.values(), inputs[:carries], own, fresh, [arg.node for arg in steps.outputs])
-    fixed = {inputs[k] for k in range(carries, len(inputs)) if -1 not in places[k]}
-    turned = None if any(last for _, last in slopes) else _turned(results, moving, fixed)
     numbers, forward = _with_results(region, graph, steps, saved)
     if turned is None:  # what comes back to each carried value is given, so that the gradient can begin at any step
         slopes = tuple(sorted({*slopes, *((k, True) for k in moving if all(k != one for one, _ in slopes))}))
     wanted = tuple(k for k in results if k in moving or k in wanted)
     made = backward(
-        Backward(node, steps, inputs, onward, arriving, slopes, results, wanted, saved, numbers, turned),
+        Backward(node, steps, inputs, onward, arriving, ahead, slopes, results, wanted, saved, numbers, turned),
         _steps_name(parts),
     )
     return Gradient(forward, made.region, made.given, made.kept, slopes, wanted, guards)
@@ -108,6 +112,29 @@ def _fresh(graph: Graph, name: str, like: Arg) -> Node:
 def _seen(one: Node, result: Arg) -> Arg:
     """Something in the order of a result's axes, by the axes of its node."""
     return Arg(one, tuple(result.axes.index(position) for position in range(one.rank)))
+
+
+def _ends(steps: Graph, onward: Mapping[int, Node], arriving: Mapping[int, Node]) -> dict[Node, list[Arg]]:
+    """What comes back to the results of a step."""
+    ends: dict[Node, list[Arg]] = {}
+    for k, one in (*onward.items(), *arriving.items()):
+        ends.setdefault(steps.outputs[k].node, []).append(_seen(one, steps.outputs[k]))
+    return ends
+
+
+def _add(steps: Graph, given: Node, found: dict[Node, Arg], ahead: Node) -> None:
+    """To what comes back to a carried value what comes to it from outside, as the result of the step before."""
+    scope = Scope(steps, given, lambda _: 2)
+    own = Arg(ahead, tuple(range(ahead.rank)))
+    found[given] = scope.apply("add", own, found[given]) if given in found else own
+
+
+def _results(
+    steps: Graph, inputs: Sequence[Node], found: Mapping[Node, Arg], moving: Sequence[int]
+) -> dict[int, Arg]:  # fmt: skip
+    """What comes back to the inputs of a step: to all carried ones, and to those others that it comes to."""
+    others = [k for k, one in enumerate(inputs) if one in found and k not in moving]
+    return {k: _whole(steps, inputs[k], found.get(inputs[k])) for k in (*moving, *others)}
 
 
 def _whole(graph: Graph, given: Node, arg: Arg | None) -> Arg:
