@@ -19,7 +19,7 @@ from namedlayers.emit.functions import execute
 from namedlayers.emit.loops.memory import Memory, over
 from namedlayers.emit.loops.rewritten_steps import for_writing, writer, written
 from namedlayers.emit.loops.roles import Roles, roles
-from namedlayers.emit.loops.seen_sequences import Seen, seen
+from namedlayers.emit.loops.seen_sequences import Seen, seen, seen_of_all
 from namedlayers.emit.loops.step_values import RELIES, given_precision, of_one_precision
 from namedlayers.emit.loops.writers import turned
 from namedlayers.emit.names import Names
@@ -128,6 +128,8 @@ class _Text:
             for number in roles.stacked
         }
 
+        self.following = self._following()
+
     def printed(self) -> str:
         roles, loop = self.roles, self.loop
         carried = [node.name for node in roles.inputs[: loop.carries]]
@@ -161,7 +163,9 @@ class _Text:
         again = [text for node in steps if (text := self._again(node))]
         straight = set(roles.straight.values())
         again += [f"{self.places[k]}.copy_({roles.made[k].name})" for k in roles.stacked if k not in straight]
-        lines += [*on, self._head(now), *(f"    {line}" for line in [*again, *on] or ["pass"])]
+        after = [f"{node.name} = {self.following[node][0]}" for node in self.following]
+        lines += [*on, *(self._line(node) for node in self.following), self._head(now)]
+        lines += [f"    {line}" for line in [*again, *on, *after] or ["pass"]]
         lines.append(f"return {', '.join(self._result(*one) for one in loop.results)}")
         arguments = self.arguments[: len(self.arguments) - len(self.further)]
         header = f"def {self.name}({', '.join((*arguments, self.steps, *(n.name for n in roles.sizes)))}):"
@@ -185,7 +189,7 @@ class _Text:
 
     def _again(self, node: fx.Node) -> str:
         """What a later step does for a node, if anything."""
-        if node in self.roles.views:
+        if node in self.roles.views or node in self.following:
             return ""
         memory, how = self.roles.memory.get(node), writer(node)
         if memory is None or how is None or (memory.home == "fresh" and memory.known_by is node):
@@ -222,6 +226,8 @@ class _Text:
         pairs = [(now[0] if len(now) == 1 else f"({', '.join(now)})", self.each)] if now else []
         for number, dim in self.roles.stacked.items():
             pairs.append((self.places[number], f"rest({self.stacks[number]}, {dim}, {self.loop.reverse})"))
+        for name, whole in self.following.values():
+            pairs.append((name, f"rest({whole}, 0, {self.loop.reverse})"))
         for memory, name in self.turned.items():
             if memory.home == "sequence":
                 whole = self.arguments[self.roles.inputs.index(memory.known_by)]
@@ -241,6 +247,21 @@ class _Text:
                 if memory not in self.turned:
                     self.turned[memory] = self.names.fresh(f"{memory.known_by.name}_turned")
                     found.append(memory)
+        return found
+
+    def _following(self) -> dict[fx.Node, tuple[str, str]]:
+        """The views of what the step before has made and put in its place: seen of all places at once. Each with the
+        name of the next one and the view of all."""
+        found: dict[fx.Node, tuple[str, str]] = {}
+        places = {self.roles.made[k]: self.stacks[k] for k in self.roles.straight.values() if not self.roles.stacked[k]}
+        old = self.roles.inputs[: self.loop.carries]
+        wholes = {one: places[new] for one, new in zip(old, self.roles.made, strict=False) if new in places}
+        for node in self.roles.inner:
+            of = node.args[0] if node.args else None
+            text = seen_of_all(node, wholes[of]) if isinstance(of, fx.Node) and of in wholes else None
+            if text is not None:
+                wholes[node] = text
+                found[node] = self.names.fresh(f"{node.name}_next"), text
         return found
 
     def _result(self, number: int, dim: int) -> str:

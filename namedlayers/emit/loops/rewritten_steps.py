@@ -16,6 +16,7 @@ from torch import Tensor, fx
 
 from namedlayers.emit.emitters.elementwise import lerp
 from namedlayers.emit.kernels import looking
+from namedlayers.emit.loops.attending_steps import with_still_memory, without_ones
 from namedlayers.emit.loops.fused_steps import fuse
 from namedlayers.emit.loops.log_steps import with_still_factor
 from namedlayers.emit.loops.scanning import Loop
@@ -52,6 +53,8 @@ def for_writing(graph: fx.Graph, loop: Loop, algebraic: bool) -> fx.Graph:
             same.add(node)
     for node in list(copy.nodes):
         with_still_factor(copy, node, same)
+        with_still_memory(copy, node, same)
+        without_ones(copy, node)
     _numbers_as_tensors(copy, still, same, _SUMS)
     fuse(copy, algebraic)
     _numbers_as_tensors(copy, still, same, _WITH_NUMBERS)

@@ -6,6 +6,7 @@ makes it. What always holds: at each step the further sequence is what the step 
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -14,7 +15,7 @@ from typing import Any
 from torch import fx
 
 from namedlayers.emit.loops.scanning import Loop
-from namedlayers.emit.loops.step_values import is_number, rank
+from namedlayers.emit.loops.step_values import is_number, is_view, rank
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,19 @@ def seen(graph: fx.Graph, loop: Loop) -> list[Seen]:
             node.replace_all_uses_with(made)
             graph.erase_node(node)
     return found
+
+
+def seen_of_all(node: fx.Node, whole: str) -> str | None:
+    """The text of a view of all steps, of which each step's is what a node makes of its own; None if it may copy."""
+    of = node.all_input_nodes[0] if len(node.all_input_nodes) == 1 else None
+    if of is None or node.args[0] is not of or not is_view(node):
+        return None
+    if node.target is operator.getitem:
+        index = node.args[1] if isinstance(node.args[1], tuple) else (node.args[1],)
+        told = [":" if one == slice(None) else repr(one) for one in index if one is None or one == slice(None)]
+        return f"{whole}[:, {', '.join(told)}]" if len(told) == len(index) else None
+    args = _of_all(node, of)
+    return None if args is None else f"{whole}.{node.target}({', '.join(map(repr, args))})"
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------

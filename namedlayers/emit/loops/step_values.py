@@ -15,6 +15,7 @@ from torch import Tensor, fx
 
 from namedlayers.emit.emitters.slopes import BACKS, norm_slope
 from namedlayers.emit.kernels.attending import scaled_dot_product_attention
+from namedlayers.emit.kernels.still_memory import attend
 from namedlayers.emit.loops.writers import INFIX, WRITERS
 from namedlayers.emit.narrowing import add_product
 from namedlayers.program.program import Kind
@@ -84,7 +85,7 @@ def of_one_precision(*tensors: Tensor) -> bool:
 RELIES = "relies"
 """Marks, in a node's meta, what is computed as if all real inputs had one precision."""
 
-FRESH = frozenset({F.layer_norm, F.rms_norm, F.linear, add_product})
+FRESH = frozenset({torch.layer_norm, torch.rms_norm, F.linear, add_product, attend, scaled_dot_product_attention})
 """What allocates its result and is as precise as its operands."""
 
 
@@ -96,7 +97,7 @@ _VIEWS = frozenset({
 
 _KEEPING = (
     frozenset(WRITERS) | FRESH | frozenset(BACKS.values())
-    | frozenset({norm_slope, scaled_dot_product_attention, "contiguous", "flatten", "reshape", "sum", "mean"})
+    | frozenset({norm_slope, "contiguous", "flatten", "reshape", "sum", "mean"})
 )  # fmt: skip
 """What is as precise as its operands, if these are reals of one precision."""
 

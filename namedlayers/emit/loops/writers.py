@@ -19,6 +19,7 @@ from torch import Tensor
 
 from namedlayers.emit.emitters.activations import hard_sigmoid
 from namedlayers.emit.emitters.elementwise import lerp
+from namedlayers.emit.kernels import looking
 from namedlayers.emit.log_products.still_factors import times
 
 
@@ -51,6 +52,17 @@ def relu_into(x: Tensor, *, out: Tensor) -> Tensor:
     tensor([0., 2.])
     """
     return torch.clamp_min(x, 0, out=out)
+
+
+def softmax_into(x: Tensor, dim: int, *, out: Tensor) -> Tensor:
+    """`looking.softmax` into a given tensor.
+
+    >>> softmax_into(torch.full((2,), -torch.inf), 0, out=torch.empty(2))
+    tensor([0., 0.])
+    """
+    torch.softmax(x, dim, out=out)
+    seen = out.select(dim, 0) if out.numel() > looking.FEW else out
+    return out if torch.equal(seen, seen) else out.copy_(looking.softmax(x, dim))
 
 
 def gelu_into(x: Tensor, approximate: str = "none", *, out: Tensor) -> Tensor:
@@ -128,6 +140,7 @@ WRITERS: Mapping[Any, Writer] = MappingProxyType({
     "masked_fill": Writer(over="masked_fill_"),
     F.gelu: Writer(gelu_into),
     lerp: Writer(lerp_into, tensors=2),
+    looking.softmax: Writer(softmax_into, elementwise=False),
     times: Writer(times, elementwise=False),
     torch.lerp: Writer(torch.lerp, tensors=2),
 })  # fmt: skip
