@@ -100,7 +100,8 @@ class Calls:
 
 _PLAIN = {
     "scaled_dot_product_attention": "attended", "truediv": "div", "_safe_softmax": "softmax", "matmul": "product",
-    "linear": "product", "add_product": "product", "getitem": "part",
+    "linear": "product", "add_product": "product", "getitem": "part", "mv": "product", "vector_matrix": "product",
+    "matrix_vector": "product",
 }  # fmt: skip
 
 

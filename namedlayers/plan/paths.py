@@ -98,6 +98,8 @@ def cost(node: Node, path: Path, held: int = 0) -> SizeExpr:
     for step in steps(node, path):
         total = total + _elements(node, step.touched, const(step.operations))
         total = total + _elements(node, step.made, const(held))
+        for axes in step.moved:
+            total = total + _elements(node, axes, const(held)) + const(CALL if held else 0)
     return total
 
 

@@ -5,7 +5,7 @@ them, and what an order costs in each. What always holds: up to `EXACT` operands
 products included; ties go to the order that is found first, so that plans do not vary.
 
 A step costs its multiplications and additions, `HELD` for each element that it writes and another will read, and `CALL`
-for being there.
+for being there. So does an operand that is copied before a product can take it (`layouts.py`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from opt_einsum import paths as opt_einsum_paths
 
+from namedlayers.plan.layouts import fixed, is_moved
 from namedlayers.program.graph import Node
 
 Path = tuple[tuple[int, ...], ...]
@@ -36,11 +37,13 @@ TRIED = 6
 
 class Step(NamedTuple):
     """The positions that a pairwise step touches, those that its result keeps, and those of what is written: all that
-    are touched by a batch of vectors with vectors, which are multiplied and then summed."""
+    are touched by a batch of vectors with vectors, which are multiplied and then summed. `moved`: those of each operand
+    that is copied first."""
 
     touched: tuple[int, ...]
     kept: tuple[int, ...]
     made: tuple[int, ...]
+    moved: tuple[tuple[int, ...], ...] = ()
 
     @property
     def operations(self) -> int:
@@ -51,15 +54,19 @@ class Step(NamedTuple):
 def steps(node: Node, path: Path) -> Iterator[Step]:
     """The pairwise steps of a contraction."""
     operands = [frozenset(arg.axes) for arg in node.args]
+    layouts = [fixed(arg) for arg in node.args]
     result = frozenset(range(node.rank))
     for pair in path:
         taken = [operands[k] for k in pair]
+        lie = [layouts[k] for k in pair]
         operands = [o for k, o in enumerate(operands) if k not in pair]
+        layouts = [*(o for k, o in enumerate(layouts) if k not in pair), None]
         touched = frozenset().union(*taken)
         kept = touched & result.union(*operands)
         operands.append(kept)
         made = touched if len(taken) == 2 and kept and kept < taken[0] == taken[1] else kept
-        yield Step(*(tuple(sorted(axes)) for axes in (touched, kept, made)))
+        moved = _moved(lie, taken, kept) if len(taken) == 2 else ()
+        yield Step(tuple(sorted(touched)), tuple(sorted(kept)), tuple(sorted(made)), moved)
 
 
 def costs(node: Node, path: Path, sizes: Sizes, held: int = HELD) -> Costs:
@@ -67,6 +74,8 @@ def costs(node: Node, path: Path, sizes: Sizes, held: int = HELD) -> Costs:
     total = np.full(sizes.shape[1], float(CALL * len(path)))
     for step in steps(node, path):
         total += _elements(sizes, step.touched) * step.operations + _elements(sizes, step.made) * held
+        for axes in step.moved:
+            total += _elements(sizes, axes) * held + CALL
     return total
 
 
@@ -84,6 +93,20 @@ def best_paths(node: Node, sizes: Sizes) -> tuple[Path, ...]:
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
+
+Layout = tuple[int, ...] | None
+"""How an operand lies; None: as it is liked."""
+
+
+def _moved(
+    layouts: Sequence[Layout], axes: Sequence[frozenset[int]], kept: frozenset[int]
+) -> tuple[tuple[int, ...], ...]:  # fmt: skip
+    """The axes of those of two operands that are copied."""
+    return tuple(
+        tuple(axis for axis in layout if axis in kept or axis in other)
+        for layout, other in zip(layouts, reversed(axes), strict=True)
+        if layout is not None and is_moved(layout, other, kept)
+    )
 
 
 def _elements(sizes: Sizes, axes: Sequence[int]) -> Costs:
@@ -106,6 +129,7 @@ class _Search:
         self.count = len(node.args)
         self.sizes = sizes
         self.axes = [frozenset(arg.axes) for arg in node.args]
+        self.layouts = {1 << k: fixed(arg) for k, arg in enumerate(node.args)}
         self.result = frozenset(range(node.rank))
         self.kept = {group: self._kept(group) for group in range(1, 1 << self.count)}
 
@@ -146,8 +170,11 @@ class _Search:
         a, b = self.kept[left], self.kept[right]
         touched, kept = a | b, self.kept[left | right]
         made = touched if kept and a == b and kept < a else kept
-        one = _elements(self.sizes, sorted(touched)) * (1 if touched == kept else 2)
-        return one + _elements(self.sizes, sorted(made)) * HELD
+        total = _elements(self.sizes, sorted(touched)) * (1 if touched == kept else 2)
+        total = total + _elements(self.sizes, sorted(made)) * HELD
+        for axes in _moved([self.layouts.get(left), self.layouts.get(right)], [a, b], kept):
+            total = total + _elements(self.sizes, axes) * HELD + CALL
+        return total
 
     def _pairs(
         self, group: int, chosen: dict[int, tuple[list[_Split], np.ndarray]], sample: int

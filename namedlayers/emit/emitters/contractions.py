@@ -22,6 +22,7 @@ from namedlayers.emit.emitters.elementwise import elementwise
 from namedlayers.emit.emitters.pairwise import innermost, orders_of_steps
 from namedlayers.emit.emitters.reductions import total
 from namedlayers.emit.kernels.chains import chain_product
+from namedlayers.emit.kernels.vectors import matrix_vector, vector_matrix
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.narrowing import add_product
 from namedlayers.emit.value import Value, adjacent
@@ -51,7 +52,7 @@ def emit_contract(lo: Lowering, node: Node) -> Value:
         while len(taken) > 1:
             left, right = taken[:2]
             now = keep | {axis for v in taken[2:] for axis in v.axes}
-            taken = [product(lo, left, right, now), *taken[2:]]
+            taken = [product(lo, left, right, now, bool(values)), *taken[2:]]
         values.append(_sum_away(lo, taken[0], keep))
     (found,) = values
     return found
@@ -70,8 +71,8 @@ def emit_linear(lo: Lowering, node: Node) -> Value:
     return elementwise(lo, operator.add, [product(lo, x, w, keep), b])
 
 
-def product(lo: Lowering, left: Value, right: Value, keep: Iterable[int]) -> Value:
-    """The sum, over all axes not in `keep`, of the product of two tensors."""
+def product(lo: Lowering, left: Value, right: Value, keep: Iterable[int], between: bool = False) -> Value:
+    """The sum, over all axes not in `keep`, of the product of two tensors, perhaps `between` two steps."""
     keep = frozenset(keep)
     left = _sum_away(lo, left, keep | set(right.axes))
     right = _sum_away(lo, right, keep | set(left.axes))
@@ -80,7 +81,7 @@ def product(lo: Lowering, left: Value, right: Value, keep: Iterable[int]) -> Val
         return elementwise(lo, operator.mul, [left, right])
     if left.kind is Kind.INT:  # no matrix product of integers on every device
         return _by_elements(lo, left, right, inner)
-    if right_first(lo, left, right, inner):
+    if right_first(lo, left, right, inner, between):
         left, right = right, left
     batch = tuple(a for a in left.axes if a in right.axes and a not in inner)
     rows = tuple(a for a in left.axes if a not in right.axes)
@@ -104,13 +105,16 @@ def counted(lo: Lowering, values: Sequence[Value]) -> list[Value]:
     return [lo.integer(v) for v in values]
 
 
-def right_first(lo: Lowering, left: Value, right: Value, inner: frozenset[int]) -> bool:
-    """Whether the right operand's free axes should come first in the result."""
+def right_first(
+    lo: Lowering, left: Value, right: Value, inner: frozenset[int], between: bool = False
+) -> bool:  # fmt: skip
+    """Whether the right operand's free axes should come first in the result. What lies `between` two steps of a
+    contraction lies as the next one likes it."""
     rows = [a for a in left.axes if a not in right.axes]
     columns = [a for a in right.axes if a not in left.axes]
     if not rows or not columns:
         return False
-    if len(rows) != len(columns) and not set(left.axes) & set(right.axes) - inner:
+    if len(rows) != len(columns) and not between and not set(left.axes) & set(right.axes) - inner:
         if _is_weight(lo, left) != _is_weight(lo, right):
             return _is_weight(lo, left)
         return len(columns) > len(rows)  # the larger one is data, the other a matrix
@@ -188,12 +192,24 @@ def _batch_of_vectors(
     lo: Lowering, left: Value, right: Value, batch: tuple[int, ...], inner: frozenset[int]
 ) -> Value:  # fmt: skip
     """A product and a sum is what is fastest of vectors with vectors, and where the batch is innermost, too: matrix
-    products would go through it one by one. A vector stands on the side on which the matrix lies as it is."""
+    products would go through it one by one. A vector stands on the side on which the matrix lies as it is. (In a loop's
+    step a product has to be one that can be told where to write.)"""
     matrix, vector = (left, right) if len(left.axes) > len(right.axes) else (right, left)
     if len(matrix.axes) == len(vector.axes) or innermost(matrix) in batch:
         return _by_elements(lo, left, right, inner)
-    sides = (vector, matrix) if innermost(matrix) not in inner else (matrix, vector)
-    return matrices(lo, *sides, frozenset(left.axes + right.axes) - inner)
+    if lo.prologue.inner:
+        sides = (vector, matrix) if innermost(matrix) not in inner else (matrix, vector)
+        return matrices(lo, *sides, frozenset(left.axes + right.axes) - inner)
+    free = tuple(a for a in matrix.axes if a not in vector.axes)
+    order = _inner_order(matrix, vector, tuple(a for a in matrix.axes if a in inner))
+    sizes = [lo.size(lo.space(a)) for a in free]
+    rows_first = innermost(matrix) in free
+    groups = ((order, _INNER), (free, _COLUMNS)) if rows_first else ((free, _COLUMNS), (order, _INNER))
+    matrix = _matrix(lo, matrix, batch, *groups)
+    vector = lo.merged(lo.permuted(vector, (*batch, *order)), order, _INNER)
+    multiply, sides = (vector_matrix, (vector, matrix)) if rows_first else (matrix_vector, (matrix, vector))
+    found = lo.call(multiply, sides, (*batch, _COLUMNS), inline=len(free) != 1)
+    return lo.split(found, _COLUMNS, free, sizes, inline=False)
 
 
 def matrices(
@@ -226,7 +242,8 @@ def _vector(lo: Lowering, left: Value, right: Value, rows: tuple[int, ...], colu
         flat = lo.merged(_last(lo, left, rows), inner, _INNER)
         return lo.call(torch.matmul, (right, flat), rows)
     flat = lo.merged(_last(lo, left, inner), inner, _INNER)
-    return lo.call(torch.matmul, (flat, right), flat.axes[:-1])
+    multiply = torch.mv if len(flat.axes) == 2 else torch.matmul  # which finds out by a detour
+    return lo.call(multiply, (flat, right), flat.axes[:-1])
 
 
 def _around(

@@ -1,0 +1,134 @@
+"""Batches of small matrices with a vector each, which torch's `bmm` takes one element after the other.
+
+In: matrices [..., row, column] and vectors [..., row] or [..., column], all of one batch. Out: for each matrix the sum
+of its rows, or of its columns, weighted by the vector. What always holds: where `bmm` is the faster, it is `bmm`; what
+is made on the way is as long as a block, and the slope at the matrices is the only other value of their size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.compiler import is_dynamo_compiling, is_exporting
+
+from namedlayers.emit.kernels.derivable import Derivable, Plain, Tensors, apply
+from namedlayers.emit.kernels.eager import visible
+
+SMALL = 400
+"""Of fewer products a matrix, `bmm` has loops of its own on CPUs, without vector instructions."""
+MANY = 2**13
+"""Of fewer elements in all, a call less is worth more."""
+BLOCK = 2**17
+"""So many elements are a block, about."""
+
+_ACCURATE = (torch.float32, torch.float64)
+
+
+def vector_matrix(vectors: Tensor, matrices: Tensor) -> Tensor:
+    """The rows of each matrix, weighted by its vector and summed.
+
+    >>> vector_matrix(torch.tensor([[1.0, 2.0]]), torch.tensor([[[3.0, 4.0], [5.0, 6.0]]]))
+    tensor([[13., 16.]])
+    """
+    if is_dynamo_compiling() and not is_exporting() and matrices.dtype in _ACCURATE:
+        return _at_once(matrices, vectors, -2)  # which fuses with what comes before and after
+    if _pays(matrices, vectors):
+        return apply(_OF_ROWS, matrices, vectors)[0]
+    return torch.matmul(vectors.unsqueeze(-2), matrices).squeeze(-2)
+
+
+def matrix_vector(matrices: Tensor, vectors: Tensor) -> Tensor:
+    """The columns of each matrix, weighted by its vector and summed.
+
+    >>> matrix_vector(torch.tensor([[[3.0, 4.0], [5.0, 6.0]]]), torch.tensor([[1.0, 2.0]]))
+    tensor([[11., 17.]])
+    """
+    if is_dynamo_compiling() and not is_exporting() and matrices.dtype in _ACCURATE:
+        return _at_once(matrices, vectors, -1)
+    if _pays(matrices, vectors) and torch.is_grad_enabled() and (matrices.requires_grad or vectors.requires_grad):
+        return apply(_OF_COLUMNS, matrices, vectors)[0]
+    return torch.matmul(matrices, vectors.unsqueeze(-1)).squeeze(-1)
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _pays(matrices: Tensor, vectors: Tensor) -> bool:
+    shape = matrices.shape
+    return (
+        shape[-1] * shape[-2] < SMALL
+        and matrices.numel() >= MANY
+        and matrices.dtype in _ACCURATE
+        and visible(matrices)
+        and visible(vectors)
+        and not torch.is_autocast_enabled("cpu")
+    )
+
+
+@dataclass(frozen=True)
+class _Weighted:
+    """The sum over `dim` (-2: rows, -1: columns) of matrices weighted by vectors."""
+
+    dim: int
+    keeps_results = False
+
+    def __call__(self, *tensors: Tensor) -> Tensors:
+        matrices, vectors = tensors
+        return (_weighted(matrices, vectors, self.dim),)
+
+    def back(self, wanted: tuple[bool, ...]) -> _Slopes:
+        return _Slopes(self.dim, wanted)
+
+    def along(self) -> Plain:
+        return Plain(lambda matrices, vectors: (_at_once(matrices, vectors, self.dim),), 2, 1).along()
+
+
+@dataclass(frozen=True)
+class _Slopes:
+    """Of matrices, vectors and slopes at the sums, the slopes at matrices and vectors."""
+
+    dim: int
+    wanted: tuple[bool, ...]
+    keeps_results = False
+
+    def __call__(self, *tensors: Tensor) -> Tensors:
+        matrices, vectors, slopes = tensors
+        return (
+            vectors.unsqueeze(_other(self.dim)) * slopes.unsqueeze(self.dim) if self.wanted[0] else vectors,
+            _weighted(matrices, slopes, _other(self.dim)) if self.wanted[1] else vectors,
+        )
+
+    def back(self, wanted: tuple[bool, ...]) -> Derivable:
+        return self._plain().back(wanted)
+
+    def along(self) -> Derivable:
+        return self._plain().along()
+
+    def _plain(self) -> Plain:
+        def slopes(matrices: Tensor, vectors: Tensor, given: Tensor) -> Tensors:
+            other = _other(self.dim)
+            return vectors.unsqueeze(other) * given.unsqueeze(self.dim), _at_once(matrices, given, other)
+
+        return Plain(slopes, 3, 2)
+
+
+_OF_ROWS, _OF_COLUMNS = _Weighted(-2), _Weighted(-1)
+
+
+def _other(dim: int) -> int:
+    return -3 - dim
+
+
+def _at_once(matrices: Tensor, vectors: Tensor, dim: int) -> Tensor:
+    return (matrices * vectors.unsqueeze(_other(dim))).sum(dim)
+
+
+def _weighted(matrices: Tensor, vectors: Tensor, dim: int) -> Tensor:
+    """Block by block of the first axis."""
+    if matrices.numel() <= BLOCK:
+        return _at_once(matrices, vectors, dim)
+    rows = max(1, BLOCK * len(matrices) // matrices.numel())
+    blocks = zip(matrices.split(rows), vectors.split(rows), strict=True)
+    return torch.cat([_at_once(*block, dim) for block in blocks])

@@ -1,0 +1,98 @@
+"""Batches of small matrices with vectors: values, derivatives of every order, transformations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from namedlayers.emit.kernels import vectors
+from namedlayers.emit.kernels.vectors import matrix_vector, vector_matrix
+
+SIZES = [(600, 4, 5), (1024, 8, 1), (20, 20, 20), (3, 2, 2), (0, 4, 5), (600, 0, 5), (600, 4, 0), (40_000, 2, 3)]
+
+
+def _rows(matrices: Tensor, weights: Tensor) -> Tensor:
+    return vector_matrix(weights, matrices)
+
+
+WAYS: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], str, int]] = {
+    "rows": (_rows, "...qr,...q->...r", 1),
+    "columns": (matrix_vector, "...qr,...r->...q", 2),
+}
+
+
+def _given(size: tuple[int, ...], dim: int) -> tuple[Tensor, Tensor]:
+    source = torch.Generator().manual_seed(0)
+    matrices = torch.randn(size, dtype=torch.float64, generator=source)
+    weights = torch.randn((size[0], size[dim]), dtype=torch.float64, generator=source)
+    return matrices.requires_grad_(), weights.requires_grad_()
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("size", SIZES)
+def test_values_and_slopes(way: str, size: tuple[int, ...]) -> None:
+    function, equation, dim = WAYS[way]
+    given = _given(size, dim)
+    found, expected = function(*given), torch.einsum(equation, *given)
+    slopes = torch.randn_like(expected)
+    torch.testing.assert_close(found, expected)
+    for one, other in zip(
+        torch.autograd.grad(found, given, slopes), torch.autograd.grad(expected, given, slopes), strict=True
+    ):
+        torch.testing.assert_close(one, other)
+    with torch.no_grad():
+        torch.testing.assert_close(function(*given), expected)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_several_axes_of_a_batch_and_turned_matrices(way: str) -> None:
+    function, equation, dim = WAYS[way]
+    matrices, weights = _given((900, 4, 5), dim)
+    matrices, weights = matrices.unflatten(0, (30, 30)).transpose(0, 1), weights.unflatten(0, (30, 30)).transpose(0, 1)
+    torch.testing.assert_close(function(matrices, weights), torch.einsum(equation, matrices, weights))
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("wanted", [(True, False), (False, True)])
+def test_one_of_the_two_is_fixed(way: str, wanted: tuple[bool, bool]) -> None:
+    function, equation, dim = WAYS[way]
+    given = [one.detach().requires_grad_(asked) for one, asked in zip(_given((600, 4, 5), dim), wanted, strict=True)]
+    asked = given[wanted.index(True)]
+    (found,) = torch.autograd.grad(function(*given).square().sum(), asked)
+    (expected,) = torch.autograd.grad(torch.einsum(equation, *given).square().sum(), asked)
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_slopes_of_slopes(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vectors, "MANY", 0)
+    monkeypatch.setattr(vectors, "BLOCK", 8)
+    function, _, dim = WAYS[way]
+    given = _given((3, 2, 3), dim)
+    assert torch.autograd.gradcheck(function, given, check_batched_grad=True)
+    assert torch.autograd.gradgradcheck(function, given, check_batched_grad=True)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("transform", ["vmap", "grad", "jvp", "jacrev"])
+def test_transformed(way: str, transform: str) -> None:
+    function, equation, dim = WAYS[way]
+    given = tuple(one.detach() for one in _given((2000, 2, 3), dim))
+    made: dict[str, Callable[[Callable[..., Tensor]], object]] = {
+        "vmap": lambda f: torch.func.vmap(f)(*(one.unflatten(0, (2, 1000)) for one in given)),
+        "grad": lambda f: torch.func.grad(lambda *x: f(*x).square().sum(), (0, 1))(*given),
+        "jvp": lambda f: torch.func.jvp(f, given, given),
+        "jacrev": lambda f: torch.func.jacrev(lambda *x: f(*x).sum(0), (0, 1))(*given),
+    }
+    torch.testing.assert_close(made[transform](function), made[transform](lambda *x: torch.einsum(equation, *x)))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_under_autocast_it_is_a_product(way: str) -> None:
+    function, _, dim = WAYS[way]
+    given = [one.detach().float() for one in _given((600, 4, 5), dim)]
+    with torch.autocast("cpu", torch.bfloat16):
+        assert function(*given).dtype is torch.bfloat16
