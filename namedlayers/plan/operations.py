@@ -150,13 +150,15 @@ OPERATIONS: dict[str, OperationSpec] = {
         "else 0",
     ),
     "prefix_product": OperationSpec(
-        ("row", "column", "diagonal"),
-        "operands Q, K[, V]: the sum over the consumed axes of the product of all, of which those coordinates of "
-        "`column` (a position, consumed, in K and V) count that are at most that of `row` (in Q and the result) plus "
-        "`diagonal` (a size). All other consumed axes are in Q and K",
+        ("row", "column", "diagonal", "decays"),
+        "operands Q, K[, V] and those of `decays`: the sum over the consumed axes of the product of all, of which "
+        "those coordinates s of `column` (a position, consumed, in K and V) count that are at most t, that of `row` "
+        "(in Q and the result) plus `diagonal` (a size). All other consumed axes are in Q and K, and in no decay. "
+        "Decays, in turn: power (b), b ^ (t - s); rate (r), exp(r * (t - s)); between (A, along `row`, B, along "
+        "`column`), exp(A - B)",
     ),
     "prefix_sum": OperationSpec(
-        ("row", "column", "diagonal"),
+        ("row", "column", "diagonal", "decays"),
         "operand X: its sum over `column`, as in prefix_product. X has no `row`",
     ),
     "pad_around": OperationSpec(

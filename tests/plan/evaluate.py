@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from namedlayers.plan import prefixes
 from namedlayers.plan.view import constant
 from namedlayers.program.graph import Arg, Graph, Node
 from namedlayers.program.size import SizeExpr
@@ -531,12 +532,22 @@ def _triangle(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes
     return np.where(kept, aligned(node.args[0], args[0], node.rank), 0)
 
 
+_DECAYS: dict[str, Callable[..., Any]] = {
+    "power": lambda base, far: base**far,
+    "rate": lambda rate, far: np.exp(rate * far),
+    "between": lambda a, b, far: np.exp(a - b),
+}
+
+
 def _prefix_product(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
     grid = np.indices(space)
     row, column, diagonal = node.attr("row"), node.attr("column"), node.attr("diagonal")
-    kept = grid[column] <= grid[row] + diagonal.evaluate(sizes)  # type: ignore[index, attr-defined]
-    whole = math.prod(aligned(arg, value, len(space)) for arg, value in zip(node.args, args, strict=True))
-    return np.where(kept, whole, 0).sum(tuple(range(node.rank, len(space))))
+    far = grid[row] + diagonal.evaluate(sizes) - grid[column]  # type: ignore[index, attr-defined]
+    given = iter([aligned(arg, value, len(space)) for arg, value in zip(node.args, args, strict=True)])
+    whole = math.prod(next(given) for _ in prefixes.factors(node))
+    for name, parts in prefixes.decays(node):
+        whole = whole * _DECAYS[name](*(next(given) for _ in parts), far.clip(0))
+    return np.where(far >= 0, whole, 0).sum(tuple(range(node.rank, len(space))))
 
 
 _RUNNING: dict[str, Callable[..., Any]] = {

@@ -1,5 +1,5 @@
-"""Causal linear attention: in which spellings nothing is held for all pairs of places and positions, and in which it
-is no sum of products."""
+"""Causal linear attention, and what counts less with the distance: in which spellings nothing is held for all pairs of
+places and positions, and in which it is no sum of products."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from namedlayers.plan.cost import cost
+from namedlayers.plan.prefixes import PREFIXES
 from tests.emit.forms import inputs_of, reference, slopes, text_of
 from tests.helpers import check
 from tests.plan.formulas import agree, planned_text
@@ -54,6 +55,52 @@ LINEAR = {
     "a sum of two": (f"{QKV}, A[t, d], W[s, d]", "return where(s <= t, Q @[key] K - A @[d] W, 0) @[s] V"),
 }
 
+GATED = "Q[t, key], K[t, key], V[t, val], T[t]"
+RETAINED = {
+    "decay": (f"{QKV}, T[]", "return where(s <= t, T^(t - s) * (Q @[key] K), 0) @[s] V"),
+    "of a number": (QKV, "return where(s <= t, 0.75^(t - s) * (Q @[key] K), 0) @[s] V"),
+    "halving": (QKV, "return where(s <= t, 2.0^-(t - s) * (Q @[key] K), 0) @[s] V"),
+    "of heads": (
+        "Q[h, t, key], K[h, s, key], V[h, s, val], T[h]",
+        "return where(s <= t, T^(t - s) * (Q @[key] K), 0) @[s] V",
+    ),
+    "of heads that share": (f"{QKV}, T[h]", "return where(s <= t, T^(t - s) * (Q @[key] K), 0) @[s] V"),
+    "of values": (f"{QKV}, T[val]", "return where(s <= t, T^(t - s) * (Q @[key] K), 0) @[s] V"),
+    "as a factor": (f"{QKV}, T[]", "return sum[s, key]((s <= t) * T^(t - s) * Q * K * V)"),
+    "with the values": (f"{QKV}, T[]", "return where(s <= t, Q @[key] K, 0) @[s] (V * T^(t - s))"),
+    "every other one": (f"{QKV}, T[]", "return where(s <= t, T^(2 * (t - s)) * (Q @[key] K), 0) @[s] V"),
+    "strictly before": (f"{QKV}, T[]", "return where(s < t, T^(t - s - 1) * (Q @[key] K), 0) @[s] V"),
+    "further back": (f"{QKV}, T[]", "return where(s <= t - 2, T^(t - s + 1) * (Q @[key] K), 0) @[s] V"),
+    "some ahead": (f"{QKV}, T[]", "return where(s <= t + 2, T^(t - s) * (Q @[key] K), 0) @[s] V"),
+    "from the end": (f"{QKV}, T[]", "return where(s >= t, T^(s - t) * (Q @[key] K), 0) @[s] V"),
+    "after the place": (f"{QKV}, T[]", "return where(s <= t, 0, T^(s - t) * (Q @[key] K)) @[s] V"),
+    "growing": (f"{QKV}, T[]", "return where(s <= t, T^(s - t) * (Q @[key] K), 0) @[s] V"),
+    "a rate": (f"{QKV}, T[]", "return where(s <= t, exp(-T * (t - s)) * (Q @[key] K), 0) @[s] V"),
+    "a rate divided": (f"{QKV}, T[]", "return where(s <= t, exp((s - t) / T) * (Q @[key] K), 0) @[s] V"),
+    "by its logarithm": (f"{QKV}, T[]", "return where(s <= t, exp((t - s) * log(T)) * (Q @[key] K), 0) @[s] V"),
+    "two of them": (f"{QKV}, T[h], m[]", "return where(s <= t, T^(t - s) * m^(t - s) * (Q @[key] K), 0) @[s] V"),
+    "the same twice": (f"{QKV}, T[]", "return where(s <= t, T^(t - s) * T^(t - s) * (Q @[key] K), 0) @[s] V"),
+    "of data": (
+        GATED,
+        "|s| = |t|\nc = cumsum[t](-T)\n"
+        "return where(index[s] <= index[t], exp(c - c[t -> s]) * (Q @[key] K[t -> s]), 0) @[s] V[t -> s]",
+    ),
+    "of data, with a rate": (
+        f"{QKV}, A[t], B2[s], m[]",
+        "return where(s <= t, exp(A - B2 - (t - s) * m + 2) * (Q @[key] K), 0) @[s] V",
+    ),
+    "of data, normed": (
+        f"{QKV}, A[t], B2[s]",
+        "S = where(s <= t, exp(A + B2) * (exp(Q) @[key] exp(K)), 0)\nreturn (S @[s] V) / sum[s](S)",
+    ),
+    "of data, from the end": (f"{QKV}, A[t], B2[s]", "return where(s > t, exp(B2 + A) * (Q @[key] K), 0) @[s] V"),
+    "normed": (f"{QKV}, T[]", "S = where(s <= t, T^(t - s) * (Q @[key] K), 0)\nreturn (S @[s] V) / sum[s](S)"),
+    "over the places": (f"{QKV}, T[]", "return sum[t](where(s <= t, T^(t - s) * (Q @[key] K), 0)) * V"),
+    "no products": ("V[s, val], T[val], A[t]", "return A * sum[s](where(s <= t, T^(t - s) * V, 0))"),
+    "a moving mean": ("V[s, val], T[], A[t]", "return A * sum[s](where(s <= t, (1 - T) * T^(t - s) * V, 0))"),
+    "a moving mean of data": ("V[s, val], A[t], B2[s]", "return sum[s](where(s <= t, exp(A - B2) * V, 0))"),
+}
+
 QUADRATIC = {
     "an exponential": (QKV, "return where(s <= t, exp(Q @[key] K), 0) @[s] V", "a factor is no product"),
     "a square": (QKV, "return where(s <= t, (Q @[key] K) ^ 2, 0) @[s] V", "a factor is no product"),
@@ -61,21 +108,50 @@ QUADRATIC = {
     "something else outside": (QKV, "return where(s <= t, Q @[key] K, 1) @[s] V", "a choice is no triangle"),
     "a bias": (f"{QKV}, A[t, s]", "return where(s <= t, Q @[key] K + A, 0) @[s] V", ""),
     "divided by pairs": (f"{QKV}, T[t, s]", "return where(s <= t, Q @[key] K / T, 0) @[s] V", "it is divided by"),
+    "a decay that differs along what is summed": (
+        f"{QKV}, T[key]",
+        "return sum[key](where(s <= t, T^(t - s) * Q * K, 0)) @[s] V",
+        "differs along key",
+    ),
+    "a decay of places that are scaled": (
+        f"{QKV}, T[]",
+        "return where(s <= t, T^(2 * t - s) * (Q @[key] K), 0) @[s] V",
+        "a factor is no product",
+    ),
+    "a decay that stops": (
+        f"{QKV}, T[]",
+        "return where(s <= t, T^minimum(t - s, 3) * (Q @[key] K), 0) @[s] V",
+        "a factor is no product",
+    ),
+    "a decay of the distance squared": (
+        f"{QKV}, T[]",
+        "return where(s <= t, exp(-T * (t - s)^2) * (Q @[key] K), 0) @[s] V",
+        "a factor is no product",
+    ),
     "twice the place": (QKV, "return where(s <= 2 * t, Q @[key] K, 0) @[s] V", ""),
 }
 
 
-@pytest.mark.parametrize("name", LINEAR)
+FORMS = LINEAR | RETAINED
+
+
+def _given(text: str, sizes: dict[str, int]) -> dict[str, np.ndarray]:
+    """Positive numbers; bases and rates of decays are a little less than 1."""
+    found = {key: np.abs(value) + 0.1 for key, value in inputs_of(text, sizes).items()}
+    return found | {key: 1 - value / 30 for key, value in found.items() if key in ("T", "m")}
+
+
+@pytest.mark.parametrize("name", FORMS)
 def test_nothing_is_held_for_all_pairs(name: str) -> None:
-    signature, body = LINEAR[name]
+    signature, body = FORMS[name]
     found = planned_text(text_of(signature, body))
     assert any(not any({"t", "s"} <= _axes(node) for node in v.graph.live()) for v in found.plan.variants) or (
         "one length" in name
     )
-    linear = [v for v in found.plan.variants if any(node.op == "prefix_product" for node in v.graph.live())]
+    linear = [v for v in found.plan.variants if any(node.op in PREFIXES for node in v.graph.live())]
     assert linear and ("prefix product", "algebraic") in {(e.rule, e.numerics) for e in found.plan.events if not e.near}
     for seed in range(3):
-        arrays = {key: np.abs(value) + 0.1 for key, value in inputs_of(text_of(signature, body), SIZES).items()}
+        arrays = _given(text_of(signature, body), SIZES)
         agree(found, seed, arrays, **{symbol: SIZES[symbol.split("_")[0]] for symbol in found.program.symbols})
 
 
@@ -83,25 +159,29 @@ def _axes(node) -> set[str]:  # type: ignore[no-untyped-def]
     return {name for size in node.sizes for name in size.symbols}
 
 
-@pytest.mark.parametrize("name", LINEAR)
+@pytest.mark.parametrize("name", FORMS)
 @pytest.mark.parametrize("sizes", [{}, {"t": 1}, {"s": 1, "key": 1}, {"t": 0}, {"s": 0}, {"key": 0}, {"val": 0}])
 def test_values_and_gradients(name: str, sizes: dict[str, int]) -> None:
     """Also where all variants but the linear one are not there."""
-    signature, body = LINEAR[name]
+    signature, body = FORMS[name]
     text = text_of(signature, body)
-    arrays = {key: np.abs(value) + 0.1 for key, value in inputs_of(text, {**SIZES, **sizes}).items()}
+    if "|s| = |t|" in body and "s" in sizes:
+        sizes = {"t": sizes["s"], **sizes}
+    arrays = _given(text, {**SIZES, **sizes})
     check(text, arrays, reference(text, arrays), gradients="/" not in body or min(sizes.values(), default=1) > 0)
 
 
 SOME = ["a choice", "a factor", "divided after", "heads", "from the place on", "first degree"]
+SOME += ["decay", "of heads that share", "strictly before", "from the end", "a rate", "two of them", "of data, normed"]
+SOME += ["normed", "a moving mean", "a moving mean of data"]
 
 
 @pytest.mark.parametrize("name", SOME)
 @pytest.mark.parametrize("lengths", [(300, 300), (257, 300), (300, 200)])
 def test_of_many_blocks(name: str, lengths: tuple[int, int]) -> None:
-    signature, body = LINEAR[name]
+    signature, body = FORMS[name]
     text = text_of(signature, body)
-    arrays = {k: np.abs(v) + 0.1 for k, v in inputs_of(text, {**SIZES, "t": lengths[0], "s": lengths[1]}).items()}
+    arrays = _given(text, {**SIZES, "t": lengths[0], "s": lengths[1]})
     found, slope = slopes(text, arrays)
     np.testing.assert_allclose(found.detach().numpy(), reference(text, arrays), rtol=1e-9)
     assert all(one.isfinite().all() for one in slope)

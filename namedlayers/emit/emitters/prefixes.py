@@ -6,14 +6,22 @@ be broadcast; the products within blocks are computed once for all sums that hav
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from namedlayers.emit.attributes import position
 from namedlayers.emit.emitters.contractions import counted
-from namedlayers.emit.kernels.prefix_product import prefix_product, prefix_sum, prefix_total, within_blocks
+from namedlayers.emit.kernels.prefix_product import (
+    decayed_sum,
+    prefix_product,
+    prefix_sum,
+    prefix_total,
+    within_blocks,
+)  # fmt: skip
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.value import Value
-from namedlayers.program.graph import Node
+from namedlayers.plan.prefixes import decays, factors
+from namedlayers.program.graph import Arg, Node
 from namedlayers.program.size import SizeExpr
 
 _PLACE, _POSITION, _FEATURE, _VALUE, _BLOCK = -101, -102, -103, -104, -105
@@ -21,14 +29,14 @@ _PLACE, _POSITION, _FEATURE, _VALUE, _BLOCK = -101, -102, -103, -104, -105
 
 @emits("prefix_product")
 def emit_prefix_product(lo: Lowering, node: Node) -> Value:
-    query, key, *rest = counted(lo, lo.operands(node))
-    row, column, diagonal = position(node, "row"), position(node, "column"), node.attr("diagonal")
-    assert isinstance(diagonal, SizeExpr)
+    query, key, *rest = counted(lo, [lo.operand(arg) for arg in factors(node)])
+    row, column = position(node, "row"), position(node, "column")
     inner = tuple(axis for axis in key.axes if axis >= node.rank and axis != column)
-    batch = tuple(axis for axis in lo.wanted() if axis != row and axis in query.axes + key.axes)
+    counting = {*query.axes, *key.axes}.union(*(arg.axes for _, parts in decays(node) for arg in parts))
+    batch = tuple(axis for axis in lo.wanted() if axis != row and axis in counting)
     query = _matrix(lo, lo.filled(query, (row, *inner)), batch, (row, _PLACE), (inner, _FEATURE))
     key = _matrix(lo, lo.filled(key, (column, *inner)), batch, (column, _POSITION), (inner, _FEATURE))
-    more = (lo.size(diagonal),) if diagonal != 0 else ()
+    more = _more(lo, node, batch)
     within = _within(lo, query, key, (*batch, _BLOCK, _PLACE, _POSITION), more)
     if not rest:
         found = lo.call(prefix_total, (within, query, key, *more), (*batch, _PLACE))
@@ -43,16 +51,53 @@ def emit_prefix_product(lo: Lowering, node: Node) -> Value:
 
 @emits("prefix_sum")
 def emit_prefix_sum(lo: Lowering, node: Node) -> Value:
-    row, column, diagonal = position(node, "row"), position(node, "column"), node.attr("diagonal")
-    assert isinstance(diagonal, SizeExpr)
-    x = lo.filled(counted(lo, lo.operands(node))[0], (column,))
-    more = (lo.size(diagonal),) if diagonal != 0 else ()
+    row, column = position(node, "row"), position(node, "column")
+    x = lo.filled(counted(lo, [lo.operand(arg) for arg in factors(node)])[0], (column,))
+    places = lo.size(lo.space(row))
+    if decays(node):
+        return _decayed_sum(lo, node, x, places)
+    more = _more(lo, node, ())
     dim = x.dim(column)
     axes = (*x.axes[:dim], row, *x.axes[dim + 1 :])
-    return lo.call(prefix_sum, (x, dim, lo.size(lo.space(row)), *more), axes)
+    return lo.call(prefix_sum, (x, dim, places, *more), axes)
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _decayed_sum(lo: Lowering, node: Node, x: Value, places: Any) -> Value:
+    row, column = position(node, "row"), position(node, "column")
+    counting = {axis for _, parts in decays(node) for arg in parts for axis in arg.axes}
+    batch = tuple(axis for axis in lo.wanted() if axis != row and axis in counting)
+    columns = tuple(axis for axis in x.axes if axis not in (*batch, column))
+    sizes = [lo.size(lo.space(axis)) for axis in columns]
+    x = _matrix(lo, x, batch, (column, _POSITION), (columns, _VALUE))
+    diagonal, given = _more(lo, node, batch)
+    found = lo.call(decayed_sum, (x, places, diagonal, given), (*batch, row, _VALUE), inline=len(columns) != 1)
+    return lo.split(found, _VALUE, columns, sizes, inline=False)
+
+
+def _more(lo: Lowering, node: Node, batch: tuple[int, ...]) -> tuple[Any, ...]:
+    """How far beyond its own number a place sees, and what counts less, if that is not as usual."""
+    diagonal = node.attr("diagonal")
+    assert isinstance(diagonal, SizeExpr)
+    given = tuple(_decay(lo, node, name, parts, batch) for name, parts in decays(node))
+    if given:
+        return lo.size(diagonal), given
+    return (lo.size(diagonal),) if diagonal != 0 else ()
+
+
+def _decay(lo: Lowering, node: Node, name: str, parts: Sequence[Arg], batch: tuple[int, ...]) -> tuple[Any, ...]:
+    """Its name and its parts, (batch…), or (batch…, place) and (batch…, position)."""
+    along = (position(node, "row"), position(node, "column")) if name == "between" else (None,)
+    found = []
+    for arg, axis in zip(parts, along, strict=True):
+        value = lo.operand(arg)
+        if axis is not None:
+            value = lo.filled(value, (axis,))
+        layout = batch if axis is None else (*batch, axis)
+        found.append(lo.aligned(lo.permuted(value, [a for a in layout if a in value.axes]), layout).held)
+    return name, *found
 
 
 def _matrix(

@@ -1,8 +1,9 @@
 """One term of a sum up to each place: its factors as queries, keys and values, and the nodes that add it up.
 
-In: a `Term` of the expansion, of which no factor has both the axis of the places and that of the positions; its marks
-are triangular masks. Out: `Grouped`, or None where it is no product of queries with keys; and its value. What always
-holds: what is larger than the factors that it is made of is never built.
+In: a `Term` of the expansion, of which no factor has both the axis of the places, which stays, and that of the
+positions, which is summed over; its marks are triangular masks and decays. Out: `Grouped`, or None where it is no
+product of queries with keys; and its value. What always holds: what is larger than the factors that it is made of is
+never built.
 """
 
 from __future__ import annotations
@@ -11,15 +12,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from namedlayers.plan.rules.contraction import contraction, with_divisors
+from namedlayers.plan.rules.decays import Axes, Decay, built
 from namedlayers.plan.rules.expansion import Term
 from namedlayers.plan.rules.linear_forms import Triangle
 from namedlayers.plan.rules.sharing import not_of_nothing
 from namedlayers.plan.rules.triangles import turned
 from namedlayers.plan.view import Product, Scope
 from namedlayers.program.graph import Arg
-
-Axes = tuple[int, int]
-"""The axis of the places, which stays, and that of the positions, which is summed over."""
 
 Group = tuple[Arg, ...]
 """Factors that are multiplied, and summed over the axes that no other group has."""
@@ -37,6 +36,7 @@ class Grouped:
     key: Group
     value: Group
     after: Group
+    decays: tuple[Decay, ...] = ()
 
     @property
     def outside(self) -> set[int]:
@@ -51,6 +51,9 @@ def grouped(term: Term, axes: Axes, rank: int) -> Grouped | None:
     if len(masks) != 1 or gone not in term.consumed:
         return None
     contracted = set(term.consumed) - {gone}
+    decays = tuple(mark for mark in term.marks if isinstance(mark, Decay))
+    if any(decay.axes & contracted for decay in decays):
+        return None
     if any(gone not in d.axes and set(d.axes) & contracted for d in term.bottom):
         return None
     along = [a for a in term.top if gone in a.axes]
@@ -63,7 +66,7 @@ def grouped(term: Term, axes: Axes, rank: int) -> Grouped | None:
         queries, keys, values, after = [], along, [], rest
     if not all(_compact(part, contracted - shared) for part in (queries, keys, values)):
         return None
-    every = {c for a in term.top for c in a.axes}
+    every = {c for a in term.top for c in a.axes}.union(*(decay.axes for decay in decays))
     covered = contracted <= every and (place in {c for a in queries for c in a.axes} or not shared)
     outside = {c for a in after for c in a.axes} & contracted
     if not covered or outside or any(c >= rank and c not in term.consumed for c in every):
@@ -73,7 +76,9 @@ def grouped(term: Term, axes: Axes, rank: int) -> Grouped | None:
     under = [d for d in term.bottom if gone in d.axes]
     if any(not any(set(d.axes) <= set(a.axes) for a in values or keys) for d in under):
         return None
-    return Grouped(term, masks[0], axes, tuple(queries), tuple(keys), tuple(values), tuple(after))
+    if decays and not keys:
+        return None
+    return Grouped(term, masks[0], axes, tuple(queries), tuple(keys), tuple(values), tuple(after), decays)
 
 
 def _sides(along: list[Arg], rest: list[Arg], place: int, contracted: set[int]) -> tuple[list[Arg], list[Arg]]:
@@ -122,11 +127,11 @@ def summed(scope: Scope, one: Grouped) -> Arg:
         groups[-1] = tuple(with_divisors(scope, list(groups[-1]), [d for d in term.bottom if gone in d.axes]))
         contracted = [c for c in term.consumed if c != gone]
         parts = [_multiplied(scope, group, groups, contracted) for group in groups]
-        core = _prefix(scope, parts, one, [c for c in contracted if c in parts[0].axes])
+        core, beside = _prefix(scope, parts, one, [c for c in contracted if c in parts[0].axes])
     else:
-        core = _count(scope, one)
+        core, beside = _count(scope, one), []
     under = [not_of_nothing(scope, d, one.outside) for d in term.bottom if gone not in d.axes]
-    return scope.multiply(Product(term.number, (core, *one.after), tuple(under)))
+    return scope.multiply(Product(term.number, (core, *beside, *one.after), tuple(under)))
 
 
 def _multiplied(scope: Scope, group: Group, groups: Sequence[Group], contracted: Iterable[int]) -> Arg:
@@ -134,18 +139,21 @@ def _multiplied(scope: Scope, group: Group, groups: Sequence[Group], contracted:
     return contraction(scope, list(group), {c for a in group for c in a.axes} & set(contracted) - elsewhere)
 
 
-def _prefix(scope: Scope, parts: list[Arg], one: Grouped, shared: Sequence[int]) -> Arg:
-    """From the end if the mask leaves what is not before the place."""
+def _prefix(scope: Scope, parts: list[Arg], one: Grouped, shared: Sequence[int]) -> tuple[Arg, list[Arg]]:
+    """From the end if the mask leaves what is not before the place; and what decays leave to be multiplied by."""
     place, gone = one.axes
     back, diagonal = one.mask.row == gone, one.mask.diagonal
     if back:
         parts = [turned(scope, part, gone if gone in part.axes else place) for part in parts]
         diagonal = diagonal + scope.sizes[gone] - scope.sizes[place]
-    result = sorted({place, *(c for part in parts for c in part.axes)} - {gone, *shared})
-    attrs = {"row": result.index(place), "column": len(result), "diagonal": diagonal}
+    decays, beside = built(scope, one.decays, one.axes, diagonal, back)
     op = "prefix_product" if len(parts) > 1 else "prefix_sum"
+    parts += [part for _, of in decays for part in of]
+    result = sorted({place, *(c for part in parts for c in part.axes)} - {gone, *shared})
+    names = tuple(name for name, _ in decays)
+    attrs = {"row": result.index(place), "column": len(result), "diagonal": diagonal, "decays": names}
     core = scope.build(op, parts, result, (gone, *shared), kind=scope.root.kind, attrs=attrs)
-    return turned(scope, core, place) if back else core
+    return turned(scope, core, place) if back else core, beside
 
 
 def _count(scope: Scope, one: Grouped) -> Arg:

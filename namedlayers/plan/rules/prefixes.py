@@ -9,10 +9,11 @@ What a place does not see may be infinite: neither the text, where it chooses, n
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from namedlayers.plan.rule import Match, Near, Outcome, Rule
+from namedlayers.plan.rules.decays import Axes, Decay, decayed
 from namedlayers.plan.rules.expansion import (
     APART,
     DEEPEST,
@@ -25,7 +26,7 @@ from namedlayers.plan.rules.expansion import (
     times,
 )  # fmt: skip
 from namedlayers.plan.rules.linear_forms import Triangle, triangle
-from namedlayers.plan.rules.prefix_terms import Axes, Grouped, grouped, summed
+from namedlayers.plan.rules.prefix_terms import Grouped, grouped, summed
 from namedlayers.plan.rules.sharing import not_of_nothing
 from namedlayers.plan.view import Scope, is_number
 from namedlayers.program.graph import Arg, Node
@@ -45,10 +46,25 @@ def _match(scope: Scope, node: Node) -> Outcome:
     plans = [grouped(term, found, node.rank) for term in terms or ()]
     if terms is not None and all(plans):
         return Match(plans)
+    differing = _differing(scope, terms or (), found[1])
+    if differing:
+        return Near(f"what counts less further back differs along {differing}, which is summed over, too")
     if reader.refused is not None and any(_has_products(scope, arg, found) for arg in node.args):
         place, gone = (scope.names[c] for c in found)
         return Near(f"{reader.reason}, which depends on {place} and {gone} both", reader.refused.node.spans)
     return None
+
+
+def _differing(scope: Scope, terms: Sequence[Term], gone: int) -> str:
+    """An axis, beside that of the positions, that is summed over and that a decay has."""
+    found = (
+        scope.names[c]
+        for term in terms
+        for mark in term.marks
+        if isinstance(mark, Decay)
+        for c in sorted(mark.axes & set(term.consumed) - {gone})
+    )
+    return next(found, "")
 
 
 def _build(scope: Scope, node: Node, plans: list[Grouped]) -> Arg:
@@ -108,6 +124,9 @@ class _Reader:
             return [Term(marks=(mask,))]
         if node.op == "where":
             return self._chosen(arg, depth)
+        decay = decayed(self.scope, arg, self.axes)
+        if decay is not None:
+            return [Term(top=decay.factors, marks=decay.decays)]
         if is_sum(node) and node.op != "statistic":
             return APART
         if depth > DEEPEST or node.op not in THROUGH:
