@@ -200,7 +200,7 @@ def _into_summand(node: fx.Node) -> None:
         if not _is_needed_once(inner, operator.mul) or not rank(inner) == rank(term) == rank(node):
             continue
         if all(map(is_tensor, inner.args)) and _before(term, total):  # type: ignore[union-attr, arg-type]
-            with node.graph.inserting_before(total):
+            with node.graph.inserting_before(total):  # type: ignore[arg-type]
                 summand = node.graph.call_function(operator.add, (term, inner))
             summand.meta = {key: inner.meta[key] for key in ("axes", "kind")}  # type: ignore[union-attr]
             total.args = (summand, *total.args[1:])  # type: ignore[union-attr]

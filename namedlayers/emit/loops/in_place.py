@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx
 
 from namedlayers.emit.functions import execute
+from namedlayers.emit.loops.joined_values import joined, parts_of
 from namedlayers.emit.loops.memory import Memory, over
 from namedlayers.emit.loops.rewritten_steps import for_writing, writer, written
 from namedlayers.emit.loops.roles import Roles, roles
@@ -109,11 +110,17 @@ class _Text:
         self.name, self.graph, self.roles, self.loop, self.further = name, graph, roles, loop, further
         self.globals: dict[str, Any] = {
             "begun": begun, "rest": rest, "steady": steady, "alike": alike, "of_one_precision": of_one_precision,
-            "turned": turned,
+            "turned": turned, "parts_of": parts_of,
         }  # fmt: skip
         self.taken = frozenset(node.name for node in graph.nodes)
         self.names = names = Names({name, *self.taken, *self.globals})
         self.turned: dict[Memory, str] = {}
+        self.joined = joined(roles.inner, roles.memory, roles.made)
+        self.copies = {
+            part: names.fresh(f"{part.name}_part")
+            for one in self.joined.values() for part in one.parts if part not in one.written
+        }  # fmt: skip
+        self.walking: list[tuple[str, str]] = []
         self.arguments = [
             names.fresh(f"{node.name}_all") if is_ else node.name
             for node, is_ in zip(roles.inputs, loop.scanned, strict=True)
@@ -153,11 +160,15 @@ class _Text:
         if pairs := self._merged():
             ones, others = (", ".join(side) for side in zip(*pairs, strict=True))
             lines += [f"if not alike([{ones}], [{others}]):", "    return None"]
+        for group in self.joined.values():
+            same = ", ".join(part.name for part in (group.node, *group.parts))
+            lines += [f"if not of_one_precision({same}):", "    return None"]
         for number, dim in roles.stacked.items():
             value = roles.made[number].name
             lines.append(f"{self.stacks[number]} = begun({value}, {self.steps}, {dim}, {loop.reverse})")
         for node, memory in roles.memory.items():  # from here on they are called by what they lie in
             node.name = memory.known_by.name
+        lines += self._parts()
         turns = self._turns()
         lines += [f"{self.turned[one]} = turned({one.known_by.name})" for one in turns if one.home == "kept"]
         again = [text for node in steps if (text := self._again(node))]
@@ -170,6 +181,22 @@ class _Text:
         arguments = self.arguments[: len(self.arguments) - len(self.further)]
         header = f"def {self.name}({', '.join((*arguments, self.steps, *(n.name for n in roles.sizes)))}):"
         return "\n".join([header, *(f"    {line}" for line in lines), ""])
+
+    def _parts(self) -> list[str]:
+        """Where the parts of what is put together lie; those of a result are another at each step."""
+        lines = []
+        for node, one in self.joined.items():
+            number = self.roles.straight.get(node, -1)
+            along = self.roles.stacked.get(number, -1)
+            places = [self.copies.get(part, part.name) for part in one.parts]
+            names = [self.names.fresh(f"{place}_all") for place in places] if number >= 0 else places
+            whole = self.stacks[number] if number >= 0 else node.name
+            given = ", ".join(part.name for part in one.parts)
+            lines.append(f"{', '.join(names)} = parts_of({whole}, {one.dim}, [{given}], {along})")
+            if number >= 0:
+                rests = (f"rest({name}, {along}, {self.loop.reverse})" for name in names)
+                self.walking += zip(places, rests, strict=True)
+        return lines
 
     def _asked(self) -> list[str]:
         """Whether the inputs have one precision, where that is relied on."""
@@ -191,6 +218,9 @@ class _Text:
         """What a later step does for a node, if anything."""
         if node in self.roles.views or node in self.following:
             return ""
+        if node in self.joined:
+            copied = [part for part in self.joined[node].parts if part in self.copies]
+            return "; ".join(f"{self.copies[part]}.copy_({part.name})" for part in copied)
         memory, how = self.roles.memory.get(node), writer(node)
         if memory is None or how is None or (memory.home == "fresh" and memory.known_by is node):
             return self._line(node)
@@ -228,6 +258,7 @@ class _Text:
             pairs.append((self.places[number], f"rest({self.stacks[number]}, {dim}, {self.loop.reverse})"))
         for name, whole in self.following.values():
             pairs.append((name, f"rest({whole}, 0, {self.loop.reverse})"))
+        pairs += self.walking
         for memory, name in self.turned.items():
             if memory.home == "sequence":
                 whole = self.arguments[self.roles.inputs.index(memory.known_by)]
