@@ -60,6 +60,13 @@ PRINTED: dict[str, tuple[str, dict[str, tuple[int, ...]], list[str]]] = {
         {"Q": (2, 3, 4, 5), "K": (2, 3, 6, 5), "V": (2, 3, 6, 2)},
         ["result = scaled_dot_product_attention(Q, K, V, scale=0.3)", "return result"],
     ),
+    "attention of learned queries, repeated along the batch": (
+        "def f(Q[q, h, k], K[b, s, h, k], V[b, s, h, v]) -> [b, q, h, v] = "
+        "softmax[s](Q @[k] K / sqrt(|k|)) @[s] V",
+        {"Q": (4, 3, 5), "K": (2, 6, 3, 5), "V": (2, 6, 3, 2)},
+        ["result = scaled_dot_product_attention(Q.expand(b, -1, -1, -1).transpose(1, 2), "
+         "K.transpose(1, 2), V.transpose(1, 2))", "return result.transpose(1, 2)"],
+    ),
     "layer normalisation": (
         "def f(X[b, s, d]; g[d], c[d]) = standardize[d](X) * g + c", {"X": (2, 3, 4), "g": (4,), "c": (4,)},
         ["result = torch.layer_norm(X, (d,), weight=g, bias=c, eps=1e-05)", "return result"],

@@ -175,8 +175,10 @@ def _roles_of(lo: Lowering, node: Node, given: dict[str, Value]) -> _Roles:
     features = gone & logical["query"] & logical["key"] - logical["value"]
     positions = gone - features
     batch = result - queries - values
+    # In the order of one that has most of these axes: what a query lacks (as learned ones do) it is repeated along.
+    holding = sorted((query, key, value, *masks), key=lambda one: -len(batch.intersection(one.axes)))
     return _Roles(
-        _ordered(batch, (query, key, value, *masks)),
+        _ordered(batch, holding),
         _ordered(queries, (query, *masks)),
         _ordered(positions, (key, value, *masks)),
         _ordered(features, (query, key)),
