@@ -42,8 +42,8 @@ def orders(
     body = region_of(node).body
     carries = node.attr("carries") if node.op == "scan" else 0
     assert isinstance(carries, int)
-    # What says most about the order is what is seen step by step.
-    by_weight = sorted(names, key=lambda one: SCANNED not in one) if node.op == "scan" else names
+    # What says most about the order is what is seen step by step, and of that what has most axes.
+    by_weight = sorted(names, key=lambda one: (SCANNED not in one, -len(one))) if node.op == "scan" else names
     order = _first_seen([*by_weight, *(_wanted_names(node, part, wants) for part in parts)])
     outputs = [_sorted(one.axes, order) for one in body.outputs]
     inputs = []

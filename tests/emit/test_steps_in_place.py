@@ -202,3 +202,16 @@ def operands(function: object) -> list:
     if name in ("sum", "amax", "amin", "logsumexp", "softmax", "log_softmax"):
         return [x, 1]
     return [x, y, z][: 2 if name in twos else how.tensors]
+
+
+def test_what_has_most_axes_says_how_a_carried_value_lies() -> None:
+    """A sequence of fewer axes does not turn a product round."""
+    text = (
+        "def f(X[t, b, h], on[t, h], h0[b, h]; U[h', h]) -> [t, b, h]:\n    scan t with h = h0:\n"
+        "        h = where(on > 0, tanh(X + (U @[h] h)[h' -> h]), h)\n    return h"
+    )
+    assert not [line for line in in_place(text) if ".t()" in line]
+    rng = np.random.default_rng(0)
+    shapes = {"X": (4, 3, 5), "on": (4, 5), "h0": (3, 5), "U": (5, 5)}
+    arrays = {name: rng.standard_normal(shape) for name, shape in shapes.items()}
+    agree(compiled(text, arrays), arrays, tolerance=1e-7)
