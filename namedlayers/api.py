@@ -63,6 +63,12 @@ def compile(
     manner = manner_of(numerics, semiring, semiring_inputs, max_memory, backend, precision)
     if not isinstance(source, str):
         raise ArgumentError("NL0505", f"a formula is text, not {type(source).__name__}", hint="`nl.load` reads files")
+    word = source.strip()
+    if word.endswith(".nl") and "\n" not in word or word in library_modules():
+        noun = "a file" if word.endswith(".nl") else "a module of the library"
+        raise ArgumentError(
+            "NL0505", f"a formula is text, and `{word}` names {noun}", hint=f'`nl.load("{word}")` reads it'
+        )
     return _compile(load_text(source), name, manner, options)
 
 

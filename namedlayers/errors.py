@@ -129,9 +129,12 @@ def near_miss(name: str, candidates: Iterable[str]) -> str:
 
     >>> near_miss("sequence", ["seq", "key"]), near_miss("channels", ["channel"]), near_miss("time", ["seq"])
     ('did you mean `seq`?', 'did you mean `channel`?', '')
+    >>> near_miss("ReLU", ["relu", "exp"])
+    'did you mean `relu`?'
     """
     others = sorted(set(candidates) - {name})
-    close = difflib.get_close_matches(name, others, n=1, cutoff=0.6)
+    close = [one for one in others if one.casefold() == name.casefold()]
+    close = close or difflib.get_close_matches(name, others, n=1, cutoff=0.6)
     if not close:
         begins = (one for one in others if one.startswith(name) or name.startswith(one))
         close = [one for one in begins if min(len(one), len(name)) >= 3]

@@ -26,6 +26,7 @@ def blame(sign: Signature, run: Run, args: Args, kwargs: Keywords, error: Except
     """Raises a FormulaError if the arguments, or the `tensors` of a module, are to blame for what torch reports in its
     own words."""
     _check_integers(sign, args, kwargs, error)
+    _check_nested(sign, args, kwargs, error)
     given = run.arguments(args, kwargs, tensors)
     _check_ranks(run.made.program, given, error)
     check_devices(run.made.program, given, error)
@@ -78,10 +79,25 @@ def _mixed(one: Input, other: Input, here: str, there: str) -> ArgumentError:
     )  # fmt: skip
 
 
+def _check_nested(sign: Signature, args: Args, kwargs: Keywords, error: Exception) -> None:
+    spans = {one.name: one.span for one in sign.inputs}
+    for name, value in _by_name(sign, args, kwargs):
+        if isinstance(value, torch.Tensor) and value.is_nested:
+            raise ArgumentError(
+                "NL0513",
+                f"`{name}` is a nested tensor; formulas compute with dense tensors",
+                Label(spans[name]),
+                hint="pad it: `torch.nested.to_padded_tensor(X, 0.0)`",
+            ) from error
+
+
+def _by_name(sign: Signature, args: Args, kwargs: Keywords) -> list[tuple[str, Any]]:
+    return [*zip((one.name for one in sign.inputs), args, strict=False), *kwargs.items()]
+
+
 def _check_integers(sign: Signature, args: Args, kwargs: Keywords, error: Exception) -> None:
-    given: list[tuple[str, Any]] = [*zip((one.name for one in sign.inputs), args, strict=False), *kwargs.items()]
     spans = {one.name: one.span for one in sign.inputs} | option_spans(sign)
-    for name, value in given:
+    for name, value in _by_name(sign, args, kwargs):
         if isinstance(value, int) and not -(2**63) <= value < 2**63:
             raise ArgumentError(
                 "NL0526",

@@ -36,7 +36,7 @@ def initialise(declared: Declared, tensor: torch.Tensor, sizes: Sizes) -> None:
     except (ValueError, RuntimeError, NotImplementedError) as error:
         if isinstance(error, ArgumentError):
             raise
-        shape = f"{dict(zip(declared.axes, tensor.shape, strict=False))}"
+        shape = ", ".join(f"{axis} = {size}" for axis, size in zip(declared.axes, tensor.shape, strict=False))
         raise ArgumentError(
             "NL0538", f"`{declared}` cannot begin as `{initial.function or 'this'}`: {_plain(error)}",
             Label(initial.span or declared.span, f"for {shape}"), Label(declared.span),

@@ -53,7 +53,7 @@ class LazyRound(LazyModuleMixin, Round):
 
 def _begin(whole: Layer, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
     """Sizes and first values for all that waits in a layer, in the order of the text."""
-    from namedlayers.call.making import learn
+    from namedlayers.call.making import check_determined, learn
 
     settled = whole._whole
     if says_budget(kwargs, settled.names):
@@ -62,6 +62,7 @@ def _begin(whole: Layer, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> No
     run = whole._steps(settled).run(args, kwargs)
     options = tuple((name, True if name == TRAINING else value) for name, value in run.spec.options)
     found = structure(settled.layer.namespace, settled.layer.definition, replace(run.spec, options=options))
+    check_determined(settled, found)  # a number given for an input has none of its axes
     given = run.arguments(args, kwargs, tuple(torch.empty(0) for _ in run.made.program.owned))
     shapes = {one.name: tuple(getattr(given[one.name], "shape", ())) for one in found.program.inputs}
     symbols = solve_sizes(found.program, shapes)

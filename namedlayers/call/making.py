@@ -21,12 +21,12 @@ from namedlayers.program.elaboration.layers import sized_names
 from namedlayers.program.elaboration.stars import mentioned
 from namedlayers.program.program import Kind
 from namedlayers.program.size import Symbol
-from namedlayers.program.structure import Declared
+from namedlayers.program.structure import Declared, Structure
 
 
 def make(settled: Settled, dtype: torch.dtype | None, device: torch.device | None) -> Layer:
     """A module with new parameters. Raises SizeError for sizes that nothing decides."""
-    _check_determined(settled)
+    check_determined(settled, settled.structure)
     declared = settled.structure.declared
     lazy = {one.path.rpartition(".")[0] for one in declared if _depends_on_data(one)}
     symbols: dict[str, int] = {}
@@ -69,11 +69,9 @@ def learn(symbols: dict[str, int], one: Declared, tensor: torch.Tensor) -> None:
                 symbols.setdefault(name, int(found) // factor)
 
 
-# --- helpers ----------------------------------------------------------------------------------------------------------
-
-
-def _check_determined(settled: Settled) -> None:
-    free = dict(settled.structure.free.values())
+def check_determined(settled: Settled, structure: Structure) -> None:
+    """Raises SizeError for sizes that neither the inputs of `structure` say nor the constructor's arguments."""
+    free = dict(structure.free.values())
     if free:
         name = settled.layer.name
         axes = ", ".join(f"`{axis}`" for axis in free)
@@ -83,6 +81,9 @@ def _check_determined(settled: Settled) -> None:
             *(Label(span) for span in dict.fromkeys(free.values())),
             hint=_how(settled, list(free)),
         )  # fmt: skip
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
 
 
 def _how(settled: Settled, axes: list[str]) -> str:

@@ -156,7 +156,14 @@ def _cannot_align(axes: tuple[str, ...], text: str) -> NoReturn:
 
 
 def _text(axes: str | Iterable[str]) -> str:
-    return axes if isinstance(axes, str) else " ".join(axes)
+    if isinstance(axes, str):
+        return axes
+    words = list(axes) if isinstance(axes, Iterable) else [axes]
+    for word in words:
+        if not isinstance(word, str):
+            hint = '`nl.named(tensor, "batch seq key")`'
+            raise ArgumentError("NL0515", f"axes are named by a string, not by {type(word).__name__}", hint=hint)
+    return " ".join(words)
 
 
 def _at(text: str, place: int, message: str = "") -> Label:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, TypeVar
 
-from namedlayers.errors import ArgumentError, AxisError, FormulaSyntaxError, Label, Span, near_miss
+from namedlayers.errors import ArgumentError, FormulaSyntaxError, Label, Span, near_miss
 from namedlayers.program.elaboration import values as v
 from namedlayers.program.elaboration.builtins import BUILTINS
 from namedlayers.program.elaboration.checking import check_definition
@@ -19,7 +19,7 @@ from namedlayers.program.elaboration.expressions import evaluate, find_callee
 from namedlayers.program.elaboration.inputs import bind_inputs, bind_options, check_clashes
 from namedlayers.program.elaboration.layers import enter
 from namedlayers.program.elaboration.places import axis_in_signature, head
-from namedlayers.program.elaboration.results import check_results
+from namedlayers.program.elaboration.results import check_results, check_stated
 from namedlayers.program.elaboration.state import Source
 from namedlayers.program.elaboration.statements import run
 from namedlayers.program.elaboration.values import Environment, Evaluated, Static, Value
@@ -101,7 +101,7 @@ class Elaboration:
         if definition.kind == "layer":
             env.path, env.given = (), {name: const(size) for name, size in self.spec.sizes}
         bound = bind_inputs(ctx, definition, args, env, None, definition.span)
-        self._results_axes()
+        check_stated(self.definition, self.env)
         if definition.kind == "layer":
             enter(ctx, env)
         for name, size in self.spec.sizes:
@@ -201,12 +201,6 @@ class Elaboration:
             ctx.sources[name] = Source({}, kind, "option")
             self.inputs.append(Input(name, (), "option", kind, parameter.span))
         return args
-
-    def _results_axes(self) -> None:
-        for result in self.definition.results or ():
-            for node in result.axes:
-                if node.star and node.name not in self.env.axes:
-                    raise AxisError("NL0302", f"`*{node.name}` is not an axis parameter", Label(node.span))
 
     def _fix(self, axis: str, size: int) -> None:
         name = self.env.axes.get(axis, axis)

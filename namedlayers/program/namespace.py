@@ -148,9 +148,19 @@ def _find_module(item: tree.Import, folder: Path | None, above: tuple[Path, ...]
             "NL0203",
             f"there is no module `{item.module}` beside the file or in the library",
             Label(_module(item)),
-            hint=near_miss(item.module, {*library_modules(), *_beside(folder)}),
+            hint=_PYTHON
+            if item.module.split(".")[0] in MODULES_OF_PYTHON
+            else near_miss(item.module, {*library_modules(), *_beside(folder)}),
         )
     return found
+
+
+MODULES_OF_PYTHON = frozenset(
+    "torch numpy math jax flax einops einx tensorflow keras scipy typing functools itertools random os sys".split()
+)
+"""Those that people import beside formulas."""
+
+_PYTHON = "imports bring in formulas, never Python; what formulas compute with needs no import: `exp`, `softmax`, `pi`"
 
 
 def _module(item: tree.Import) -> Span:

@@ -14,11 +14,12 @@ from namedlayers.errors import ArgumentError, AxisError, FormulaError, FormulaSy
 from namedlayers.program.elaboration.arguments import along_stars
 from namedlayers.program.elaboration.brackets import bind_axes
 from namedlayers.program.elaboration.context import Context
-from namedlayers.program.elaboration.definitions import inputs_of
+from namedlayers.program.elaboration.definitions import axis_parameters, inputs_of
 from namedlayers.program.elaboration.foreign import dimension
 from namedlayers.program.elaboration.inputs import bind_inputs, bind_options, check_clashes
 from namedlayers.program.elaboration.layers import enter, given_sizes, note_part
 from namedlayers.program.elaboration.places import also, brackets, head
+from namedlayers.program.elaboration.reading import WantsInteger
 from namedlayers.program.elaboration.results import bind_results, check_results, note_sizes
 from namedlayers.program.elaboration.state import CALL
 from namedlayers.program.elaboration.values import Callee, Environment, Evaluated, Instance, Static, Value
@@ -95,6 +96,10 @@ def _run_body(
     except FormulaError as error:
         labels = located(error.labels, ctx.solver.site)
         raise type(error)(error.code, error.message, *labels, hint=error.hint) from None
+    except WantsInteger as wanted:
+        said = wanted.error
+        labels = located(said.labels, ctx.solver.site)
+        raise WantsInteger(wanted.inputs, ArgumentError(said.code, said.message, *labels, hint=said.hint)) from None
     finally:
         ctx.within, ctx.calling, ctx.solver.site = within, ctx.calling[:-1], site
     assert found is not None
@@ -114,6 +119,15 @@ def _may_be_called(ctx: Context, callee: Callee, call: tree.Call, definition: tr
         raise FormulaSyntaxError(
             "NL0602", f"definitions use each other more than {DEEPEST_CALL} deep", Label(call.function.span)
         )
+
+
+def _sized(callee: Callee, option: str, definition: tree.Definition) -> str:
+    """How the size of an axis is given that was taken for an option."""
+    axes = [("*" if axis.star else "") + axis.name for axis in axis_parameters(definition)]
+    if option not in axes:
+        return ""
+    brackets = ", ".join(f"{axis} = …" if axis == option else axis for axis in axes)
+    return f"`{option}` is an axis, and its size stands in the brackets: `{callee.name}[{brackets}](…)`"
 
 
 def _arguments(
@@ -137,7 +151,10 @@ def _arguments(
             raise ArgumentError(
                 "NL0219", f"`{callee.name}` has no input or option `{name}`", Label(arg.span),
                 *also(head(definition), "its definition"),
-                hint=dimension(callee.name, name) or near_miss(name, names) or listed,
+                hint=dimension(callee.name, name)
+                or _sized(callee, name, definition)
+                or near_miss(name, names)
+                or listed,
             )  # fmt: skip
         if name in found:
             first = next(earlier for other, earlier in slots if other == name)

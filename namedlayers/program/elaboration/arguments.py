@@ -28,6 +28,12 @@ USAGE = {
     "zeros": "zeros[i, j]",
     "ones": "ones[i, j]",
     "index": "index[seq]",
+    "concat": "concat[seq](A, B)",
+    "stack": "stack[pair](A, B)",
+    "pad": "pad[seq](A; before = 1, after = 1)",
+    "normal": "mean + deviation * normal[seq]",
+    "uniform": "least + width * uniform[seq]",
+    **{name: f"{name}[seq](A)" for name in "sum prod any all logsumexp argmax argmin sort argsort".split()},
     "dropout": "dropout(X; p = 0.1)",
     **{name: f"{name}[seq](A)`, or elementwise `{name}imum(a, b)" for name in ("max", "min")},
     **{name: f"{name}(a, b)" for name in ("minimum", "maximum", "logaddexp", "atan2")},
@@ -91,7 +97,8 @@ def flat(call: tree.Call) -> list[tree.Axis]:
 
 def wrong_count(callee: Callee, call: tree.Call, given: int, wanted: int | str) -> AxisError:
     noun = "axis" if wanted == 1 else "axes"
-    hint = "merge them first: `X[(h, w) -> flat]`" if wanted == 1 and given > 1 else ""
+    hint = f"`{usage}`" if (usage := USAGE.get(callee.name)) else ""
+    hint = "merge them first: `X[(h, w) -> flat]`" if wanted == 1 and given > 1 else hint
     return AxisError("NL0316", f"`{callee.name}` takes {wanted} {noun}, not {given}", Label(brackets(call)), hint=hint)
 
 
@@ -108,6 +115,12 @@ def take(
     ctx: Context, callee: Callee, call: tree.Call, env: Environment, data: int, options: Mapping[str, Any] | None = None
 ) -> tuple[list[Value], dict[str, Any]]:
     """`data` positional tensors (-1: one or more) and the options' evaluated values, defaults filled in."""
+    for arg in call.args:
+        if arg.name is None and isinstance(arg.value, tree.String):
+            raise ArgumentError(
+                "NL0212", "a string is not a value to compute with", Label(arg.value.span),
+                hint=dimension(callee.name, "axis"),
+            )  # fmt: skip
     tensors = [ctx.value(ctx.evaluate(arg.value, env), arg.value.span) for arg in call.args if arg.name is None]
     if len(tensors) != data and not (data == -1 and tensors):
         wanted = "one or more values" if data == -1 else f"{data} {'value' if data == 1 else 'values'}"

@@ -26,7 +26,9 @@ class Context(Statics):
         if found is None:
             raise AxisError(
                 "NL0302", f"there is no axis `{node.name}` here", Label(node.span),
-                hint=near_miss(node.name, env.axes) or "; ".join(filter(None, (self._known_axes(env), hint))),
+                hint=near_miss(node.name, env.axes)
+                or "; ".join(filter(None, (self._known_axes(env), hint)))
+                or "inputs name their axes: `X[seq]`",
             )  # fmt: skip
         env.used_axes.add(node.name)
         if isinstance(found, tuple) != node.star:

@@ -95,13 +95,15 @@ def _name(ctx: Context, expr: tree.Name, env: Environment) -> Evaluated:
 
 def _instead(name: str, env: Environment) -> str:
     """What to write for a name that nothing has."""
+    if "·" in name:  # Unicode counts it among the letters
+        return f"a product is written with `*`: `{name.replace('·', ' * ')}`"
     for statement in env.definition.body:
         if isinstance(statement, tree.Assign) and any(target.name == name for target in statement.targets):
             return f"it is assigned further down, in line {statement.span.line}"
         if isinstance(statement, tree.Declare) and statement.name == name:
             return f"it is declared further down, in line {statement.span.line}"
     values = {*env.values, *env.axes} - {"training"}
-    known = near_miss(name, values) or _elsewhere(name)
+    known = _elsewhere(name) if name in FOREIGN else near_miss(name, values) or _elsewhere(name)
     known = known or near_miss(name, {*env.namespace.names(), *BUILTINS, *CONSTANTS})
     return known or "an input stands in the signature; a value is assigned on a line before"
 
@@ -129,10 +131,7 @@ def _attribute(ctx: Context, expr: tree.Attribute, env: Environment) -> Evaluate
     base = expr.base
     space = env.namespace.modules.get(base.name) if isinstance(base, tree.Name) else None
     if space is None:
-        hint = near_miss(base.span.text, env.namespace.modules) or _import(base.span.text)
-        if not hint and find_callee(expr.name, env, expr.span):
-            hint = f"write `{expr.name}` alone: definitions stand before what they are applied to, `{expr.name}(…)`"
-        hint = hint or FOREIGN.get(expr.name, "")
+        hint = near_miss(base.span.text, env.namespace.modules) or _import(base.span.text) or _alone(expr, env)
         raise UnknownNameError(
             "NL0203", f"`{base.span.text}` is not a module that this text imports", Label(base.span), hint=hint
         )
@@ -143,6 +142,22 @@ def _attribute(ctx: Context, expr: tree.Attribute, env: Environment) -> Evaluate
             hint=near_miss(expr.name, space.definitions) or f"it has {', '.join(sorted(space.definitions))}",
         )  # fmt: skip
     return Callee(expr.name, expr.span, definition, space)
+
+
+def _alone(expr: tree.Attribute, env: Environment) -> str:
+    """What an attribute is called here, where it stands without what it is read of."""
+    name = expr.name
+    if name in CONSTANTS:
+        return f"write `{name}` alone"
+    if isinstance(expr.base, tree.Name) and isinstance(env.values.get(expr.base.name), Instance):
+        return "parameters are seen in their own layer only; declare what several layers share where both are used"
+    if name not in _READ and find_callee(name, env, expr.span):
+        return f"write `{name}` alone: definitions stand before what they are applied to, `{name}(…)`"
+    return _elsewhere(name) or near_miss(name, {*env.namespace.names(), *BUILTINS})
+
+
+_READ = frozenset({"size", "shape"})
+"""Read of tensors in torch, where a size is written `|axis|` here."""
 
 
 def _size_of(ctx: Context, expr: tree.SizeOf, env: Environment) -> Evaluated:

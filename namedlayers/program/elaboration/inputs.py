@@ -14,7 +14,7 @@ from namedlayers.program.elaboration.context import Context
 from namedlayers.program.elaboration.definitions import axis_parameters, declared_axes, inputs_of, options_of
 from namedlayers.program.elaboration.places import also, axis_in_signature
 from namedlayers.program.elaboration.values import Environment, Evaluated, Value, star
-from namedlayers.program.elaboration.wording import missing_axis, renamed
+from namedlayers.program.elaboration.wording import missing_axis, renamed, stray_star
 from namedlayers.program.program import Check
 from namedlayers.program.size import SizeExpr
 from namedlayers.syntax import tree
@@ -147,7 +147,7 @@ def _size_from_outside(
 def _declared(ctx: Context, node: tree.Axis, inner: Environment, env: Environment | None) -> tuple[str, ...]:
     if node.name not in inner.axes:
         if node.star:
-            raise AxisError("NL0302", f"`*{node.name}` is not an axis parameter", Label(node.span))
+            raise stray_star(inner.definition.name, node)
         outer = node.name if env is None else env.axes.get(node.name)
         if isinstance(outer, tuple):
             outer = None

@@ -166,7 +166,7 @@ class Reading(Steps):
         labels = (Label(one.span), *ctx.known_size(axis, size))
         before = f"the index along `{name}` reaches {{left}}, before the first coordinate"
         past = f"the index along `{name}` reaches {{right}}, past the last coordinate {{left}}"
-        hint = f"`[{one.span.text}; fill = 0]` reads 0 there"
+        hint = "" if one.span.source.shipped else f"`[{one.span.text}; fill = 0]` reads 0 there"
         if isinstance(one.value, (tree.Number, tree.Unary)):  # a selection, which may count from the end
             before = past = f"axis `{name}`{self._long(size)} has no coordinate {one.value.span.text}"
             hint = ""

@@ -11,17 +11,30 @@ from namedlayers.program.elaboration.context import Context
 from namedlayers.program.elaboration.definitions import axis_parameters, declared_axes, inputs_of
 from namedlayers.program.elaboration.places import also, head, results
 from namedlayers.program.elaboration.values import Environment, Evaluated, Several, Static, Value, star
+from namedlayers.program.elaboration.wording import stray_star
 from namedlayers.syntax import tree
 
 
 def bind_results(ctx: Context, definition: tree.Definition, inner: Environment, env: Environment) -> None:
     """Axes that only `->` names are the caller's axes of those names."""
+    check_stated(definition, inner)
     for result in definition.results or ():
         for node in result.axes:
             if node.name not in inner.axes:
-                if node.star:
-                    raise AxisError("NL0302", f"`*{node.name}` is not an axis parameter", Label(node.span))
                 inner.axes[node.name] = ctx.introduce(tree.Axis(node.span, node.name), env)
+
+
+def check_stated(definition: tree.Definition, env: Environment) -> None:
+    """Raises AxisError where `->` names an axis twice, or a star that is no axis parameter."""
+    for result in definition.results or ():
+        for k, node in enumerate(result.axes):
+            if any(node.name == earlier.name for earlier in result.axes[:k]):
+                raise AxisError(
+                    "NL0303", f"a result cannot have axis `{node.name}` twice", Label(node.span),
+                    hint=f"give one another name: `{node.name}'`",
+                )  # fmt: skip
+            if node.star and node.name not in env.axes:
+                raise stray_star(definition.name, node)
 
 
 def check_results(

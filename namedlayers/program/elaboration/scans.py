@@ -41,6 +41,11 @@ def scan(ctx: Context, statement: tree.Scan, env: Environment) -> None:
             "NL0250", "a scan runs through all of its axis; nothing is returned from inside", Label(found.span),
             hint="return after the block: every name assigned inside has the axis then",
         )  # fmt: skip
+    for k, one in enumerate(statement.carries):
+        earlier = next((other for other in statement.carries[:k] if other.name == one.name), None)
+        if earlier is not None:
+            labels = Label(one.span), Label(earlier.span, "first here")
+            raise FormulaSyntaxError("NL0224", f"`{one.name}` is carried twice", *labels)
     axis, size = _axis(ctx, statement, env)
     starts = {one.name: _start(ctx, one, axis, env) for one in statement.carries}
     before, owned = dict(env.values), ctx.owned.snapshot()

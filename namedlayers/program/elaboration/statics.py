@@ -34,8 +34,9 @@ class Statics(Operations):
                 return v.size_value(self.solver.normal(number), span)
             if isinstance(number, (bool, int, float, complex)):
                 return v.constant(self._fitting(number, span), span)
-            what = "a string" if isinstance(number, str) else "a tuple" if isinstance(number, tuple) else "nothing"
-            raise ArgumentError("NL0212", f"{what} is not a value to compute with", Label(span))
+            what = "a string" if isinstance(number, str) else "a tuple" if isinstance(number, tuple) else "`None`"
+            hint = "leave an option out for its default" if number is None else ""
+            raise ArgumentError("NL0212", f"{what} is not a value to compute with", Label(span), hint=hint)
         if isinstance(found, Several):
             raise ArgumentError(
                 "NL0213", f"this gives {len(found.values)} results where one is needed", Label(span),

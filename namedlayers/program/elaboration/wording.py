@@ -11,6 +11,7 @@ import re
 from namedlayers.errors import AxisError, FormulaError, Label, Span, near_miss
 from namedlayers.program.elaboration.state import State
 from namedlayers.program.elaboration.values import Value
+from namedlayers.syntax import tree
 
 
 def missing_axis(ctx: State, what: str, axis: str, value: Value, span: Span) -> FormulaError:
@@ -24,6 +25,15 @@ def missing_axis(ctx: State, what: str, axis: str, value: Value, span: Span) -> 
         *([Label(value.span, f"this {ctx.axes_of(value)}")] if value.span != span else []),
         hint=near_miss(shown, displayed) or _scanned(ctx, axis, shown) or _begins(ctx, axis, value),
     )
+
+
+def stray_star(definition: str, node: tree.Axis) -> FormulaError:
+    """The error for `*axes` that are no axis parameter of the definition."""
+    return AxisError(
+        "NL0302", f"`*{node.name}` is not an axis parameter", Label(node.span),
+        hint=f"axes of any number are named before the inputs: `{definition}[*{node.name}](…)`; what no formula names "
+        "is lifted over, and needs no star",
+    )  # fmt: skip
 
 
 def _scanned(ctx: State, axis: str, shown: str) -> str:

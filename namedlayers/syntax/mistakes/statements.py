@@ -6,9 +6,10 @@ from namedlayers.syntax.mistakes.mistake import ENDS, Mistake
 from namedlayers.syntax.words import NAMES
 
 _LOOPS = frozenset("for while loop do".split())
+_FUNCTIONS = frozenset("class function fn func fun".split())
 _FOREIGN = frozenset(
-    "class try except finally pass break continue assert raise async await global nonlocal del yield match case switch "
-    "function fn func fun let const end print with".split()
+    "try except finally pass break continue raise async await global nonlocal del yield match case switch let const "
+    "end print with".split()
 )
 
 _IMPORTS = "the forms are `import norm` and `from conv import conv1d, conv2d`; imports bring in formulas, never Python"
@@ -28,6 +29,20 @@ WORDS: tuple[Mistake, ...] = (
         "there are no anonymous functions",
         "write a definition, `def name(X) = …`; its name may be the value of an option",
         "before",
+    ),
+    Mistake(
+        "NL0118",
+        lambda s: str(s.first) == "assert" and s.second != "EQUAL" and s.at <= 1,
+        "{first} begins no statement of the language",
+        'write `require condition, "text"`',
+        "line",
+    ),
+    Mistake(
+        "NL0118",
+        lambda s: str(s.first) in _FUNCTIONS and s.second != "EQUAL" and s.at <= 1,
+        "{first} begins no statement of the language",
+        "a definition begins with `def name(inputs)` or `layer name(inputs)`",
+        "line",
     ),
     Mistake(
         "NL0118",

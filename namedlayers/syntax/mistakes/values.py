@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from namedlayers.syntax.mistakes.mistake import DEFINITIONS, ENDS, HEAD_ENDS, Mistake
+from namedlayers.syntax.spot import Spot
 from namedlayers.syntax.words import NAMES, OPERATORS
 
 _HEADED = DEFINITIONS | {"PARAM", "STATE"}
 _CLOSING = frozenset({"RPAR", "RSQB", "COMMA", "SEMICOLON", "COLON"})
 _OPERATING = OPERATORS | {"NOT"}
+_COMPARISONS = frozenset({"<", "<=", ">", ">=", "==", "!="})
 _ODD = frozenset({"EQUAL", "ARROW", "DOT", "TILDE"})
 _OPERANDS = NAMES | {"NUMBER", "STRING", "BAR", "NOT"}
+
+
+def _part_of_split(spot: Spot) -> bool:
+    """A number among the parts of an axis that is split."""
+    inside = any(opened.type == "LSQB" for _, opened in spot.brackets)
+    return spot.kind() == "NUMBER" and spot.within("LPAR") and inside and spot.bracket_follows == "ARROW"
+
+
+def _applied(spot: Spot) -> bool:
+    """Whether the brackets that are open here close before a parenthesis: `softmax[-1](X)`."""
+    depth = 1
+    for token, after in pairwise((*spot.line[spot.at :], None)):
+        depth += (token.type in ("LPAR", "LSQB")) - (token.type in ("RPAR", "RSQB")) if token is not None else 0
+        if depth == 0:
+            return after is not None and after.type == "LPAR"
+    return False
+
 
 SIGNS: tuple[Mistake, ...] = (
     Mistake(
@@ -99,6 +120,30 @@ SIGNS: tuple[Mistake, ...] = (
 VALUES: tuple[Mistake, ...] = (
     Mistake(
         "NL0125",
+        lambda s: s.within("LSQB") and s.text() in (".", "...") and s.text(1) in (".", ""),
+        "`...` stands for nothing in a formula",
+        "leave it out: a formula applies to tensors that have more axes than it names",
+    ),
+    Mistake(
+        "NL0125",
+        lambda s: s.within("LSQB") and s.kind(-1) == "ARROW" and s.kind() == "NUMBER" or _part_of_split(s),
+        "a part of an axis has a name, and {token} is none",
+        "write the size behind it: `X[layer -> (heads = 8, key)]`",
+    ),
+    Mistake(
+        "NL0125",
+        lambda s: s.within("LSQB") and s.kind() == "COLON" and s.kind(-1) in NAMES and "EQUAL" in s.accepted,
+        "`:` does not follow the name of an axis",
+        "a size is written `X[{name} = 3]`, a slice `X[{name} = 2:8]`",
+    ),
+    Mistake(
+        "NL0127",
+        lambda s: s.kind() == "EQUAL" and s.within("LSQB") and s.bracket_follows == "ARROW",
+        "the axes of a result have no sizes of their own",
+        "say the size where the axis begins, `kernel = 3`, or in a line: `|axis| = 3`",
+    ),
+    Mistake(
+        "NL0125",
         lambda s: s.within("LSQB") and s.wants_axis and s.first.type in _HEADED and not s.outside & HEAD_ENDS,
         "these brackets hold the names of axes, and {token} is none",
         "the size of an axis is written `X[chans = 3]`",
@@ -111,9 +156,27 @@ VALUES: tuple[Mistake, ...] = (
     ),
     Mistake(
         "NL0125",
+        lambda s: s.within("LSQB") and str(s.brackets[-1][0]) == "shape",
+        "sizes are not numbered",
+        "the size of an axis is written `|axis|`",
+    ),
+    Mistake(
+        "NL0125",
+        lambda s: s.within("LSQB") and s.kind(-1) in ("LSQB", "COMMA") and s.kind() not in _CLOSING and _applied(s),
+        "these brackets hold the names of axes, and {token} is none",
+        "name them: `softmax[seq](X)`; a size stands behind the name of a new axis: `kernel = 3`",
+    ),
+    Mistake(
+        "NL0125",
         lambda s: s.within("LSQB") and s.kind(-1) in ("LSQB", "COMMA") and s.kind() not in _CLOSING - {"COLON"},
         "an index begins with the name of its axis, and {token} is none",
         "write `X[seq = 0]`, `X[seq = 2:8]`, `X[seq -> other]`; axes have no order",
+    ),
+    Mistake(
+        "NL0125",
+        lambda s: s.within("LSQB") and {"EQUAL", "ARROW"} <= s.accepted and s.text() in _COMPARISONS,
+        "an index says places, and a condition is none",
+        "choose by a condition with `where(mask, X, 0)`; how many it leaves would be no size that is known",
     ),
     Mistake(
         "NL0125",
