@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 
 Lowered = tuple[tuple[Variant, fx.Graph], ...]
 
+VARIANT = "variant"
+"""Marks, in the meta of what a graph returns, the variant that it is."""
+
+FOR_EMPTY = "for empty axes"
+"""Why there is a variant that an emission has asked for."""
+
 CHEAP = 8
 """So many terms are computed faster than it is found out that they were computed before."""
 
@@ -47,7 +53,9 @@ def lowered(
         found.append((Variant((*variant.guards, *guards), variant.graph, variant.why), graph))
         if guards and number == len(variants) - 1:
             careful, _ = lower(planned, program, prologue, names.copy(), bodies, _floors(variant))
-            found.append((Variant(variant.guards, variant.graph, "for empty axes"), careful))
+            found.append((Variant(variant.guards, variant.graph, FOR_EMPTY), careful))
+    for variant, graph in found:
+        next(reversed(graph.nodes)).meta[VARIANT] = variant
     return tuple(found)
 
 

@@ -215,3 +215,29 @@ def test_what_has_most_axes_says_how_a_carried_value_lies() -> None:
     shapes = {"X": (4, 3, 5), "on": (4, 5), "h0": (3, 5), "U": (5, 5)}
     arrays = {name: rng.standard_normal(shape) for name, shape in shapes.items()}
     agree(compiled(text, arrays), arrays, tolerance=1e-7)
+
+
+@pytest.mark.parametrize("size", (0, 1, 5))
+def test_a_step_with_variants_runs_in_place_in_each(size: int) -> None:
+    text = (
+        "def f(X[t, b, h], p0[b, h]; A[h, h']) -> [t, b, h]:\n    scan t with p = p0:\n"
+        "        p = max[h](p + A)[h' -> h] + X\n    return p"
+    )
+    assert "def scan_t_in_place_1(" in nl.compile(text).code
+    rng = np.random.default_rng(0)
+    shapes = {"X": (4, 3, size), "p0": (3, size), "A": (size, size)}
+    arrays = {name: rng.standard_normal(shape) for name, shape in shapes.items()}
+    agree(compiled(text, arrays), arrays, tolerance=1e-7)
+
+
+def test_orders_of_products_are_chosen_in_place() -> None:
+    """What is quicker, by sizes: a product of weights first, or of what is carried."""
+    text = (
+        "def f(X[t, b, h], h0[b, h]; A[h', k], B[k, h]) -> [t, b, h]:\n    scan t with h = h0:\n"
+        "        h = tanh(sum[k](A * sum[h](B * h))[h' -> h] + X)\n    return h"
+    )
+    rng = np.random.default_rng(0)
+    for batch, inner in ((2, 9), (9, 2)):
+        shapes = {"X": (4, batch, 5), "h0": (batch, 5), "A": (5, inner), "B": (inner, 5)}
+        arrays = {name: rng.standard_normal(shape) * 0.3 for name, shape in shapes.items()}
+        agree(compiled(text, arrays), arrays, tolerance=1e-7)

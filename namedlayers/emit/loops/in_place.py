@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch.nn.functional as F
 from torch import Tensor, fx
 
-from namedlayers.emit.functions import execute
+from namedlayers.emit.functions import FOR_EMPTY, VARIANT, execute
 from namedlayers.emit.loops.joined_values import joined, parts_of
 from namedlayers.emit.loops.memory import Memory, over
 from namedlayers.emit.loops.rewritten_steps import for_writing, writer, written
@@ -25,6 +25,7 @@ from namedlayers.emit.loops.step_values import RELIES, given_precision, of_one_p
 from namedlayers.emit.loops.writers import turned
 from namedlayers.emit.names import Names
 from namedlayers.emit.printer import GLOBALS, expression, note
+from namedlayers.plan.plan import Variant
 
 if TYPE_CHECKING:
     from namedlayers.emit.bodies import BodyFunction
@@ -35,25 +36,53 @@ if TYPE_CHECKING:
 def defined(
     lo: Lowering, wish: str, step: BodyFunction, loop: Loop, owned: frozenset[int] = frozenset()
 ) -> Callable[..., Any] | None:
-    """The function, where a loop can run in place: its body is one graph, and draws no random numbers. `owned` are the
-    sequences, by number, that nothing else needs."""
-    if len(step.graphs) != 1 or loop.draws or not step.outputs:
+    """The function, where a loop can run in place: it draws no random numbers. `owned` are the sequences, by number,
+    that nothing else needs. Where a step has variants, so has the loop."""
+    if loop.draws or not step.outputs:
         return None
-    return lo.bodies.define(wish, lo.names, lambda name: _source(name, step, loop, owned))
+    every = [lo.bodies.define(one, lo.names, _sourced(step, graph, loop, owned)) for one, graph in _wishes(wish, step)]
+    return (
+        every[0] if len(step.graphs) == 1 else lo.bodies.define(wish, lo.names, lambda name: _chosen(name, step, every))
+    )
 
 
 def alone(step: BodyFunction, loop: Loop) -> Callable[..., Any] | None:
     """The same for all values of all steps, stacked in front; it belongs to no source."""
-    if len(step.graphs) != 1 or loop.draws or not step.outputs:
+    if loop.draws or not step.outputs:
         return None
-    every = replace(loop, results=tuple((number, 0) for number in range(len(step.outputs))))
-    code, namespace = _source("scan_in_place", step, every, frozenset())
-    return execute("scan_in_place", code, namespace)
+    name = "scan_in_place"
+    loop = replace(loop, results=tuple((number, 0) for number in range(len(step.outputs))))
+    every = [execute(one, *_source(one, step, graph, loop, frozenset())) for one, graph in _wishes(name, step)]
+    return every[0] if len(step.graphs) == 1 else execute(name, *_chosen(name, step, every))
 
 
-def _source(name: str, step: BodyFunction, loop: Loop, owned: frozenset[int]) -> tuple[str, dict[str, Any]]:
+def _wishes(wish: str, step: BodyFunction) -> list[tuple[str, fx.Graph]]:
+    """The graphs that run in place, and what their functions are called. What is for empty axes has nothing to do."""
+    if len(step.graphs) == 1:
+        return [(wish, step.graphs[0])]
+    return [(f"{wish}_{number}", graph) for number, graph in enumerate(step.graphs, 1) if not _for_empty(graph)]
+
+
+def _for_empty(graph: fx.Graph) -> bool:
+    return _variant(graph).why == FOR_EMPTY
+
+
+def _variant(graph: fx.Graph) -> Variant:
+    found: Variant = next(reversed(graph.nodes)).meta[VARIANT]
+    return found
+
+
+def _sourced(
+    step: BodyFunction, graph: fx.Graph, loop: Loop, owned: frozenset[int]
+) -> Callable[[str], tuple[str, dict[str, Any]]]:  # fmt: skip
+    return lambda name: _source(name, step, graph, loop, owned)
+
+
+def _source(
+    name: str, step: BodyFunction, graph: fx.Graph, loop: Loop, owned: frozenset[int]
+) -> tuple[str, dict[str, Any]]:  # fmt: skip
     """The text of the function, and the globals that it needs."""
-    graph = for_writing(step.graphs[0], loop, step.algebraic)
+    graph = for_writing(graph, loop, step.algebraic)
     further = seen(graph, loop)
     inputs = [node for node in graph.nodes if node.op == "placeholder" and "size" not in node.meta]
     owned |= {inputs.index(one.made) for one in further if one.alone and inputs.index(one.of) in owned}
@@ -61,6 +90,24 @@ def _source(name: str, step: BodyFunction, loop: Loop, owned: frozenset[int]) ->
     text = _Text(name, graph, roles(graph, loop, step.sizes, owned), loop, further)
     code = text.printed()
     return code, {**GLOBALS, **text.globals}
+
+
+def _chosen(name: str, step: BodyFunction, every: Sequence[Callable[..., Any]]) -> tuple[str, dict[str, Any]]:
+    """The text of a function that calls the one of these which is for its sizes, if any is."""
+    names = Names({name, *(one.__name__ for one in every)})
+    given = [node for node in step.graphs[0].nodes if node.op == "placeholder" and "size" not in node.meta]
+    arguments = [names.fresh(node.name) for node in given]
+    steps, sizes = names.fresh("steps"), {symbol: names.fresh(symbol) for symbol in step.sizes}
+    passed = ", ".join((*arguments, steps, *sizes.values()))
+    functions = iter(every)
+    lines = [f"def {name}({passed}):"]
+    for graph in step.graphs:
+        called = "None" if _for_empty(graph) else f"{next(functions).__name__}({passed})"
+        guards = [] if graph is step.graphs[-1] else _variant(graph).guards
+        sides = [(one.left.render(sizes.__getitem__), one.right.render(sizes.__getitem__)) for one in guards]
+        shown = [f"{left} {one.relation} {right}" for (left, right), one in zip(sides, guards, strict=True)]
+        lines += [f"    if {' and '.join(shown)}:", f"        return {called}"] if shown else [f"    return {called}"]
+    return "\n".join([*lines, ""]), {one.__name__: one for one in every}
 
 
 # --- at the call ------------------------------------------------------------------------------------------------------
