@@ -146,6 +146,26 @@ def test_bases_that_have_no_logarithm(base: float, length: int) -> None:
     torch.testing.assert_close(*(torch.autograd.grad(one.sum(), g) for one in (found, wanted)))
 
 
+@pytest.mark.parametrize("length", [20, 300, 9000])
+@pytest.mark.parametrize("infinity", [torch.inf, torch.nan])
+def test_what_is_not_seen_is_not_looked_at(length: int, infinity: float) -> None:
+    """Wherever it stands, be it traced or not."""
+    q, k, v = (torch.rand(length, 2) for _ in range(3))
+    function, sums = (
+        nl.compile(RETENTION),
+        nl.compile(text_of("X[s], A[t], g[]", "return A * sum[s](where(s <= t, g^(t - s) * X, 0))")),
+    )
+    g, at = torch.tensor(0.9), length // 3
+    given = (q, k, v, g), (k[:, 0], q[:, 0], g)
+    before = [one(*args) for one, args in zip((function, sums), given, strict=True)]
+    k[at, 0] = infinity
+    for mapped in (False, True):
+        for one, args, wanted in zip((function, sums), given, before, strict=True):
+            found = torch.func.vmap(one)(*(x.unsqueeze(0) for x in args))[0] if mapped else one(*args)
+            torch.testing.assert_close(found[:at], wanted[:at])
+            assert not found[at:].isfinite().any()
+
+
 def test_what_is_not_seen_may_be_anything() -> None:
     for length in (20, 300):
         q, k, v = (torch.rand(length, 3) for _ in range(3))

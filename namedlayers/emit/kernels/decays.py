@@ -66,7 +66,7 @@ class Decays:
         return self._product(lambda one: one.starts(length))
 
     def above(self, length: int) -> Decays:
-        """From the end of each block but the last to that of each."""
+        """From the end of each block to that of the one before another: of sums of what lies before that."""
         return replace(self, each=tuple(one.above(length) for one in self.each))
 
     def _product(self, of: Callable[[_Decay], Tensor]) -> Tensor:
@@ -151,8 +151,8 @@ class _Between:
     b: Tensor
 
     def whole(self, places: int, positions: int, diagonal: int) -> Tensor:
-        seen = torch.ones(places, positions, dtype=torch.bool, device=self.a.device).tril(diagonal)
-        return torch.exp((self.a.unsqueeze(-1) - self.b.unsqueeze(-2)).masked_fill(~seen, -math.inf))
+        beyond = torch.ones(places, positions, dtype=torch.bool, device=self.a.device).triu(diagonal + 1)
+        return (self.a.unsqueeze(-1) - self.b.unsqueeze(-2)).masked_fill_(beyond, -math.inf).exp_()
 
     def blocked(self, blocks: Blocks) -> _Between:
         """What is no place, or no position, weighs nothing."""
@@ -166,15 +166,15 @@ class _Between:
         return torch.exp(self._least().unsqueeze(-1) - self.b)
 
     def starts(self, length: int) -> Tensor:
-        before = F.pad(self._least_yet()[..., :-1], (1, 0), value=torch.finfo(self.b.dtype).max)
-        return torch.exp(self.a - before.unsqueeze(-1))
+        return torch.exp(self.a - self._before().unsqueeze(-1))
 
     def above(self, length: int) -> _Between:
-        return _Between(self._least_yet()[..., :-1], self._least()[..., :-1])
+        return _Between(self._before(), self._least())
 
     def _least(self) -> Tensor:
         """The least b of each block, a number. Whatever it is, it comes to nothing in the end, and so do its slopes."""
         return self.b.detach().amin(-1).clamp(max=torch.finfo(self.b.dtype).max)
 
-    def _least_yet(self) -> Tensor:
-        return self._least().cummin(-1).values
+    def _before(self) -> Tensor:
+        """The least b before each block."""
+        return F.pad(self._least().cummin(-1).values[..., :-1], (1, 0), value=torch.finfo(self.b.dtype).max)

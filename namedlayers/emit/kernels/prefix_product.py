@@ -19,6 +19,7 @@ from torch import Tensor
 
 from namedlayers.emit.kernels.blocks import Blocks
 from namedlayers.emit.kernels.decays import Decays, Given
+from namedlayers.emit.kernels.eager import visible
 
 LEAST_BLOCK = 64
 """So many places a block has at least: the products within are to keep the processor busy."""
@@ -32,13 +33,16 @@ def within_blocks(query: Tensor, key: Tensor, diagonal: int = 0, decays: Sequenc
              [3., 3.]]])
     """
     if _is_short(query, key):
-        products = torch.matmul(query, key.mT).tril(diagonal).unsqueeze(-3)
-        if not decays:
-            return products
-        return products * Decays.of(decays, query).whole(query.size(-2), key.size(-2), diagonal).unsqueeze(-3)
+        products = torch.matmul(query, key.mT).tril_(diagonal)
+        if decays:
+            weights = Decays.of(decays, query).whole(query.size(-2), key.size(-2), diagonal)
+            products = _times(products, weights)
+        return products.unsqueeze(-3)
     blocks = _blocks(query, key, diagonal)
-    products = torch.matmul(blocks.places(query), blocks.positions(key).mT).tril()
-    return products * Decays.of(decays, query).blocked(blocks).within(blocks.length) if decays else products
+    products = torch.matmul(blocks.places(query), blocks.positions(key).mT).tril_()
+    if decays:
+        products = _times(products, Decays.of(decays, query).blocked(blocks).within(blocks.length))
+    return products
 
 
 def prefix_product(
@@ -57,14 +61,11 @@ def prefix_product(
     if decays:
         weights = Decays.of(decays, query).blocked(blocks)
         queries, keys = _weighed(queries, keys, weights)
-        sums = torch.matmul(keys.mT, values)[..., :-1, :, :]
-        before = _running(sums.flatten(-2), weights.above(blocks.length)).unflatten(-1, sums.shape[-2:])
-        before = F.pad(before, (0, 0, 0, 0, 1, 0))
+        sums = torch.matmul(keys.mT, values)
+        before = _before(sums.flatten(-2), weights.above(blocks.length)).unflatten(-1, sums.shape[-2:])
     else:
         before = F.pad(torch.matmul(keys.mT, values)[..., :-1, :, :], (0, 0, 0, 0, 1, 0)).cumsum(-3)
-    found = torch.matmul(within, values)
-    found += torch.matmul(queries, before)
-    return blocks.joined(found)
+    return blocks.joined(_added(torch.matmul(within, values), queries, before))
 
 
 def prefix_total(
@@ -83,12 +84,10 @@ def prefix_total(
     if decays:
         weights = Decays.of(decays, query).blocked(blocks)
         queries, keys = _weighed(queries, keys, weights)
-        before = F.pad(_running(keys.sum(-2)[..., :-1, :], weights.above(blocks.length)), (0, 0, 1, 0))
+        before = _before(keys.sum(-2), weights.above(blocks.length))
     else:
         before = F.pad(keys.sum(-2)[..., :-1, :], (0, 0, 1, 0)).cumsum(-2)
-    found = within.sum(-1)
-    found += torch.matmul(queries, before.unsqueeze(-1)).squeeze(-1)
-    return blocks.joined(found.unsqueeze(-1)).squeeze(-1)
+    return blocks.joined(_added(within.sum(-1, keepdim=True), queries, before.unsqueeze(-1))).squeeze(-1)
 
 
 def prefix_sum(x: Tensor, dim: int, places: int, diagonal: int = 0) -> Tensor:
@@ -112,7 +111,7 @@ def decayed_sum(x: Tensor, places: int, diagonal: int, decays: Sequence[Given]) 
     """
     weights = Decays.of(decays, x)
     if _are_few(places, x.size(-2), LEAST_BLOCK):
-        return torch.matmul(weights.whole(places, x.size(-2), diagonal), x)
+        return _seen(weights.whole(places, x.size(-2), diagonal), x, diagonal)
     return _by_blocks(x, weights, Blocks.of(places, diagonal, LEAST_BLOCK))
 
 
@@ -147,18 +146,50 @@ def _weighed(queries: Tensor, keys: Tensor, weights: Decays) -> tuple[Tensor, Te
     return queries * weights.starts(length).unsqueeze(-1), keys * weights.ends(length).unsqueeze(-1)
 
 
-def _running(x: Tensor, weights: Decays) -> Tensor:
-    """The sums of [..., n, m] up to each of n, itself included."""
+def _added(found: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """With a @ b added, in its place if nobody else needs it."""
+    if visible(found) and visible(a) and a.shape[:-2] == b.shape[:-2] == found.shape[:-2]:
+        whole, left, right = (one.flatten(0, -3) for one in (found, a, b))
+        added = torch.baddbmm(whole, left, right) if found.requires_grad else whole.baddbmm_(left, right)
+        return added.view(found.shape)
+    return found + torch.matmul(a, b)
+
+
+def _times(products: Tensor, weights: Tensor) -> Tensor:
+    """Their product, in the place of the former if nobody else needs it."""
+    here = visible(products) and visible(weights) and not weights.requires_grad
+    fits = here and torch.broadcast_shapes(products.shape, weights.shape) == products.shape
+    return products.mul_(weights) if fits else products * weights
+
+
+def _before(x: Tensor, weights: Decays) -> Tensor:
+    """The sums of [..., n, m] before each of n."""
     n = x.size(-2)
-    if n <= 2 * LEAST_BLOCK:
-        return torch.matmul(weights.whole(n, n, 0), x)
-    return _by_blocks(x, weights, Blocks.of(n, 0, LEAST_BLOCK))
+    if n > 2 * LEAST_BLOCK:
+        return _by_blocks(x, weights, Blocks.of(n, -1, LEAST_BLOCK))
+    return _seen(_with_digits(weights.whole(n, n, -1)), x, -1)
+
+
+def _with_digits(weights: Tensor) -> Tensor:
+    """0 where products would be too small to have all their digits: such take a processor ten times as long."""
+    limits = torch.finfo(weights.dtype)
+    return weights.masked_fill(weights.abs() < limits.tiny / limits.eps, 0)
 
 
 def _by_blocks(x: Tensor, weights: Decays, blocks: Blocks) -> Tensor:
     weights = weights.blocked(blocks)
     parts = blocks.positions(x)
-    sums = torch.matmul(weights.ends(blocks.length).unsqueeze(-2), parts).squeeze(-2)[..., :-1, :]
-    before = F.pad(_running(sums, weights.above(blocks.length)), (0, 0, 1, 0)).unsqueeze(-2)
-    found = torch.matmul(weights.within(blocks.length), parts)
+    sums = torch.matmul(weights.ends(blocks.length).unsqueeze(-2), parts).squeeze(-2)
+    before = _before(sums, weights.above(blocks.length)).unsqueeze(-2)
+    found = _seen(weights.within(blocks.length), parts, 0)
     return blocks.joined(found + weights.starts(blocks.length).unsqueeze(-1) * before)
+
+
+def _seen(weights: Tensor, x: Tensor, diagonal: int) -> Tensor:
+    """The sums of [..., position, m] with these weights, of which what lies beyond the diagonal is 0: and is not looked
+    at, be it infinite."""
+    if visible(x) and x.detach().sum().isfinite():
+        return torch.matmul(weights, x)
+    infinite = ~x.isfinite()
+    beside = prefix_sum(x.masked_fill(~infinite, 0), x.dim() - 2, weights.size(-2), diagonal)
+    return torch.matmul(weights, x.masked_fill(infinite, 0)) + beside

@@ -42,6 +42,18 @@ def attention(Q[query, key], K[seq, key], V[seq, val]) -> [query, val]:
     return (S @[seq] V) / sum[seq](S)
 """)
 
+RETAINED = Formula("""
+def attention(Q[query, key], K[seq, key], V[seq, val], decay) -> [query, val]:
+    return where(seq <= query, decay^(query - seq) * (Q @[key] K), 0) @[seq] V
+""")
+GATED = Formula("""
+def attention(Q[query, key], K[query, key], V[query, val], G[query]) -> [query, val]:
+    |seq| = |query|
+    gates = cumsum[query](log_sigmoid(G + 4))
+    kept = exp(gates - gates[query -> seq])
+    return where(index[seq] <= index[query], kept * (Q @[key] K[query -> seq]), 0) @[seq] V[query -> seq]
+""")
+
 
 def scores(q: Tensor, k: Tensor) -> Tensor:
     return torch.einsum("...qk,...sk->...qs", q, k) / math.sqrt(q.shape[-1])
@@ -113,6 +125,53 @@ def causally_by_hand(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return (found / total.unsqueeze(2)).flatten(0, 1)
 
 
+def retained(q: Tensor, k: Tensor, v: Tensor, decay: Tensor) -> Tensor:
+    places = torch.arange(q.shape[1], device=q.device)
+    far = (places[:, None] - places).clamp(min=0)
+    weights = (decay[:, None, None] ** far).tril()
+    return torch.einsum("hqs,hsv->hqv", torch.einsum("hqk,hsk->hqs", q, k) * weights, v)
+
+
+def retained_by_hand(q: Tensor, k: Tensor, v: Tensor, decay: Tensor) -> Tensor:
+    """In blocks of 64, with a state that goes from block to block."""
+    size = min(64, q.shape[1])
+    queries, keys, values = (one.unflatten(1, (-1, size)) for one in (q, k, v))
+    at = torch.arange(size, device=q.device)
+    weights = (decay[:, None, None] ** (at[:, None] - at).clamp(min=0)).tril()
+    within = ((queries @ keys.mT) * weights.unsqueeze(1)) @ values
+    sums = (keys * (decay[:, None] ** (size - 1 - at))[:, None, :, None]).mT @ values
+    before = states(sums, (decay**size)[:, None].expand(-1, sums.shape[1]))
+    return (within + (queries * (decay[:, None] ** (at + 1))[:, None, :, None]) @ before).flatten(1, 2)
+
+
+def gated(q: Tensor, k: Tensor, v: Tensor, gate: Tensor) -> Tensor:
+    gates = F.logsigmoid(gate + 4).cumsum(1)
+    places = torch.arange(q.shape[1], device=q.device)
+    kept = (gates[:, :, None] - gates[:, None]).masked_fill(places > places[:, None], -math.inf).exp()
+    return torch.einsum("hqs,hsv->hqv", torch.einsum("hqk,hsk->hqs", q, k) * kept, v)
+
+
+def gated_by_hand(q: Tensor, k: Tensor, v: Tensor, gate: Tensor) -> Tensor:
+    size = min(64, q.shape[1])
+    queries, keys, values = (one.unflatten(1, (-1, size)) for one in (q, k, v))
+    gates = F.logsigmoid(gate + 4).unflatten(1, (-1, size)).cumsum(2)  # from the beginning of each block
+    at = torch.arange(size, device=q.device)
+    kept = (gates[..., :, None] - gates[..., None, :]).masked_fill(at > at[:, None], -math.inf).exp()
+    within = ((queries @ keys.mT) * kept) @ values
+    sums = (keys * (gates[..., -1:] - gates).exp().unsqueeze(-1)).mT @ values
+    before = states(sums, gates[..., -1].exp())
+    return (within + (queries * gates.exp().unsqueeze(-1)) @ before).flatten(1, 2)
+
+
+def states(sums: Tensor, decay: Tensor) -> Tensor:
+    """What each block finds: the sums of all before it, each as it has decayed."""
+    state, found = torch.zeros_like(sums[:, 0]), []
+    for block in range(sums.shape[1]):
+        found.append(state)
+        state = state * decay[:, block, None, None] + sums[:, block]
+    return torch.stack(found, 1)
+
+
 def einx_attention() -> Function:
     import einx
 
@@ -133,6 +192,7 @@ def einops_grouped() -> Function:
     return run
 
 
+DECAYS = normal("head", 0.01, 0.95)
 SIZES = {"batch": 4, "heads": 8, "query": 512, "seq": 512, "key": 64}
 TINY = {"batch": 2, "heads": 2, "query": 16, "seq": 16, "key": 8}
 QKV = (normal("batch heads query key"), normal("batch heads seq key"), normal("batch heads seq key"))
@@ -207,5 +267,32 @@ WORKLOADS = (
         inputs=(normal("query key", 0.5), normal("seq key", 0.5), normal("seq key")),
         full={"query": 4096, "seq": 4096, "key": 64},
         quick={"query": 32, "seq": 32, "key": 8},
+    ),
+    Workload(
+        name="retention, written quadratically",
+        group=GROUP,
+        ours=RETAINED,
+        by_hand={"in blocks": retained_by_hand},
+        naive=retained,
+        edges={"naive": 0.25},
+        inputs=(normal("head query key", 0.1), normal("head seq key", 0.1), normal("head seq key"), DECAYS),
+        full={"head": 4, "query": 4096, "seq": 4096, "key": 64},
+        quick={"head": 2, "query": 32, "seq": 32, "key": 8},
+    ),
+    Workload(
+        name="gated linear attention, written quadratically",
+        group=GROUP,
+        ours=GATED,
+        by_hand={"in blocks": gated_by_hand},
+        naive=gated,
+        edges={"naive": 0.25},
+        inputs=(
+            normal("head query key", 0.1),
+            normal("head query key", 0.1),
+            normal("head query key"),
+            normal("head query"),
+        ),
+        full={"head": 4, "query": 4096, "key": 64},
+        quick={"head": 2, "query": 32, "key": 8},
     ),
 )
