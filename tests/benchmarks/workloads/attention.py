@@ -49,7 +49,7 @@ def attention(Q[query, key], K[seq, key], V[seq, val], decay) -> [query, val]:
 GATED = Formula("""
 def attention(Q[query, key], K[query, key], V[query, val], G[query]) -> [query, val]:
     |seq| = |query|
-    gates = cumsum[query](log_sigmoid(G + 4))
+    gates = cumsum[query](-log(1 + exp(-4 - G)))
     kept = exp(gates - gates[query -> seq])
     return where(index[seq] <= index[query], kept * (Q @[key] K[query -> seq]), 0) @[seq] V[query -> seq]
 """)
