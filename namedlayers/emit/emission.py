@@ -29,6 +29,7 @@ from namedlayers.emit.emitters import (  # noqa: F401  (importing them fills the
     numbers,
     prefixes,
     reductions,
+    rotations,
     shaping,
     slopes,
     transposed,

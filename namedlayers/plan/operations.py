@@ -58,6 +58,11 @@ OPERATIONS: dict[str, OperationSpec] = {
         "operand X, of which one axis (-1 in its Arg) has two halves: the first times the sigmoid of the second, along "
         "`axis` (a position)",
     ),
+    "rotation": OperationSpec(
+        ("axis",),
+        "operands P, of which one axis (-1 in its Arg) has the two parts x and y, C and S: along `axis` (a position) "
+        "x * C - y * S and x * S + y * C",
+    ),
     "slice_dropout": OperationSpec(
         ("axes", "site"),
         "operands X, q (a number): for each coordinate of `axes` (positions) all of X is 0 with probability 1 - q, "

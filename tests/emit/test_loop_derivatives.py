@@ -112,6 +112,8 @@ KERNELS: dict[str, str] = {
     "entropy": "y = softplus(-h) + (1 - A) * h",
     "glu": "y = concat[k](h[k = 0:2] * sigmoid(h[k = 2:4]), A[k = 0:2])",
     "prelu": "y = relu(h) + V * minimum(h, 0)",
+    "rotation": "a = h[k -> (j, two = 2)][two = 0]\n        b = h[k -> (j, two = 2)][two = 1]\n"
+    "        y = stack[two](a * cos(1.0 * j) - b * sin(1.0 * j), a * sin(1.0 * j) + b * cos(1.0 * j))[(j, two) -> k]",
     "put": "y = h[r -> s] @[s] one_hot[r](I[r -> s])",
     "fold": "y = fold[k, w](unroll[k, w = 3](h))",
     "distance": "y = sum[s](sum[k]((h - A[r -> s]) ^ 2)) * h",

@@ -580,10 +580,21 @@ def _glu(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> 
     return aligned(Arg(x.node, tuple(axis if p < 0 else p for p in x.axes)), first * sigmoid(second), node.rank)  # type: ignore[misc]
 
 
+def _rotation(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
+    (pairs, cos, sin), axis = node.args, node.attr("axis")
+    assert isinstance(axis, int)
+    x, y = np.moveaxis(args[0], pairs.axes.index(-1), 0)
+    rest = tuple(p for p in pairs.axes if p >= 0)
+    x, y = (aligned(Arg(pairs.node, rest), one, node.rank) for one in (x, y))
+    c, s = (aligned(arg, one, node.rank) for arg, one in zip((cos, sin), args[1:], strict=True))
+    return np.concatenate((x * c - y * s, x * s + y * c), axis)
+
+
 _SPECIAL: dict[str, Callable[..., Any]] = {
     "activation": _activation,
     "difference": _difference,
     "glu": _glu,
+    "rotation": _rotation,
     **dict.fromkeys(("fft", "rfft", "irfft"), _fft),
     "triangle": _triangle,
     **dict.fromkeys(("prefix_product", "prefix_sum"), _prefix_product),

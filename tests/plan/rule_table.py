@@ -155,6 +155,12 @@ KERNELS: dict[str, Row] = {
         "X[layer = 6]", "X[layer = 0:3] * sigmoid(X[layer = 3:6])", "X[layer = 3:6] * sigmoid(X[layer = 0:3])",
         "the first half by the second",
     ),
+    "rotation": Row(
+        "P[i, two = 2], c[i], s[i]",
+        "stack[two](P[two = 0] * c - P[two = 1] * s, P[two = 0] * s + P[two = 1] * c)",
+        "stack[two](P[two = 0] * c - P[two = 1] * s, P[two = 0] * s - P[two = 1] * c)",
+        "the signs are not those",
+    ),
     # --- elementwise ---
     "interpolation": Row("A[i], C[i], w[i]", "(1 - w) * A + w * C", "(2 - w) * A + w * C", "do not add up to 1"),
     "slices that drop out": Row(

@@ -116,7 +116,7 @@ def _of(
 
 TABLE: Mapping[str, Back] = {
     **dict.fromkeys((
-        "distance", "recurrence", "solve", "inv", "cholesky", "det", "eigenvalues",
+        "distance", "rotation", "recurrence", "solve", "inv", "cholesky", "det", "eigenvalues",
         "eigenvectors", "sort", "pool", "adaptive_max", "adaptive_mean", "pad_around", "reduce prod", "prefix_product",
         "prefix_sum",
     ), by_torch),
