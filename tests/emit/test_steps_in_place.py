@@ -194,6 +194,7 @@ def operands(function: object) -> list:
         "_threshold": [x, 0.5, 2.0],
         "bitwise_and": [x > 0.5, y > 0.5], "bitwise_or": [x > 0.5, y > 0.5], "bitwise_not": [x > 0.5],
         "bmm": [x[None], y[None]], "lerp": [x, y, 0.3], "times": [x, still_factor(y, False, True)],
+        "mv": [x, y[0]], "index_select": [x, 1, torch.tensor([2, 0])],
     }  # fmt: skip
     if name in known:
         return known[name]

@@ -29,13 +29,10 @@ def fuse(graph: fx.Graph, algebraic: bool) -> None:
                 if node.op == "call_function" and node.users and not node.kwargs and node.target in targets:
                     operands = node.all_input_nodes
                     rule(node)
-                    _drop([node, *operands])
+                    drop([node, *operands])
 
 
-# --- helpers ----------------------------------------------------------------------------------------------------------
-
-
-def _drop(nodes: Iterable[fx.Node]) -> None:
+def drop(nodes: Iterable[fx.Node]) -> None:
     """Erases what nothing needs any more."""
     waiting = list(nodes)
     while waiting:
@@ -43,6 +40,9 @@ def _drop(nodes: Iterable[fx.Node]) -> None:
         if not node.users and node.op not in ("placeholder", "output") and not node._erased:
             waiting += node.all_input_nodes
             node.graph.erase_node(node)
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from namedlayers.emit.loops.memory import Memory, over
 from namedlayers.emit.loops.rewritten_steps import for_writing, writer, written
 from namedlayers.emit.loops.roles import Roles, roles
 from namedlayers.emit.loops.seen_sequences import Seen, seen, seen_of_all
-from namedlayers.emit.loops.step_values import RELIES, given_precision, of_one_precision
+from namedlayers.emit.loops.step_values import FINE, RELIES, given_precision, of_one_fine_precision, of_one_precision
 from namedlayers.emit.loops.writers import turned
 from namedlayers.emit.names import Names
 from namedlayers.emit.printer import GLOBALS, expression, note
@@ -157,7 +157,7 @@ class _Text:
         self.name, self.graph, self.roles, self.loop, self.further = name, graph, roles, loop, further
         self.globals: dict[str, Any] = {
             "begun": begun, "rest": rest, "steady": steady, "alike": alike, "of_one_precision": of_one_precision,
-            "turned": turned, "parts_of": parts_of,
+            "of_one_fine_precision": of_one_fine_precision, "turned": turned, "parts_of": parts_of,
         }  # fmt: skip
         self.taken = frozenset(node.name for node in graph.nodes)
         self.names = names = Names({name, *self.taken, *self.globals})
@@ -250,8 +250,10 @@ class _Text:
         names = dict(zip(self.roles.inputs, self.arguments, strict=True))
         made = {one.made for one in self.further}
         given = [names[node] for node in given_precision(self.graph) if node not in made]
-        relied = any(RELIES in node.meta for node in self.graph.nodes)
-        return [f"if not of_one_precision({', '.join(given)}):", "    return None"] if relied and len(given) > 1 else []
+        fine = any(node.meta.get(RELIES) is FINE for node in self.graph.nodes)
+        relied = fine or (any(RELIES in node.meta for node in self.graph.nodes) and len(given) > 1)
+        asked = of_one_fine_precision if fine else of_one_precision
+        return [f"if not {asked.__name__}({', '.join(given)}):", "    return None"] if relied else []
 
     def _merged(self) -> list[tuple[str, str]]:
         """The values of the first step that lie in one memory at later ones."""

@@ -7,7 +7,7 @@ real inputs have one precision.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
@@ -20,7 +20,8 @@ from namedlayers.emit.loops.attending_steps import with_still_memory, without_on
 from namedlayers.emit.loops.fused_steps import fuse
 from namedlayers.emit.loops.log_steps import with_still_factor
 from namedlayers.emit.loops.scanning import Loop
-from namedlayers.emit.loops.step_values import RELIES, is_number, is_real, is_tensor, of_given_precision, rank
+from namedlayers.emit.loops.settled_precisions import settle
+from namedlayers.emit.loops.step_values import NUMBER, RELIES, is_number, is_real, is_tensor, of_given_precision, rank
 from namedlayers.emit.loops.writers import INFIX, PRODUCTS, REDUCTIONS, SYMMETRIC, WRITERS, Writer
 from namedlayers.emit.narrowing import add_product
 from namedlayers.program.program import Kind
@@ -55,9 +56,15 @@ def for_writing(graph: fx.Graph, loop: Loop, algebraic: bool) -> fx.Graph:
         with_still_factor(copy, node, same)
         with_still_memory(copy, node, same)
         without_ones(copy, node)
-    _numbers_as_tensors(copy, still, same, _SUMS)
+    precise = of_given_precision(copy)
+    like = next((node for node in still if node in precise), None)
+    numbers = None if like is None else _Numbers(copy, like, same)
+    if numbers is not None:
+        settle(copy, numbers)
+        numbers.in_operations(_SUMS)
     fuse(copy, algebraic)
-    _numbers_as_tensors(copy, still, same, _WITH_NUMBERS)
+    if numbers is not None:
+        numbers.in_operations(_WITH_NUMBERS)
     _lerp_of_one_precision(copy)
     for node in list(copy.nodes):
         _pack(copy, node, same)
@@ -149,32 +156,35 @@ def _as_function(node: fx.Node) -> None:
         node.op, node.target = "call_function", torch.sum
 
 
-def _numbers_as_tensors(
-    graph: fx.Graph, still: Sequence[fx.Node], same: set[fx.Node], targets: Collection[Any]
-) -> None:
-    """Numbers that take part in operations at each step are made before the first, as precise as the inputs, of which
-    `still` are those that are there by then."""
-    precise = of_given_precision(graph)
-    like = next((node for node in still if node in precise), None)
-    if like is None:
-        return
-    made = {node.args[1].hex(): node for node in graph.nodes if node.target is number_like}
-    first = next(node for node in graph.nodes if node.op != "placeholder")
-    for node in list(graph.nodes):
-        operands = [one for one in node.args if is_tensor(one)]
-        real = any(one in precise for one in operands) and all(one in precise or not is_real(one) for one in operands)
-        if not real or node in same or INFIX.get(node.target, node.target) not in targets:
-            continue
-        for k, one in enumerate(node.args):
-            if is_number(one):
-                number = float(one)
-                if number.hex() not in made:
-                    with graph.inserting_before(first):
-                        held = graph.create_node("call_function", number_like, (like, number), name="number")
-                    held.meta = {"axes": (), "kind": Kind.REAL, BEFORE: True, RELIES: True}
-                    same.add(held)
-                    made[number.hex()] = held
-                node.update_arg(k, made[number.hex()])
+class _Numbers:
+    """Numbers of a graph that are made before the first step, as precise as `like`, a given tensor that is there."""
+
+    def __init__(self, graph: fx.Graph, like: fx.Node, same: set[fx.Node]) -> None:
+        self.graph, self.like, self.same = graph, like, same
+        self.made: dict[str, fx.Node] = {}
+
+    def __call__(self, number: float) -> fx.Node:
+        if number.hex() not in self.made:
+            first = next(node for node in self.graph.nodes if node.op != "placeholder")
+            with self.graph.inserting_before(first):
+                held = self.graph.create_node("call_function", number_like, (self.like, number), name="number")
+            held.meta = {"axes": (), "kind": Kind.REAL, BEFORE: True, RELIES: True, NUMBER: True}
+            self.same.add(held)
+            self.made[number.hex()] = held
+        return self.made[number.hex()]
+
+    def in_operations(self, targets: Collection[Any]) -> None:
+        """Those that take part in such operations at each step."""
+        precise = of_given_precision(self.graph)
+        for node in list(self.graph.nodes):
+            operands = [one for one in node.args if is_tensor(one)]
+            met = any(one in precise for one in operands)
+            real = met and all(one in precise or not is_real(one) for one in operands)
+            if not real or node in self.same or INFIX.get(node.target, node.target) not in targets:
+                continue
+            for k, one in enumerate(node.args):
+                if is_number(one):
+                    node.update_arg(k, self(float(one)))
 
 
 def _lerp_of_one_precision(graph: fx.Graph) -> None:

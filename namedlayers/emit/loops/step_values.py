@@ -53,11 +53,14 @@ def is_view(node: fx.Node) -> bool:
 
 
 def of_given_precision(graph: fx.Graph) -> set[fx.Node]:
-    """The tensors with dimensions that are as precise as all real inputs are."""
+    """The tensors with dimensions, and the numbers if they are, that are as precise as all real inputs are."""
     found: set[fx.Node] = set()
+    fine = next(reversed(graph.nodes)).meta.get(RELIES) is FINE
     for node in graph.nodes:
         if node.op == "placeholder":
             known = is_real(node) and rank(node) > 0
+        elif NUMBER in node.meta:
+            known = fine
         elif is_view(node):
             known = bool(node.all_input_nodes) and node.all_input_nodes[0] in found
         else:
@@ -82,8 +85,23 @@ def of_one_precision(*tensors: Tensor) -> bool:
     return all(one.dtype is first for one in tensors)
 
 
+def of_one_fine_precision(*tensors: Tensor) -> bool:
+    """Whether inputs are equally precise, and not coarse.
+
+    >>> of_one_fine_precision(torch.ones(2)), of_one_fine_precision(torch.ones(2).half())
+    (True, False)
+    """
+    return tensors[0].dtype in (torch.float32, torch.float64) and of_one_precision(*tensors)
+
+
 RELIES = "relies"
 """Marks, in a node's meta, what is computed as if all real inputs had one precision."""
+
+FINE = "fine"
+"""The mark of what a step returns, if it is computed as if this were single or double precision."""
+
+NUMBER = "number"
+"""Marks, in a node's meta, a number that is made before the first step, as precise as the inputs unless coarse."""
 
 FRESH = frozenset({torch.layer_norm, torch.rms_norm, F.linear, add_product, attend, scaled_dot_product_attention})
 """What allocates its result and is as precise as its operands."""
