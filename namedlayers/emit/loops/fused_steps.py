@@ -196,16 +196,23 @@ def _into_summand(node: fx.Node) -> None:
     for total, term in (node.args, node.args[::-1]):
         if not (_is_needed_once(total, torch.addmm) and is_real(term) and not total.kwargs):  # type: ignore[union-attr]
             continue
-        inner = total.args[0]  # type: ignore[union-attr]
-        if not _is_needed_once(inner, operator.mul) or not rank(inner) == rank(term) == rank(node):
-            continue
-        if all(map(is_tensor, inner.args)) and _before(term, total):  # type: ignore[union-attr, arg-type]
-            with node.graph.inserting_before(total):  # type: ignore[arg-type]
+        inner = _product_in(total.args[0], rank(node))  # type: ignore[union-attr]
+        if inner is not None and rank(term) == rank(node) and _before(term, inner):
+            (user,) = inner.users
+            with node.graph.inserting_after(inner):
                 summand = node.graph.call_function(operator.add, (term, inner))
-            summand.meta = {key: inner.meta[key] for key in ("axes", "kind")}  # type: ignore[union-attr]
-            total.args = (summand, *total.args[1:])  # type: ignore[union-attr]
+            summand.meta = {key: inner.meta[key] for key in ("axes", "kind")}
+            user.replace_input_with(inner, summand)
             node.replace_all_uses_with(total)  # type: ignore[arg-type]
             return
+
+
+def _product_in(node: Any, dims: int) -> fx.Node | None:
+    """Of what is added up to a value, and needed for it alone, a product of tensors."""
+    if _is_needed_once(node, operator.add):
+        return next((found for one in node.args if (found := _product_in(one, dims)) is not None), None)
+    is_product = _is_needed_once(node, operator.mul) and rank(node) == dims and all(map(is_tensor, node.args))
+    return node if is_product else None
 
 
 def _is_needed_once(node: Any, target: Any) -> bool:

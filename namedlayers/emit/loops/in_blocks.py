@@ -26,8 +26,8 @@ FEWEST = 7
 LEAST = 1 << 19
 """About so many bytes a block reads at least: what is made in between of so few is nowhere much."""
 
-SHORTEST = 8
-"""Steps that a block has at least: what a block costs by itself is little beside them."""
+SHORT, SHORTEST = 16, 8
+"""Steps that a block has at least, however much they read; and where there are few of them."""
 
 
 def gradients(
@@ -102,7 +102,7 @@ def _sequences(record: Record, tensors: Sequence[Tensor]) -> list[Tensor]:
 def _length(steps: int, sequences: Sequence[Tensor]) -> int:
     a_step = sum(one.numel() * one.element_size() for one in sequences) // steps
     few = max(-(-steps // FEWEST), LEAST // max(1, a_step))
-    return max(SHORTEST, min(few, BLOCK // max(1, a_step)))
+    return max(SHORTEST, min(few, max(SHORT, BLOCK // max(1, a_step))))
 
 
 def _blocks(steps: int, length: int, backwards: bool) -> Iterator[slice]:

@@ -19,6 +19,7 @@ from torch import fx
 
 from namedlayers.emit.loops import in_place
 from namedlayers.emit.loops.calling import function_of, number_of, parts, passed, taken
+from namedlayers.emit.loops.places import lies_as_wanted
 from namedlayers.emit.loops.recorded import Record, recorded, with_gradient
 from namedlayers.emit.loops.recording import differentiated
 from namedlayers.emit.loops.rewritten_steps import written
@@ -71,7 +72,7 @@ def _result(lo: Lowering, step: BodyFunction, part: Node) -> Result:
     if part.op == "final":
         return number, -1
     wanted = lo.wants.get(part.number, tuple(range(part.rank)))
-    dim = wanted.index(0)
+    dim = wanted.index(0) if lies_as_wanted(lo, part) else 0
     # Rows stay whole: a product takes them turned round, and a step would write, and read, one element of many.
     return number, dim - 1 if 0 < dim == len(wanted) - 1 and part not in lo.results else dim
 
@@ -89,7 +90,7 @@ def _key(lo: Lowering, loop: Loop, symbols: Sequence[str], record: Record | None
     """The same for all loops that compute the same, in every process."""
     functions = () if record is None else (record.full, record.backward, record.after)
     keys = [lo.bodies.key(one) for one in functions if one is not None]
-    parts = (repr(loop), repr(record), str(len(symbols)), *keys)
+    parts = (repr(loop), repr(record), str(len(symbols)), *keys, *["compiled"] * lo.bodies.compiled)
     return f"{loop.key}-{hashlib.sha256(' '.join(parts).encode()).hexdigest()[:8]}"
 
 
@@ -125,7 +126,7 @@ def _function(
     record, symbols = (found.record, found.symbols) if found else (None, step.sizes)
     quick = in_place.defined(lo, f"{wish}_in_place", step, loop, owned)
     loop = replace(loop, key=_key(lo, loop, symbols, record))
-    whole_loop = Whole(step, loop, tuple(symbols.index(one) for one in step.sizes), record)
+    whole_loop = Whole(step, loop, tuple(symbols.index(one) for one in step.sizes), record, lo.bodies.compiled)
     register(loop.key, whole_loop.function, whole_loop)
 
     def source(name: str) -> tuple[str, Mapping[str, Any]]:
