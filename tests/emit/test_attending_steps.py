@@ -23,6 +23,15 @@ LOOPS = {
         "def f(X[t, b, h], h0[b, h]; M[b, m, h], V[b, m, v], W[h, v]) -> [t, b, h]:\n    scan t with h = h0:\n"
         "        a = softmax[m](sum[h](M * h))\n        h = tanh(X + W @[v] sum[m](a * V))\n    return h"
     ),
+    "rows that attend to one memory": (
+        "def f(X[t, b, h], h0[b, h]; M[m, h], V[m, h], beta[]) -> [t, b, h]:\n    scan t with h = h0:\n"
+        "        a = softmax[m](beta * sum[h](M * h))\n        h = tanh(X + sum[m](a * V))\n"
+        "        a = softmax[m](sum[h](M * h) / sqrt(|h|))\n        h = sum[m](a * V)\n    return h"
+    ),
+    "one that attends to a memory": (
+        "def f(X[t, h], h0[h]; M[m, h]) -> [t, h]:\n    scan t with h = h0:\n"
+        "        a = softmax[m](sum[h](M * h))\n        h = tanh(X + sum[m](a * M))\n    return h"
+    ),
     "a mask": (
         "def f(X[t, b, h], h0[b, h]; M[b, m, h], w[b, m]) -> [t, b, h]:\n    scan t with h = h0:\n"
         "        a = softmax[m](where(w > 0, sum[h](M * h), -inf))\n        h = tanh(X + sum[m](a * M))\n    return h"
@@ -56,7 +65,7 @@ def inputs(text: str) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
     signature = text.split("def f(")[1].split(") ->")[0].replace(";", ",")
     given = [one.strip(" ,") for one in signature.split("]") if one.strip(" ,")]
-    axes = {one.split("[")[0]: [axis.strip() for axis in one.split("[")[1].split(",")] for one in given}
+    axes = {one.split("[")[0]: [axis.strip() for axis in one.split("[")[1].split(",") if axis] for one in given}
     return {name: rng.standard_normal([SIZES[axis] for axis in of]) for name, of in axes.items()}
 
 
@@ -64,6 +73,10 @@ def inputs(text: str) -> dict[str, np.ndarray]:
 def test_loops(name: str) -> None:
     text = LOOPS[name]
     agree(compiled(text, inputs(text)), inputs(text), tolerance=1e-7)
+
+
+def test_rows_that_attend_to_one_memory_are_products() -> None:
+    assert not [line for line in in_place(LOOPS["rows that attend to one memory"]) if "attend" in line]
 
 
 def test_a_step_takes_no_views_of_its_query() -> None:

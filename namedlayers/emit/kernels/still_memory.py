@@ -43,3 +43,13 @@ def attend(query: Tensor, memory: StillMemory, **options: Any) -> Tensor:
     if memory.plain and query.stride(-1) == 1:
         return F.scaled_dot_product_attention(query, memory.key, memory.value, **options)
     return scaled_dot_product_attention(query, memory.key, memory.value, **options)
+
+
+def scaled_keys(key: Tensor, scale: float | None) -> Tensor:
+    """Keys turned round, by which a product gives scores; `scale` is torch's unless it is given.
+
+    >>> import torch
+    >>> scaled_keys(torch.ones(3, 4), None)[0]
+    tensor([0.5000, 0.5000, 0.5000])
+    """
+    return key.t().contiguous() if scale == 1 else key.t() * (key.size(1) ** -0.5 if scale is None else scale)

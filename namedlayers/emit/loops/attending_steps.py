@@ -6,12 +6,17 @@ attention, of which a step does as little as it can. What always holds: a step's
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
+import torch
 from torch import fx
 
 from namedlayers.emit.kernels.attending import scaled_dot_product_attention
-from namedlayers.emit.kernels.still_memory import attend, still_memory
+from namedlayers.emit.kernels.still_memory import attend, scaled_keys, still_memory
+from namedlayers.emit.loops.fused_steps import drop
+from namedlayers.emit.loops.step_values import rank
+from namedlayers.program.program import Kind
 
 
 def with_still_memory(graph: fx.Graph, node: fx.Node, same: set[fx.Node]) -> None:
@@ -20,6 +25,8 @@ def with_still_memory(graph: fx.Graph, node: fx.Node, same: set[fx.Node]) -> Non
         return
     query, *memory = node.args
     if not all(one in same for one in memory) or "members" in node.kwargs:
+        return
+    if _of_matrices(graph, node, same):
         return
     with graph.inserting_before(node):
         held = graph.call_function(still_memory, tuple(memory))
@@ -37,3 +44,36 @@ def without_ones(graph: fx.Graph, node: fx.Node) -> None:
     if first.args[0].target in (attend, scaled_dot_product_attention) and (first.args[1], given[1]) == (2, 0):
         node.target, node.args = "flatten", (first.args[0], 0, 2)
         graph.erase_node(first)
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _of_matrices(graph: fx.Graph, node: fx.Node, same: set[fx.Node]) -> bool:
+    """Rows that attend to one memory, all to the same: two products and a softmax are quicker than the kernel, which
+    shares its work out by heads."""
+    operands = [_matrix(one) for one in node.args]
+    outer = list(node.users)
+    if None in operands or not set(node.kwargs) <= {"scale"} or len(outer) != 1 or outer[0].args[1:] != ((0, 1),):
+        return False
+    query, key, value = operands
+    with graph.inserting_before(node):
+        keys = graph.call_function(scaled_keys, (key, node.kwargs.get("scale")))
+        keys.meta = {"axes": ("", ""), "kind": Kind.REAL}
+        same.add(keys)
+        scores = graph.call_function(torch.mm, (query, keys))
+        weights = graph.call_function(torch.softmax, (scores, 1))
+        found = graph.call_function(torch.mm, (weights, value))
+    scores.meta = weights.meta = {"axes": ("", ""), "kind": Kind.REAL}
+    found.meta = outer[0].meta
+    outer[0].replace_all_uses_with(found)
+    drop([outer[0]])
+    return True
+
+
+def _matrix(operand: Any) -> fx.Node | None:
+    """What becomes an operand of the kernel by two dimensions of size 1 in front."""
+    if operand.target is not operator.getitem or operand.args[1] != (None, None) or rank(operand.args[0]) != 2:
+        return None
+    found: fx.Node = operand.args[0]
+    return found

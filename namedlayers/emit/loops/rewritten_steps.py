@@ -55,6 +55,7 @@ def for_writing(graph: fx.Graph, loop: Loop, algebraic: bool) -> fx.Graph:
     for node in list(copy.nodes):
         with_still_factor(copy, node, same)
         with_still_memory(copy, node, same)
+    for node in list(copy.nodes):
         without_ones(copy, node)
     precise = of_given_precision(copy)
     like = next((node for node in still if node in precise), None)
