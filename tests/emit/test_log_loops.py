@@ -53,12 +53,23 @@ def test_rows_of_what_is_not_finite(row: list[float], factor: list[list[float]])
 
 def test_what_is_looked_at() -> None:
     """Nothing, where the least share is large enough."""
-    assert still_factor(torch.randn(5, 4), False, True).sure
-    assert still_factor(torch.randn(5, 4) + 500, False, True).sure
-    assert not still_factor(torch.tensor([[0.0], [-INF]]), False, True).sure
-    assert still_factor(torch.tensor([[1.0], [-1.0]]), True, True).shares is None
-    assert still_factor(torch.tensor([[1.0], [math.nan]]), False, True).shares is None
-    assert still_factor(torch.zeros(0, 4), False, True).shares is None
+    for factor in (torch.randn(5, 4), torch.randn(5, 4) + 500):
+        held = still_factor(factor, False, True).held
+        assert held is not None and held.sure
+    held = still_factor(torch.tensor([[0.0], [-INF]]), False, True).held
+    assert held is not None and not held.sure
+    assert still_factor(torch.tensor([[1.0], [-1.0]]), True, True).held is None
+    assert still_factor(torch.tensor([[1.0], [math.nan]]), False, True).held is None
+    assert still_factor(torch.zeros(0, 4), False, True).held is None
+
+
+def test_what_is_too_small_is_made_in_double_precision_from_then_on() -> None:
+    still = still_factor(torch.tensor([[0.0, -INF], [-INF, 0.0]]), False, True)
+    x = torch.tensor([[0.0, -300.0]])
+    for _ in range(2):
+        torch.testing.assert_close(times(x, still), x)
+        assert still.held is not None and still.held.shares.dtype is torch.float64
+    torch.testing.assert_close(times(x * 10, still), x * 10)
 
 
 FILTERS = {

@@ -10,6 +10,7 @@ care.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
@@ -31,33 +32,22 @@ def repeatable(product: Product) -> Product:
 
 
 class Still:
-    """A factor that stays, logarithms or (`linear`) weights; `right`: it is the right one, [..., k, n]. `shares` are
-    numbers, whose logarithms plus `side` are the factor's (None: as they are)."""
+    """A factor that stays, logarithms or (`linear`) weights; `right`: it is the right one, [..., k, n]. `held`: as the
+    products are made, None where `log_product` makes them; single precision gives way to double once it must."""
 
     def __init__(self, factor: Tensor, linear: bool, right: bool) -> None:
         self.factor, self.linear, self.right = factor, linear, right
-        self.dim = -1 if right else -2
         self.multiply = torch.mm if factor.dim() == 2 else torch.matmul  # which comes to the other by a detour
-        self.shares: Tensor | None = None
-        self.side: Tensor | None = None
-        self.least, self.sure = 0.0, False
-        self.room: tuple[Tensor, Tensor] | None = None
+        plain = factor.device.type == "cpu" and factor.dtype in (torch.float32, torch.float64) and factor.numel()
+        self.held = _held(factor, linear, right) if plain else None
         self._there: Tensor | None = None
-        if factor.device.type == "cpu" and factor.dtype in (torch.float32, torch.float64) and factor.numel():
-            self._prepare()
 
-    def _prepare(self) -> None:
-        length = self.factor.shape[-2 if self.right else -1]
-        self.least = least(self.factor.dtype, length)
-        highest = torch.finfo(self.factor.dtype).max / length
-        shares = self.factor if self.linear else self.factor.exp()
-        low, high = (float(one) for one in torch.aminmax(shares))
-        if not (low >= self.least and high <= highest) and not self.linear:
-            top = maxima(self.factor, (-2 if self.right else -1,)).nan_to_num_()
-            shares, self.side = (self.factor - top).exp_(), top
-            low, high = (float(one) for one in torch.aminmax(shares))
-        if low >= 0 and high <= highest:  # neither negative weights nor what is no number
-            self.shares, self.sure = shares, low >= self.least
+    def widened(self) -> bool:
+        """Whether the products could be, and are from now on, made in double precision."""
+        if self.held is None or self.held.shares.dtype is torch.float64:
+            return False
+        self.held = _held(self.factor.double(), self.linear, self.right)
+        return self.held is not None
 
     def there(self) -> Tensor:
         """1 where there is something, 0 at -inf."""
@@ -66,10 +56,35 @@ class Still:
         return self._there
 
 
+@dataclass
+class _Held:
+    """`shares` are numbers whose logarithms plus `side` are the factor's (None: as they are). Where a product of shares
+    is `least` or more, it has all its digits: `sure` says that each is. `room` is for what is made on the way."""
+
+    shares: Tensor
+    side: Tensor | None
+    least: float
+    sure: bool
+    room: tuple[Tensor, Tensor] | None = None
+
+
+def _held(factor: Tensor, linear: bool, right: bool) -> _Held | None:
+    """None of negative weights, and of what is no number."""
+    length = factor.shape[-2 if right else -1]
+    lowest, highest = least(factor.dtype, length), torch.finfo(factor.dtype).max / length
+    shares, side = factor if linear else factor.exp(), None
+    low, high = (float(one) for one in torch.aminmax(shares))
+    if not (low >= lowest and high <= highest) and not linear:
+        side = maxima(factor, (-2 if right else -1,)).nan_to_num_()
+        shares = (factor - side).exp_()
+        low, high = (float(one) for one in torch.aminmax(shares))
+    return _Held(shares, side, lowest, low >= lowest) if low >= 0 and high <= highest else None
+
+
 def still_factor(factor: Tensor, linear: bool, right: bool) -> Still:
     """What `times` takes.
 
-    >>> still_factor(torch.zeros(2, 3), False, True).sure
+    >>> still_factor(torch.zeros(2, 3), False, True).held.sure
     True
     """
     return Still(factor, linear, right)
@@ -85,19 +100,25 @@ def times(x: Tensor, still: Still, *, out: Tensor | None = None) -> Tensor:
     if x.dim() < still.factor.dim():
         found = times(x.unsqueeze(-2), still, out=None if out is None else out.unsqueeze(-2))
         return found.squeeze(-2) if out is None else out
-    shares = still.shares
-    if shares is None:
+    held = still.held
+    if held is None:
         return _with_care(x, still, out)
-    if still.room is None:
-        still.room = torch.amax(x, still.dim, keepdim=True), torch.empty_like(x)
-    top, powers = still.room
-    torch.amax(x, still.dim, True, out=top).nan_to_num_()  # of nothing, or of something infinite: these stay so
+    if held.room is None:
+        held.room = torch.amax(x, -1 if still.right else -2, True), torch.empty_like(x, dtype=held.shares.dtype)
+    top, powers = held.room
+    torch.amax(x, -1 if still.right else -2, True, out=top).nan_to_num_()  # what is not finite stays so by this
     torch.sub(x, top, out=powers).exp_()
-    found = still.multiply(powers, shares, out=out) if still.right else still.multiply(shares, powers, out=out)
-    if not still.sure and not found.amin().item() >= still.least and not _of_nothing(x, still, found):
-        return _with_care(x, still, out)
+    wide = x.dtype is not powers.dtype
+    factors = (powers, held.shares) if still.right else (held.shares, powers)
+    found = still.multiply(*factors, out=None if wide else out)
+    if not held.sure and not found.amin().item() >= held.least and not _of_nothing(x, still, found):
+        return times(x, still, out=out) if still.widened() else _with_care(x, still, out)
     found.log_().add_(top)
-    return found if still.side is None else found.add_(still.side)
+    if held.side is not None:
+        found.add_(held.side)
+    if not wide:
+        return found
+    return found.to(x.dtype) if out is None else out.copy_(found)
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
@@ -105,7 +126,8 @@ def times(x: Tensor, still: Still, *, out: Tensor | None = None) -> Tensor:
 
 def _of_nothing(x: Tensor, still: Still, found: Tensor) -> bool:
     """Whether all sums that are too small are sums of nothing."""
-    small = (found >= still.least).logical_not_()
+    assert still.held is not None
+    small = (found >= still.held.least).logical_not_()
     given = (x > -torch.inf).to(x.dtype)
     reached = torch.matmul(given, still.there()) if still.right else torch.matmul(still.there(), given)
     return not small.logical_and_(reached > 0).any().item() and not found.isnan().any().item()
