@@ -116,7 +116,8 @@ def test_memory_is_linear(backward: bool) -> None:
 
 @pytest.mark.parametrize("text", [CAUSAL, NORMED])
 def test_traced(text: str) -> None:
-    """What is traced gives the same, at other lengths too, and is made for all that have more than one block."""
+    """What is traced gives the same, at other lengths too, and is made for all that have more than one block: for whole
+    blocks, and for others."""
     function = nl.compile(text)
     made = []
 
@@ -128,7 +129,7 @@ def test_traced(text: str) -> None:
     for length in (400, 129, 1000, 7, 64):
         x = torch.randn(length, 3, dtype=torch.float64)
         torch.testing.assert_close(quick(x, x, x), function(x, x, x))
-    assert len(made) <= 2
+    assert len(made) <= 3
     many = torch.randn(2, 400, 3, dtype=torch.float64)
     np.testing.assert_allclose(
         torch.func.vmap(function)(many, many, many).numpy(), torch.stack([function(x, x, x) for x in many]).numpy()

@@ -48,8 +48,11 @@ class Blocks:
         """With so much in front, and as much behind, or so much less, as make whole blocks."""
         count, block = self.count, self.length
         length = count * block
-        if torch.compiler.is_compiling() and not torch.compiler.is_exporting():  # one graph for all lengths
-            return F.pad(x, (0, 0, front, length), value=filled).narrow(-2, 0, length).unflatten(-2, (count, block))
+        if torch.compiler.is_compiling() and not torch.compiler.is_exporting():
+            if front or x.size(-2) != length:  # one graph for all lengths that are not whole blocks
+                more = torch.sym_max(length - front - x.size(-2), 0)
+                x = F.pad(x, (0, 0, front, more), value=filled).narrow(-2, 0, length)
+            return x.unflatten(-2, (count, block))
         front = min(front, length)
         back = length - front - x.size(-2)
         if back < 0:
