@@ -117,3 +117,23 @@ def _records(made: Any) -> list[Any]:
 
     functions = [one for one in made.function.__globals__.values() if hasattr(one, "__globals__")]
     return [one for function in functions for one in function.__globals__.values() if isinstance(one, Record)]
+
+
+def test_products_that_nobody_asks_for_are_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where weights are frozen, what comes back to the other inputs is as it was."""
+    text, inputs = FURTHER["gates of their own"]
+    made, plain = both(text, given(inputs, t=7))
+    (record,) = (record for record in _records(made) if record.after is not None)
+    calls: list[int] = []
+    function = record.after
+    object.__setattr__(record, "after", lambda *args: calls.append(1) or function(*args))
+    args = leaves(made, given(inputs, t=7))
+    for frozen in (False, True):
+        asked = [one for one in args if not frozen or one.dim() == 3]
+        for one in args:
+            one.requires_grad_(any(one is other for other in asked))
+        found, expected = (
+            torch.autograd.grad(one(*args).sin().sum(), asked) for one in (made.function, plain.function)
+        )
+        torch.testing.assert_close(found, expected)
+        assert len(calls) == 1

@@ -8,7 +8,7 @@ block's last step from outside of the block before.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -32,10 +32,11 @@ SHORT, SHORTEST = 16, 8
 
 def gradients(
     record: Record, tensors: Sequence[Tensor], kept: Sequence[Tensor], arriving: Sequence[Tensor], steps: int,
-    sizes: Sequence[int], over: Mapping[int, Tensor],
+    sizes: Sequence[int], over: Mapping[int, Tensor], asked: Collection[int] | None = None,
 ) -> dict[int, Tensor]:  # fmt: skip
-    """What comes back to the inputs that `record` lists. `over`: memory for what comes back to some sequences, by
-    number; it may be that of the sequence itself."""
+    """What comes back to the inputs that `record` lists; of products after the loop, nothing is made that nobody
+    `asked` for. `over`: memory for what comes back to some sequences, by number; it may be that of the sequence
+    itself."""
     if record.cut < 0:
         return _of(record, [tensors[k] for k in record.given], kept, arriving, record.of(2, sizes))
     found: dict[int, Tensor] = {}
@@ -67,6 +68,8 @@ def gradients(
             else:  # the first one may be the same for two inputs, or part of what was given
                 found[k] = found[k] + part
                 own.add(k)
+    if asked is not None and not set(record.after_gives) & set(asked):
+        return found
     return found | _after(record, tensors, kept, arriving, sizes, found)
 
 
@@ -91,8 +94,7 @@ def _after(
         *(tensors[k] for k in record.given), *kept, *arriving, *(found[k] for k in record.after_takes),
         *record.of(3, sizes),
     )  # fmt: skip
-    made = made if isinstance(made, tuple) else (made,)
-    return dict(zip(record.wanted[-len(made) :], made, strict=True))
+    return dict(zip(record.after_gives, made if isinstance(made, tuple) else (made,), strict=True))
 
 
 def _sequences(record: Record, tensors: Sequence[Tensor]) -> list[Tensor]:

@@ -42,8 +42,8 @@ class Record:
     which ones `step`, `full` and `backward` take, of `symbols`, under which the `guards` must hold. `cut`: which of
     the sizes is the number of steps, if the gradient can be taken in blocks of them (-1: it cannot); `owned`: the
     sequences that were made for this loop alone, and at which no other gradient looks; `after`, if there is one,
-    gives the last of what is wanted, all steps at once: it takes what `backward` takes and what that gave for the
-    inputs `after_takes`."""
+    gives the last of what is wanted (`after_gives`), all steps at once: it takes what `backward` takes and what that
+    gave for the inputs `after_takes`."""
 
     loop: Loop
     step: Step
@@ -62,6 +62,7 @@ class Record:
     owned: tuple[int, ...] = ()
     after: Step | None = None
     after_takes: tuple[int, ...] = ()
+    after_gives: tuple[int, ...] = ()
 
     @property
     def kept_dims(self) -> list[int]:
@@ -132,20 +133,20 @@ class _Recorded(torch.autograd.Function):
             found = _written_out(record, tensors, steps, sizes, slopes, wanted)
         else:
             over = {k: tensors[k].detach() for k in record.owned} if _freed() else {}
-            every = _backward(record, tensors, kept, steps, sizes, slopes, over)
+            every = _backward(record, tensors, kept, steps, sizes, slopes, over, wanted)
             found = {k: one for k, one in every.items() if k in wanted}
         return None, None, None, *(found.get(k) for k in range(count))
 
 
 def _backward(
     record: Record, tensors: Sequence[Tensor], kept: Sequence[Tensor], steps: int, sizes: tuple[int, ...],
-    slopes: Sequence[Tensor], over: Mapping[int, Tensor],
+    slopes: Sequence[Tensor], over: Mapping[int, Tensor], asked: Sequence[int],
 ) -> dict[int, Tensor]:  # fmt: skip
-    """By the generated function, all inputs that are wanted."""
+    """By the generated function, at least to the inputs that are asked for."""
     arriving = [_arriving(one, steps, record.loop.reverse, slopes, tensors) for one in record.slopes]
     device = tensors[0].device.type
     with torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else torch.no_grad():
-        return in_blocks.gradients(record, tensors, kept, arriving, steps, sizes, over)
+        return in_blocks.gradients(record, tensors, kept, arriving, steps, sizes, over, asked)
 
 
 def _freed() -> bool:

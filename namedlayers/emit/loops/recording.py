@@ -76,6 +76,7 @@ def differentiated(
         wanted, symbols, gradient.guards, symbols.index(steps[0]) if steps else -1, tuple(owned),
         None if after is None else after.function,
         () if split is None else tuple(gradient.wanted[k] for k in split.taken),
+        () if split is None else tuple(gradient.wanted[k] for k in split.sums),
     )  # fmt: skip
     return Recording(record, symbols)
 

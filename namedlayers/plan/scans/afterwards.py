@@ -27,15 +27,14 @@ class Apart:
 
 
 def apart(region: Region, graph: Graph, sums: Collection[int], sequences: Collection[int]) -> Apart | None:
-    """`graph` is the region's, planned; `sums` and `sequences` are numbers of results. None where the sums are no
-    products of matrices, or made of more than the sequences that come out."""
-    others = tuple(k for k in range(len(graph.outputs)) if k not in sums)
-    if not sums or not all(_is_product(graph.outputs[k].node) for k in sums):
-        return None
+    """`graph` is the region's, planned; `sums` and `sequences` are numbers of results. None where no sum is a product
+    of matrices that is made of no more than the sequences that come out: other sums stay along the steps."""
     known = {graph.outputs[k].node: k for k in sequences}
-    needed = _needed([graph.outputs[k].node for k in sums], known)
-    if any(node.op in _OF_LOOPS or (node.op not in _LEAVES and not node.args) for node in needed if node not in known):
+    sums = [k for k in sums if _is_product(graph.outputs[k].node) and _is_apart(graph.outputs[k].node, known)]
+    if not sums:
         return None
+    others = tuple(k for k in range(len(graph.outputs)) if k not in sums)
+    needed = _needed([graph.outputs[k].node for k in sums], known)
     taken = tuple(k for k in sequences if any(node is graph.outputs[k].node and known[node] == k for node in needed))
     body, made = region.body, Graph()
     along = Region(
@@ -78,6 +77,12 @@ def _is_product(node: Node) -> bool:
     if node.op != "contract" or len(node.args) != 2:
         return False
     return all(set(range(node.rank)) - set(arg.axes) for arg in node.args)
+
+
+def _is_apart(node: Node, known: Collection[Node]) -> bool:
+    """Whether no loop is needed for it."""
+    needed = (one for one in _needed([node], known) if one not in known)
+    return not any(one.op in _OF_LOOPS or (one.op not in _LEAVES and not one.args) for one in needed)
 
 
 def _needed(roots: Sequence[Node], known: Collection[Node]) -> set[Node]:
