@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from opt_einsum import paths as opt_einsum_paths
 
-from namedlayers.plan.layouts import fixed, is_moved
+from namedlayers.plan.layouts import Layout, fixed, is_moved, laid
 from namedlayers.program.graph import Node
 
 Path = tuple[tuple[int, ...], ...]
@@ -54,18 +54,14 @@ class Step(NamedTuple):
 def steps(node: Node, path: Path) -> Iterator[Step]:
     """The pairwise steps of a contraction."""
     operands = [frozenset(arg.axes) for arg in node.args]
-    layouts = [fixed(arg) for arg in node.args]
     result = frozenset(range(node.rank))
-    for pair in path:
+    for pair, moved in zip(path, _moved(node, path), strict=True):
         taken = [operands[k] for k in pair]
-        lie = [layouts[k] for k in pair]
         operands = [o for k, o in enumerate(operands) if k not in pair]
-        layouts = [*(o for k, o in enumerate(layouts) if k not in pair), None]
         touched = frozenset().union(*taken)
         kept = touched & result.union(*operands)
         operands.append(kept)
         made = touched if len(taken) == 2 and kept and kept < taken[0] == taken[1] else kept
-        moved = _moved(lie, taken, kept) if len(taken) == 2 else ()
         yield Step(tuple(sorted(touched)), tuple(sorted(kept)), tuple(sorted(made)), moved)
 
 
@@ -94,19 +90,17 @@ def best_paths(node: Node, sizes: Sizes) -> tuple[Path, ...]:
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
-Layout = tuple[int, ...] | None
-"""How an operand lies; None: as it is liked."""
 
-
-def _moved(
-    layouts: Sequence[Layout], axes: Sequence[frozenset[int]], kept: frozenset[int]
-) -> tuple[tuple[int, ...], ...]:  # fmt: skip
-    """The axes of those of two operands that are copied."""
-    return tuple(
-        tuple(axis for axis in layout if axis in kept or axis in other)
-        for layout, other in zip(layouts, reversed(axes), strict=True)
-        if layout is not None and is_moved(layout, other, kept)
-    )
+def _moved(node: Node, path: Path) -> Sequence[tuple[Layout, ...]]:
+    """For each step the axes of the operands that are copied. What comes from outside and is computed there may lie as
+    it is liked."""
+    if len(node.args) < 2:
+        return [()] * len(path)
+    layouts = tuple(tuple(dict.fromkeys(arg.axes)) for arg in node.args)
+    free = {layout for layout, arg in zip(layouts, node.args, strict=True) if fixed(arg) is None}
+    wanted = tuple(range(node.rank))
+    found = laid(layouts, path, frozenset(wanted), wanted, None).moved
+    return [tuple(one for one in moved if one not in free) for moved in found]
 
 
 def _elements(sizes: Sizes, axes: Sequence[int]) -> Costs:
@@ -172,9 +166,19 @@ class _Search:
         made = touched if kept and a == b and kept < a else kept
         total = _elements(self.sizes, sorted(touched)) * (1 if touched == kept else 2)
         total = total + _elements(self.sizes, sorted(made)) * HELD
-        for axes in _moved([self.layouts.get(left), self.layouts.get(right)], [a, b], kept):
-            total = total + _elements(self.sizes, axes) * HELD + CALL
+        for one, other in ((left, b), (right, a)):
+            layout = self.layouts.get(one)
+            if layout is not None and self._is_moved(layout, other, kept):
+                total = total + _elements(self.sizes, sorted(self.kept[one] & (kept | other))) * HELD + CALL
         return total
+
+    def _is_moved(self, layout: Layout, other: frozenset[int], kept: frozenset[int]) -> bool:
+        """Whether an operand from outside is copied for a product with one that has the axes `other`."""
+        shown = tuple(axis for axis in layout if axis in kept or axis in other)
+        batch = tuple(axis for axis in shown if axis in other and axis in kept)
+        inner = tuple(axis for axis in shown if axis in other and axis not in kept)
+        of_vectors = bool(batch) and (set(shown) <= other or other <= set(shown))
+        return bool(inner) and is_moved(shown, batch, inner) and not (of_vectors and shown[-1] in batch)
 
     def _pairs(
         self, group: int, chosen: dict[int, tuple[list[_Split], np.ndarray]], sample: int

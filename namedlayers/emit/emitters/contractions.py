@@ -10,7 +10,7 @@ Of two operands every axis is one of: batch (in both, stays), contracted (in bot
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -19,7 +19,7 @@ from torch import fx
 
 from namedlayers.emit.attributes import listed
 from namedlayers.emit.emitters.elementwise import elementwise
-from namedlayers.emit.emitters.pairwise import innermost, orders_of_steps
+from namedlayers.emit.emitters.pairwise import innermost
 from namedlayers.emit.emitters.reductions import total
 from namedlayers.emit.kernels.chains import chain_product
 from namedlayers.emit.kernels.vectors import matrix_vector, vector_matrix
@@ -27,6 +27,7 @@ from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.narrowing import add_product
 from namedlayers.emit.value import Value, adjacent
 from namedlayers.plan.chains import Chain, chain, tree
+from namedlayers.plan.layouts import laid
 from namedlayers.program.graph import Node
 from namedlayers.program.program import Kind
 
@@ -44,16 +45,24 @@ def emit_contract(lo: Lowering, node: Node) -> Value:
     matrices = chain(node)
     if matrices is not None:
         return _chained(lo, node, values, matrices)
-    for pair, order in zip(path, orders_of_steps([v.axes for v in values], path, result, lo.wanted()), strict=True):
+    made: dict[Hashable, Value] = {}
+    weights = frozenset(k for k, value in enumerate(values) if _is_weight(lo, value))
+    orders = laid(tuple(v.axes for v in values), path, result, lo.wanted(), weights).orders
+    for pair, order in zip(path, orders, strict=True):
         lo.wants[node.number] = order
         taken = [values[k] for k in pair]
         values = [v for k, v in enumerate(values) if k not in pair]
         keep = result | {axis for v in values for axis in v.axes}
+        key, names = _alike(taken, keep)
+        if key in made:
+            values.append(Value(made[key].held, tuple(names[axis] for axis in made[key].axes), node.kind, node.weak))
+            continue
         while len(taken) > 1:
             left, right = taken[:2]
             now = keep | {axis for v in taken[2:] for axis in v.axes}
             taken = [product(lo, left, right, now, bool(values)), *taken[2:]]
         values.append(_sum_away(lo, taken[0], keep))
+        made[key] = lo.renamed(values[-1], {axis: number for number, axis in enumerate(names)})
     (found,) = values
     return found
 
@@ -122,6 +131,16 @@ def right_first(
     places = [min(wanted.index(a) for a in group if a in wanted) if set(group) & set(wanted) else len(wanted)
               for group in (rows, columns)]  # fmt: skip
     return places[1] < places[0]
+
+
+def _alike(taken: Sequence[Value], keep: frozenset[int]) -> tuple[Hashable, list[int]]:
+    """What two steps have in common that compute the same of the same tensors, and their axes in the order in which
+    they are met: x @[i] V and x[i -> j] @[j] V[i -> j]."""
+    names: list[int] = []
+    for value in taken:
+        names += [axis for axis in value.axes if axis not in names]
+    key = tuple((value.held, value.kind, tuple(map(names.index, value.axes))) for value in taken)
+    return (key, tuple(axis in keep for axis in names)), names
 
 
 def _chained(lo: Lowering, node: Node, values: Sequence[Value], found: Chain) -> Value:

@@ -1,4 +1,5 @@
-"""Batches of small matrices with a vector each, which torch's `bmm` takes one element after the other.
+"""Batches of matrices with a vector each. Of small matrices torch's `bmm` takes one element after the other, and of
+larger ones the vector should stand on the left.
 
 In: matrices [..., row, column] and vectors [..., row] or [..., column], all of one batch. Out: for each matrix the sum
 of its rows, or of its columns, weighted by the vector. What always holds: where `bmm` is the faster, it is `bmm`; what
@@ -34,9 +35,9 @@ def vector_matrix(vectors: Tensor, matrices: Tensor) -> Tensor:
     """
     if is_dynamo_compiling() and not is_exporting() and matrices.dtype in _ACCURATE:
         return _at_once(matrices, vectors, -2)  # which fuses with what comes before and after
-    if _pays(matrices, vectors):
+    if _is_small(matrices) and _pays(matrices, vectors):
         return apply(_OF_ROWS, matrices, vectors)[0]
-    return torch.matmul(vectors.unsqueeze(-2), matrices).squeeze(-2)
+    return _product(vectors.unsqueeze(-2), matrices).squeeze(-2)
 
 
 def matrix_vector(matrices: Tensor, vectors: Tensor) -> Tensor:
@@ -47,19 +48,26 @@ def matrix_vector(matrices: Tensor, vectors: Tensor) -> Tensor:
     """
     if is_dynamo_compiling() and not is_exporting() and matrices.dtype in _ACCURATE:
         return _at_once(matrices, vectors, -1)
-    if _pays(matrices, vectors) and torch.is_grad_enabled() and (matrices.requires_grad or vectors.requires_grad):
+    if _pays(matrices, vectors):
         return apply(_OF_COLUMNS, matrices, vectors)[0]
-    return torch.matmul(matrices, vectors.unsqueeze(-1)).squeeze(-1)
+    return _product(matrices, vectors.unsqueeze(-1)).squeeze(-1)
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
 
+def _product(left: Tensor, right: Tensor) -> Tensor:
+    """Of three dimensions, `matmul` comes to `bmm` by a detour."""
+    return torch.bmm(left, right) if left.dim() == 3 else torch.matmul(left, right)
+
+
+def _is_small(matrices: Tensor) -> bool:
+    return matrices.size(-1) * matrices.size(-2) < SMALL
+
+
 def _pays(matrices: Tensor, vectors: Tensor) -> bool:
-    shape = matrices.shape
     return (
-        shape[-1] * shape[-2] < SMALL
-        and matrices.numel() >= MANY
+        matrices.numel() >= MANY
         and matrices.dtype in _ACCURATE
         and visible(matrices)
         and visible(vectors)
@@ -126,7 +134,9 @@ def _at_once(matrices: Tensor, vectors: Tensor, dim: int) -> Tensor:
 
 
 def _weighted(matrices: Tensor, vectors: Tensor, dim: int) -> Tensor:
-    """Block by block of the first axis."""
+    """Of small matrices as a product and a sum, block by block of the first axis."""
+    if not _is_small(matrices):
+        return _product(vectors.unsqueeze(-2), matrices if dim == -2 else matrices.mT).squeeze(-2)
     if matrices.numel() <= BLOCK:
         return _at_once(matrices, vectors, dim)
     rows = max(1, BLOCK * len(matrices) // matrices.numel())
