@@ -102,7 +102,7 @@ STEPS = {
     ),
     "what is subtracted from a number": (
         "h = X * tanh(1 - 2 * h)",
-        ["torch.add(number, h, alpha=-2.0, out=h_2)", "h_2.tanh_()", "torch.mul(X_2, h_2, out=h_2)"],
+        ["torch.add(number, h, alpha=-2.0, out=h_2)", "h_2.tanh_()", "h_2.mul_(X_2)"],
     ),
 }  # fmt: skip
 """A step, and lines of its loop."""

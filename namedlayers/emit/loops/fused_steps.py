@@ -102,6 +102,9 @@ def _with_product(node: fx.Node, kept: fx.Node, term: fx.Node, factor: float) ->
     if target is torch.addcmul and is_real(kept):
         first, second, number = _with_number(first, second)  # type: ignore[arg-type]
         factor = factor * number
+    elif target is torch.addcdiv and is_real(kept):
+        numerator = _multiple(first)
+        first, factor = numerator.of, factor * numerator.factor
     node.target, node.args = target, (kept, first, second)
     node.kwargs = {} if factor == 1 else {"value": factor}
     return True

@@ -13,16 +13,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch.nn.functional as F
-from torch import Tensor, fx
+from torch import fx
 
 from namedlayers.emit.functions import FOR_EMPTY, VARIANT, execute
 from namedlayers.emit.loops.joined_values import joined, parts_of
 from namedlayers.emit.loops.memory import Memory, over
 from namedlayers.emit.loops.rewritten_steps import for_writing, writer, written
 from namedlayers.emit.loops.roles import Roles, roles
+from namedlayers.emit.loops.rooms import alike, begun, rest, steady
 from namedlayers.emit.loops.seen_sequences import Seen, seen, seen_of_all
 from namedlayers.emit.loops.step_values import FINE, RELIES, given_precision, of_one_fine_precision, of_one_precision
-from namedlayers.emit.loops.writers import turned
+from namedlayers.emit.loops.writers import SYMMETRIC, turned
 from namedlayers.emit.names import Names
 from namedlayers.emit.printer import GLOBALS, expression, note
 from namedlayers.plan.plan import Variant
@@ -108,43 +109,6 @@ def _chosen(name: str, step: BodyFunction, every: Sequence[Callable[..., Any]]) 
         shown = [f"{left} {one.relation} {right}" for (left, right), one in zip(sides, guards, strict=True)]
         lines += [f"    if {' and '.join(shown)}:", f"        return {called}"] if shown else [f"    return {called}"]
     return "\n".join([*lines, ""]), {one.__name__: one for one in every}
-
-
-# --- at the call ------------------------------------------------------------------------------------------------------
-
-
-def begun(first: Tensor, steps: int, dim: int, reverse: bool) -> Tensor:
-    """Room for a value of all steps, stacked along `dim`; the first step's is there.
-
-    >>> import torch
-    >>> begun(torch.ones(2), 3, 0, False)[0]
-    tensor([1., 1.])
-    """
-    shape = list(first.shape)
-    shape.insert(dim, steps)
-    found = first.new_empty(shape)
-    found.select(dim, -1 if reverse else 0).copy_(first)
-    return found
-
-
-def rest(whole: Tensor, dim: int, reverse: bool) -> Sequence[Tensor]:
-    """The places of all steps but the first."""
-    return whole.unbind(dim)[-2::-1] if reverse else whole.unbind(dim)[1:]
-
-
-def steady(before: Sequence[Tensor], after: Sequence[Tensor]) -> bool:
-    """Whether a step leaves what is carried as it was, so that all further steps are like it."""
-    return all(one.dtype is other.dtype for one, other in zip(before, after, strict=True))
-
-
-def alike(ones: Sequence[Tensor], others: Sequence[Tensor]) -> bool:
-    """Whether values can lie in one memory, one after the other.
-
-    >>> import torch
-    >>> alike([torch.ones(2)], [torch.ones(2)]), alike([torch.ones(2)], [torch.ones(3)])
-    (True, False)
-    """
-    return all(one.shape == other.shape and one.dtype is other.dtype for one, other in zip(ones, others, strict=True))
 
 
 # --- text -------------------------------------------------------------------------------------------------------------
@@ -283,6 +247,9 @@ class _Text:
             return f"F.gelu({at}, {options}out={at}){note(node)}"
         found = written(node)
         assert found is not None
+        other = found[1][1] if found[0] in SYMMETRIC and not node.kwargs else None
+        if other is not None and (other in memory.nodes or other is memory.known_by):  # it is called in less time so
+            return self._called(node, "call_method", how.over, found[1][::-1], {})
         return self._called(node, "call_function", *found, {**node.kwargs, "out": node})
 
     def _called(self, node: fx.Node, op: str, target: Any, args: tuple[Any, ...], options: dict[str, Any]) -> str:

@@ -57,6 +57,7 @@ def for_writing(graph: fx.Graph, loop: Loop, algebraic: bool) -> fx.Graph:
         with_still_memory(copy, node, same)
     for node in list(copy.nodes):
         without_ones(copy, node)
+        _with_dimension(node)
     precise = of_given_precision(copy)
     like = next((node for node in still if node in precise), None)
     numbers = None if like is None else _Numbers(copy, like, same)
@@ -69,6 +70,8 @@ def for_writing(graph: fx.Graph, loop: Loop, algebraic: bool) -> fx.Graph:
     _lerp_of_one_precision(copy)
     for node in list(copy.nodes):
         _pack(copy, node, same)
+        if node.target is torch.matmul and rank(node.args[0]) == rank(node.args[1]) == 2:  # which comes to this
+            node.target = torch.mm
     return copy
 
 
@@ -133,6 +136,8 @@ _PRINTED = frozenset({"inline", "temporary", "parts"})
 
 _SUMS = frozenset({torch.add, torch.sub})
 
+_KEEPING_ONE = frozenset({torch.sum, torch.amax, torch.amin, torch.logsumexp})
+
 _WITH_NUMBERS = _SUMS | frozenset({
     torch.mul, torch.div, torch.lt, torch.le, torch.gt, torch.ge, torch.eq, torch.ne, torch.where,
 })  # fmt: skip
@@ -147,6 +152,21 @@ def _as_matmul(graph: fx.Graph, node: fx.Node, same: set[fx.Node]) -> None:
         turned = graph.call_method("t", (weights,))
         turned.meta = {"axes": ("", "")}
     node.target, node.args = torch.matmul, (x, turned)
+
+
+def _with_dimension(node: fx.Node) -> None:
+    """A reduction that is seen along the axis which it has not: it keeps the dimension, which takes less time."""
+    if node.target not in _KEEPING_ONE or len(node.args) != 2 or node.kwargs or not is_number(node.args[1]):
+        return
+    views = list(node.users)
+    dim = node.args[1] % (rank(node) + 1)  # type: ignore[operator]
+    if views and all(one.target == "unsqueeze" and one.args == (node, dim) for one in views):
+        node.kwargs = {"keepdim": True}
+        for one in views:
+            one.replace_all_uses_with(node)
+            node.graph.erase_node(one)
+        axes = node.meta["axes"]
+        node.meta = {**node.meta, "axes": (*axes[:dim], "", *axes[dim:])}
 
 
 def _as_function(node: fx.Node) -> None:
