@@ -137,13 +137,13 @@ class Specialisations:
 
         planned = plan(number(program), numerics=self.manner.numerics)
         precision = None if self.manner.precision is None else PRECISIONS[self.manner.precision]
-        compiled = build(program, planned, checkpoint=self.checkpoint, precision=precision)
-        if self.manner.backend == "inductor":
+        inductor = self.manner.backend == "inductor"
+        compiled = build(program, planned, checkpoint=self.checkpoint, precision=precision, compiled=inductor)
+        if inductor:
             compiled = replace(compiled, function=torch.compile(compiled.function))
         if self.manner.backend == "cudagraph":
             compiled = replace(compiled, function=Captured(compiled, CUDA()))
         if self.manner.max_memory is not None:
-            inductor = self.manner.backend == "inductor"
             make = partial(function_of, checkpoint=self.checkpoint, precision=precision, compiled=inductor)
             compiled = replace(compiled, function=Tiled(compiled, self.manner.max_memory, make))
         return Specialisation(program, planned, compiled, owned(program))

@@ -56,16 +56,17 @@ class BodyFunction:
 class Bodies:
     """All functions that the one called `main` stands on. `names` are taken by functions, `sources` theirs, inner ones
     first; `checkpoint` are the bodies, by name, that are computed anew in the backward pass; products are computed in
-    `precision`; `gradients` are those of scans, by their nodes."""
+    `precision`; `compiled`: loops are compiled by the inductor; `gradients` are those of scans, by their nodes."""
 
     def __init__(
         self, plan: Plan, main: str = "", symbols: tuple[str, ...] = (), checkpoint: frozenset[str] = frozenset(),
-        precision: torch.dtype | None = None,
+        precision: torch.dtype | None = None, compiled: bool = False,
     ) -> None:  # fmt: skip
         self.names: set[str] = set()
         self.sources: list[str] = []
         self.checkpoint = checkpoint
         self.precision = precision
+        self.compiled = compiled
         self._main = main
         self._symbols = symbols
         self._plans = dict(plan.bodies)

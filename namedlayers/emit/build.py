@@ -71,13 +71,14 @@ class Compiled:
 
 
 def build(
-    program: Program, plan: Plan, *, checkpoint: frozenset[str] = frozenset(), precision: torch.dtype | None = None
-) -> Compiled:
+    program: Program, plan: Plan, *, checkpoint: frozenset[str] = frozenset(), precision: torch.dtype | None = None,
+    compiled: bool = False,
+) -> Compiled:  # fmt: skip
     """The function of a program, from its plan. Calls of the bodies that `checkpoint` names keep nothing for the
     backward pass but their inputs, and are computed once more there. `precision` is that of matrix products,
-    convolutions and attention; None: that of their operands."""
+    convolutions and attention; None: that of their operands. `compiled`: loops are compiled by the inductor."""
     name = Names().fresh(program.name)
-    bodies = Bodies(plan, name, program.symbols, checkpoint, precision)
+    bodies = Bodies(plan, name, program.symbols, checkpoint, precision, compiled)
     prologue, names = _begin(program, bodies)
     found = lowered(plan.variants, program, prologue, names, bodies)
     code, namespace = print_function(name, prologue, printable(found, prologue, names), signature(program))

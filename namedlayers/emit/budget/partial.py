@@ -45,7 +45,7 @@ def function_of(
     symbols = (*program.symbols, *(symbol for symbol, _ in part.sizes))
     inner = _program(part, program, symbols)
     variant = Variant((), part.graph, "any sizes")
-    bodies = Bodies(replace(plan, variants=(variant,), events=()), name, symbols, checkpoint, precision)
+    bodies = Bodies(replace(plan, variants=(variant,), events=()), name, symbols, checkpoint, precision, compiled)
     names = Names(bodies.names)
     orders = Orders(
         tuple(tuple(range(len(one.axes))) for one in inner.inputs),

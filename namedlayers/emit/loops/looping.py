@@ -90,7 +90,7 @@ def _key(lo: Lowering, loop: Loop, symbols: Sequence[str], record: Record | None
     """The same for all loops that compute the same, in every process."""
     functions = () if record is None else (record.full, record.backward, record.after)
     keys = [lo.bodies.key(one) for one in functions if one is not None]
-    parts = (repr(loop), repr(record), str(len(symbols)), *keys)
+    parts = (repr(loop), repr(record), str(len(symbols)), *keys, *["compiled"] * lo.bodies.compiled)
     return f"{loop.key}-{hashlib.sha256(' '.join(parts).encode()).hexdigest()[:8]}"
 
 
@@ -126,7 +126,7 @@ def _function(
     record, symbols = (found.record, found.symbols) if found else (None, step.sizes)
     quick = in_place.defined(lo, f"{wish}_in_place", step, loop, owned)
     loop = replace(loop, key=_key(lo, loop, symbols, record))
-    whole_loop = Whole(step, loop, tuple(symbols.index(one) for one in step.sizes), record)
+    whole_loop = Whole(step, loop, tuple(symbols.index(one) for one in step.sizes), record, lo.bodies.compiled)
     register(loop.key, whole_loop.function, whole_loop)
 
     def source(name: str) -> tuple[str, Mapping[str, Any]]:

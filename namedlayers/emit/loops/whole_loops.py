@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from namedlayers.emit.loops import in_blocks, in_place
+from namedlayers.emit.loops.compiled_loops import Compiled
 from namedlayers.emit.loops.recorded import Record, Slope
 from namedlayers.emit.loops.scanning import Loop
 
@@ -25,12 +26,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Whole:
-    """`step`: the function of a step, of whose sizes the ones `chosen` are taken; `record`: its gradient."""
+    """`step`: the function of a step, of whose sizes the ones `chosen` are taken; `record`: its gradient;
+    `compiled`: whether the inductor is to compile it."""
 
     step: BodyFunction
     loop: Loop
     chosen: tuple[int, ...]
     record: Record | None
+    compiled: bool = False
 
     @property
     def function(self) -> Callable[..., Any]:
@@ -41,6 +44,10 @@ class Whole:
         return lambda *given: function(*given[:count], *(given[count + k] for k in chosen))
 
     def run(self, tensors: Sequence[Tensor], steps: int, sizes: Sequence[int]) -> Sequence[Tensor] | None:
+        if self.compiled and steps > 1:
+            made = self._compiled.run(tensors, steps, [sizes[k] for k in self.chosen])
+            if made is not None:
+                return made
         if self._in_place is None:
             return None
         found = self._in_place(*tensors, steps, *(sizes[k] for k in self.chosen))
@@ -59,6 +66,10 @@ class Whole:
         made = found if isinstance(found, tuple) else (found,)
         arriving = [_arriving(one, record, made, slopes, steps, tensors) for one in record.slopes]
         return in_blocks.gradients(record, tensors, [made[k] for k in record.kept], arriving, steps, sizes, {})
+
+    @cached_property
+    def _compiled(self) -> Compiled:
+        return Compiled(self.step, self.loop)
 
     @cached_property
     def _in_place(self) -> Callable[..., Any] | None:

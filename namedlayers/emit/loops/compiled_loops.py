@@ -1,0 +1,130 @@
+"""A loop compiled by torch's inductor: all steps are one function in C++, and all that lies between two products of a
+step is one kernel.
+
+In: the function of a step, as its fx graph, and its `Loop`. Out: a function of the loop's tensors and sizes that gives
+all values of all steps, stacked in front. What always holds: numbers of steps share what was compiled; what cannot be
+compiled gives None, and the loop runs as it would otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from namedlayers.emit.functions import execute
+from namedlayers.emit.loops.compiled_steps import Split, split
+from namedlayers.emit.loops.scanning import Loop
+from namedlayers.emit.names import Names
+from namedlayers.emit.printer import GLOBALS, expression, note
+
+if TYPE_CHECKING:
+    from namedlayers.emit.bodies import BodyFunction
+
+
+class Compiled:
+    """The loop of a step. What is compiled is made when it is first wanted."""
+
+    def __init__(self, step: BodyFunction, loop: Loop) -> None:
+        self.step, self.loop = step, loop
+        self.failed = False
+
+    def run(self, tensors: Sequence[Tensor], steps: int, sizes: Sequence[int]) -> Sequence[Tensor] | None:
+        """All values of all steps, of which there are two at least."""
+        if self.failed or self._function is None or any(one.device.type != "cpu" for one in tensors):
+            return None
+        given = [one.detach().contiguous() for one in tensors]
+        for one, is_ in zip(given, self.loop.scanned, strict=True):
+            if is_:
+                torch._dynamo.mark_dynamic(one, 0)
+        if not any(self.loop.scanned):
+            torch._dynamo.mark_dynamic(places := torch.empty(steps), 0)
+            given.append(places)
+        try:
+            return self._function(*given, *sizes)
+        except (torch._dynamo.exc.TorchDynamoException, torch._dynamo.exc.FailOnRecompileLimitHit):
+            self.failed = True
+            return None
+
+    @cached_property
+    def source(self) -> str:
+        """What is compiled; empty if that cannot be."""
+        found = self._split
+        return "" if found is None else _text(NAME, found, self.loop)[0]
+
+    @cached_property
+    def _split(self) -> Split | None:
+        step, loop = self.step, self.loop
+        if len(step.graphs) != 1 or loop.draws or not loop.carries or not step.outputs:
+            return None
+        return split(step.graphs[0], loop)
+
+    @cached_property
+    def _function(self) -> Callable[..., Sequence[Tensor]] | None:
+        if self._split is None:
+            return None
+        code, namespace = _text(NAME, self._split, self.loop)
+        function = execute(NAME, code, namespace)
+        return torch.compile(function, fullgraph=True, options={"cpp_wrapper": True})
+
+
+# --- text -------------------------------------------------------------------------------------------------------------
+
+NAME = "scan_compiled"
+
+
+def _text(name: str, found: Split, loop: Loop) -> tuple[str, dict[str, Any]]:
+    """The source of the function that is compiled, and its globals."""
+    from torch._higher_order_ops.scan import scan  # slow to import
+
+    own: dict[str, Any] = {"scan": scan}
+    taken = frozenset(node.name for node in found.graph.nodes)
+    names = Names({name, *own, *taken})
+    step, carried, now = (names.fresh(wish) for wish in ("step", "carried", "now"))
+    given = {
+        node: names.fresh(f"{node.name}_all")
+        if is_
+        else names.fresh(f"{node.name}_first")
+        if k < loop.carries
+        else node.name
+        for k, (node, is_) in enumerate(zip(found.inputs, loop.scanned, strict=True))
+    }
+    before, within = (
+        [f"{one.name} = {expression(one, own, taken)}{note(one)}" for one in _shown(part)]
+        for part in (found.before, found.within)
+    )
+    onward = [_fresh(found, k) for k in range(loop.carries)]
+    every = [_fresh(found, k, beside=k < loop.carries) for k in range(len(found.made))]
+    walked = [(node.name, given[node]) for node, is_ in zip(found.inputs, loop.scanned, strict=True) if is_]
+    places = [] if walked else [names.fresh("places")]  # what is gone through where there are no sequences
+    here, sequences = zip(*walked, strict=True) if walked else (["_"], places)
+    starts = found.inputs[: loop.carries]
+    lines = [
+        *before,
+        f"def {step}({carried}, {now}):",
+        f"    {_tuple(node.name for node in starts)} = {carried}",
+        f"    {_tuple(here)} = {now}",
+        *(f"    {line}" for line in within),
+        f"    return {_tuple(onward)}, {_tuple(every)}",
+        f"return {'scan'}({step}, {_tuple(given[node] for node in starts)}, "
+        f"{_tuple(sequences)}, reverse={loop.reverse})[1]",
+    ]
+    header = f"def {name}({', '.join((*given.values(), *places, *(node.name for node in found.sizes)))}):"
+    return "\n".join([header, *(f"    {line}" for line in lines), ""]), {**GLOBALS, **own}
+
+
+def _shown(nodes: Sequence[Any]) -> list[Any]:
+    return [node for node in nodes if not (node.meta.get("inline") and len(node.users) == 1)]
+
+
+def _fresh(found: Split, number: int, *, beside: bool = False) -> str:
+    """A value that a step returns, in memory of its own; `beside`: it is handed on, too."""
+    name = found.made[number].name
+    return name if found.own(number) and not beside else f"{name}.clone()"
+
+
+def _tuple(names: Any) -> str:
+    return f"({', '.join(names)},)"
