@@ -73,6 +73,11 @@ OPERATIONS: dict[str, OperationSpec] = {
         "operands X, numbers: the derivative at X of silu, gelu, gelu_tanh, lgamma or one of the functions of "
         "`activation`, as torch has it; or of relu, sigmoid or tanh where its value is X",
     ),
+    "inverse_share": OperationSpec(
+        (),
+        "operands A, B, R, all axes of A and of B among those of R: exp(A + B - R), 0 where R is -inf. If it is too "
+        "large somewhere to be multiplied by, there is no result (what it is part of is computed otherwise)",
+    ),
     "slope_times": OperationSpec(("function",), "operands G, X, numbers: G * slope(X, numbers), in one pass"),
     "prelu": OperationSpec((), "operands X, a, which lies along one axis: X above 0, a * X below"),
     "difference": OperationSpec(

@@ -12,7 +12,8 @@ import namedlayers as nl
 from namedlayers.emit.log_products.log_product import log_product
 from namedlayers.emit.log_products.still_factors import still_factor, times
 from tests.emit import log_products
-from tests.emit.harness import agree, compiled
+from tests.emit.harness import agree, compiled, run
+from tests.emit.test_scan_gradients import both, leaves, zero
 
 SIDES = {"right": True, "left": False}
 SHAPES = ((3, 5, 4), (1, 64, 64), (2, 3, 6, 5), (1, 1, 1))
@@ -91,6 +92,49 @@ SIZES = {"b": 3, "k": 2, "h": 5, "h'": 5, "t": 4}
 @pytest.mark.parametrize("scale", (1.0, 400.0))
 @pytest.mark.parametrize("name", FILTERS)
 def test_filters(name: str, scale: float, odd: bool) -> None:
+    text, arrays = filtered(name, scale, odd)
+    made = compiled(text, arrays)
+    assert ("times(" in nl.compile(text).code) == (name != "weights")
+    agree(made, arrays, tolerance=1e-9)
+
+
+@pytest.mark.parametrize("odd", (False, True))
+@pytest.mark.parametrize("scale", (1.0, 20.0, 400.0))
+@pytest.mark.parametrize("name", [name for name in FILTERS if name != "weights"])
+def test_gradients(name: str, scale: float, odd: bool) -> None:
+    """By products where shares are large enough; what is -inf, and what is made of nothing else, gets nothing."""
+    text, arrays = filtered(name, scale, odd)
+    made, plain = both(text, arrays)
+    results = []
+    for one in (made, plain):
+        args = leaves(one, arrays)
+        (found,) = run(one, args)
+        weights = torch.linspace(-1, 2, found.numel()).view(found.shape)
+        total = torch.where(found > -INF, found, 0).mul(weights).sum()
+        results.append(torch.autograd.grad(total, args, allow_unused=True))
+    for got, want in zip(*results, strict=True):
+        torch.testing.assert_close(zero(got), zero(want), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("least", (-5.0, -60.0, -500.0))
+def test_shares_that_are_too_small(least: float) -> None:
+    """Where products would lose what there is, torch differentiates the steps."""
+    text, arrays = filtered("of a batch", 1.0, False)
+    arrays["A"][:, 0], arrays["A"][0, 0] = least, 0.0
+    arrays["p0"][:, 0] = least
+    made, plain = both(text, arrays)
+    for dtype, digits in ((torch.float32, 1e-4), (torch.float64, 1e-9)):
+        results = []
+        for one in (made, plain):
+            args = [arg.detach().to(dtype).requires_grad_() for arg in leaves(one, arrays)]
+            (found,) = run(one, args)
+            weights = torch.linspace(-1, 2, found.numel(), dtype=dtype).view(found.shape)
+            results.append(torch.autograd.grad((found * weights).sum(), args, allow_unused=True))
+        for got, want in zip(*results, strict=True):
+            torch.testing.assert_close(zero(got), zero(want), rtol=digits, atol=digits * 1e-3)
+
+
+def filtered(name: str, scale: float, odd: bool) -> tuple[str, dict[str, np.ndarray]]:
     start, chances, step = FILTERS[name]
     axes = {
         text[0]: [axis.strip() for axis in text[2:-1].split(",")] for text in (start, chances, "X[t, b, h]", "Y[t, h]")
@@ -110,9 +154,7 @@ def test_filters(name: str, scale: float, odd: bool) -> None:
             one.flat[rng.integers(one.size, size=max(1, one.size // 3))] = -INF
     if name == "weights":
         arrays["A"] = np.where(np.isfinite(arrays["A"]), arrays["A"], 0)
-    made = compiled(text, arrays)
-    assert ("times(" in nl.compile(text).code) == (name != "weights")
-    agree(made, arrays, tolerance=1e-9)
+    return text, arrays
 
 
 def test_steps_of_few_chances() -> None:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from namedlayers.emit.attributes import listed
 from namedlayers.emit.emitters.contractions import matrices, right_first
 from namedlayers.emit.log_products.log_product import log_product, log_product_of_sums
+from namedlayers.emit.log_products.shares import inverse_share
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.value import Value
 from namedlayers.program.graph import Node
@@ -32,6 +33,13 @@ def emit_log_contract(lo: Lowering, node: Node) -> Value:
     if right_first(lo, left, right, frozenset(left.axes) & frozenset(right.axes) - keep):
         left, right, linear = right, left, linear[::-1]
     return matrices(lo, left, right, keep, log_product, linear)
+
+
+@emits("inverse_share")
+def emit_inverse_share(lo: Lowering, node: Node) -> Value:
+    values = [lo.filled(one, arg.axes) for one, arg in zip(lo.alike(lo.operands(node)), node.args, strict=True)]
+    order = values[-1].axes
+    return lo.call(inverse_share, tuple(_spread(lo, one, order) for one in values), order)
 
 
 def _of_sums(

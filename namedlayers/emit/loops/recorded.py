@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from namedlayers.emit.log_products.shares import TooSmall
 from namedlayers.emit.loops import in_blocks
 from namedlayers.emit.loops.scanning import Loop, at_top_level, stepwise
 from namedlayers.plan.plan import Guard
@@ -129,13 +130,25 @@ class _Recorded(torch.autograd.Function):
         count = len(record.loop.scanned)
         tensors, kept = saved[:count], saved[count:]
         wanted = [k for k in record.wanted if ctx.needs_input_grad[3 + k]]
-        if torch.is_grad_enabled():
-            found = _written_out(record, tensors, steps, sizes, slopes, wanted)
-        else:
-            over = {k: tensors[k].detach() for k in record.owned} if _freed() else {}
-            every = _backward(record, tensors, kept, steps, sizes, slopes, over, wanted)
-            found = {k: one for k, one in every.items() if k in wanted}
+        again = torch.is_grad_enabled()
+        found = None if again else _quick(record, tensors, kept, steps, sizes, slopes, wanted)
+        if found is None:
+            with torch.enable_grad():
+                found = _written_out(record, tensors, steps, sizes, slopes, wanted, again)
         return None, None, None, *(found.get(k) for k in range(count))
+
+
+def _quick(
+    record: Record, tensors: Sequence[Tensor], kept: Sequence[Tensor], steps: int, sizes: tuple[int, ...],
+    slopes: Sequence[Tensor], wanted: Sequence[int],
+) -> Mapping[int, Tensor | None] | None:  # fmt: skip
+    """By the generated function, where it can be had by that."""
+    over = {k: tensors[k].detach() for k in record.owned} if _freed() else {}
+    try:
+        every = _backward(record, tensors, kept, steps, sizes, slopes, over, wanted)
+    except TooSmall:
+        return None
+    return {k: one for k, one in every.items() if k in wanted}
 
 
 def _backward(
@@ -172,14 +185,15 @@ def _arriving(
 
 def _written_out(
     record: Record, tensors: Sequence[Tensor], steps: int, sizes: tuple[int, ...], slopes: Sequence[Tensor],
-    wanted: Sequence[int],
+    wanted: Sequence[int], again: bool,
 ) -> dict[int, Tensor | None]:  # fmt: skip
-    """By torch, of the steps one by one, so that it can be differentiated again."""
+    """By torch, of the steps one by one, so that it can be differentiated `again`."""
     # Twins, so that a tensor that is given twice is two.
-    twins = [one.view_as(one).requires_grad_() if k in wanted else one for k, one in enumerate(tensors)]
+    given = tensors if again else [one.detach() for one in tensors]
+    twins = [one.view_as(one).requires_grad_() if k in wanted else one for k, one in enumerate(given)]
     made = stepwise(record.loop, record.step, twins, steps, record.of(0, sizes))
     ends = [(one, slope) for one, slope in zip(made, slopes, strict=True) if one.requires_grad]
     starts = [twins[k] for k in wanted]
     values, outer = zip(*ends, strict=True)
-    found = torch.autograd.grad(values, starts, outer, create_graph=True, allow_unused=True)
+    found = torch.autograd.grad(values, starts, outer, create_graph=again, allow_unused=True)
     return dict(zip(wanted, found, strict=True))

@@ -71,6 +71,8 @@ def differentiated(
     functions = [step, full, back, *([] if after is None else [after])]
     symbols = tuple(dict.fromkeys((*(one for function in functions for one in function.sizes), *asked, *steps)))
     sizes = tuple(tuple(symbols.index(one) for one in function.sizes) for function in functions)
+    # Where the gradient may turn out to be had otherwise only, what it takes has to stay as it is.
+    owned = [] if any(one.op == "inverse_share" for one in gradient.backward.graph.live()) else owned
     record = Record(
         loop, step.function, keeping, full.function, quick, back.function, sizes, gradient.given, kept, tuple(slopes),
         wanted, symbols, gradient.guards, symbols.index(steps[0]) if steps else -1, tuple(owned),

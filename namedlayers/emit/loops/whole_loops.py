@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from namedlayers.emit.log_products.shares import TooSmall
 from namedlayers.emit.loops import in_blocks, in_place
 from namedlayers.emit.loops.compiled_loops import Compiled
 from namedlayers.emit.loops.recorded import Record, Slope
@@ -65,7 +66,10 @@ class Whole:
             return None
         made = found if isinstance(found, tuple) else (found,)
         arriving = [_arriving(one, record, made, slopes, steps, tensors) for one in record.slopes]
-        return in_blocks.gradients(record, tensors, [made[k] for k in record.kept], arriving, steps, sizes, {})
+        try:
+            return in_blocks.gradients(record, tensors, [made[k] for k in record.kept], arriving, steps, sizes, {})
+        except TooSmall:
+            return None
 
     @cached_property
     def _compiled(self) -> Compiled:

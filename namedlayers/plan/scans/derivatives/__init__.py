@@ -8,17 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from namedlayers.plan.scans.derivatives import activations, along, attending, elementwise, norms, places, pulled
+from namedlayers.plan.scans.derivatives import (
+    activations,
+    along,
+    attending,
+    elementwise,
+    log_products,
+    norms,
+    places,
+    pulled,
+)
 from namedlayers.plan.scans.derivatives.term import Back
 from namedlayers.program.graph import Node
 
 TABLE: Mapping[str, Back] = {
     **elementwise.TABLE, **activations.TABLE, **along.TABLE, **attending.TABLE, **norms.TABLE,
-    **places.TABLE, **pulled.TABLE,
+    **places.TABLE, **pulled.TABLE, **log_products.TABLE,
 }  # fmt: skip
 """By operation; a reduction is called `reduce` and what it does."""
 
-WHOLE = frozenset({*places.TABLE, *pulled.TABLE, *norms.TABLE, *attending.TABLE, "glu"})
+WHOLE = frozenset({*places.TABLE, *pulled.TABLE, *norms.TABLE, *attending.TABLE, *log_products.TABLE, "glu"})
 """Those to which all axes of what comes back are given."""
 
 STOPS = frozenset({
@@ -30,9 +39,10 @@ LEFT: Mapping[str, str] = {
     **dict.fromkeys(("call", "scan", "part", "final", "rnn", "gru", "lstm", "cell"), "a step runs a loop of its own"),
     **dict.fromkeys(("dropout", "slice_dropout"), "random numbers are drawn at each step"),
     **dict.fromkeys(("fft", "rfft", "irfft"), "numbers are complex"),
-    "log_contract": "its product would be made once more at each step",
     "class_loss": "its weights and its targets must not have an axis of steps",
-    **dict.fromkeys(("slope", "slope_times", "standardize_back", "pulled_back"), "it is part of a gradient itself"),
+    **dict.fromkeys(
+        ("slope", "slope_times", "standardize_back", "pulled_back", "inverse_share"), "it is part of a gradient itself"
+    ),
 }
 """Operations that only torch differentiates, step by step, and why."""
 
