@@ -25,7 +25,7 @@ Group = frozenset[int]
 class Part:
     """`graph` takes the program's options and then the values `taken`, by number of their nodes; it gives `given`, the
     program's results if `last`, and so many `more`. `sizes`: the symbols of its own and what they stand for. `large`:
-    whether it may be run in pieces."""
+    whether it may be run in pieces. `inputs`: of each value taken, which input of the program it is, "" for none."""
 
     graph: Graph
     taken: tuple[int, ...]
@@ -34,6 +34,7 @@ class Part:
     large: bool
     last: bool
     more: int = 0
+    inputs: tuple[str, ...] = ()
 
     @staticmethod
     def place(node: Node) -> int:
@@ -272,7 +273,9 @@ class _Extraction:
             self.target.outputs = [Arg(self._operand(new, None, arg), arg.axes) for arg in self.graph.outputs]
         else:
             self.target.outputs = [Arg(new[number], tuple(range(new[number].rank))) for number in given]
-        return Part(self.target, tuple(self.taken), given, tuple(self.symbols.values()), large, last)
+        nodes_taken = (self.graph.nodes[number] for number in self.taken)
+        inputs = tuple(str(node.attr("name")) if node.op == "input" else "" for node in nodes_taken)
+        return Part(self.target, tuple(self.taken), given, tuple(self.symbols.values()), large, last, inputs=inputs)
 
     def _operand(self, new: Mapping[int, Node], user: Node | None, arg: Arg) -> Node:
         """The operand's copy; what is computed elsewhere is an input, one for each way in which its axes are used."""

@@ -8,6 +8,7 @@ import torch
 import namedlayers as nl
 from namedlayers.emit.budget.tiled import Tiled
 from namedlayers.errors import SizeError
+from namedlayers.inspect.timing import peak_bytes
 from namedlayers.plan.tiling import peak, tiles
 
 PAIRS = "sum[j](exp(-sum[d]((X - Y) ^ 2)) * b)"
@@ -352,3 +353,12 @@ def test_a_call_of_a_module_may_say_its_budget() -> None:
     torch.testing.assert_close(ours, *torch.autograd.grad(module(x, y).sum(), module.W))
     traced = torch.compile(lambda x, y: module(x, y, max_memory="100KiB"), backend="eager", fullgraph=True)
     torch.testing.assert_close(traced(x, y), found)
+
+
+@pytest.mark.parametrize("budget", [200_000, 100_000, 64_000, 40_000])
+def test_weights_stay_weights_in_pieces(budget: int) -> None:
+    """A bilinear form, which is one product with the weights and one with what is made of them, holds no more."""
+    function = nl.compile("def f(X[b, i], Y[b, j]; W[o, i, j]) -> [b, o] = W @[i] X @[j] Y", max_memory=budget)
+    x, y, w = torch.randn(128, 32), torch.randn(128, 48), torch.randn(24, 32, 48)
+    torch.testing.assert_close(function(x, y, w), torch.nn.functional.bilinear(x, y, w), rtol=1e-4, atol=1e-3)
+    assert peak_bytes(lambda: function(x, y, w)) <= budget

@@ -71,10 +71,14 @@ class _Last(Entry):
 
 def _program(part: Part, program: Program, symbols: tuple[str, ...]) -> Program:
     taken = [node for node in part.graph.nodes if node.op == "input" and str(node.attr("name")).startswith(VALUE)]
+    weights = {one.name for one in program.inputs if one.role in ("parameter", "param")}
     inputs = [
-        Input(str(node.attr("name")), tuple(zip(node.names, node.sizes, strict=True)), "data", node.kind, program.span)
+        Input(
+            str(node.attr("name")), tuple(zip(node.names, node.sizes, strict=True)),
+            "parameter" if part.inputs[part.place(node)] in weights else "data", node.kind, program.span,
+        )
         for node in taken
-    ]
+    ]  # fmt: skip
     outputs = program.outputs if part.last else tuple(
         Output("", tuple(arg.node.names[k] for k in range(arg.node.rank))) for arg in part.graph.outputs
     )  # fmt: skip
