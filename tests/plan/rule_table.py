@@ -39,6 +39,9 @@ KERNELS: dict[str, Row] = {
         "X[t, e], I[t], J[t, s]; Y[v = 3, e]", "Y + X @[t] one_hot[v](I)", "Y + sum[s](exp(X @[t] one_hot[v](J)))",
         "not summed over",
     ),
+    "factors of both sides": Row(
+        "X[i, c], Y[j, c]; a[i], b[j], A[i, j]", "X @[c] Y / (a * b)", "a * (X @[c] Y) / A", "along axes of both sides",
+    ),
     "log product": Row("X[i, j], Y[k, j]", "log(exp(X) @[j] exp(Y))", "log(exp(X) @[j] Y)", "may be negative"),
     "squared distances": Row(PAIRS, "sum[c]((X - Y) ^ 2)", "sum[c]((X - Y) ^ 4)", "the exponent is not 2"),
     "distances": Row(PAIRS, "norm[c](X - Y)", "norm[c](X + Y)", "the norm is of a sum"),

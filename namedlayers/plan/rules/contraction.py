@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from namedlayers.plan.rule import Match, Outcome, Rule
+from namedlayers.plan.rule import Match, Near, Outcome, Rule
 from namedlayers.plan.view import Product, Scope
 from namedlayers.program.graph import Arg, Node
+from namedlayers.program.program import Kind
 
 
 def _taken_apart(scope: Scope) -> Callable[[Node], bool]:
@@ -154,12 +155,53 @@ def _build_merged(scope: Scope, node: Node, found: tuple[list[Arg], list[int]]) 
     return scope.build("contract", operands, range(node.rank), consumed, kind=node.kind, attrs={"path": ()})
 
 
+# --- factors on both sides --------------------------------------------------------------------------------------------
+
+
+def _between_factors(scope: Scope, node: Node) -> Outcome:
+    """A @ x / (norm(A) * norm(x)): factors that each lie along axes of one operand, of more than one operand.
+
+    Before the sum they are multiplied where sizes make that cheaper. (Over an empty axis the sum of quotients is 0,
+    also where the text divides it by 0.)
+    """
+    product = scope.product(scope.whole(), scope.once)
+    cores = [a for a in product.top if a.node.op == "contract" and scope.once(a.node)]
+    if len(cores) != 1 or sorted(cores[0].axes) != list(range(node.rank)):
+        return None
+    (core,) = cores
+    factors = [a for a in (*product.top, *product.bottom) if a.node.rank and a is not core]
+    if len({a.axes for a in factors}) < 2 or any(a.node.kind is not Kind.REAL for a in (core, *factors)):
+        return None
+    operands = scope.operands(core)
+    sides = [[k for k, one in enumerate(operands) if set(a.axes) <= set(one.axes)] for a in factors]
+    if not all(sides):
+        return Near("a factor lies along axes of both sides of the contraction")
+    if set(sides[0]).intersection(*sides):
+        return None  # all stand on one operand: after the contraction they cost no more than before it
+    return Match((core, product), (core.node, *product.nodes))
+
+
+def _build_between_factors(scope: Scope, node: Node, found: tuple[Arg, Product]) -> Arg:
+    """Numbers go where they are multiplied by least: to the factor with the fewest axes."""
+    core, product = found
+    parts = [Product(1, (a,), ()) for a in product.top if a.node.rank and a is not core]
+    parts += [Product(1, (), (a,)) for a in product.bottom if a.node.rank]
+    parts.sort(key=lambda part: (*part.top, *part.bottom)[0].node.rank)
+    scalars, under = (tuple(a for a in side if not a.node.rank) for side in (product.top, product.bottom))
+    parts[0] = Product(product.number, (*parts[0].top, *scalars), (*parts[0].bottom, *under))
+    factors = [scope.multiply(part) for part in parts]
+    operands = (*scope.operands(core), *factors)
+    attrs: dict[str, tuple] = {"path": ()}
+    return scope.build("contract", operands, range(node.rank), scope.consumed(core), kind=node.kind, attrs=attrs)
+
+
 FORMING = (
     Rule("sum of a constant axis", "algebraic", ("reduce sum",), _sum_of_expanded, _build_sum_of_expanded),
     Rule("contraction", "algebraic", ("reduce sum",), _sum_of_product, _build_sum_of_product),
     Rule("contraction of two", "exact", ("reduce sum",), _sum_of_two, _build_sum_of_two),
 )
 MERGING = (
+    Rule("factors of both sides", "algebraic", ("mul", "div"), _between_factors, _build_between_factors),
     Rule(
         "contraction of contractions",
         "algebraic",
