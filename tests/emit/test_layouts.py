@@ -67,6 +67,11 @@ PRINTED: dict[str, tuple[str, dict[str, tuple[int, ...]], list[str]]] = {
         ["result = scaled_dot_product_attention(Q.expand(b, -1, -1, -1).transpose(1, 2), "
          "K.transpose(1, 2), V.transpose(1, 2))", "return result.transpose(1, 2)"],
     ),
+    "a sum that would have to be moved to begin a product": (
+        "def f(X[b, s, d], G[b, h, d]; W[s, h]) -> [b, s, d] = X + W @[h] G",
+        {"X": (2, 3, 4), "G": (2, 5, 4), "W": (3, 5)},
+        ["product = torch.matmul(W, G)", "result = product + X", "return result"],
+    ),
     "layer normalisation": (
         "def f(X[b, s, d]; g[d], c[d]) = standardize[d](X) * g + c", {"X": (2, 3, 4), "g": (4,), "c": (4,)},
         ["result = torch.layer_norm(X, (d,), weight=g, bias=c, eps=1e-05)", "return result"],

@@ -186,12 +186,17 @@ def _linear(lo: Lowering, x: Value, w: Value, rows: tuple[int, ...], bias: Value
 
 
 def _onto(lo: Lowering, left: Value, right: Value, summand: Value) -> Value:
-    """A matrix product that begins with a summand. The sides stand as whoever uses the result likes them."""
+    """A matrix product that begins with a summand. The sides stand as whoever uses the result likes them. (If they had
+    to be copied for it, it is a sum of two.)"""
     result = lo.wanted()
     if result[0] not in left.axes:
         left, right = right, left
     rows = tuple(a for a in result if a in left.axes)
     columns = tuple(a for a in result if a in right.axes)
+    sides = ((left, rows), (right, columns), (summand, rows), (summand, columns))
+    flat = all(adjacent(one.axes, group) for one, group in sides)
+    if not flat and not lo.prologue.inner:
+        return elementwise(lo, operator.add, [product(lo, left, right, frozenset(result)), summand])
     inner = _inner_order(left, right, tuple(a for a in left.axes if a in right.axes))
     left = _matrix(lo, left, (), (rows, _ROWS), (inner, _INNER))
     right = _matrix(lo, right, (), (inner, _INNER), (columns, _COLUMNS))
