@@ -242,3 +242,28 @@ def test_orders_of_products_are_chosen_in_place() -> None:
         shapes = {"X": (4, batch, 5), "h0": (batch, 5), "A": (5, inner), "B": (inner, 5)}
         arrays = {name: rng.standard_normal(shape) * 0.3 for name, shape in shapes.items()}
         agree(compiled(text, arrays), arrays, tolerance=1e-7)
+
+
+SCALED = {
+    "a number": "tanh((U @[h] (0.5 * h))[h' -> h] + X)",
+    "one of all": "tanh((U @[h] (h * s))[h' -> h] + X)",
+    "one for each": "tanh((U @[h] (r * h))[h' -> h] + X)",
+    "what is needed elsewhere": "tanh((U @[h] (r * h))[h' -> h] + r * h)",
+    "what moves": "tanh((U @[h] (sum[h](h) * h))[h' -> h] + X)",
+    "one for each, and all": "tanh((U @[h] (r * s * h))[h' -> h] + X)",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", (torch.float32, torch.float64))
+@pytest.mark.parametrize("name", SCALED)
+def test_weights_are_multiplied_once(name: str, dtype: torch.dtype) -> None:
+    text = (
+        "def f(X[t, b, h], h0[b, h]; U[h', h], r[h], s[]) -> [t, b, h]:\n    scan t with h = h0:\n"
+        f"        h = {SCALED[name]}\n    return h"
+    )
+    multiplied = [line for line in in_place(text) if "torch.mul(" in line or "mul_(" in line]
+    assert not multiplied or name.startswith("what"), multiplied
+    rng = np.random.default_rng(0)
+    shapes = {"X": (4, 3, 5), "h0": (3, 5), "U": (5, 5), "r": (5,), "s": ()}
+    arrays = {name: np.asarray(rng.standard_normal(shape)) for name, shape in shapes.items()}
+    agree(compiled(text, arrays), arrays, dtype, tolerance=1e-7)

@@ -19,6 +19,7 @@ from namedlayers.emit.kernels import looking
 from namedlayers.emit.loops.attending_steps import with_still_memory, without_ones
 from namedlayers.emit.loops.fused_steps import fuse
 from namedlayers.emit.loops.log_steps import with_still_factor
+from namedlayers.emit.loops.scaled_weights import scale_weights
 from namedlayers.emit.loops.scanning import Loop
 from namedlayers.emit.loops.settled_precisions import settle
 from namedlayers.emit.loops.step_values import NUMBER, RELIES, is_number, is_real, is_tensor, of_given_precision, rank
@@ -63,6 +64,9 @@ def for_writing(graph: fx.Graph, loop: Loop, algebraic: bool) -> fx.Graph:
     numbers = None if like is None else _Numbers(copy, like, same)
     if numbers is not None:
         settle(copy, numbers)
+    for node in list(copy.nodes) if algebraic else ():
+        scale_weights(copy, node, same)
+    if numbers is not None:
         numbers.in_operations(_SUMS)
     fuse(copy, algebraic)
     if numbers is not None:

@@ -15,7 +15,7 @@ from torch import Tensor, fx
 
 from namedlayers.emit.emitters.slopes import BACKS, norm_slope
 from namedlayers.emit.kernels.attending import scaled_dot_product_attention
-from namedlayers.emit.kernels.still_memory import attend
+from namedlayers.emit.kernels.still_memory import attend, scaled_keys
 from namedlayers.emit.loops.writers import INFIX, WRITERS
 from namedlayers.emit.narrowing import add_product
 from namedlayers.program.program import Kind
@@ -115,7 +115,7 @@ _VIEWS = frozenset({
 
 _KEEPING = (
     frozenset(WRITERS) | FRESH | frozenset(BACKS.values())
-    | frozenset({norm_slope, "contiguous", "flatten", "reshape", "sum", "mean"})
+    | frozenset({norm_slope, scaled_keys, "contiguous", "flatten", "reshape", "sum", "mean"})
 )  # fmt: skip
 """What is as precise as its operands, if these are reals of one precision."""
 
