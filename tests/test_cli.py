@@ -318,7 +318,8 @@ def test_mistakes_are_errors_with_status_1(shell: Shell, arguments: tuple[str, .
 @pytest.mark.parametrize(
     "arguments",
     [(), ("shwo",), ("check",), ("show", "two.nl", "--as", "poem"), ("show", "two.nl", "--size", "a=x"),
-     ("run", "two.nl", "--input", "q.npy")],
+     ("run", "two.nl", "--input", "q.npy"), ("bench", "two.nl", "--rounds", "0"),
+     ("bench", "two.nl", "--threads", "-1"), ("bench", "two.nl", "--seconds", "nan")],
 )  # fmt: skip
 def test_misuse_of_the_command_shows_its_usage(shell: Shell, arguments: tuple[str, ...]) -> None:
     done = shell(*arguments)

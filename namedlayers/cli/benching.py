@@ -9,7 +9,7 @@ import sys
 import torch
 
 import namedlayers as nl
-from namedlayers.cli.command import FILE, OPTION, SEED, SIZE, WEIGHTS, Command, argument, once
+from namedlayers.cli.command import FILE, OPTION, SEED, SIZE, WEIGHTS, Command, argument, count, duration, once
 from namedlayers.cli.reading import module_of, of_inputs, one_definition
 from namedlayers.errors import FormulaError
 
@@ -49,9 +49,9 @@ BENCH = Command(
         WEIGHTS,
         SEED,
         argument("--device", default="cpu", metavar="cuda", help="where it runs (cpu)"),
-        argument("--threads", type=int, metavar="1", help="of torch (as many as there are cores)"),
-        argument("--rounds", type=int, default=31, metavar="31", help="in each of which every way runs once (31)"),
-        argument("--seconds", type=float, default=2.0, metavar="2", help="for each measure of a way, about (2)"),
+        argument("--threads", type=count, metavar="1", help="of torch (as many as there are cores)"),
+        argument("--rounds", type=count, default=31, metavar="31", help="in each of which every way runs once (31)"),
+        argument("--seconds", type=duration, default=2.0, metavar="2", help="for each measure of a way, about (2)"),
         argument("--no-compile", action="store_true", help="leave torch.compile out: it takes seconds"),
     ),
 )

@@ -60,6 +60,22 @@ def size(text: str) -> int:
     return number
 
 
+def count(text: str) -> int:
+    """How many there are, at least one."""
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
+def duration(text: str) -> float:
+    """Seconds, of which there are some."""
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise ValueError(text)
+    return number
+
+
 def seed(text: str) -> int:
     """What `torch.manual_seed` takes."""
     number = int(text)
