@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from namedlayers.plan.counted_means import COUNTING
 from namedlayers.plan.parts import Part
 from namedlayers.program.graph import Arg, Graph, Node
 from namedlayers.program.program import Kind
@@ -37,7 +38,7 @@ def join(graph: Graph, node: Node, weighed: Mapping[int, Node]) -> Join | None:
         return _weighed(graph, node, softmax[0]) if node.op == "contract" and len(softmax) == 1 else None
     attrs = dict(node.attrs)
     way = _WAYS.get((node.op, str(attrs.get("reduction") or attrs.get("op") or "")))
-    if way == "mean" and node.op == "class_loss" and (attrs["within"] or {*attrs["roles"]} & _COUNTING):  # type: ignore[misc]
+    if way == "mean" and node.op == "class_loss" and (attrs["within"] or {*attrs["roles"]} & COUNTING):  # type: ignore[misc]
         return None
     if way is None or way in _ORDERED and node.kind is not Kind.REAL:
         return None
@@ -71,8 +72,6 @@ _WAYS: dict[tuple[str, str], Way] = {
     **{(op, way): way for op in ("reduce", "extreme") for way in ("max", "min")},
 }
 _ORDERED = frozenset({"max", "min", "logsumexp"})
-_COUNTING = frozenset({"ignored", "kept", "weight"})
-"""What makes a mean of losses one of the targets that count."""
 
 
 def _kept(softmax: Node) -> tuple[int, ...]:

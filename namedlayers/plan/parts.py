@@ -8,9 +8,10 @@ large values every axis has a symbol of its own, although the text may give two 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from namedlayers.plan.counted_means import as_quotient, is_counted
 from namedlayers.plan.search import Path
 from namedlayers.program.graph import Arg, Graph, Node
 from namedlayers.program.program import Kind
@@ -47,13 +48,13 @@ VALUE = "value "
 
 
 def taken_apart(graph: Graph) -> Graph:
-    """The same graph, in which contractions have two operands and triangles are masks made of coordinates, so that all
-    values are there to see."""
+    """The same graph, in which contractions have two operands, triangles are masks made of coordinates, and means of
+    what counts quotients of sums, so that all values are there to see."""
     found = Graph(states=graph.states, stored=graph.stored)
     new: dict[int, Node] = {}
     for node in graph.live():
         args = tuple(Arg(new[arg.node.number], arg.axes) for arg in node.args)
-        make = _in_pairs if _is_long(node) else _masked if node.op == "triangle" else _copied
+        make = next((how for asked, how in _APART if asked(node)), _copied)
         new[node.number] = make(found, node, args)
     found.outputs = [Arg(new[arg.node.number], arg.axes) for arg in graph.outputs]
     return found
@@ -171,6 +172,13 @@ def _copied(
         node.op, args, node.space if space is None else space, node.rank, node.kind, attrs=dict(node.attrs),
         weak=node.weak, names=node.names, spans=node.spans, rule=node.rule,
     )  # fmt: skip
+
+
+_APART: tuple[tuple[Callable[[Node], bool], Callable[[Graph, Node, tuple[Arg, ...]], Node]], ...] = (
+    (_is_long, _in_pairs),
+    (lambda node: node.op == "triangle", _masked),
+    (is_counted, as_quotient),
+)
 
 
 # --- groups -----------------------------------------------------------------------------------------------------------

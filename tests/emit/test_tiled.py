@@ -190,6 +190,43 @@ def test_means_of_what_counts_are_not_put_together(name: str) -> None:
     assert not [tile for tile in tiles(variant.graph) if tile.joined]
 
 
+COUNTED = {
+    # name: (which targets count, for how much, smoothing, roles of the loss)
+    "those that are not left out": ("T != 1", "1", "0.0", ("ignored",)),
+    "all, as other inputs say": ("T >= 0", "w[c = y]", "0.0", ("kept", "weight")),
+    "both": ("T != 1", "w[c = y]", "0.0", ("ignored", "weight")),
+    "both, smoothed": ("T != 1", "w[c = y]", "0.1", ("ignored", "weight", "smoothing")),
+    "those in a mask": ("M", "w[c = y]", "0.0", ("kept", "weight")),
+}
+
+
+@pytest.mark.parametrize("name", COUNTED)
+@pytest.mark.parametrize("left_out", ["some", "all of a piece"])
+def test_means_of_what_counts_are_quotients_of_sums(name: str, left_out: str) -> None:
+    kept, weight, smoothing, roles = COUNTED[name]
+    smooth = f"    loss = (1 - {smoothing}) * loss - {smoothing} * kept * mean[c](w * log_p)\n"
+    text = (
+        f"def f(Z[b, c], T[b], M[b]; w[c]) -> []:\n    log_p = log_softmax[c](tanh(Z))\n    kept = {kept}\n"
+        f"    y = where(kept, T, 0)\n    v = kept * {weight}\n    loss = -v * log_p[c = y]\n"
+        f"{smooth if smoothing != '0.0' else ''}    return sum[b](loss) / sum[b](v)\n"
+    )
+    z, w = torch.randn(400, 30, dtype=torch.float64, requires_grad=True), torch.rand(30, dtype=torch.float64) + 0.5
+    target = torch.arange(400) % 30
+    if left_out != "some":
+        target[:200] = 1
+    args = (z, target, target != 1, w)
+    function = nl.compile(text)
+    made = function.specialize(*args).compiled
+    graph = made.variants[made.select(*args)].graph
+    (loss,) = (node for node in graph.live() if node.op == "class_loss")
+    assert (loss.attr("reduction"), loss.attr("roles")) == ("mean", roles)
+    tiled = Tiled(made, peak(graph, made.sizes(*args), 8, kept=True) // 4)
+    found, wanted = tiled(*args), function(*args)
+    torch.testing.assert_close(found, wanted)
+    torch.testing.assert_close(*(torch.autograd.grad(one, z)[0] for one in (found, wanted)))
+    assert _cut(tiled) == {"b"}
+
+
 def test_weights_of_pieces_are_those_of_the_whole() -> None:
     """Logits that are far apart, or infinite, in some pieces or in all."""
     text = CUTTABLE["a softmax of what is masked"][0].replace("-sum[d]", "-300 * sum[d]")
