@@ -193,7 +193,7 @@ def test_means_of_what_counts_are_not_put_together(name: str) -> None:
 COUNTED = {
     # name: (which targets count, for how much, smoothing, roles of the loss)
     "those that are not left out": ("T != 1", "1", "0.0", ("ignored",)),
-    "all, as other inputs say": ("T >= 0", "w[c = y]", "0.0", ("kept", "weight")),
+    "all, as it turns out": ("T == T", "w[c = y]", "0.0", ("kept", "weight")),
     "both": ("T != 1", "w[c = y]", "0.0", ("ignored", "weight")),
     "both, smoothed": ("T != 1", "w[c = y]", "0.1", ("ignored", "weight", "smoothing")),
     "those in a mask": ("M", "w[c = y]", "0.0", ("kept", "weight")),
