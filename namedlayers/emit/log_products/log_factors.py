@@ -117,7 +117,8 @@ class Factor:
 
     def undecided(self) -> Tensor:
         """0, or NaN where a maximum is not finite, as a tensor of one number."""
-        return reduce(add, [(top - top).amax() for top in self.tops])
+        whole = reduce(add, self.tops)  # one loop, however many parts
+        return (whole - whole).amax()
 
     def unguarded(self) -> Factor:
         """The same, with `scaled` and `shift` undefined where a maximum is not finite, or that of weights is not
