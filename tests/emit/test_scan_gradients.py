@@ -333,3 +333,14 @@ def test_what_is_the_same_at_all_steps_of_the_gradient_leaves_its_loop(network: 
     assert "1.0 -" not in back and back.count("torch.matmul") + back.count("add_product(") == 2
     assert along.count("1.0 -") == 1 and "torch.matmul" not in along and after.count("torch.matmul") == 2
     assert all(f"{one}_back" in along and f"{one}_back" not in back for one in ("sigmoid", "tanh"))
+
+
+def test_gradients_of_several_weights_are_one_product_each_after_the_loop() -> None:
+    """Put together they would be made step by step, and added up after that."""
+    text = (
+        "def f(X[t, b, h], p[b, h], q[b, h]; W[h', h], V[h', h]) -> [t, b, h]:\n    scan t with y = p, z = q:\n"
+        "        a = tanh((W @[h] y + V @[h] z)[h' -> h] + X)\n        z = z - 0.1 * a\n        y = y + 0.1 * z\n    return y"
+    )
+    made = same(text, given({"X": "t b h", "p": "b h", "q": "b h", "W": "h h", "V": "h h"}))
+    after = made.code.split("def step_gradient_after(")[1].split("\n\n")[0]
+    assert after.count("torch.matmul") == 2 and "bmm" not in made.code

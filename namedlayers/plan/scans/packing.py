@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from namedlayers.plan.scans.block import replacing
+from namedlayers.plan.scans.block import ancestors, replacing
 from namedlayers.plan.scans.joining import Joining
 from namedlayers.plan.view import Scope
 from namedlayers.program.graph import Arg, Graph, Node
@@ -45,10 +45,10 @@ class _End:
 
 
 def packed(graph: Graph, carries: int) -> Graph:
-    """The body with such products packed."""
+    """The body with such products packed; those that no carried value needs come after the loop, each by itself."""
     bound = _bound(graph, carries)
     groups: dict[tuple, list[Product]] = {}
-    for node in graph.live():
+    for node in ancestors([arg.node for arg in graph.outputs[:carries]]):
         found = product(node, bound)
         if found is not None:
             groups.setdefault(found.key, []).append(found)
