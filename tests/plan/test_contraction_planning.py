@@ -224,6 +224,17 @@ def test_why_a_value_is_held() -> None:
     agree(found)
 
 
+def test_divisors_of_summed_axes_are_planned_too() -> None:
+    """The normalisation of a graph's neighbours: what is sent along, or what has come, is divided, and not the graph."""
+    found = planned_text(
+        "def f(X[i, d], A[i, j]; W[o, d]) -> [i, o]:\n    deg = sum[j](A)\n"
+        "    N = A / sqrt(deg) / sqrt(deg[i -> j])\n    return N @[j] (W @[d] X)[i -> j]\n"
+    )
+    divided = [[n.args[0].node.op for n in v.graph.live() if n.op == "div"] for v in found.plan.variants]
+    assert any("input" not in ops for ops in divided)
+    agree(found)
+
+
 # --- at random --------------------------------------------------------------------------------------------------------
 
 INPUTS = {"A": "ij", "B": "jk", "C": "ki", "u": "i", "v": "j", "w": "k", "X": "ijk"}

@@ -17,7 +17,7 @@ from itertools import product as pairs
 from namedlayers.plan.prefixes import PREFIXES
 from namedlayers.plan.rule import Match, Outcome, Rule
 from namedlayers.plan.rules.build import count
-from namedlayers.plan.rules.contraction import contraction, with_divisors
+from namedlayers.plan.rules.contraction import contraction
 from namedlayers.plan.rules.expansion import APART, DEEPEST, THROUGH, Expansion, Term, Terms, added_up, is_sum
 from namedlayers.plan.view import Product, Scope
 from namedlayers.program.graph import Arg, Node
@@ -90,11 +90,8 @@ def _free(arg: Arg, consumed: Iterable[int]) -> bool:
 
 def _summed(scope: Scope, term: Term) -> Arg:
     """One term, as a contraction with its scalars and its free divisors outside."""
-    factors = with_divisors(
-        scope,
-        [a for a in term.top if a.node.rank],
-        [d for d in term.bottom if not _free(d, term.consumed)],
-    )
+    factors = [a for a in term.top if a.node.rank]
+    factors += [scope.apply("div", scope.number(1), d) for d in term.bottom if not _free(d, term.consumed)]
     scalars = [a for a in term.top if not a.node.rank]
     factors, done = _averaged(scope, factors, set(term.averaged))
     consumed = set(term.consumed) - done
