@@ -16,6 +16,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tests.pages.source import FOLDERS, first_line, source
+
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "namedlayers"
 PARTS = ["namedlayers", "grammar", "tests", "examples", "docs", ".ci"]
@@ -185,3 +187,13 @@ def grammar() -> bytes:
 
 def kept(path: Path) -> bool:
     return "__pycache__" not in path.parts and path.suffix != ".pyc"
+
+
+def test_the_map_of_the_source_has_every_module() -> None:
+    """Each with the sentence that its docstring begins with."""
+    shown = source()
+    folders = {path.parent for path in PACKAGE.rglob("*.py")}
+    assert folders == {PACKAGE / folder for folder in FOLDERS}
+    for path in PACKAGE.rglob("*.py"):
+        assert f"  {path.name:24} {first_line(path)}" in shown.splitlines()
+        assert len(first_line(path)) > len("A module."), path
