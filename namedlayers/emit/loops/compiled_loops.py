@@ -45,7 +45,7 @@ class Compiled:
             given.append(places)
         try:
             return self._function(*given, *sizes)
-        except (torch._dynamo.exc.TorchDynamoException, torch._dynamo.exc.FailOnRecompileLimitHit):
+        except _failures():
             self.failed = True
             return None
 
@@ -69,6 +69,21 @@ class Compiled:
         code, namespace = _text(NAME, self._split, self.loop)
         function = execute(NAME, code, namespace)
         return torch.compile(function, fullgraph=True, options={"cpp_wrapper": True})
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A generated function, compiled for tensors of all sizes; as it is where that cannot be."""
+    quick = torch.compile(function, dynamic=True, fullgraph=True)
+    chosen = [quick]
+
+    def call(*given: Any) -> Any:
+        try:
+            return chosen[0](*given)
+        except _failures():
+            chosen[0] = function
+            return function(*given)
+
+    return call
 
 
 # --- text -------------------------------------------------------------------------------------------------------------
@@ -114,6 +129,13 @@ def _text(name: str, found: Split, loop: Loop) -> tuple[str, dict[str, Any]]:
     ]
     header = f"def {name}({', '.join((*given.values(), *places, *(node.name for node in found.sizes)))}):"
     return "\n".join([header, *(f"    {line}" for line in lines), ""]), {**GLOBALS, **own}
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    """What torch raises for what it cannot compile."""
+    from torch._dynamo import exc  # slow to import, and there when it is asked for
+
+    return exc.TorchDynamoException, exc.FailOnRecompileLimitHit
 
 
 def _shown(nodes: Sequence[Any]) -> list[Any]:

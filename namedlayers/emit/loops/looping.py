@@ -126,8 +126,11 @@ def _function(
     record, symbols = (found.record, found.symbols) if found else (None, step.sizes)
     quick = in_place.defined(lo, f"{wish}_in_place", step, loop, owned)
     loop = replace(loop, key=_key(lo, loop, symbols, record))
-    whole_loop = Whole(step, loop, tuple(symbols.index(one) for one in step.sizes), record, lo.bodies.compiled)
-    register(loop.key, whole_loop.function, whole_loop)
+    _register(step, loop, symbols, record, lo.bodies.compiled)
+    if found:
+        keeping = replace(found.record.keeping, key=f"{loop.key}-keeping")
+        _register(found.full, keeping, symbols, record, lo.bodies.compiled, keeps=True)
+        loop = replace(loop, keeping=keeping)
 
     def source(name: str) -> tuple[str, Mapping[str, Any]]:
         own = {step.name: step.function, "loop": loop, "traced": traced, "whole": whole, "nothing": nothing}
@@ -136,6 +139,15 @@ def _function(
         return _text(name, loop, step, body, Names({name, *own}), symbols, quick, record), {**GLOBALS, **own}
 
     return lo.bodies.define(wish, lo.names, source), symbols
+
+
+def _register(
+    step: BodyFunction, loop: Loop, symbols: Sequence[str], record: Record | None, compiled: bool, *,
+    keeps: bool = False,
+) -> None:  # fmt: skip
+    chosen = tuple(symbols.index(one) for one in step.sizes)
+    found = Whole(step, loop, chosen, record, compiled, keeps)
+    register(loop.key, found.function, found)
 
 
 def _text(

@@ -29,10 +29,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Recording:
-    """`symbols`: the sizes that `record` takes."""
+    """`symbols`: the sizes that `record` takes; `full`: the function of a step that keeps what the gradient needs."""
 
     record: Record
     symbols: tuple[str, ...]
+    full: BodyFunction
 
 
 def differentiated(
@@ -80,7 +81,7 @@ def differentiated(
         () if split is None else tuple(gradient.wanted[k] for k in split.taken),
         () if split is None else tuple(gradient.wanted[k] for k in split.sums),
     )  # fmt: skip
-    return Recording(record, symbols)
+    return Recording(record, symbols, full)
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------

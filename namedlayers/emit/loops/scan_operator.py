@@ -25,11 +25,16 @@ Step = Callable[..., Any]
 class Faster(Protocol):
     """What a loop is run and differentiated by, where it is not lifted and draws nothing; None where that cannot be."""
 
+    @property
+    def kept(self) -> Sequence[int]:
+        """Which of the values of all steps the gradient takes, beside those that are carried."""
+
     def run(self, tensors: Sequence[Tensor], steps: int, sizes: Sequence[int]) -> Sequence[Tensor] | None: ...
 
     def gradients(
-        self, tensors: Sequence[Tensor], steps: int, sizes: Sequence[int], slopes: Sequence[Tensor | None]
-    ) -> Mapping[int, Tensor] | None: ...
+        self, tensors: Sequence[Tensor], steps: int, sizes: Sequence[int], slopes: Sequence[Tensor | None],
+        made: Mapping[int, Tensor],
+    ) -> Mapping[int, Tensor] | None: ...  # fmt: skip
 
 
 def register(key: str, step: Step, faster: Faster | None = None) -> None:
@@ -102,13 +107,14 @@ def scan_backward(
     wanted: Sequence[int],
 ) -> list[Tensor]:  # fmt: skip
     """The gradients of the inputs that `wanted` lists, from those of the values of all steps. `carried` are those of
-    the values that are carried."""
+    the values that are carried, and of what is kept."""
     quick = _FASTER.get(body) if seed is None else None
     if quick is not None and steps:
         with torch.no_grad(), _plainly(seed, tensors):
-            whole = quick.gradients(tensors, steps, sizes, gradients)
+            kept = dict(zip(_saved(body, carries, seed is not None), carried, strict=True))
+            whole = quick.gradients(tensors, steps, sizes, gradients, kept)
             if whole is not None:
-                return [_own(whole.get(k), tensors[k]) for k in wanted]
+                return _owned([whole.get(k) for k in wanted], [tensors[k] for k in wanted], [*tensors, *carried])
     step, order = step_of(body), _order(steps, reverse)
     before = dict(zip(order[1:], order, strict=False))
     found = {k: torch.zeros(tensors[k].shape, dtype=tensors[k].dtype, device=tensors[k].device) for k in wanted}
@@ -121,7 +127,7 @@ def scan_backward(
             begin(at)
             args = [one[at] if is_ else one for one, is_ in zip(held, scanned, strict=True)]
             if at in before:
-                args[:carries] = [one[before[at]] for one in carried]
+                args[:carries] = [one[before[at]] for one in carried[:carries]]
             for k in moving:
                 args[k] = args[k].detach().requires_grad_()
             made = _listed(step(*args, *sizes))
@@ -153,7 +159,8 @@ def _(
 
 def _remember(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
     body, tensors, scanned, carries, reverse, steps, sizes, seed = inputs
-    ctx.save_for_backward(*tensors, *output[:carries], *([] if seed is None else [seed]))
+    saved = _saved(body, carries, seed is not None)
+    ctx.save_for_backward(*tensors, *(output[k] for k in saved), *([] if seed is None else [seed]))
     ctx.plain = body, list(scanned), carries, reverse, steps, list(sizes), seed is not None
     ctx.set_materialize_grads(False)
 
@@ -174,21 +181,22 @@ def _gradient(ctx: Any, gradients: list[Tensor | None]) -> tuple[Any, ...]:
 
 
 def _remember_all(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
-    body, tensors, scanned, carries, reverse, steps, sizes, seed, _, gradients, wanted = inputs
+    body, tensors, scanned, carries, reverse, steps, sizes, seed, carried, gradients, wanted = inputs
     present = [k for k, one in enumerate(gradients) if one is not None]
     ctx.save_for_backward(*tensors, *(gradients[k] for k in present), *([] if seed is None else [seed]))
-    ctx.plain = body, list(scanned), carries, reverse, steps, list(sizes), seed is not None, list(wanted), present
+    plain = body, list(scanned), carries, reverse, steps, list(sizes), seed is not None, list(wanted), present
+    ctx.plain = *plain, len(carried)
     ctx.set_materialize_grads(False)
 
 
 def _second_gradient(ctx: Any, gradients: list[Tensor | None]) -> tuple[Any, ...]:
     """Of all that a gradient was made of; what was carried follows from the inputs. By the steps written out, so that
     it can be differentiated again."""
-    body, scanned, carries, reverse, steps, sizes, seeded, wanted, present = ctx.plain
+    body, scanned, carries, reverse, steps, sizes, seeded, wanted, present, count = ctx.plain
     saved = list(ctx.saved_tensors)
     seed = saved.pop() if seeded else None
     by_slope: list[Tensor | None] = [None] * len(ctx.needs_input_grad[9])
-    plain = _none(scanned), None, None, None, _none(sizes), None, [None] * carries
+    plain = _none(scanned), None, None, None, _none(sizes), None, [None] * count
     if steps == 0:
         return None, [None] * len(scanned), *plain, by_slope, _none(wanted)
     further = torch.is_grad_enabled()
@@ -232,7 +240,7 @@ def _(
     gradients: Sequence[Tensor | None], wanted: Sequence[int],
 ) -> tuple[list[Tensor], list[int]]:  # fmt: skip
     batched = _batched(tensors, in_dims[1], scanned, info.batch_size)
-    before = _batched(carried, in_dims[8], [True] * carries, info.batch_size)
+    before = _batched(carried, in_dims[8], [True] * len(carried), info.batch_size)
     slopes = [
         None if one is None else _batched([one], [dim], [True], info.batch_size)[0]
         for one, dim in zip(gradients, in_dims[9], strict=True)
@@ -274,11 +282,26 @@ _STEPS: dict[str, Step] = {}
 _FASTER: dict[str, Faster] = {}
 
 
-def _own(found: Tensor | None, like: Tensor) -> Tensor:
-    """A result of an operator: in memory of its own."""
-    return (
-        torch.zeros_like(like) if found is None else found.to(like.dtype).clone(memory_format=torch.contiguous_format)
-    )
+def _saved(body: str, carries: int, drawn: bool) -> tuple[int, ...]:
+    """Which of the values of all steps are kept for the gradient."""
+    quick = None if drawn else _FASTER.get(body)
+    return (*range(carries), *(() if quick is None else quick.kept))
+
+
+def _owned(
+    found: Sequence[Tensor | None], likes: Sequence[Tensor], given: Sequence[Tensor]
+) -> list[Tensor]:  # fmt: skip
+    """The results of an operator: each in memory of its own."""
+    taken = {one.untyped_storage().data_ptr() for one in given}
+    results = []
+    for one, like in zip(found, likes, strict=True):
+        made = torch.zeros_like(like) if one is None else one.to(like.dtype).contiguous()
+        memory = made.untyped_storage()
+        if memory.data_ptr() in taken or memory.nbytes() != made.nbytes:
+            made = made.clone()
+        taken.add(made.untyped_storage().data_ptr())
+        results.append(made)
+    return results
 
 
 def _run(

@@ -19,7 +19,8 @@ from torch.nn import Parameter
 class Loop:
     """What a loop is beside its tensors: the body's `key`; which inputs are sequences, seen one step at a time; how
     many are carried; for each result which of a step's values it is, and the dimension along which it is stacked (-1:
-    the last one only); whether random numbers are drawn."""
+    the last one only); whether random numbers are drawn. `keeping`: the loop to run where a gradient is wanted, whose
+    first results are this one's."""
 
     key: str
     scanned: tuple[bool, ...]
@@ -27,6 +28,7 @@ class Loop:
     reverse: bool
     results: tuple[tuple[int, int], ...]
     draws: bool
+    keeping: Loop | None = None
 
 
 def whole(steps: Any) -> bool:
@@ -68,14 +70,17 @@ def traced(loop: Loop, tensors: list[Tensor], steps: int, sizes: list[int]) -> A
     seed = torch.randint(1 << 62, ()) if loop.draws else None
     from namedlayers.emit.loops.scan_operator import scan  # which registers operators: torch takes long for that
 
-    return _results(loop, scan(loop.key, tensors, list(loop.scanned), loop.carries, loop.reverse, steps, sizes, seed))
+    kept = loop.keeping if _recorded(tensors) else None
+    run, results = kept or loop, (kept or loop).results[: len(loop.results)]
+    found = scan(run.key, tensors, list(loop.scanned), loop.carries, loop.reverse, steps, sizes, seed)
+    return _results(results, loop.reverse, found)
 
 
 def nothing(loop: Loop, tensors: list[Tensor], sizes: list[int]) -> Any:
     """The results of a loop without steps."""
     from namedlayers.emit.loops.scan_operator import no_steps, step_of
 
-    return _results(loop, no_steps(step_of(loop.key), tensors, loop.scanned, sizes))
+    return _results(loop.results, loop.reverse, no_steps(step_of(loop.key), tensors, loop.scanned, sizes))
 
 
 def stepwise(
@@ -110,7 +115,12 @@ def joint_dtype(*tensors: torch.Tensor) -> torch.dtype:
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
 
-def _results(loop: Loop, found: Sequence[Tensor]) -> Any:
-    last = 0 if loop.reverse else -1
-    listed = [found[k].movedim(0, dim) if dim >= 0 else found[k][last] for k, dim in loop.results]
+def _recorded(tensors: Sequence[Tensor]) -> bool:
+    """Whether a gradient may be wanted of what is traced."""
+    return torch.is_grad_enabled() and any(one.requires_grad for one in tensors) and not torch.compiler.is_exporting()
+
+
+def _results(results: Sequence[tuple[int, int]], reverse: bool, found: Sequence[Tensor]) -> Any:
+    last = 0 if reverse else -1
+    listed = [found[k].movedim(0, dim) if dim >= 0 else found[k][last] for k, dim in results]
     return listed[0] if len(listed) == 1 else tuple(listed)

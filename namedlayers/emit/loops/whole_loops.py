@@ -1,14 +1,14 @@
-"""Loops that are one operator, run in place and differentiated as loops are elsewhere.
+"""Loops that are one operator, run in place or compiled, and differentiated as loops are elsewhere.
 
 In: the function of a step, its `Loop`, the `Record` of its gradient if there is one. Out: what `scan_operator` asks
 for: all values of all steps, stacked in front, and gradients from what comes back to these. What always holds: the
-function that runs in place is made when it is first wanted.
+functions that run are made when they are first wanted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +17,9 @@ from torch import Tensor
 
 from namedlayers.emit.log_products.shares import TooSmall
 from namedlayers.emit.loops import in_blocks, in_place
-from namedlayers.emit.loops.compiled_loops import Compiled
+from namedlayers.emit.loops.compiled_loops import Compiled, compiled
 from namedlayers.emit.loops.recorded import Record, Slope
+from namedlayers.emit.loops.scan_operator import no_steps
 from namedlayers.emit.loops.scanning import Loop
 
 if TYPE_CHECKING:
@@ -28,13 +29,15 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, eq=False)
 class Whole:
     """`step`: the function of a step, of whose sizes the ones `chosen` are taken; `record`: its gradient;
-    `compiled`: whether the inductor is to compile it."""
+    `compiled`: whether the inductor is to compile both; `keeps`: whether among the values of a step are those that the
+    gradient takes."""
 
     step: BodyFunction
     loop: Loop
     chosen: tuple[int, ...]
     record: Record | None
     compiled: bool = False
+    keeps: bool = False
 
     @property
     def function(self) -> Callable[..., Any]:
@@ -43,6 +46,14 @@ class Whole:
             return self.step.function
         count, function, chosen = len(self.loop.scanned), self.step.function, self.chosen
         return lambda *given: function(*given[:count], *(given[count + k] for k in chosen))
+
+    @cached_property
+    def kept(self) -> tuple[int, ...]:
+        """Which of a step's values the gradient takes, beside those that are carried."""
+        if self.record is None or not self.keeps:
+            return ()
+        numbers = {number for number, _ in self._kept_results}
+        return tuple(sorted(number for number in numbers if number >= self.loop.carries))
 
     def run(self, tensors: Sequence[Tensor], steps: int, sizes: Sequence[int]) -> Sequence[Tensor] | None:
         if self.compiled and steps > 1:
@@ -55,21 +66,43 @@ class Whole:
         return (found,) if isinstance(found, Tensor) else found
 
     def gradients(
-        self, tensors: Sequence[Tensor], steps: int, sizes: Sequence[int], slopes: Sequence[Tensor | None]
-    ) -> Mapping[int, Tensor] | None:
-        """The steps are run again, for what the gradient needs of them."""
-        record = self.record
-        if record is None or record.quick is None or not record.holds(sizes):
+        self, tensors: Sequence[Tensor], steps: int, sizes: Sequence[int], slopes: Sequence[Tensor | None],
+        made: Mapping[int, Tensor],
+    ) -> Mapping[int, Tensor] | None:  # fmt: skip
+        """From what was kept; where nothing was, the steps are run again for it."""
+        record = self._record
+        if record is None or not record.holds(sizes):
             return None
-        found = record.quick(*tensors, steps, *record.of(1, sizes))
-        if found is None:
+        if self.keeps:
+            kept = [made[number].movedim(0, dim) for number, dim in self._kept_results]
+        elif record.quick is None:
             return None
-        made = found if isinstance(found, tuple) else (found,)
-        arriving = [_arriving(one, record, made, slopes, steps, tensors) for one in record.slopes]
+        else:
+            found = record.quick(*tensors, steps, *record.of(1, sizes))
+            if found is None:
+                return None
+            kept = [(found if isinstance(found, tuple) else (found,))[k] for k in record.kept]
+
+        def like(number: int) -> Tensor:
+            return no_steps(self.function, tensors, self.loop.scanned, sizes)[number]
+
+        arriving = [_arriving(one, record.slopes, self.loop, like, slopes, steps, tensors) for one in record.slopes]
         try:
-            return in_blocks.gradients(record, tensors, [made[k] for k in record.kept], arriving, steps, sizes, {})
+            return in_blocks.gradients(record, tensors, kept, arriving, steps, sizes, {})
         except TooSmall:
             return None
+
+    @property
+    def _kept_results(self) -> list[tuple[int, int]]:
+        """The values that the gradient takes, each with the dimension along which it takes all steps."""
+        assert self.record is not None
+        return [self.record.keeping.results[k] for k in self.record.kept]
+
+    @cached_property
+    def _record(self) -> Record | None:
+        if self.record is None or not self.compiled:
+            return self.record
+        return replace(self.record, backward=compiled(self.record.backward))
 
     @cached_property
     def _compiled(self) -> Compiled:
@@ -84,27 +117,22 @@ class Whole:
 
 
 def _arriving(
-    of: Slope, record: Record, made: Sequence[Tensor], slopes: Sequence[Tensor | None], steps: int,
-    tensors: Sequence[Tensor],
+    of: Slope, every: Sequence[Slope], loop: Loop, like: Callable[[int], Tensor], slopes: Sequence[Tensor | None],
+    steps: int, tensors: Sequence[Tensor],
 ) -> Tensor:  # fmt: skip
     """What comes back to a result, where what comes back to all values of all steps is given, stacked in front. What
-    comes back to the last step is among it."""
+    comes back to the last step is among it. `every`: all slopes of the loop; `like`: no steps of a value."""
+    last = 0 if loop.reverse else -1
     if of.every < 0 and of.last < 0:
         slope = slopes[of.number]
-        return torch.zeros_like(tensors[of.number]) if slope is None else slope[_last(record.loop)]
-    place = of.every if of.every >= 0 else of.last
-    number = record.loop.results[place][0]
+        return torch.zeros_like(tensors[of.number]) if slope is None else slope[last]
+    number = loop.results[of.every if of.every >= 0 else of.last][0]
     slope = slopes[number]
     if of.dim < 0:
-        apart = any(one.every >= 0 and record.loop.results[one.every][0] == number for one in record.slopes)
-        return made[place].new_zeros(made[place].shape) if slope is None or apart else slope[_last(record.loop)]
+        apart = any(one.every >= 0 and loop.results[one.every][0] == number for one in every)
+        slope = None if apart else slope
+        return like(number).sum(0) if slope is None else slope[last]
     if slope is None:
-        shape = list(made[place].shape)
-        if of.every < 0:
-            shape.insert(of.dim, steps)
-        return made[place].new_zeros(shape)
+        none = like(number)
+        slope = none.new_zeros((steps, *none.shape[1:]))
     return slope.movedim(0, of.dim)
-
-
-def _last(loop: Loop) -> int:
-    return 0 if loop.reverse else -1
