@@ -276,6 +276,9 @@ TIDYING: dict[str, Row] = {
     "slope and factor": Row(
         "X[t, c], a[c]", CURVED.format("relu(a + h) * X"), CURVED.format("sin(a + h) * X"),
     ),
+    "operation on rows that are read": Row(
+        "X[p, d], near[p, k]; W[o, d]", "max[k](relu(W @[d] X[p = near]))", "relu(W @[d] X[p = near[k = 0]])",
+    ),
     "contraction of contractions": Row(
         "A[i, j], B[j, k], C[k, l]", "A @[j] B @[k] C", "exp(A @[j] B) @[k] C",
     ),

@@ -225,7 +225,7 @@ def test_why_a_value_is_held() -> None:
 
 
 def test_divisors_of_summed_axes_are_planned_too() -> None:
-    """The normalisation of a graph's neighbours: what is sent along, or what has come, is divided, and not the graph."""
+    """The normalisation of a graph's neighbours: what is sent along, or has come, is divided, and not the graph."""
     found = planned_text(
         "def f(X[i, d], A[i, j]; W[o, d]) -> [i, o]:\n    deg = sum[j](A)\n"
         "    N = A / sqrt(deg) / sqrt(deg[i -> j])\n    return N @[j] (W @[d] X)[i -> j]\n"

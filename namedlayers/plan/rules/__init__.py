@@ -31,6 +31,7 @@ from namedlayers.plan.rules import (
     padding,
     pooling,
     pulled,
+    read_rows,
     reductions,
     regrouped,
     rotations,
@@ -71,7 +72,7 @@ RECOGNISING: tuple[Rule, ...] = (
     *pulled.RULES,
 )
 ATTENDING: tuple[Rule, ...] = attention.RULES
-MERGING: tuple[Rule, ...] = (*contraction.MERGING, *sharing.RULES)
+MERGING: tuple[Rule, ...] = (*contraction.MERGING, *sharing.RULES, *read_rows.RULES)
 FINISHING: tuple[Rule, ...] = (
     *convolution.BIASES,
     *fourier.RULES,
