@@ -305,7 +305,7 @@ class _Text:
         wholes = {one: places[new] for one, new in zip(old, self.roles.made, strict=False) if new in places}
         for node in self.roles.inner:
             of = node.args[0] if node.args else None
-            text = seen_of_all(node, wholes[of]) if isinstance(of, fx.Node) and of in wholes else None
+            text = seen_of_all(node, wholes[of], of in old) if isinstance(of, fx.Node) and of in wholes else None
             if text is not None:
                 wholes[node] = text
                 found[node] = self.names.fresh(f"{node.name}_next"), text

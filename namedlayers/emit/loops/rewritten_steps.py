@@ -56,6 +56,7 @@ def for_writing(graph: fx.Graph, loop: Loop, algebraic: bool) -> fx.Graph:
     for node in list(copy.nodes):
         with_still_factor(copy, node, same)
         with_still_memory(copy, node, same)
+    _once(copy, same)
     for node in list(copy.nodes):
         without_ones(copy, node)
         _with_dimension(node)
@@ -156,6 +157,19 @@ def _as_matmul(graph: fx.Graph, node: fx.Node, same: set[fx.Node]) -> None:
         turned = graph.call_method("t", (weights,))
         turned.meta = {"axes": ("", "")}
     node.target, node.args = torch.matmul, (x, turned)
+
+
+def _once(graph: fx.Graph, same: set[fx.Node]) -> None:
+    """What is the same at all steps and is made twice is made once."""
+    made: dict[str, fx.Node] = {}
+    for node in list(graph.nodes):
+        if node not in same or node.op not in ("call_function", "call_method"):
+            continue
+        first = made.setdefault(f"{node.op} {node.target} {node.args} {node.kwargs}", node)
+        if first is not node:
+            node.replace_all_uses_with(first)
+            graph.erase_node(node)
+            same.discard(node)
 
 
 def _with_dimension(node: fx.Node) -> None:

@@ -50,10 +50,12 @@ def seen(graph: fx.Graph, loop: Loop) -> list[Seen]:
     return found
 
 
-def seen_of_all(node: fx.Node, whole: str) -> str | None:
+def seen_of_all(node: fx.Node, whole: str, contiguous: bool) -> str | None:
     """The text of a view of all steps, of which each step's is what a node makes of its own; None if it may copy."""
     of = node.all_input_nodes[0] if len(node.all_input_nodes) == 1 else None
-    if of is None or node.args[0] is not of or not is_view(node):
+    if of is None or node.args[0] is not of:
+        return None
+    if not (is_view(node) or (contiguous and node.target == "flatten")):
         return None
     if node.target is operator.getitem:
         index = node.args[1] if isinstance(node.args[1], tuple) else (node.args[1],)
