@@ -17,7 +17,7 @@ from torch import Tensor
 
 from namedlayers.emit.attributes import listed, position, word
 from namedlayers.emit.emitters.elementwise import elementwise
-from namedlayers.emit.emitters.indexing import as_long
+from namedlayers.emit.emitters.gathering import as_long
 from namedlayers.emit.emitters.windows import leading
 from namedlayers.emit.kernels.losses_within import loss_within
 from namedlayers.emit.lowering import Lowering, emits

@@ -1,0 +1,166 @@
+"""Reading by tensors of coordinates: rows of tables, selections, gathers.
+
+In: a tensor, and integers that say where to read along some of its axes. Out: a tensor in whose layout new axes stand
+where the old one was. What always holds: an index that is not proved to be in range goes to a torch function that
+checks it, or reads what the text says of such.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from namedlayers.emit.attributes import position, positions
+from namedlayers.emit.emitters.elementwise import elementwise
+from namedlayers.emit.kernels.rows import rows
+from namedlayers.emit.lowering import Lowering, emits
+from namedlayers.emit.value import Value, own
+from namedlayers.program.graph import Node
+from namedlayers.program.program import Kind
+from namedlayers.program.size import SizeExpr
+
+_FLAT = -201
+
+
+def read(lo: Lowering, x: Value, label: int, at: Value) -> Value:
+    """`x` at `label` = `at`; axes that both have are aligned. torch checks the range."""
+    if any(axis in x.axes for axis in at.axes):
+        return _aligned_read(lo, x, label, at)
+    dim, at = x.dim(label), _readable(lo, at)
+    if dim == 0 and len(x.axes) == 2 and at.axes and x.kind is Kind.REAL:
+        return lo.call(torch.embedding, (x, at), (*at.axes, *x.axes[1:]), kind=x.kind, wish="row")
+    flat = at if len(at.axes) == 1 else lo.call("reshape", (at, -1), (_FLAT,), kind=Kind.INT, inline=True)
+    several = len(at.axes) != 1
+    found = lo.call(
+        torch.index_select, (x, dim, flat), (*x.axes[:dim], _FLAT, *x.axes[dim + 1 :]), kind=x.kind, inline=several,
+        wish="read",
+    )  # fmt: skip
+    sizes = [lo.size(lo.space(a)) for a in at.axes]
+    return lo.split(found, _FLAT, at.axes, sizes, inline=False)
+
+
+@emits("embedding")
+def emit_embedding(lo: Lowering, node: Node) -> Value:
+    x, at = lo.operands(node)
+    label = own(node.args[0].axes.index(-1))
+    x, at = lo.filled(lo.tensor(x), (label,)), lo.tensor(at)
+    x, at = lo.permuted(x, (label, *(a for a in x.axes if a != label))), _readable(lo, at)
+    axes = (*at.axes, *x.axes[1:])
+    return lo.call(torch.embedding, (x, at), axes, {"padding_idx": node.attr("row")}, kind=x.kind, wish="row")
+
+
+def as_index(at: Tensor) -> Tensor:
+    """Integers of 32 or 64 bits, which torch's kernels read by.
+
+    >>> as_index(torch.tensor([1, 2], dtype=torch.uint8))
+    tensor([1, 2])
+    """
+    return at if at.dtype is torch.int64 or at.dtype is torch.int32 else at.long()
+
+
+def as_long(at: Tensor) -> Tensor:
+    """Integers of 64 bits, which torch's other kernels want. (`.to` would ask ten times as long what there is to do.)
+
+    >>> as_long(torch.tensor([1, 2], dtype=torch.int32))
+    tensor([1, 2])
+    """
+    return at if at.dtype is torch.int64 else at.long()
+
+
+def _readable(lo: Lowering, at: Value) -> Value:
+    return lo.call(as_index, (at,), at.axes, kind=Kind.INT, weak=at.weak, inline=True)
+
+
+def _aligned_read(lo: Lowering, x: Value, label: int, at: Value) -> Value:
+    """Along axes that both have each coordinate reads its own row: `gather`."""
+    new = tuple(a for a in at.axes if a not in x.axes)
+    sizes = [lo.size(lo.space(a)) for a in new]
+    shared = tuple(a for a in x.axes if a in at.axes)
+    at = lo.merged(lo.permuted(at, (*shared, *new)), new, _FLAT)
+    layout = tuple(_FLAT if a == label else a for a in x.axes)
+    at = with_dimensions(lo, at, layout)
+    if len(at.axes) > len(shared) + 1:
+        shape = [-1 if a == _FLAT or a in shared else lo.size(lo.space(a)) for a in layout]
+        at = lo.call("expand", (at, *shape), layout, kind=Kind.INT, inline=True)
+    at = lo.call(as_long, (at,), at.axes, kind=Kind.INT, weak=at.weak, inline=True)
+    found = lo.call(torch.gather, (x, x.dim(label), at), layout, kind=x.kind, inline=len(new) != 1, wish="read")
+    return lo.split(found, _FLAT, new, sizes, inline=False)
+
+
+def with_dimensions(lo: Lowering, value: Value, layout: tuple[int, ...]) -> Value:
+    """Aligned, with a dimension of size 1 for each axis that it lacks, leading ones too."""
+    value = lo.permuted(value, [a for a in layout if a in value.axes])
+    for place, axis in enumerate(layout):
+        if axis not in value.axes:
+            axes = (*value.axes[:place], axis, *value.axes[place:])
+            value = lo.call("unsqueeze", (value, place), axes, kind=value.kind, weak=value.weak, inline=True)
+    return value
+
+
+@emits("gather")
+def emit_gather(lo: Lowering, node: Node) -> Value:
+    axes = positions(node, "axes")
+    x, *rest = lo.operands(node)
+    indices = [lo.integer(lo.tensor(v)) for v in rest[: len(axes)]]
+    fill = rest[len(axes)] if node.attr("fill") else None
+    return _gathered(lo, x, [own(k) for k in axes], indices, fill)
+
+
+@emits("take")
+def emit_take(lo: Lowering, node: Node) -> Value:
+    x, index = lo.operands(node)
+    if node.attr("fill") and _has_rows(lo, x, index, own(position(node, "axis"))):
+        return lo.call(rows, (x, _readable(lo, lo.integer(index))), (*index.axes, *x.axes[1:]), kind=x.kind, wish="row")
+    fill = Value(0, (), Kind.BOOL if node.kind is Kind.BOOL else Kind.INT, True, True) if node.attr("fill") else None
+    return _gathered(lo, x, [own(position(node, "axis"))], [lo.integer(lo.tensor(index))], fill)
+
+
+def _has_rows(lo: Lowering, x: Value, index: Value, label: int) -> bool:
+    """Whether this reads rows of a table that is not empty."""
+    if len(x.axes) != 2 or x.axes[0] != label or x.kind is not Kind.REAL or x.number or not index.axes:
+        return False
+    return not set(index.axes) & set(x.axes) and lo.assume(lo.space(label))
+
+
+def _gathered(lo: Lowering, x: Value, labels: list[int], indices: list[Value], fill: Value | None) -> Value:
+    """`x` at each of `labels` = its index; `fill`, if given, where any index is out of range."""
+    sizes = [lo.space(label) for label in labels]
+    x = lo.filled(x, labels)
+    valid = in_range(lo, indices, sizes) if fill is not None or len(labels) > 1 else None
+    at, label = indices[0], labels[0]
+    if len(labels) > 1:
+        label = _FLAT - 1
+        x = lo.merged(x, labels, label)
+        for index, size in zip(indices[1:], sizes[1:], strict=True):
+            at = elementwise(lo, operator.mul, [at, Value(lo.size(size), (), Kind.INT, True, True)], kind=Kind.INT)
+            at = elementwise(lo, operator.add, [at, index], kind=Kind.INT)
+    if valid is None:
+        return read(lo, x, label, at)
+    outside = Value(-1 if fill is None else 0, (), Kind.INT, True, True)  # -1 is refused by whatever reads
+    if fill is not None and not lo.assume(*sizes):
+        pads = (0, 0) * (len(x.axes) - 1 - x.dim(label)) + (1, 0)  # so that there is something to read
+        x = lo.call(F.pad, (x, pads), x.axes, kind=x.kind)
+        at = lo.call(operator.add, (at, 1), at.axes, kind=Kind.INT)
+    at = elementwise(lo, torch.where, [valid, at, outside], kind=Kind.INT)
+    found = read(lo, x, label, at)
+    if fill is None:
+        return found
+    found, fill = lo.meet([found, fill])
+    if found.kind is not lo.node.kind and not fill.number:
+        found, fill = lo.alike([found, fill])
+    return elementwise(lo, torch.where, [valid, found, fill])
+
+
+def in_range(lo: Lowering, indices: Sequence[Value], sizes: Sequence[SizeExpr]) -> Value:
+    found: Value | None = None
+    for index, size in zip(indices, sizes, strict=True):
+        low = lo.call(operator.ge, (index, 0), index.axes, kind=Kind.BOOL, inline=True)
+        high = lo.call(operator.lt, (index, lo.size(size)), index.axes, kind=Kind.BOOL, inline=True)
+        both = lo.call(operator.and_, (low, high), index.axes, kind=Kind.BOOL, wish="valid")
+        found = both if found is None else elementwise(lo, operator.and_, [found, both], kind=Kind.BOOL)
+    assert found is not None
+    return found
