@@ -78,6 +78,11 @@ OPERATIONS: dict[str, OperationSpec] = {
         "operands A, B, R, all axes of A and of B among those of R: exp(A + B - R), 0 where R is -inf. If it is too "
         "large somewhere to be multiplied by, there is no result (what it is part of is computed otherwise)",
     ),
+    "behind": OperationSpec(
+        ("axis", "reverse"),
+        "operands A, which lacks the axis at position `axis`, and X, which has all: along it A, then X but for its end "
+        "(reverse: X but for its beginning, then A)",
+    ),
     "slope_times": OperationSpec(("function",), "operands G, X, numbers: G * slope(X, numbers), in one pass"),
     "prelu": OperationSpec((), "operands X, a, which lies along one axis: X above 0, a * X below"),
     "difference": OperationSpec(

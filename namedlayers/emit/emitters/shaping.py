@@ -13,6 +13,7 @@ import torch.nn.functional as F
 
 from namedlayers.emit.attributes import position, positions, size_of
 from namedlayers.emit.emitters.elementwise import cast_kind
+from namedlayers.emit.kernels.behind import behind
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.value import Value, own
 from namedlayers.program.graph import Node
@@ -117,6 +118,16 @@ def emit_concat(lo: Lowering, node: Node) -> Value:
         values.append(value)
     values, layout = _same_layout(lo, values)
     return lo.call(torch.cat, (values, layout.index(result)), layout)
+
+
+@emits("behind")
+def emit_behind(lo: Lowering, node: Node) -> Value:
+    axis = position(node, "axis")
+    first, every = lo.alike([lo.tensor(one) for one in lo.operands(node)])
+    every = lo.filled(every, tuple(range(node.rank)))
+    rest = tuple(one for one in every.axes if one != axis)
+    first = lo.permuted(lo.filled(first, rest), rest)
+    return lo.call(behind, (first, every, every.axes.index(axis), bool(node.attr("reverse"))), every.axes)
 
 
 @emits("stack")

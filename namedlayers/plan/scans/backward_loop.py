@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from namedlayers.plan.scans.held import Held, Steps, expanded, free_name
+from namedlayers.plan.scans.held import Held, Steps, free_name
 from namedlayers.plan.scans.moving import moved
 from namedlayers.plan.scans.runs import carries_of, region_of
 from namedlayers.program.graph import Arg, Graph, Node, Region
 from namedlayers.program.program import AxesOf, Body, Input, Kind, Output
-from namedlayers.program.size import SizeExpr, const, size_expr
+from namedlayers.program.size import SizeExpr, const
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,21 +245,13 @@ class _Maker:
 
     def _before(self, start: Held, every: Held, given: Node) -> Held:
         """What is one step behind `every`, a value at all steps: it starts with another. `given` is like both."""
-        graph, size = self.outer, self.steps.size
-        first = expanded(graph, start, Steps(const(1), self.steps.name))
-        positions = range(1, given.rank + 1)
-        pair = [first.arg(positions), every.arg(positions)]
-        names = (self.steps.name, *given.names[: given.rank])
-        joined = graph.node(
-            "concat", tuple(reversed(pair) if self.reverse else pair), (size + 1, *given.sizes), given.rank + 1,
-            given.kind, attrs={"axis": 0}, names=names,
+        positions = tuple(range(1, given.rank + 1))
+        made = self.outer.node(
+            "behind", (start.arg(positions), every.arg(positions, 0)), (self.steps.size, *given.sizes), given.rank + 1,
+            Kind.REAL, attrs={"axis": 0, "reverse": self.reverse}, weak=every.node.weak,
+            names=(self.steps.name, *given.names[: given.rank]),
         )  # fmt: skip
-        entry = (0, ((0, const(1)),), size_expr(int(self.reverse)))
-        shifted = graph.node(
-            "index", (Arg(joined, (-1, *positions)),), (size, *given.sizes), given.rank + 1, given.kind,
-            attrs={"entries": (entry,)}, names=names,
-        )  # fmt: skip
-        return Held(shifted, tuple(positions), 0)
+        return Held(made, positions, 0)
 
     def _carried_before(self, k: int) -> Held:
         """A carried value before each step."""

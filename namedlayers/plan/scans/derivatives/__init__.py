@@ -41,7 +41,8 @@ LEFT: Mapping[str, str] = {
     **dict.fromkeys(("fft", "rfft", "irfft"), "numbers are complex"),
     "class_loss": "its weights and its targets must not have an axis of steps",
     **dict.fromkeys(
-        ("slope", "slope_times", "standardize_back", "pulled_back", "inverse_share"), "it is part of a gradient itself"
+        ("slope", "slope_times", "standardize_back", "pulled_back", "inverse_share", "behind"),
+        "it is part of a gradient itself",
     ),
 }
 """Operations that only torch differentiates, step by step, and why."""
