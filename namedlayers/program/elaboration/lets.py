@@ -57,7 +57,12 @@ class Lets(State):
         for scan in self.scans:
             if scan.axis not in value.axes:
                 continue
-            self.same_size(scan.axis, scan.size, value.axes[scan.axis], scan.span, value.span)
+            shown = self.display.get(scan.axis, scan.axis)
+            hint = (
+                f"inside a scan every value with `{shown}` is seen at its step: rename the axis of one that is read "
+                f"whole, `[{shown} -> {shown}']`, or make them equally long before the scan"
+            )
+            self.same_size(scan.axis, scan.size, value.axes[scan.axis], scan.span, value.span, hint)
             axes = {a: s for a, s in value.axes.items() if a != scan.axis}
             if scan.axis in value.virtual:
                 value = replace(value, axes=axes, virtual=value.virtual - {scan.axis})

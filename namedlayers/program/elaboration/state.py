@@ -142,7 +142,9 @@ class State:
         if not span.source.shipped:
             self.places[axis] = span
 
-    def same_size(self, axis: str, left: SizeExpr, right: SizeExpr, one: Span, other: Span) -> None:
+    def same_size(
+        self, axis: str, left: SizeExpr, right: SizeExpr, one: Span, other: Span, hint: str = ""
+    ) -> None:  # fmt: skip
         if left is right:
             return
         shown = self.display.get(axis, axis)
@@ -150,6 +152,6 @@ class State:
         self.solver.require(
             Check(
                 left, "==", right, "NL0402", f"axis `{shown}` has size {{left}} on one side and {{right}} on the other",
-                (Label(one, f"`{shown}` here is {{left}}"), *labels),
+                (Label(one, f"`{shown}` here is {{left}}"), *labels), hint,
             )
         )  # fmt: skip
