@@ -2,7 +2,8 @@
 
 In: a planned graph. Out: a `Cost`. What always holds: a multiplication and an addition are two operations; bytes are
 those that a node reads and writes, each node by itself, reals taking four; views and scalars cost nothing. Nodes that
-no rule here knows count once for each element of their index space.
+no rule here knows count once for each element of their index space. A linear recurrence that goes stretch by stretch,
+as it does without a gradient, holds what it makes on its way for one stretch only.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from namedlayers.plan import prefixes
 from namedlayers.plan.formula import Formula, product, total
 from namedlayers.plan.plan import Plan
 from namedlayers.plan.regions import region_of
+from namedlayers.plan.scans.stretches import SHORTEST, STRETCH, stretched
 from namedlayers.plan.search import Path, steps
 from namedlayers.program.graph import Graph, Node
 from namedlayers.program.program import Kind
@@ -28,25 +30,31 @@ REAL = 4
 @dataclass(frozen=True, slots=True)
 class Cost:
     """`flops` and `bytes` of a call, and `peak`, the bytes that intermediate values take at their most: the largest of
-    these formulas."""
+    these formulas; or, where long recurrences go by stretches, the largest of `by_stretches`, if there are any and that
+    is less."""
 
     flops: Formula
     bytes: Formula
     peak: tuple[Formula, ...]
+    by_stretches: tuple[Formula, ...] = ()
 
     def at(self, sizes: Mapping[str, int]) -> Figures:
         """The numbers for these sizes. Raises SizeError for one that is missing."""
-        symbols = {name for one in (self.flops, self.bytes, *self.peak) for name in one.symbols}
+        every = (self.flops, self.bytes, *self.peak, *self.by_stretches)
+        symbols = {name for one in every for name in one.symbols}
         missing = sorted(symbols - sizes.keys())
         if missing:
             raise SizeError("NL0617", f"the cost depends on {', '.join(f'`{one}`' for one in missing)}, too")
         peak = max((one.at(sizes) for one in self.peak), default=0)
+        if self.by_stretches:
+            peak = min(peak, max(one.at(sizes) for one in self.by_stretches))
         return Figures(self.flops.at(sizes), self.bytes.at(sizes), peak)
 
     def __str__(self) -> str:
-        peak = "; ".join(map(str, self.peak)) or "0"
-        largest = "the largest of " if len(self.peak) > 1 else ""
-        return f"operations  {self.flops}\nbytes       {self.bytes}\npeak        {largest}{peak}"
+        shown = f"operations  {self.flops}\nbytes       {self.bytes}\npeak        {_shown(self.peak)}"
+        if self.by_stretches:
+            shown += f"\n            or, without a gradient, if that is less: {_shown(self.by_stretches)}"
+        return shown
 
 
 class Figures(NamedTuple):
@@ -70,6 +78,18 @@ def cost(plan: Plan, variant: int = 0) -> Cost:
     return _cost(plan.variants[variant].graph, plan)
 
 
+def of_a_stretch(node: Node) -> Formula:
+    """The bytes of what a `stretch` makes on its way, for one stretch of steps: for each state as many as at the worst
+    moment."""
+    inner = region_of(node).graph
+    (recurrence,) = (one for one in inner.live() if one.op == "recurrence")
+    axis = recurrence.attr("axis")
+    state = tuple(size for place, size in enumerate(recurrence.sizes) if place != axis)
+    factors = product(recurrence.sizes).terms[0][0]
+    each = max(count for peak in _peaks(inner, inner.live()) for part, count in peak.terms if part == factors)
+    return product([const(each * STRETCH)]) + product(state) * (each * SHORTEST)
+
+
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
 
@@ -88,7 +108,9 @@ def _cost(graph: Graph, plan: Plan) -> Cost:
         elif node.op not in _FREE:
             flops = flops + _OPERATIONS.get(node.op, _each)(node)
             moved = moved + _held(node) + total(_held(arg.node) for arg in node.args)
-    return Cost(flops, moved, _largest([*_peaks(graph, live), *inner]))
+    cut = stretched(graph)
+    pieces = _largest([*_peaks(cut, cut.live()), *inner]) if cut is not graph else ()
+    return Cost(flops, moved, _largest([*_peaks(graph, live), *inner]), pieces)
 
 
 def _peaks(graph: Graph, live: list[Node]) -> list[Formula]:
@@ -98,11 +120,15 @@ def _peaks(graph: Graph, live: list[Node]) -> list[Formula]:
     held: dict[int, Formula] = {}
     found = []
     for node in live:
-        if node.op not in _FREE:
+        if node.op not in _FREE or node.op == "part" and node.args[0].node.op == "stretch":
             held[node.number] = _held(node)
         found.append(total(held.values()))
         held = {number: size for number, size in held.items() if last[number] > node.number}
     return found
+
+
+def _shown(peaks: tuple[Formula, ...]) -> str:
+    return ("the largest of " if len(peaks) > 1 else "") + ("; ".join(map(str, peaks)) or "0")
 
 
 def _largest(sizes: list[Formula]) -> tuple[Formula, ...]:
@@ -121,6 +147,8 @@ _WIDTHS = {Kind.BOOL: 1, Kind.INT: 8, Kind.REAL: REAL, Kind.COMPLEX: 2 * REAL}
 
 
 def _held(node: Node) -> Formula:
+    if node.op == "stretch":
+        return of_a_stretch(node)
     return product(node.sizes) * _WIDTHS[node.kind] if node.rank else Formula()
 
 

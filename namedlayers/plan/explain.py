@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from namedlayers.errors import Span
 from namedlayers.plan.plan import Event, Plan, Variant
+from namedlayers.plan.scans.stretches import stretched
 from namedlayers.plan.search import Path, steps
 from namedlayers.program.graph import Node
 
@@ -66,6 +67,10 @@ def _variant(variant: Variant, number: int, total: int) -> Iterator[str]:
     for node in variant.graph.live():
         if node.op in ("contract", "linear"):
             yield from _contraction(node)
+    for node in stretched(variant.graph).live():
+        if node.op == "stretch":
+            yield "  recurrence, with what is made for it and of it: by stretches of steps, none of it held for all"
+            yield from (f"    {span.source.name}:{span.line}: {_quoted(span)}" for span in node.spans)
 
 
 def _contraction(node: Node) -> Iterator[str]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from namedlayers.plan import prefixes
+from namedlayers.plan.cost import REAL, of_a_stretch
 from namedlayers.plan.joining import Join, join
 from namedlayers.plan.rewrite import live_nodes
 from namedlayers.plan.search import steps
@@ -96,7 +97,9 @@ def _bytes(axes: Collection[SizeExpr], kind: Kind, sizes: Mapping[str, int], rea
 
 
 def _passing(node: Node, sizes: Mapping[str, int], real: int) -> int:
-    """The bytes of what a contraction, or a product up to each place, makes on its way."""
+    """The bytes of what a contraction, a product up to each place, or a stretch of steps makes on its way."""
+    if node.op == "stretch":
+        return of_a_stretch(node).at(sizes) * real // REAL
     if node.op == "prefix_product":
         return sum(_bytes(made, node.kind, sizes, real) for made in prefixes.passing(node))
     if node.op != "contract":

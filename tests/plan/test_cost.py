@@ -69,3 +69,29 @@ def test_a_module_has_its_sizes() -> None:
 def test_sizes_that_are_missing_or_not_there(sizes: dict[str, int], said: str) -> None:
     with pytest.raises(nl.SizeError, match=said):
         nl.compile("def f(X[a, b], Y[b, c]) = X @[b] Y").cost(**sizes)
+
+
+SPACE = """def f(D[t, d], A[d, n], X[t, d], B[t, n], C[t, n]) -> [t, d]:
+    scan t with h = zeros[d, n]:
+        h = exp(D * A) * h + D * B * X
+        y = C @[n] h
+    return y
+"""
+
+
+def test_long_recurrences_hold_one_stretch() -> None:
+    function = nl.compile(SPACE)
+    short, long, longer = (function.cost(t=t, d=64, n=16).peak for t in (16, 1 << 15, 1 << 16))
+    assert short == 3 * 4 * 16 * 64 * 16  # all there is
+    assert longer - long == 4 * 64 * (1 << 15)  # the result alone
+    assert longer < 4 * (1 << 16) * 64 * 16 // 4
+    assert "if that is less" in str(function.cost())
+    assert "by stretches of steps" in function.explain()
+
+
+def test_a_budget_knows_of_stretches() -> None:
+    t, d, n = 1 << 13, 64, 16
+    given = torch.rand(t, d), -torch.rand(d, n), torch.randn(t, d), torch.randn(t, n), torch.randn(t, n)
+    function = nl.compile(SPACE)
+    found = function(*given, max_memory="8MiB")  # an eighth of what the states of all steps take with their factors
+    torch.testing.assert_close(found, function(*given))

@@ -21,9 +21,12 @@ from namedlayers.emit.budget.joined import joined
 from namedlayers.emit.budget.partial import PartFunction, function_of
 from namedlayers.emit.build import Compiled
 from namedlayers.emit.diagnosis import shape_of
+from namedlayers.emit.loops.scanning import at_top_level
 from namedlayers.errors import FormulaError, Label, SizeError
+from namedlayers.plan.cost import REAL
 from namedlayers.plan.joining import Join, with_totals
 from namedlayers.plan.parts import Group, Part, groups, parts, taken_apart
+from namedlayers.plan.scans.stretches import stretched
 from namedlayers.plan.tiling import Tile, nbytes, peak, tiles
 from namedlayers.program.graph import Graph
 from namedlayers.program.program import Kind
@@ -108,6 +111,8 @@ class Tiled:
         reals = [a for g, a in zip(program.inputs, args, strict=True) if g.kind is Kind.REAL and isinstance(a, Tensor)]
         real = max([a.element_size() for a in reals], default=4)
         needed = peak(graph, sizes, real, kept=slopes)
+        if not slopes and real >= REAL and at_top_level(*(a for a in args if isinstance(a, Tensor))):
+            needed = min(needed, peak(stretched(graph), sizes, real))  # long recurrences hold a stretch of steps
         if needed <= self.budget:
             return Schedule()
         graph = taken_apart(graph)

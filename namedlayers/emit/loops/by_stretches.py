@@ -16,12 +16,7 @@ import torch
 from torch import Tensor
 
 from namedlayers.emit.loops.scanning import at_top_level
-
-STRETCH = 1 << 18
-"""About so many states a stretch has: what is made of them stays near the processor."""
-
-SHORTEST = 16
-"""Steps that a stretch has at least: what a call costs by itself is little beside them."""
+from namedlayers.plan.scans.stretches import SHORTEST, STRETCH
 
 LARGE = 1 << 24
 """From so many states on, the backward pass goes by stretches, too: it makes them once more, but need not keep them."""

@@ -20,6 +20,12 @@ from namedlayers.program.program import Body, Input, Kind, Output
 from namedlayers.program.size import SizeExpr, size_expr, symbol
 from namedlayers.program.terms import BINARY_NAMES, UNARY_NAMES
 
+STRETCH = 1 << 18
+"""About so many states a stretch has: what is made of them stays near the processor."""
+
+SHORTEST = 16
+"""Steps that a stretch has at least: what a call costs by itself is little beside them."""
+
 
 def stretched(graph: Graph) -> Graph:
     """The graph with these groups as bundles."""
