@@ -40,11 +40,13 @@ class Compiled:
         for one, is_ in zip(given, self.loop.scanned, strict=True):
             if is_:
                 torch._dynamo.mark_dynamic(one, 0)
-        if not any(self.loop.scanned):
-            torch._dynamo.mark_dynamic(places := torch.empty(steps), 0)
+        if _by_places(self.loop):
+            places = torch.arange(steps)
+            torch._dynamo.mark_dynamic(places := places.flip(0) if self.loop.reverse else places, 0)
             given.append(places)
         try:
-            return self._function(*given, *sizes)
+            with torch._dynamo.config.patch(capture_scalar_outputs=True):
+                return self._function(*given, *sizes)
         except _failures():
             self.failed = True
             return None
@@ -98,7 +100,7 @@ def _text(name: str, found: Split, loop: Loop) -> tuple[str, dict[str, Any]]:
     own: dict[str, Any] = {"scan": scan}
     taken = frozenset(node.name for node in found.graph.nodes)
     names = Names({name, *own, *taken})
-    step, carried, now = (names.fresh(wish) for wish in ("step", "carried", "now"))
+    step, carried, now, stacked = (names.fresh(wish) for wish in ("step", "carried", "now", "stacked"))
     given = {
         node: names.fresh(f"{node.name}_all")
         if is_
@@ -112,23 +114,38 @@ def _text(name: str, found: Split, loop: Loop) -> tuple[str, dict[str, Any]]:
         for part in (found.before, found.within)
     )
     onward = [_fresh(found, k) for k in range(loop.carries)]
-    every = [_fresh(found, k, beside=k < loop.carries) for k in range(len(found.made))]
+    results = [_fresh(found, k, beside=k < loop.carries) for k in range(len(found.made))]
     walked = [(node.name, given[node]) for node, is_ in zip(found.inputs, loop.scanned, strict=True) if is_]
-    places = [] if walked else [names.fresh("places")]  # what is gone through where there are no sequences
-    here, sequences = zip(*walked, strict=True) if walked else (["_"], places)
+    looked: list[str] = []
+    here, sequences = [now for now, _ in walked], [every for _, every in walked]
+    places = []
+    if _by_places(loop):
+        place, at = names.fresh("place"), names.fresh("at")
+        looked = [f"{at} = {place}.item()", f"torch._check({at} >= 0)"]
+        for now_here, whole in walked:
+            looked += [f"torch._check({at} < {whole}.shape[0])", f"{now_here} = {whole}.select(0, {at})"]
+        here, sequences = [place], [names.fresh("places")]
+        places = sequences
     starts = found.inputs[: loop.carries]
     lines = [
         *before,
         f"def {step}({carried}, {now}):",
         f"    {_tuple(node.name for node in starts)} = {carried}",
         f"    {_tuple(here)} = {now}",
+        *(f"    {line}" for line in looked),
         *(f"    {line}" for line in within),
-        f"    return {_tuple(onward)}, {_tuple(every)}",
-        f"return {'scan'}({step}, {_tuple(given[node] for node in starts)}, "
-        f"{_tuple(sequences)}, reverse={loop.reverse})[1]",
+        f"    return {_tuple(onward)}, {_tuple(results)}",
+        f"_, {stacked} = scan({step}, {_tuple(given[node] for node in starts)}, {_tuple(sequences)})",
+        f"return [one.flip(0) for one in {stacked}]" if loop.reverse else f"return {stacked}",
     ]
     header = f"def {name}({', '.join((*given.values(), *places, *(node.name for node in found.sizes)))}):"
     return "\n".join([header, *(f"    {line}" for line in lines), ""]), {**GLOBALS, **own}
+
+
+def _by_places(loop: Loop) -> bool:
+    """Whether steps are told where they are and look there: with no sequence to go through, or backwards, for which
+    torch would turn each sequence round."""
+    return loop.reverse or not any(loop.scanned)
 
 
 def _failures() -> tuple[type[Exception], ...]:

@@ -73,6 +73,14 @@ def gradients(
     return found | _after(record, tensors, kept, arriving, sizes, found)
 
 
+def at_once(
+    record: Record, tensors: Sequence[Tensor], kept: Sequence[Tensor], arriving: Sequence[Tensor], sizes: Sequence[int]
+) -> dict[int, Tensor]:  # fmt: skip
+    """The same of all steps at once."""
+    found = _of(record, [tensors[k] for k in record.given], kept, arriving, record.of(2, sizes))
+    return found | _after(record, tensors, kept, arriving, sizes, found)
+
+
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
 

@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from namedlayers.emit.bodies import BodyFunction
 
 
+AT_ONCE = 1 << 25
+"""Up to so many bytes that it reads, a compiled gradient is taken of all steps at once: nearly nothing is made in
+between, and each block would cost a call of what is compiled."""
+
+
 @dataclass(frozen=True, eq=False)
 class Whole:
     """`step`: the function of a step, of whose sizes the ones `chosen` are taken; `record`: its gradient;
@@ -88,6 +93,8 @@ class Whole:
 
         arriving = [_arriving(one, record.slopes, self.loop, like, slopes, steps, tensors) for one in record.slopes]
         try:
+            if self.compiled and _nbytes([*tensors, *kept]) <= AT_ONCE:
+                return in_blocks.at_once(record, tensors, kept, arriving, sizes)
             return in_blocks.gradients(record, tensors, kept, arriving, steps, sizes, {})
         except TooSmall:
             return None
@@ -114,6 +121,10 @@ class Whole:
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _nbytes(tensors: Sequence[Tensor]) -> int:
+    return sum(one.nbytes for one in tensors)
 
 
 def _arriving(
