@@ -102,3 +102,15 @@ def test_softmax_into(rows: int, odd: str) -> None:
     out = torch.empty_like(x)
     assert softmax_into(x, 1, out=out) is out
     torch.testing.assert_close(out, looking.softmax(x, 1), equal_nan=True)
+
+
+def test_a_flattened_place_is_seen_of_all_steps_at_once() -> None:
+    text = (
+        "def f(E[t, b, j, k], p0[b, j, k]; A[j, j'], B[k, k']) -> [t, b, j, k]:\n    scan t with p = p0:\n"
+        "        p = tanh((A @[j] (B @[k] p))[j' -> j, k' -> k] * E)\n    return p"
+    )
+    assert not [line for line in in_place(text) if "flatten(" in line or "F.linear" in line]
+    rng = np.random.default_rng(0)
+    shapes = {"E": (4, 2, 3, 5), "p0": (2, 3, 5), "A": (3, 3), "B": (5, 5)}
+    arrays = {name: rng.standard_normal(shape) for name, shape in shapes.items()}
+    agree(compiled(text, arrays), arrays, tolerance=1e-7)

@@ -185,7 +185,7 @@ class _Text:
         again = [text for node in steps if (text := self._again(node))]
         straight = set(roles.straight.values())
         again += [f"{self.places[k]}.copy_({roles.made[k].name})" for k in roles.stacked if k not in straight]
-        after = [f"{node.name} = {self.following[node][0]}" for node in self.following]
+        after = [f"{node.name} = {name}" for node, (name, _) in self._looked_at()]
         lines += [*on, *(self._line(node) for node in self.following), self._head(now)]
         lines += [f"    {line}" for line in [*again, *on, *after] or ["pass"]]
         lines.append(f"return {', '.join(self._result(*one) for one in loop.results)}")
@@ -272,7 +272,7 @@ class _Text:
         pairs = [(now[0] if len(now) == 1 else f"({', '.join(now)})", self.each)] if now else []
         for number, dim in self.roles.stacked.items():
             pairs.append((self.places[number], f"rest({self.stacks[number]}, {dim}, {self.loop.reverse})"))
-        for name, whole in self.following.values():
+        for _, (name, whole) in self._looked_at():
             pairs.append((name, f"rest({whole}, 0, {self.loop.reverse})"))
         pairs += self.walking
         for memory, name in self.turned.items():
@@ -310,6 +310,14 @@ class _Text:
                 wholes[node] = text
                 found[node] = self.names.fresh(f"{node.name}_next"), text
         return found
+
+    def _looked_at(self) -> list[tuple[fx.Node, tuple[str, str]]]:
+        """Those of them that are needed as such, and not for further views only."""
+        return [
+            (node, one)
+            for node, one in self.following.items()
+            if any(user not in self.following for user in node.users)
+        ]
 
     def _result(self, number: int, dim: int) -> str:
         """All steps of a value, or the last one's: what is carried is by then called as its input."""

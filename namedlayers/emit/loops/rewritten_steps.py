@@ -149,13 +149,15 @@ _WITH_NUMBERS = _SUMS | frozenset({
 
 
 def _as_matmul(graph: fx.Graph, node: fx.Node, same: set[fx.Node]) -> None:
-    """A linear map without a bias, by weights that are the same at all steps: `matmul` can write."""
-    if node.target is not F.linear or len(node.args) != 2 or node.kwargs or node.args[1] not in same:
+    """A linear map without a bias, by weights that are the same at all steps, or of a matrix: products can write."""
+    if node.target is not F.linear or len(node.args) != 2 or node.kwargs:
         return
     x, weights = node.args
+    if weights not in same and not rank(x) == rank(weights) == 2:
+        return
     with graph.inserting_before(node):
-        turned = graph.call_method("t", (weights,))
-        turned.meta = {"axes": ("", "")}
+        turned = graph.call_method(*(("t", (weights,)) if weights in same else ("transpose", (weights, 0, 1))))
+        turned.meta = {"axes": ("", ""), "kind": Kind.REAL}
     node.target, node.args = torch.matmul, (x, turned)
 
 
