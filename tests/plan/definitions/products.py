@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from namedlayers.program.program import Kind
 from tests.plan.definitions.table import Case
 
 
@@ -35,6 +36,14 @@ CASES = (
         "div",
         "mul",
         lifts=(),
+    ),
+    Case(
+        "layer of rows that are read",
+        "X[p, d], near[p, k]; W[o, d], c[o]",
+        "max[k](relu(W @[d] X[p = near] + c))",
+        ("extreme", "gather", "linear", "relu"),
+        sizes={"p": 4},
+        kinds={"near": Kind.INT},
     ),
     _case("log product", "X[i, j]; W[j, k]", "logsumexp[j](X + W)", "log_contract"),
     _case("squares of differences", "X[i, c], Y[i, c]", "(X - Y) ^ 2", "difference", lifts=("X Y",)),
