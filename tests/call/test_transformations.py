@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 import torch
+from torch._subclasses import FakeTensorMode
 from torch.func import grad, hessian, jvp, vmap
+from torch.fx.experimental.proxy_tensor import make_fx
 
 import namedlayers as nl
 from tests.call.formulas import TEXT, softmax_attention
@@ -156,3 +158,51 @@ def test_the_graph_is_exported() -> None:
     args = tensors()
     module = nl.compile(TEXT, "attention").specialize(*args).graph
     torch.testing.assert_close(torch.export.export(module, args).module()(*args), softmax_attention(*args))
+
+
+UNSEEN = {
+    "a log product": ("def f(X[b, i]; W[i, o]) -> [b, o] = logsumexp[i](X + W)\n", ((4, 3), (3, 5))),
+    "a linear scan": (
+        "def f(X[t, h]; A[t, h]) -> [t, h]:\n    scan t with s = 0:\n        s = A * s + X\n    return s\n",
+        ((6, 3), (6, 3)),
+    ),
+    "a linear scan from the end": (
+        "def f(X[t, h]; A[t, h]) -> [h]:\n    scan t reversed with s = 1:\n        s = A * s + X\n"
+        "    return s[t = 0]\n",
+        ((6, 3), (6, 3)),
+    ),
+    "a scan": (
+        "def f(X[t, h]; W[h, h']) -> [t, h]:\n    scan t with s = zeros[h]:\n"
+        "        s = sin((W @[h] s)[h' -> h] + X)\n    return s\n",
+        ((6, 3), (3, 3)),
+    ),
+    "attention": ("def f(Q[q, d]; K[k, d]) -> [q, d] = softmax[k](Q @[d] K) @[k] K\n", ((4, 3), (5, 3))),
+}
+"""Where calls look at numbers, or write into memory, if nobody minds."""
+
+
+@pytest.mark.parametrize("name", UNSEEN)
+def test_calls_where_there_are_no_numbers(name: str) -> None:
+    text, shapes = UNSEEN[name]
+    function, given = nl.compile(text), [torch.randn(shape, dtype=torch.float64) for shape in shapes]
+    expected = function(*given)
+    assert function(*(one.to("meta") for one in given)).shape == expected.shape
+    with FakeTensorMode() as mode:
+        assert function(*map(mode.from_tensor, given)).shape == expected.shape
+    other = [torch.randn_like(one) for one in given]
+    for way in ("real", "symbolic"):
+        torch.testing.assert_close(make_fx(function, tracing_mode=way)(*given)(*other), function(*other))
+    slope = torch.func.grad(lambda x, y: function(x, y).sin().sum(), argnums=(0, 1))
+    torch.testing.assert_close(make_fx(slope)(*given)(*other), slope(*other))
+    _, along = torch.func.linearize(function, *given)
+    torch.testing.assert_close(along(*other), torch.func.jvp(function, tuple(given), tuple(other))[1])
+
+
+@pytest.mark.parametrize("name", UNSEEN)
+def test_gradients_of_several_slopes_at_once(name: str) -> None:
+    text, shapes = UNSEEN[name]
+    function, given = nl.compile(text), [torch.randn(one, dtype=torch.float64, requires_grad=True) for one in shapes]
+    slopes = torch.randn(3, *function(*given).shape, dtype=torch.float64)
+    found = torch.autograd.grad(function(*given), given, slopes, is_grads_batched=True)
+    each = [torch.autograd.grad(function(*given), given, slope) for slope in slopes]
+    torch.testing.assert_close(found, tuple(map(torch.stack, zip(*each, strict=True))))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch._subclasses import FakeTensor
 from torch.autograd import forward_ad
 from torch.compiler import is_compiling
 from torch.nn import Parameter
@@ -17,6 +18,8 @@ _PLAIN = frozenset((Tensor, Parameter))
 # By their own names: after a large kernel nothing is in the caches, and every step of the way to a function counts.
 _transforms = torch._C._functorch.peek_interpreter_stack
 _modes = torch._C._len_torch_dispatch_stack
+_in_batches = torch._C._functorch.is_legacy_batchedtensor
+_RECORDING = (torch._C._TorchDispatchModeKey.PROXY, torch._C._TorchDispatchModeKey.FAKE)
 
 
 def visible(x: Tensor) -> bool:
@@ -33,6 +36,24 @@ def visible(x: Tensor) -> bool:
         and not _modes()
         and forward_ad._current_level < 0
     )
+
+
+def without_numbers(*tensors: Tensor) -> bool:
+    """Whether there is nothing to look at, whoever waits: fake tensors, those on `meta`, and what `make_fx` records.
+
+    >>> without_numbers(torch.ones(2)), without_numbers(torch.ones(2, device="meta"))
+    (False, True)
+    """
+    if all(map(visible, tensors)):
+        return False
+    if any(torch._C._get_dispatch_mode(key) is not None for key in _RECORDING):
+        return True
+    return any(x.is_meta or isinstance(x, FakeTensor) for x in tensors)
+
+
+def batched_backward(*slopes: Tensor) -> bool:
+    """Whether a backward pass is for several slopes at once (`is_grads_batched`): a vmap that nothing else tells of."""
+    return any(map(_in_batches, slopes))
 
 
 def forward_mode() -> bool:

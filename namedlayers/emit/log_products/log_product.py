@@ -26,7 +26,7 @@ from torch.compiler import is_compiling, is_dynamo_compiling, is_exporting
 
 from namedlayers.emit.kernels import derivable
 from namedlayers.emit.kernels.derivable import Plain, Tensors
-from namedlayers.emit.kernels.eager import visible
+from namedlayers.emit.kernels.eager import visible, without_numbers
 from namedlayers.emit.kernels.looking import logsumexp
 from namedlayers.emit.log_products import quick_product, shifted_product
 from namedlayers.emit.log_products.log_factors import Form
@@ -85,8 +85,8 @@ def in_one_precision(product: Callable[[Form, Tensors], Tensor], form: Form, ten
 
 def _called(form: Form, tensors: Tensors) -> Tensor:
     if all(map(visible, tensors)):
-        if _few(form, tensors) and not _INTERPRETED:
-            return logsumexp(_outer(form, tensors), -2)
+        if few(form, tensors) and not _INTERPRETED:
+            return logsumexp(outer(form, tensors), -2)
         if not (torch.is_grad_enabled() and any(x.requires_grad for x in tensors)):
             return _product(form, tensors)
     return derivable.apply(_Product(form), *tensors)[0]
@@ -96,7 +96,7 @@ def _operator_of(form: Form, tensors: Tensors) -> Tensor:
     return operator(tensors, list(form))
 
 
-def _few(form: Form, tensors: Tensors) -> bool:
+def few(form: Form, tensors: Tensors) -> bool:
     """Whether the outer sum is so small that torch adds it up before a matrix product would have begun."""
     if form.a_linear or form.b_linear or any(x.numel() > FEW for x in tensors):
         return False
@@ -106,7 +106,7 @@ def _few(form: Form, tensors: Tensors) -> bool:
     return math.prod(left.sizes) * right.sizes[-1] <= FEW
 
 
-def _outer(form: Form, tensors: Sequence[Tensor]) -> Tensor:
+def outer(form: Form, tensors: Sequence[Tensor]) -> Tensor:
     """The outer sum [..., m, k, n] of logarithms."""
     left, right = form.sides(tensors)
     a, b = (torch.log(side.joined()) if side.linear else side.joined() for side in (left, right))
@@ -169,6 +169,8 @@ class _Product:
     keeps_results = True
 
     def __call__(self, *tensors: Tensor) -> Tensors:
+        if without_numbers(*tensors):
+            return (operator(tensors, list(self.form)),)
         return (_product(self.form, tensors),)
 
     def back(self, wanted: tuple[bool, ...]) -> _Slopes:
@@ -181,7 +183,11 @@ class _Product:
 
         def tangent(*given: Tensor) -> Tensors:
             tensors, out, tangents = given[:count], given[count], given[count + 1 :]
-            slopes = lambda slope: shifted_product.slopes(self.form, tensors, out, slope)  # noqa: E731
+            if without_numbers(*given):
+                spread = torch.func.vjp(lambda *parts: _written_out(parts, list(self.form)), *tensors)[1]
+                slopes = lambda slope: list(spread(slope))  # noqa: E731
+            else:
+                slopes = lambda slope: shifted_product.slopes(self.form, tensors, out, slope)  # noqa: E731
             back: Callable[[list[Tensor]], Tensors] = torch.func.vjp(slopes, torch.ones_like(out))[1]
             return back(list(tangents))
 
@@ -198,6 +204,8 @@ class _Slopes:
 
     def __call__(self, *given: Tensor) -> Tensors:
         *tensors, out, slope = given
+        if without_numbers(*given):
+            return tuple(_slopes_operator(tensors, out, slope, list(self.form)))
         return tuple(_slopes(self.form, tensors, out, slope, self.wanted))
 
     def back(self, wanted: tuple[bool, ...]) -> Plain:
@@ -274,7 +282,7 @@ def _mapped_slopes(info: Any, dims: Any, tensors: Sequence[Tensor], *more: Any) 
 
 def _written_out(tensors: Sequence[Tensor], form: Sequence[int]) -> Tensor:
     """The outer sum, for what knows nothing but torch's own operations, and has no branches."""
-    return torch.logsumexp(_outer(Form.of(form), tensors), -2)
+    return torch.logsumexp(outer(Form.of(form), tensors), -2)
 
 
 WRITTEN_OUT: dict[Any, Callable[..., Tensor]] = {torch.ops.namedlayers.log_product.default: _written_out}

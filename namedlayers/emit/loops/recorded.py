@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from namedlayers.emit.kernels.eager import batched_backward
 from namedlayers.emit.log_products.shares import TooSmall
 from namedlayers.emit.loops import in_blocks
 from namedlayers.emit.loops.scanning import Loop, at_top_level, stepwise
@@ -130,7 +131,7 @@ class _Recorded(torch.autograd.Function):
         count = len(record.loop.scanned)
         tensors, kept = saved[:count], saved[count:]
         wanted = [k for k in record.wanted if ctx.needs_input_grad[3 + k]]
-        again = torch.is_grad_enabled()
+        again = torch.is_grad_enabled() or batched_backward(*slopes)
         found = None if again else _quick(record, tensors, kept, steps, sizes, slopes, wanted)
         if found is None:
             with torch.enable_grad():

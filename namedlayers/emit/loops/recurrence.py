@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from namedlayers.emit.kernels.eager import batched_backward, without_numbers
 from namedlayers.emit.loops.scanning import unobserved, whole
 
 SHORT = 16
@@ -122,7 +123,7 @@ def _lagged_slopes(ctx: Any, slope: Tensor, plain: Callable[..., Tensor]) -> tup
 
 def _times(whole: Tensor, pieces: Sequence[Tensor]) -> Tensor:
     """`whole` times the pieces one behind the other."""
-    if torch.is_grad_enabled():  # this product is differentiated in turn
+    if torch.is_grad_enabled() or batched_backward(whole, *pieces):  # this product may be differentiated in turn
         return whole * torch.cat(list(pieces))
     found = torch.empty_like(whole)
     middle = pieces[0].shape[0]
@@ -215,17 +216,26 @@ def _unrolled(a: Tensor, b: Tensor, h: Tensor, reverse: bool) -> Tensor:
 
 
 def _computed(a: Tensor, b: Tensor, h0: Tensor, reverse: bool) -> Tensor:
+    if without_numbers(a, b, h0):  # a recorder takes what is only written into for dead
+        return _operator(a, b, h0, reverse)
+    if batched_backward(a, b, h0):  # which writes into nothing
+        return _unrolled(a, b, h0, reverse)
     out = torch.empty_like(b)
     _run(a, b, h0, out, reverse)
     return out
 
 
 def _lagged(a: Tensor, b: Tensor, reverse: bool) -> Tensor:
-    out = torch.empty_like(b)
+    if without_numbers(a, b):
+        return _lagged_operator(a, b, reverse)
     if not len(b):
-        return out
+        return torch.empty_like(b)
     earlier, later = (slice(1, None), slice(None, -1)) if reverse else (slice(None, -1), slice(1, None))
     first = -1 if reverse else 0
+    if batched_backward(a, b):
+        rest = _unrolled(a[earlier], b[later], b[first], reverse)
+        return torch.cat([rest, b[first].unsqueeze(0)] if reverse else [b[first].unsqueeze(0), rest])
+    out = torch.empty_like(b)
     out[first] = b[first]
     _run(a[earlier], b[later], b[first], out[later], reverse)
     return out

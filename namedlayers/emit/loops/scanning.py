@@ -58,7 +58,8 @@ def at_top_level(*tensors: Tensor) -> bool:
         return False
     if not all(type(one) is Tensor or type(one) is Parameter for one in tensors):
         return False
-    return not tensors or not torch.is_autocast_enabled(tensors[0].device.type)
+    # torch knows no autocast of what has no numbers.
+    return not tensors or not tensors[0].is_meta and not torch.is_autocast_enabled(tensors[0].device.type)
 
 
 def traced(loop: Loop, tensors: list[Tensor], steps: int, sizes: list[int]) -> Any:
