@@ -206,7 +206,7 @@ Combination = tuple[int, tuple[Path, ...]]
 def _few(found: Mapping[Combination, Costs], most: int) -> list[Combination]:
     """The choice that is best on the whole, then those that improve most on what is there.
 
-    What counts is by which factor the cost exceeds the least one: the mean of its logarithm and of that squared, so
+    What counts is by which factor the cost exceeds the least one: the mean of its logarithm and of that cubed, so
     that a choice which is far from the best for some sizes is not made up for by many that are near it.
     """
     least = np.minimum.reduce(list(found.values()))
@@ -240,7 +240,7 @@ def _exchanged(chosen: list[Combination], found: Mapping[Combination, Costs], le
 
 def _excess(reached: Costs, least: Costs) -> float:
     logs = np.log(reached / least)
-    return float(np.mean(logs + logs * logs))
+    return float(np.mean(logs + logs**3))
 
 
 def _guarded(graphs: Sequence[Sequence[Node]], chosen: list[Combination]) -> list[Choice]:
