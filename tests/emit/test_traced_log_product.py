@@ -9,7 +9,7 @@ from torch._dynamo.testing import CompileCounterWithBackend
 
 from namedlayers.emit.log_products import shifted_product
 from namedlayers.emit.log_products.log_product import log_product, log_product_of_sums
-from tests.emit.log_products import factors
+from tests.emit.log_products import expected, factors
 
 INF = torch.inf
 
@@ -65,7 +65,7 @@ def test_what_is_not_too_small_is_not_mended(scale: float, monkeypatch: pytest.M
     mended: list[int] = []
     product = shifted_product.product
     monkeypatch.setattr(shifted_product, "product", lambda *given: mended.append(1) or product(*given))
-    a, b = factors((2, 5, 7, 6), torch.float32, 0, False)
+    a, b = factors((2, 20, 16, 24), torch.float32, 0, False)
     a, b = torch.randn_like(a) * scale, torch.randn_like(b)  # of one factor alone the entries lie far apart
     compiled = torch.compile(lambda a, b: log_product(a, b, False, False), fullgraph=True, backend="aot_eager")
     torch.testing.assert_close(compiled(a, b), product_of(a, b))
@@ -88,14 +88,35 @@ def test_half_precision_and_autocast() -> None:
         torch.testing.assert_close(compiled(a, b), product_of(a, b))
 
 
-def test_inductor_multiplies_and_mends() -> None:
+@pytest.mark.parametrize("sizes", [((2, 5, 7), (2, 7, 6)), ((2, 20, 16), (2, 16, 24))], ids=["few", "many"])
+def test_inductor_multiplies_and_mends(sizes: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
     compiled = torch.compile(lambda a, b: log_product(a, b, False, False).sin(), fullgraph=True)
     for scale in (1.0, 300.0):
-        a, b = ((x * scale).requires_grad_() for x in (torch.randn(2, 5, 7), torch.randn(2, 7, 6)))
+        a, b = ((torch.randn(size) * scale).requires_grad_() for size in sizes)
         found, wanted = compiled(a, b), product_of(a, b).sin()
         torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-3)
         for one, other in zip(*(torch.autograd.grad(x.sum(), (a, b)) for x in (found, wanted)), strict=True):
             torch.testing.assert_close(one, other, rtol=1e-3, atol=2e-3)
+
+
+@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
+def test_few_are_added_up_in_one_loop(backend: str) -> None:
+    """Without an operator; -inf stands for nothing, and has no slope."""
+
+    def product(a: Tensor, b: Tensor) -> Tensor:
+        return log_product(a, b, False, False)
+
+    a, b = torch.randn(3, 4, 5), torch.randn(3, 5, 6)
+    a[0, 1], a[1, 2, 3], b[1, 3, :], b[2, :, 1] = -INF, -INF, -INF, -INF
+    a.requires_grad_(), b.requires_grad_()
+    found, slope = torch.compile(product, fullgraph=True, backend=backend)(a, b), torch.randn(3, 4, 6)
+    wanted, *slopes = expected(a.detach(), b.detach(), slope, False)
+    torch.testing.assert_close(found.double(), wanted)
+    for one, other in zip(torch.autograd.grad(found, (a, b), slope), slopes, strict=True):
+        torch.testing.assert_close(one.double(), other, rtol=1e-4, atol=1e-5)
+    with torch.no_grad(), torch.profiler.profile() as profile:
+        torch.compile(product, fullgraph=True, backend=backend)(a, b)
+    assert not any("mend" in event.name or "bmm" in event.name for event in profile.events())
 
 
 @pytest.mark.parametrize("scale", [1.0, 300.0])

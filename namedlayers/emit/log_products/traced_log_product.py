@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from namedlayers.emit.kernels.derivable import Tensors
+from namedlayers.emit.kernels.looking import logsumexp
 from namedlayers.emit.log_products import log_product, shifted_product
 from namedlayers.emit.log_products.log_factors import Form
 from namedlayers.emit.log_products.quick_product import multiplied
@@ -35,6 +36,9 @@ def _product(form: Form, tensors: Tensors) -> Tensor:
     transformed = torch._C._functorch.peek_interpreter_stack() is not None
     if transformed or not tensors[0].is_cpu:  # what is on devices is a kernel's
         return log_product.operator(tensors, list(form))
+    known = not any(isinstance(size, torch.SymInt) for x in tensors for size in x.shape)
+    if known and log_product.few(form, tensors):
+        return logsumexp(log_product.outer(form, tensors), -2)
     found: Tensor = _Product.apply(*form, *tensors)
     return found
 
