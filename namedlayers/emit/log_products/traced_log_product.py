@@ -1,9 +1,9 @@
 """The product of the semiring `log` for compilers: operations that they fuse, and operators that mend what these miss.
 
 In: a form and its tensors, while torch.compile traces. Out: the product, which has slopes. What always holds: it is
-exact also where the shifted product underflows. All but the mending is torch's own operations, so that shifts,
-exponentials and logarithms are fused with what stands around them; the operators write over the result, or over its
-slopes, and do so only if they must.
+exact also where the shifted product underflows. Few terms are added up as they are. All but the mending is torch's own
+operations, so that shifts, exponentials and logarithms are fused with what stands around them; the operators write over
+the result, or over its slopes, and do so only if they must.
 
 Whether they must is told by one number. A sum of products is at least the least entry of one factor times the greatest
 of the other, which is 1. So if in one of them the entries of no row (or column) lie far apart, nothing is too small,
