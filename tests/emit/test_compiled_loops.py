@@ -79,6 +79,13 @@ def test_numbers_of_steps_share_what_is_compiled() -> None:
     assert not torch._dynamo.utils.counters["stats"]["unique_graphs"]
 
 
+def test_what_is_compiled_is_shown_and_short_steps_are_not() -> None:
+    assert "def compiled_step(" in nl.compile(GATED, backend="inductor").code
+    assert "def compiled_step(" not in nl.compile(GATED).code
+    short = "def short(X[t, i]; u[i]) -> [t, i]:\n  scan t with h = zeros[i]:\n    h = tanh(u * h + X)\n  return h"
+    assert "def compiled_step(" not in nl.compile(short, backend="inductor").code
+
+
 def test_gradients_through_a_compiled_loop() -> None:
     text, shapes = FORMULAS["products"]
     plain, compiled = nl.compile(text), nl.compile(text, backend="inductor")

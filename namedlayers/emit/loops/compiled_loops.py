@@ -25,11 +25,17 @@ if TYPE_CHECKING:
     from namedlayers.emit.bodies import BodyFunction
 
 
+FEWEST = 4
+"""A compiled step costs about as much by itself as one call of torch does, and its functions are no faster than torch's
+are: a step of fewer operations beside views is faster in place."""
+
+
 class Compiled:
     """The loop of a step. What is compiled is made when it is first wanted."""
 
     def __init__(self, step: BodyFunction, loop: Loop) -> None:
         self.step, self.loop = step, loop
+        self.name = f"compiled_{step.name}"
         self.failed = False
 
     def run(self, tensors: Sequence[Tensor], steps: int, sizes: Sequence[int]) -> Sequence[Tensor] | None:
@@ -55,21 +61,22 @@ class Compiled:
     def source(self) -> str:
         """What is compiled; empty if that cannot be."""
         found = self._split
-        return "" if found is None else _text(NAME, found, self.loop)[0]
+        return "" if found is None else _text(self.name, found, self.loop)[0]
 
     @cached_property
     def _split(self) -> Split | None:
         step, loop = self.step, self.loop
         if len(step.graphs) != 1 or loop.draws or not loop.carries or not step.outputs:
             return None
-        return split(step.graphs[0], loop)
+        found = split(step.graphs[0], loop)
+        return None if found is None or found.work < FEWEST else found
 
     @cached_property
     def _function(self) -> Callable[..., Sequence[Tensor]] | None:
         if self._split is None:
             return None
-        code, namespace = _text(NAME, self._split, self.loop)
-        function = execute(NAME, code, namespace)
+        code, namespace = _text(self.name, self._split, self.loop)
+        function = execute(self.name, code, namespace)
         return torch.compile(function, fullgraph=True, options={"cpp_wrapper": True})
 
 
@@ -89,8 +96,6 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 # --- text -------------------------------------------------------------------------------------------------------------
-
-NAME = "scan_compiled"
 
 
 def _text(name: str, found: Split, loop: Loop) -> tuple[str, dict[str, Any]]:

@@ -33,6 +33,11 @@ class Split:
     within: tuple[fx.Node, ...]
     made: tuple[fx.Node, ...]
 
+    @property
+    def work(self) -> int:
+        """How many operations a step has beside views."""
+        return sum(not is_view(node) for node in self.within)
+
     def own(self, number: int) -> bool:
         """Whether a value is made by a step, in memory that nothing else that the step returns has."""
         node = self.made[number]

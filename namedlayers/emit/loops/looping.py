@@ -126,10 +126,10 @@ def _function(
     record, symbols = (found.record, found.symbols) if found else (None, step.sizes)
     quick = in_place.defined(lo, f"{wish}_in_place", step, loop, owned)
     loop = replace(loop, key=_key(lo, loop, symbols, record))
-    _register(step, loop, symbols, record, lo.bodies.compiled)
+    _register(lo, step, loop, symbols, record)
     if found:
         keeping = replace(found.record.keeping, key=f"{loop.key}-keeping")
-        _register(found.full, keeping, symbols, record, lo.bodies.compiled, keeps=True)
+        _register(lo, found.full, keeping, symbols, record, keeps=True)
         loop = replace(loop, keeping=keeping)
 
     def source(name: str) -> tuple[str, Mapping[str, Any]]:
@@ -142,12 +142,14 @@ def _function(
 
 
 def _register(
-    step: BodyFunction, loop: Loop, symbols: Sequence[str], record: Record | None, compiled: bool, *,
+    lo: Lowering, step: BodyFunction, loop: Loop, symbols: Sequence[str], record: Record | None, *,
     keeps: bool = False,
 ) -> None:  # fmt: skip
-    chosen = tuple(symbols.index(one) for one in step.sizes)
-    found = Whole(step, loop, chosen, record, compiled, keeps)
+    """Makes a loop known to the operator; what of it is compiled is shown among the sources."""
+    found = Whole(step, loop, tuple(symbols.index(one) for one in step.sizes), record, lo.bodies.compiled, keeps)
     register(loop.key, found.function, found)
+    if found.source and found.source not in lo.bodies.sources:
+        lo.bodies.sources.append(found.source)
 
 
 def _text(

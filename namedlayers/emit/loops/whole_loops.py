@@ -60,6 +60,11 @@ class Whole:
         numbers = {number for number, _ in self._kept_results}
         return tuple(sorted(number for number in numbers if number >= self.loop.carries))
 
+    @property
+    def source(self) -> str:
+        """What the inductor compiles of the loop; empty if that is nothing."""
+        return self._compiled.source if self.compiled else ""
+
     def run(self, tensors: Sequence[Tensor], steps: int, sizes: Sequence[int]) -> Sequence[Tensor] | None:
         if self.compiled and steps > 1:
             made = self._compiled.run(tensors, steps, [sizes[k] for k in self.chosen])
