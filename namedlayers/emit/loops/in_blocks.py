@@ -23,11 +23,8 @@ BLOCK = 1 << 20
 FEWEST = 7
 """There are about so many blocks at least, so that what is made in between is short beside what is kept."""
 
-LEAST = 1 << 19
-"""About so many bytes a block reads at least: what is made in between of so few is nowhere much."""
-
-SHORT, SHORTEST = 16, 8
-"""Steps that a block has at least, however much they read; and where there are few of them."""
+SHORTEST = 8
+"""Steps that a block has at least: what a block costs by itself is little beside them."""
 
 
 def gradients(
@@ -111,8 +108,7 @@ def _sequences(record: Record, tensors: Sequence[Tensor]) -> list[Tensor]:
 
 def _length(steps: int, sequences: Sequence[Tensor]) -> int:
     a_step = sum(one.numel() * one.element_size() for one in sequences) // steps
-    few = max(-(-steps // FEWEST), LEAST // max(1, a_step))
-    return max(SHORTEST, min(few, max(SHORT, BLOCK // max(1, a_step))))
+    return max(SHORTEST, min(-(-steps // FEWEST), BLOCK // max(1, a_step)))
 
 
 def _blocks(steps: int, length: int, backwards: bool) -> Iterator[slice]:
