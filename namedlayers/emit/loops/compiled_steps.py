@@ -77,8 +77,8 @@ def split(graph: fx.Graph, loop: Loop) -> Split | None:
 
 
 def tanh(x: Tensor) -> Tensor:
-    """The hyperbolic tangent, of single precision by an exponential and, near 0, a polynomial: a compiler makes a third
-    of the time of it that the function takes which it would call. It is right to two units in the last place.
+    """The hyperbolic tangent, of single precision by an exponential and, near 0, a polynomial: compiled, it takes half
+    the time of the function that the inductor would call. It is right to 3e-7 of its value.
 
     >>> x = torch.tensor([-torch.inf, -1.0, -1e-6, 0.0, 0.3, 20.0])
     >>> torch.allclose(tanh(x), torch.tanh(x), rtol=3e-7, atol=0.0)
