@@ -339,7 +339,8 @@ def test_gradients_of_several_weights_are_one_product_each_after_the_loop() -> N
     """Put together they would be made step by step, and added up after that."""
     text = (
         "def f(X[t, b, h], p[b, h], q[b, h]; W[h', h], V[h', h]) -> [t, b, h]:\n    scan t with y = p, z = q:\n"
-        "        a = tanh((W @[h] y + V @[h] z)[h' -> h] + X)\n        z = z - 0.1 * a\n        y = y + 0.1 * z\n    return y"
+        "        a = tanh((W @[h] y + V @[h] z)[h' -> h] + X)\n        z = z - 0.1 * a\n        y = y + 0.1 * z\n"
+        "    return y"
     )
     made = same(text, given({"X": "t b h", "p": "b h", "q": "b h", "W": "h h", "V": "h h"}))
     after = made.code.split("def step_gradient_after(")[1].split("\n\n")[0]
