@@ -290,7 +290,7 @@ def test_autocast_around_a_graph() -> None:
 
 
 def test_a_body_that_is_not_there() -> None:
-    from namedlayers.emit.loops.scan_operator import step_of
+    from namedlayers.emit.loops.steps_by_name import step_of
     from namedlayers.errors import ArgumentError
 
     with pytest.raises(ArgumentError) as caught:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from namedlayers.emit.loops.scan_operator import afresh
+from namedlayers.emit.loops.written_out import afresh
 
 if TYPE_CHECKING:
     from namedlayers.emit.budget.tiled import Tiled

@@ -1,37 +1,24 @@
-"""Sums of products: matrix products where there is one, products and sums elsewhere.
+"""Sums of products: step by step of two operands each, chains of matrices by their own order.
 
 In: operands in any layouts, the axes that stay, an order of pairwise steps. Out: a tensor. What always holds: an axis
-that one operand alone has and that does not stay is summed away first; axes are flattened only where a group has
-several.
-
-Of two operands every axis is one of: batch (in both, stays), contracted (in both, goes), left or right free.
+that one operand alone has and that does not stay is summed away first; what two steps compute alike is computed once.
 """
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import Any
-
-import torch
-import torch.nn.functional as F
-from torch import fx
+from collections.abc import Hashable, Sequence
 
 from namedlayers.emit.attributes import listed
 from namedlayers.emit.emitters.elementwise import elementwise
-from namedlayers.emit.emitters.pairwise import innermost
-from namedlayers.emit.emitters.reductions import total
+from namedlayers.emit.emitters.products import is_weight, linear, onto, product, sum_away
 from namedlayers.emit.kernels.chains import chain_product
-from namedlayers.emit.kernels.vectors import matrix_vector, vector_matrix
 from namedlayers.emit.lowering import Lowering, emits
-from namedlayers.emit.narrowing import add_product
-from namedlayers.emit.value import Value, adjacent
+from namedlayers.emit.value import Value
 from namedlayers.plan.chains import Chain, chain, tree
 from namedlayers.plan.layouts import laid
 from namedlayers.program.graph import Node
 from namedlayers.program.program import Kind
-
-_ROWS, _COLUMNS, _INNER = -101, -102, -103
 
 
 @emits("contract")
@@ -41,12 +28,12 @@ def emit_contract(lo: Lowering, node: Node) -> Value:
     _fill_missing(lo, node, values)
     path = listed(node, "path")
     if len(values) == 1:
-        return _sum_away(lo, values[0], result)
+        return sum_away(lo, values[0], result)
     matrices = chain(node)
     if matrices is not None:
         return _chained(lo, node, values, matrices)
     made: dict[Hashable, Value] = {}
-    weights = frozenset(k for k, value in enumerate(values) if _is_weight(lo, value))
+    weights = frozenset(k for k, value in enumerate(values) if is_weight(lo, value))
     orders = laid(tuple(v.axes for v in values), path, result, lo.wanted(), weights).orders
     for pair, order in zip(path, orders, strict=True):
         lo.wants[node.number] = order
@@ -61,7 +48,7 @@ def emit_contract(lo: Lowering, node: Node) -> Value:
             left, right = taken[:2]
             now = keep | {axis for v in taken[2:] for axis in v.axes}
             taken = [product(lo, left, right, now, bool(values)), *taken[2:]]
-        values.append(_sum_away(lo, taken[0], keep))
+        values.append(sum_away(lo, taken[0], keep))
         made[key] = lo.renamed(values[-1], {axis: number for number, axis in enumerate(names)})
     (found,) = values
     return found
@@ -74,63 +61,16 @@ def emit_linear(lo: Lowering, node: Node) -> Value:
     keep = frozenset(range(node.rank))
     shared = set(x.axes) & set(w.axes)
     if shared == inner and shared and set(b.axes) == set(w.axes) - shared and node.kind is not Kind.INT:
-        return _linear(lo, x, w, tuple(a for a in x.axes if a not in shared), b)
+        return linear(lo, x, w, tuple(a for a in x.axes if a not in shared), b)
     if shared == inner and shared and set(b.axes) == keep and node.kind is not Kind.INT:
-        return _onto(lo, x, w, b)
+        return onto(lo, x, w, b)
     return elementwise(lo, operator.add, [product(lo, x, w, keep), b])
-
-
-def product(lo: Lowering, left: Value, right: Value, keep: Iterable[int], between: bool = False) -> Value:
-    """The sum, over all axes not in `keep`, of the product of two tensors, perhaps `between` two steps."""
-    keep = frozenset(keep)
-    left = _sum_away(lo, left, keep | set(right.axes))
-    right = _sum_away(lo, right, keep | set(left.axes))
-    inner = frozenset(a for a in left.axes if a in right.axes and a not in keep)
-    if not inner:
-        return elementwise(lo, operator.mul, [left, right])
-    if left.kind is Kind.INT:  # no matrix product of integers on every device
-        return _by_elements(lo, left, right, inner)
-    if right_first(lo, left, right, inner, between):
-        left, right = right, left
-    batch = tuple(a for a in left.axes if a in right.axes and a not in inner)
-    rows = tuple(a for a in left.axes if a not in right.axes)
-    columns = tuple(a for a in right.axes if a not in left.axes)
-    if batch and not (rows and columns):
-        return _batch_of_vectors(lo, left, right, batch, inner)
-    if batch:
-        return matrices(lo, left, right, keep)
-    if len(rows) > 1 and columns and not _trailing(left, inner):
-        around = _around(lo, left, right, rows, columns, inner)
-        if around is not None:
-            return around
-    if columns and rows:
-        return _linear(lo, left, right, rows)
-    return _vector(lo, left, right, rows, columns)
 
 
 def counted(lo: Lowering, values: Sequence[Value]) -> list[Value]:
     """The operands of a product as tensors of one kind and one precision; booleans count as integers."""
     values = lo.alike(list(values))
     return [lo.integer(v) for v in values]
-
-
-def right_first(
-    lo: Lowering, left: Value, right: Value, inner: frozenset[int], between: bool = False
-) -> bool:  # fmt: skip
-    """Whether the right operand's free axes should come first in the result. What lies `between` two steps of a
-    contraction lies as the next one likes it."""
-    rows = [a for a in left.axes if a not in right.axes]
-    columns = [a for a in right.axes if a not in left.axes]
-    if not rows or not columns:
-        return False
-    if len(rows) != len(columns) and not between and not set(left.axes) & set(right.axes) - inner:
-        if _is_weight(lo, left) != _is_weight(lo, right):
-            return _is_weight(lo, left)
-        return len(columns) > len(rows)  # the larger one is data, the other a matrix
-    wanted = list(lo.wanted())
-    places = [min(wanted.index(a) for a in group if a in wanted) if set(group) & set(wanted) else len(wanted)
-              for group in (rows, columns)]  # fmt: skip
-    return places[1] < places[0]
 
 
 def _alike(taken: Sequence[Value], keep: frozenset[int]) -> tuple[Hashable, list[int]]:
@@ -157,218 +97,6 @@ def _chained(lo: Lowering, node: Node, values: Sequence[Value], found: Chain) ->
     order = tree(node.attr("path"), found.matrices)  # type: ignore[arg-type]
     sizes = {} if batch else {"sizes": tuple(lo.size(lo.space(axis)) for axis in found.axes)}
     return lo.call(chain_product, (order, *matrices), (*batch, found.axes[0], found.axes[-1]), sizes)
-
-
-# --- the kinds of products --------------------------------------------------------------------------------------------
-
-
-def _linear(lo: Lowering, x: Value, w: Value, rows: tuple[int, ...], bias: Value | None = None) -> Value:
-    """No batch axes: `w` becomes a matrix, and the rows of `x` stay as they are."""
-    inner = _inner_order(x, w, tuple(a for a in x.axes if a not in rows))
-    columns = tuple(a for a in w.axes if a not in inner)
-    x = lo.merged(_last(lo, x, inner), inner, _INNER)
-    transposed = w.axes.index(inner[0]) > w.axes.index(columns[0]) if columns else True
-    groups = ((columns, _COLUMNS), (inner, _INNER)) if transposed else ((inner, _INNER), (columns, _COLUMNS))
-    w = _grouped(lo, w, groups)
-    axes = (*x.axes[:-1], _COLUMNS)
-    sizes = [lo.size(lo.space(a)) for a in columns]
-    split = len(columns) != 1
-    if bias is not None:
-        bias = lo.merged(lo.permuted(bias, columns), columns, _COLUMNS)
-        w = w if transposed else lo.permuted(w, (_COLUMNS, _INNER))
-        found = lo.call(F.linear, (x, w, bias), axes, inline=split)
-    elif transposed and (len(x.axes) != 2 or len(columns) > 1 or not _is_view(w)):
-        found = lo.call(F.linear, (x, w), axes, inline=split)
-    else:
-        w = lo.permuted(w, (_INNER, _COLUMNS))
-        found = lo.call(torch.matmul, (x, w), axes, inline=split)
-    return lo.split(found, _COLUMNS, columns, sizes, inline=False)
-
-
-def _onto(lo: Lowering, left: Value, right: Value, summand: Value) -> Value:
-    """A matrix product that begins with a summand. The sides stand as whoever uses the result likes them. (If they had
-    to be copied for it, it is a sum of two.)"""
-    result = lo.wanted()
-    if result[0] not in left.axes:
-        left, right = right, left
-    rows = tuple(a for a in result if a in left.axes)
-    columns = tuple(a for a in result if a in right.axes)
-    sides = ((left, rows), (right, columns), (summand, rows), (summand, columns))
-    flat = all(adjacent(one.axes, group) for one, group in sides)
-    if not flat and not lo.prologue.inner:
-        return elementwise(lo, operator.add, [product(lo, left, right, frozenset(result)), summand])
-    inner = _inner_order(left, right, tuple(a for a in left.axes if a in right.axes))
-    left = _matrix(lo, left, (), (rows, _ROWS), (inner, _INNER))
-    right = _matrix(lo, right, (), (inner, _INNER), (columns, _COLUMNS))
-    summand = _matrix(lo, summand, (), (rows, _ROWS), (columns, _COLUMNS))
-    sizes = [[lo.size(lo.space(a)) for a in group] for group in (rows, columns)]
-    found = lo.call(add_product, (summand, left, right), (_ROWS, _COLUMNS), inline=len(rows) + len(columns) > 2)
-    found = lo.split(found, _COLUMNS, columns, sizes[1], inline=len(rows) != 1)
-    return lo.split(found, _ROWS, rows, sizes[0], inline=False)
-
-
-def _by_elements(lo: Lowering, left: Value, right: Value, inner: frozenset[int]) -> Value:
-    both = elementwise(lo, operator.mul, [left, right])
-    return total(lo, both, tuple(a for a in both.axes if a in inner))
-
-
-def _batch_of_vectors(
-    lo: Lowering, left: Value, right: Value, batch: tuple[int, ...], inner: frozenset[int]
-) -> Value:  # fmt: skip
-    """A product and a sum is what is fastest of vectors with vectors, and where the batch is innermost, too: matrix
-    products would go through it one by one. A vector stands on the side on which the matrix lies as it is. (In a loop's
-    step a product has to be one that can be told where to write.)"""
-    matrix, vector = (left, right) if len(left.axes) > len(right.axes) else (right, left)
-    if len(matrix.axes) == len(vector.axes) or innermost(matrix) in batch:
-        return _by_elements(lo, left, right, inner)
-    if lo.prologue.inner:
-        sides = (vector, matrix) if innermost(matrix) not in inner else (matrix, vector)
-        return matrices(lo, *sides, frozenset(left.axes + right.axes) - inner)
-    free = tuple(a for a in matrix.axes if a not in vector.axes)
-    order = _inner_order(matrix, vector, tuple(a for a in matrix.axes if a in inner))
-    sizes = [lo.size(lo.space(a)) for a in free]
-    rows_first = innermost(matrix) in free
-    groups = ((order, _INNER), (free, _COLUMNS)) if rows_first else ((free, _COLUMNS), (order, _INNER))
-    matrix = _matrix(lo, matrix, batch, *groups)
-    vector = lo.merged(lo.permuted(vector, (*batch, *order)), order, _INNER)
-    multiply, sides = (vector_matrix, (vector, matrix)) if rows_first else (matrix_vector, (matrix, vector))
-    found = lo.call(multiply, sides, (*batch, _COLUMNS), inline=len(free) != 1)
-    return lo.split(found, _COLUMNS, free, sizes, inline=False)
-
-
-def matrices(
-    lo: Lowering, left: Value, right: Value, keep: frozenset[int], multiply: Callable[..., Any] | None = None,
-    more: tuple = (),
-) -> Value:  # fmt: skip
-    """Two tensors as batches of matrices, multiplied by `multiply`, which takes `more` arguments besides."""
-    batch = tuple(a for a in left.axes if a in right.axes and a in keep)
-    rows = tuple(a for a in left.axes if a not in right.axes)
-    columns = tuple(a for a in right.axes if a not in left.axes)
-    inner = _inner_order(left, right, tuple(a for a in left.axes if a in right.axes and a not in batch))
-    if multiply is None:  # of three dimensions, `matmul` comes to `bmm` by a detour
-        multiply = torch.bmm if len(batch) == 1 else torch.matmul
-    sizes = [[lo.size(lo.space(a)) for a in group] for group in (rows, columns)]
-    left = _matrix(lo, left, batch, (rows, _ROWS), (inner, _INNER))
-    right = _matrix(lo, right, batch, (inner, _INNER), (columns, _COLUMNS))
-    split = len(rows) != 1 or len(columns) != 1
-    found = lo.call(multiply, (left, right, *more), (*batch, _ROWS, _COLUMNS), inline=split)
-    found = lo.split(found, _COLUMNS, columns, sizes[1], inline=len(rows) != 1)
-    return lo.split(found, _ROWS, rows, sizes[0], inline=False)
-
-
-def _vector(lo: Lowering, left: Value, right: Value, rows: tuple[int, ...], columns: tuple[int, ...]) -> Value:
-    """At least one operand has nothing but contracted axes."""
-    if columns:  # the vector stands on the right
-        left, right, rows = right, left, columns
-    inner = _inner_order(left, right, tuple(a for a in left.axes if a not in rows))
-    right = lo.merged(lo.permuted(right, inner), inner, _INNER)
-    if rows and len(rows) == 1 and not _trailing(left, frozenset(inner)):
-        flat = lo.merged(_last(lo, left, rows), inner, _INNER)
-        return lo.call(torch.matmul, (right, flat), rows)
-    flat = lo.merged(_last(lo, left, inner), inner, _INNER)
-    multiply = torch.mv if len(flat.axes) == 2 else torch.matmul  # which finds out by a detour
-    return lo.call(multiply, (flat, right), flat.axes[:-1])
-
-
-def _around(
-    lo: Lowering, x: Value, w: Value, rows: tuple[int, ...], columns: tuple[int, ...], inner: frozenset[int]
-) -> Value | None:
-    """The contracted axes lie in the midst of `x` (channels before space): the matrix stands on the left, and the axes
-    of `x` before them are a batch, so that nothing of `x` is moved."""
-    order = tuple(a for a in x.axes if a in inner)
-    if not adjacent(x.axes, order):
-        return None
-    before, after = x.axes[: x.dim(order[0])], x.axes[x.dim(order[-1]) + 1 :]
-    order = _inner_order(x, w, order)
-    if not after or not adjacent(x.axes, order):
-        return None
-    sizes = [[lo.size(lo.space(a)) for a in group] for group in (columns, after)]
-    w = _grouped(lo, w, ((columns, _COLUMNS), (order, _INNER)))
-    x = lo.merged(lo.merged(x, order, _INNER), after, _ROWS)
-    split = len(columns) != 1 or len(after) != 1
-    found = lo.call(torch.matmul, (w, x), (*before, _COLUMNS, _ROWS), inline=split)
-    found = lo.split(found, _ROWS, after, sizes[1], inline=len(columns) != 1)
-    return lo.split(found, _COLUMNS, columns, sizes[0], inline=False)
-
-
-# --- layouts ----------------------------------------------------------------------------------------------------------
-
-
-def _matrix(
-    lo: Lowering, value: Value, batch: tuple[int, ...], first: tuple[tuple[int, ...], int],
-    second: tuple[tuple[int, ...], int],
-) -> Value:  # fmt: skip
-    """(batch…, first, second), each group flattened; transposed from (batch…, second, first) if that moves less."""
-    (a, left), (b, right) = first, second
-    if a and b and innermost(value) in batch:  # else it would be copied matrix by matrix
-        value = lo.permuted(value, (*batch, *a, *b))
-        value = lo.call("contiguous", (value,), value.axes, kind=value.kind, weak=value.weak, inline=True)
-    if (*batch, *a, *b) != value.axes and b and a and _before(value.axes, b, a):
-        value = lo.merged(lo.merged(lo.permuted(value, (*batch, *b, *a)), b, right), a, left)
-        return lo.permuted(value, (*batch, left, right))
-    value = lo.permuted(value, (*batch, *a, *b))
-    if not a and b:
-        value = lo.merged(value, b, right)
-        return lo.call("unsqueeze", (value, -2), (*batch, left, right), kind=value.kind, weak=value.weak, inline=True)
-    return lo.merged(lo.merged(value, a, left), b, right)
-
-
-def _grouped(lo: Lowering, value: Value, groups: Sequence[tuple[tuple[int, ...], int]]) -> Value:
-    value = lo.permuted(value, [axis for group, _ in groups for axis in group])
-    for group, label in groups:
-        value = lo.merged(value, group, label)
-    return value
-
-
-def _last(lo: Lowering, value: Value, group: tuple[int, ...]) -> Value:
-    """The same with `group` as its last axes, in this order."""
-    return lo.permuted(value, [a for a in value.axes if a not in group] + list(group))
-
-
-def _inner_order(left: Value, right: Value, inner: tuple[int, ...]) -> tuple[int, ...]:
-    """The order in which the contracted axes are flattened: the one that costs no copy of the larger operand."""
-    orders = [tuple(a for a in v.axes if a in inner) for v in sorted((left, right), key=lambda v: -len(v.axes))]
-    return next((o for o in orders if adjacent(left.axes, o) and adjacent(right.axes, o)), orders[0])
-
-
-def _is_weight(lo: Lowering, value: Value) -> bool:
-    """Whether this is a parameter, or made of parameters alone: however many axes it has, it is no data."""
-    return isinstance(value.held, fx.Node) and _parameters_alone(lo, value.held)
-
-
-def _parameters_alone(lo: Lowering, held: fx.Node) -> bool:
-    waiting = [held]
-    while waiting:
-        node = waiting[-1]
-        open_ = [one for one in node.all_input_nodes if "weight" not in one.meta]
-        if node.op == "placeholder" or not open_:
-            places = [given.role for given, one in zip(lo.program.inputs, lo.inputs, strict=True) if one is node]
-            inputs = [one for one in node.all_input_nodes if "prologue" not in one.meta]
-            node.meta["weight"] = (
-                places[0] in ("parameter", "param") if places
-                else bool(inputs) and all(one.meta["weight"] for one in inputs)
-            )  # fmt: skip
-            waiting.pop()
-        else:
-            waiting += open_
-    return bool(held.meta["weight"])
-
-
-def _trailing(value: Value, group: frozenset[int]) -> bool:
-    return set(value.axes[len(value.axes) - len(group) :]) == group
-
-
-def _before(axes: tuple[int, ...], first: tuple[int, ...], second: tuple[int, ...]) -> bool:
-    return max(axes.index(a) for a in first) < min(axes.index(a) for a in second)
-
-
-def _is_view(value: Value) -> bool:
-    return value.held.target != "flatten" if not value.literal else False  # type: ignore[union-attr]
-
-
-def _sum_away(lo: Lowering, value: Value, keep: Iterable[int]) -> Value:
-    keep = frozenset(keep)
-    return total(lo, value, tuple(a for a in value.axes if a not in keep))
 
 
 def _fill_missing(lo: Lowering, node: Node, values: list[Value]) -> None:

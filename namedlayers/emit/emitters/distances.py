@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from namedlayers.emit.emitters.contractions import matrices, right_first
+from namedlayers.emit.emitters.products import matrices, right_first
 from namedlayers.emit.kernels import pairs
 from namedlayers.emit.kernels.eager import visible
 from namedlayers.emit.lowering import Lowering, emits

@@ -10,7 +10,7 @@ import operator
 from collections.abc import Sequence
 
 from namedlayers.emit.attributes import listed
-from namedlayers.emit.emitters.contractions import matrices, right_first
+from namedlayers.emit.emitters.products import matrices, right_first
 from namedlayers.emit.log_products.log_product import log_product, log_product_of_sums
 from namedlayers.emit.log_products.shares import inverse_share
 from namedlayers.emit.lowering import Lowering, emits

@@ -17,14 +17,14 @@ import torch
 import torch.nn.functional as F
 from torch import fx
 
-from namedlayers.emit.loops import in_place
+from namedlayers.emit.loops import in_place, scan_operator  # noqa: F401  (saved graphs ask for the operator)
 from namedlayers.emit.loops.calling import function_of, number_of, parts, passed, taken
 from namedlayers.emit.loops.places import lies_as_wanted
 from namedlayers.emit.loops.recorded import Record, recorded, with_gradient
 from namedlayers.emit.loops.recording import differentiated
 from namedlayers.emit.loops.rewritten_steps import written
-from namedlayers.emit.loops.scan_operator import register
 from namedlayers.emit.loops.scanning import Loop, nothing, traced, unobserved, whole
+from namedlayers.emit.loops.steps_by_name import register
 from namedlayers.emit.loops.whole_loops import Whole
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.names import Names

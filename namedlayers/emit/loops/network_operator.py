@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from namedlayers.emit.loops.scan_operator import afresh
 from namedlayers.emit.loops.scanning import whole
+from namedlayers.emit.loops.written_out import afresh
 
 KERNELS: dict[str, Callable[..., Any]] = {
     "rnn_tanh": torch.rnn_tanh, "rnn_relu": torch.rnn_relu, "gru": torch.gru, "lstm": torch.lstm,

@@ -9,62 +9,24 @@ the first, each once more from what was carried into it. The gradients of that o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from functools import lru_cache
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from namedlayers.errors import ArgumentError
-
-Step = Callable[..., Any]
-
-
-class Faster(Protocol):
-    """What a loop is run and differentiated by, where it is not lifted and draws nothing; None where that cannot be."""
-
-    @property
-    def kept(self) -> Sequence[int]:
-        """Which of the values of all steps the gradient takes, beside those that are carried."""
-
-    def run(self, tensors: Sequence[Tensor], steps: int, sizes: Sequence[int]) -> Sequence[Tensor] | None: ...
-
-    def gradients(
-        self, tensors: Sequence[Tensor], steps: int, sizes: Sequence[int], slopes: Sequence[Tensor | None],
-        made: Mapping[int, Tensor],
-    ) -> Mapping[int, Tensor] | None: ...  # fmt: skip
-
-
-def register(key: str, step: Step, faster: Faster | None = None) -> None:
-    """Puts a body's function into the table of the process. It takes tensors, carried ones first, then sizes."""
-    _STEPS.setdefault(key, step)
-    if faster is not None:
-        _FASTER.setdefault(key, faster)
-
-
-@lru_cache(1024)
-def step_of(body: str) -> Step:
-    """The function of a body, lifted by `vmap` as often as its name says."""
-    key, *lifts = body.split("|")
-    if key not in _STEPS:
-        raise ArgumentError(
-            "NL0440", "this graph has a scan whose formula is not compiled in this process",
-            hint="compile it first: look at the formula's `.code`, or call it once",
-        )  # fmt: skip
-    step = _STEPS[key]
-    for lift in lifts:
-        step = _lifted(step, *lift.split(":"))
-    return step
-
-
-def no_steps(step: Step, tensors: Sequence[Tensor], scanned: Sequence[bool], sizes: Sequence[int]) -> list[Tensor]:
-    """The values of no steps; a step on the device `meta` says what they look like."""
-    likes = [one.to("meta") for one in tensors]
-    args = [one.new_empty(one.shape[1:]) if is_ else one for one, is_ in zip(likes, scanned, strict=True)]
-    return [one.new_empty((0, *one.shape), device=_device(tensors)) for one in _listed(step(*args, *sizes))]
-
+from namedlayers.emit.loops.steps_by_name import faster_of, step_of
+from namedlayers.emit.loops.written_out import (
+    added,
+    device_of,
+    differentiable,
+    listed,
+    no_steps,
+    order_of,
+    plainly,
+    pulled_back,
+    run,
+)
 
 # --- the operator -----------------------------------------------------------------------------------------------------
 
@@ -78,12 +40,13 @@ def scan(
     step = step_of(body)
     if steps == 0:
         return no_steps(step, tensors, scanned, sizes)
-    with torch.no_grad(), _plainly(seed, tensors) as begin:
-        quick = _FASTER.get(body) if seed is None else None
+    with torch.no_grad(), plainly(seed, tensors) as begin:
+        quick = faster_of(body) if seed is None else None
         found = quick.run(tensors, steps, sizes) if quick else None
         if found is not None:
             return list(found)
-        return [one.contiguous() for one in _run(step, tensors, scanned, carries, _order(steps, reverse), sizes, begin)]
+        made = run(step, tensors, scanned, carries, order_of(steps, reverse), sizes, begin)
+        return [one.contiguous() for one in made]
 
 
 @scan.register_fake
@@ -96,8 +59,8 @@ def _(
     ranks = [len(lifts) + is_ for is_ in scanned]
     lifted = tensors[0].shape[ranks[0] - len(lifts) : ranks[0]] if lifts else ()
     args = [one.new_empty(one.shape[rank:]) for one, rank in zip(tensors, ranks, strict=True)]
-    with torch.autocast(_device(tensors).type, enabled=False):
-        return [one.new_empty((steps, *lifted, *one.shape)) for one in _listed(step_of(key)(*args, *sizes))]
+    with torch.autocast(device_of(tensors).type, enabled=False):
+        return [one.new_empty((steps, *lifted, *one.shape)) for one in listed(step_of(key)(*args, *sizes))]
 
 
 @torch.library.custom_op("namedlayers::scan_backward", mutates_args=())
@@ -108,20 +71,20 @@ def scan_backward(
 ) -> list[Tensor]:  # fmt: skip
     """The gradients of the inputs that `wanted` lists, from those of the values of all steps. `carried` are those of
     the values that are carried, and of what is kept."""
-    quick = _FASTER.get(body) if seed is None else None
+    quick = faster_of(body) if seed is None else None
     if quick is not None and steps:
-        with torch.no_grad(), _plainly(seed, tensors):
+        with torch.no_grad(), plainly(seed, tensors):
             kept = dict(zip(_saved(body, carries, seed is not None), carried, strict=True))
             whole = quick.gradients(tensors, steps, sizes, gradients, kept)
             if whole is not None:
                 return _owned([whole.get(k) for k in wanted], [tensors[k] for k in wanted], [*tensors, *carried])
-    step, order = step_of(body), _order(steps, reverse)
+    step, order = step_of(body), order_of(steps, reverse)
     before = dict(zip(order[1:], order, strict=False))
     found = {k: torch.zeros(tensors[k].shape, dtype=tensors[k].dtype, device=tensors[k].device) for k in wanted}
     fixed = [k for k in wanted if k >= carries and not scanned[k]]
-    moving = [k for k in range(carries) if _differentiable(tensors[k])] + [k for k in wanted if scanned[k]]
+    moving = [k for k in range(carries) if differentiable(tensors[k])] + [k for k in wanted if scanned[k]]
     onward: dict[int, Tensor | None] = {}
-    with torch.enable_grad(), _plainly(seed, tensors) as begin:
+    with torch.enable_grad(), plainly(seed, tensors) as begin:
         held = [one.detach().requires_grad_(k in fixed) for k, one in enumerate(tensors)]
         for at in reversed(order):
             begin(at)
@@ -130,10 +93,10 @@ def scan_backward(
                 args[:carries] = [one[before[at]] for one in carried[:carries]]
             for k in moving:
                 args[k] = args[k].detach().requires_grad_()
-            made = _listed(step(*args, *sizes))
+            made = listed(step(*args, *sizes))
             slopes = [None if one is None else one[at] for one in gradients]
-            slopes[:carries] = [_sum(one, onward.get(k)) for k, one in enumerate(slopes[:carries])]
-            parts = _pulled_back(made, slopes, {k: args[k] for k in (*moving, *fixed)})
+            slopes[:carries] = [added(one, onward.get(k)) for k, one in enumerate(slopes[:carries])]
+            parts = pulled_back(made, slopes, {k: args[k] for k in (*moving, *fixed)})
             onward = {k: parts[k] for k in range(carries) if k in parts}
             for k in wanted:
                 part = parts[k]
@@ -170,7 +133,7 @@ def _gradient(ctx: Any, gradients: list[Tensor | None]) -> tuple[Any, ...]:
     saved = list(ctx.saved_tensors)
     seed = saved.pop() if seeded else None
     tensors, carried = saved[: len(scanned)], saved[len(scanned) :]
-    wanted = [k for k, one in enumerate(tensors) if ctx.needs_input_grad[1][k] and _differentiable(one)]
+    wanted = [k for k, one in enumerate(tensors) if ctx.needs_input_grad[1][k] and differentiable(one)]
     found = scan_backward(
         body, tensors, scanned, carries, reverse, steps, sizes, seed, carried, list(gradients), wanted
     )  # fmt: skip
@@ -200,15 +163,15 @@ def _second_gradient(ctx: Any, gradients: list[Tensor | None]) -> tuple[Any, ...
     if steps == 0:
         return None, [None] * len(scanned), *plain, by_slope, _none(wanted)
     further = torch.is_grad_enabled()
-    with torch.enable_grad(), _plainly(seed, saved) as begin:
+    with torch.enable_grad(), plainly(seed, saved) as begin:
         # Twins, so that a tensor that is given twice is two.
-        twins = [one.view_as(one).requires_grad_(one.requires_grad or _differentiable(one)) for one in saved]
+        twins = [one.view_as(one).requires_grad_(one.requires_grad or differentiable(one)) for one in saved]
         tensors, slopes = twins[: len(scanned)], twins[len(scanned) :]
-        made = _run(step_of(body), tensors, scanned, carries, _order(steps, reverse), sizes, begin)
-        first = _pulled_back([made[k] for k in present], slopes, {k: tensors[k] for k in wanted}, further=True)
+        made = run(step_of(body), tensors, scanned, carries, order_of(steps, reverse), sizes, begin)
+        first = pulled_back([made[k] for k in present], slopes, {k: tensors[k] for k in wanted}, further=True)
         ends = {k: one for k, one in enumerate(first.values()) if one is not None}
         outer = [gradients[k] for k in ends]
-        second = _pulled_back(list(ends.values()), outer, dict(enumerate(twins)), further=further)
+        second = pulled_back(list(ends.values()), outer, dict(enumerate(twins)), further=further)
     found = list(second.values())
     for k, one in zip(present, found[len(scanned) :], strict=True):
         by_slope[k] = one
@@ -272,19 +235,12 @@ def _lifted_name(body: str, info: Any, tensors: Sequence[Tensor], sizes: Sequenc
     return f"{body}|{info.randomness}:{len(tensors)}:{len(sizes)}"
 
 
-def _lifted(step: Step, randomness: str, tensors: str, sizes: str) -> Step:
-    return torch.func.vmap(step, (0,) * int(tensors) + (None,) * int(sizes), randomness=randomness)
-
-
 # --- helpers ----------------------------------------------------------------------------------------------------------
-
-_STEPS: dict[str, Step] = {}
-_FASTER: dict[str, Faster] = {}
 
 
 def _saved(body: str, carries: int, drawn: bool) -> tuple[int, ...]:
     """Which of the values of all steps are kept for the gradient."""
-    quick = None if drawn else _FASTER.get(body)
+    quick = None if drawn else faster_of(body)
     return (*range(carries), *(() if quick is None else quick.kept))
 
 
@@ -304,93 +260,6 @@ def _owned(
     return results
 
 
-def _run(
-    step: Step, tensors: Sequence[Tensor], scanned: Sequence[bool], carries: int, order: Sequence[int],
-    sizes: Sequence[int], begin: Callable[[int], object],
-) -> list[Tensor]:  # fmt: skip
-    """All values of all steps; `begin` is told where each step is."""
-    now, collected = list(tensors), []
-    for at in order:
-        begin(at)
-        args = [one[at] if is_ else held for one, is_, held in zip(tensors, scanned, now, strict=True)]
-        made = _listed(step(*args, *sizes))
-        now[:carries] = made[:carries]
-        collected.append(made)
-    if order[0] > order[-1]:
-        collected.reverse()
-    return [torch.stack(listed) for listed in zip(*collected, strict=True)]
-
-
-def _pulled_back(
-    made: Sequence[Tensor], slopes: Sequence[Tensor | None], starts: dict[int, Tensor], *, further: bool = False
-) -> dict[int, Tensor | None]:
-    """The gradients of `starts`, from those of what was made of them; `further`: they have gradients in turn."""
-    ends = [(one, slope) for one, slope in zip(made, slopes, strict=True) if slope is not None and one.requires_grad]
-    reached = {k: one for k, one in starts.items() if one.requires_grad}
-    if not ends or not reached:
-        return dict.fromkeys(starts)
-    values, outer = zip(*ends, strict=True)
-    found = torch.autograd.grad(values, list(reached.values()), outer, create_graph=further, allow_unused=True)
-    return dict.fromkeys(starts) | dict(zip(reached, found, strict=True))
-
-
 def _none(listed: Sequence[Any]) -> list[Any] | None:
     """No gradient of a list of numbers; torch takes an empty one for a list of tensors."""
     return None if listed else []
-
-
-def _order(steps: int, reverse: bool) -> list[int]:
-    return list(range(steps))[:: -1 if reverse else 1]
-
-
-def _listed(found: Any) -> list[Tensor]:
-    return list(found) if isinstance(found, tuple) else [found]
-
-
-def _sum(one: Tensor | None, other: Tensor | None) -> Tensor | None:
-    return one if other is None else other if one is None else one + other
-
-
-def _differentiable(tensor: Tensor) -> bool:
-    return tensor.is_floating_point() or tensor.is_complex()
-
-
-def _device(tensors: Sequence[Tensor]) -> torch.device:
-    return tensors[0].device if tensors else torch.device("cpu")
-
-
-_WITHHELD = tuple(
-    getattr(torch._C.DispatchKey, name)
-    for name in (
-        "AutogradFunctionality ADInplaceOrView Conjugate Negative ZeroTensor FuncTorchBatched "
-        "FuncTorchBatchedDecomposition FuncTorchDynamicLayerBackMode FuncTorchDynamicLayerFrontMode "
-        "FuncTorchGradWrapper FuncTorchVmapMode"
-    ).split()
-)
-"""What torch leaves out below an operator, or below a mode of Python's that sees operators."""
-
-
-@contextmanager
-def afresh() -> Iterator[None]:
-    """As at top level: derivatives are recorded, `vmap` works, conjugates are taken."""
-    gone = [key for key in _WITHHELD if torch._C._dispatch_tls_is_dispatch_key_excluded(key)]
-    for key in gone:
-        torch._C._dispatch_tls_set_dispatch_key_excluded(key, False)
-    try:
-        yield
-    finally:
-        for key in gone:
-            torch._C._dispatch_tls_set_dispatch_key_excluded(key, True)
-
-
-@contextmanager
-def _plainly(seed: Tensor | None, tensors: Sequence[Tensor]) -> Iterator[Callable[[int], object]]:
-    """Without autocast, whose state is not part of a graph; what is given sets the random state of a step."""
-    device = _device(tensors)
-    with afresh(), torch.autocast(device.type, enabled=False):
-        if seed is None:
-            yield lambda at: None
-        else:
-            start = int(seed)
-            with torch.random.fork_rng([device] if device.type == "cuda" else []):
-                yield lambda at: torch.manual_seed(start + at)

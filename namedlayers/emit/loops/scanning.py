@@ -79,7 +79,8 @@ def traced(loop: Loop, tensors: list[Tensor], steps: int, sizes: list[int]) -> A
 
 def nothing(loop: Loop, tensors: list[Tensor], sizes: list[int]) -> Any:
     """The results of a loop without steps."""
-    from namedlayers.emit.loops.scan_operator import no_steps, step_of
+    from namedlayers.emit.loops.steps_by_name import step_of
+    from namedlayers.emit.loops.written_out import no_steps
 
     return _results(loop.results, loop.reverse, no_steps(step_of(loop.key), tensors, loop.scanned, sizes))
 

@@ -19,8 +19,8 @@ from namedlayers.emit.log_products.shares import TooSmall
 from namedlayers.emit.loops import in_blocks, in_place
 from namedlayers.emit.loops.compiled_loops import Compiled, compiled
 from namedlayers.emit.loops.recorded import Record, Slope
-from namedlayers.emit.loops.scan_operator import no_steps
 from namedlayers.emit.loops.scanning import Loop
+from namedlayers.emit.loops.written_out import no_steps
 
 if TYPE_CHECKING:
     from namedlayers.emit.bodies import BodyFunction
