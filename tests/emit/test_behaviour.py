@@ -42,7 +42,6 @@ def made_of(name: str, way: str = "planned") -> tuple[Compiled, list[torch.Tenso
 def test_compile(name: str) -> None:
     """Without a graph break; the backend that traces gradients too."""
     made, args = made_of(name)
-    torch._dynamo.reset()
     function = torch.compile(made.function, fullgraph=True, dynamic=True, backend="aot_eager")
     found = function(*args)
     torch.testing.assert_close(found if isinstance(found, tuple) else (found,), run(made, args))
@@ -318,7 +317,6 @@ def test_sizes_that_disagree() -> None:
 def test_sizes_that_disagree_while_tracing() -> None:
     """The message is constant and bears the code."""
     made, _ = made_of("product")
-    torch._dynamo.reset()
     with pytest.raises(Exception, match="NL0485"):
         torch.compile(made.function, fullgraph=True, backend="eager")(torch.zeros(2, 3), torch.zeros(4, 5))
 

@@ -76,7 +76,6 @@ def test_blocks_are_the_whole(name: str, length: int) -> None:
 def test_the_operator_goes_by_blocks_too(name: str, length: int) -> None:
     text, inputs = EVERY[name]
     made, plain = both(text, given(inputs, t=7))
-    torch._dynamo.reset()
     quick = torch.compile(made.function, fullgraph=True, dynamic=True, backend="aot_eager")
     found = []
     for function in (quick, plain.function):

@@ -118,7 +118,6 @@ def test_memory_is_linear(backward: bool) -> None:
 def test_traced(text: str) -> None:
     """What is traced gives the same, at other lengths too, and is made for all that have more than one block: for whole
     blocks, and for others."""
-    torch._dynamo.reset()  # which counts what it makes of all objects that are called together
     function = nl.compile(text)
     made = []
 

@@ -159,7 +159,6 @@ def test_lifted_coordinates_draw_anew() -> None:
 def test_compiled(name: str) -> None:
     """The same draws as a plain call, but for scans, which are seeded as a whole; and others at the next call."""
     made, args = made_of(name)
-    torch._dynamo.reset()
     quick = torch.compile(made.function, fullgraph=True, backend="aot_eager")
     found = seeded(quick, *args)
     assert torch.equal(seeded(quick, *args), found)
@@ -181,7 +180,6 @@ def test_vmap(name: str) -> None:
 
 def test_vmap_of_a_traced_scan() -> None:
     made, (x,) = made_of("in a scan")
-    torch._dynamo.reset()
     many = torch.stack([x] * 4)
     for randomness, different in (("different", 4), ("same", 1)):
         lifted = torch.func.vmap(made.function, randomness=randomness)
@@ -191,7 +189,6 @@ def test_vmap_of_a_traced_scan() -> None:
 
 def test_the_backward_pass_of_a_traced_scan_redraws_the_same() -> None:
     made, (x,) = made_of("in a scan")
-    torch._dynamo.reset()
     quick = torch.compile(made.function, fullgraph=True, backend="aot_eager")
     x = x.double().requires_grad_()
     (gradient,) = torch.autograd.grad(seeded(quick, x).sum(), x)
@@ -203,7 +200,6 @@ def test_the_backward_pass_of_a_traced_scan_redraws_the_same() -> None:
 def test_a_traced_scan_leaves_the_generator_as_one_draw_does() -> None:
     """What it draws inside follows from one number, so that what is drawn afterwards does not depend on its length."""
     made, (x,) = made_of("in a scan", "as written")
-    torch._dynamo.reset()
     quick = torch.compile(made.function, fullgraph=True, dynamic=True, backend="aot_eager")
     after = []
     for steps in (3, 5):

@@ -133,7 +133,6 @@ def test_half_precision_is_accumulated_in_float32() -> None:
 
 
 def test_no_length_compiles_anew() -> None:
-    torch._dynamo.reset()
     compiled = torch.compile(
         lambda a, b, h: recurrence(a, b, h, False), fullgraph=True, dynamic=True, backend="aot_eager"
     )

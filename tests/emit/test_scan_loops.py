@@ -183,7 +183,6 @@ def test_a_body_is_one_function_and_permutes_nothing() -> None:
 def test_one_graph_for_all_lengths(name: str) -> None:
     """Values and gradients, nothing compiled anew."""
     made, _ = made_of(name, 3, "as written")
-    torch._dynamo.reset()
     counters.clear()
     quick = torch.compile(made.function, fullgraph=True, dynamic=True, backend="aot_eager")
     for steps in (4, 2, 9):
@@ -272,7 +271,6 @@ def test_vmap_of_the_operator(name: str) -> None:
     made, arrays = made_of(name, 3, "as written")
     args = tensors(made, arrays)
     many = [torch.stack([one, one + 0.1]) for one in args]
-    torch._dynamo.reset()
     lifted = torch.func.vmap(made.function, tuple(0 if k % 2 == 0 else None for k in range(len(args))))
     given = [many[k] if k % 2 == 0 else one for k, one in enumerate(args)]
     found = torch.compile(lifted, fullgraph=True, backend="aot_eager")(*given)
@@ -282,7 +280,6 @@ def test_vmap_of_the_operator(name: str) -> None:
 def test_autocast_around_a_graph() -> None:
     made, arrays = made_of("one carry", 3)
     args = tensors(made, arrays, torch.float32)
-    torch._dynamo.reset()
     quick = torch.compile(made.function, fullgraph=True, backend="aot_eager")
     with torch.autocast("cpu", torch.bfloat16):
         found = quick(*args)

@@ -153,7 +153,6 @@ def test_transforms_of_torch_func(short: int) -> None:
 
 def test_compiled(short: int) -> None:
     formula, args = called("selective state space")
-    torch._dynamo.reset()
     quick = torch.compile(formula, fullgraph=True, dynamic=True, backend="aot_eager")
     leaves = learned(args)
     torch.testing.assert_close(quick(*args), formula(*args))
