@@ -111,6 +111,22 @@ def test_traced_and_transformed() -> None:
         torch.testing.assert_close(torch.func.vmap(function)(*many), torch.stack([wanted, 16 * wanted]))
 
 
+@pytest.mark.parametrize("ends", [[9, 9, 9, 9, 1], [1, 9, 9, 9, 9]])
+def test_traced_for_sizes_that_are_known(ends: list[int]) -> None:
+    """The cheapest order, and nothing in the graph but products."""
+    graphs: list[torch.fx.GraphModule] = []
+
+    def backend(graph: torch.fx.GraphModule, _: list[torch.Tensor]) -> torch.fx.GraphModule:
+        graphs.append(graph)
+        return graph
+
+    args = [torch.randn(pair, dtype=torch.float64) for pair in zip(ends, ends[1:], strict=False)]
+    quick = torch.compile(nl.compile(text_of(*CHAINS["four"])), fullgraph=True, dynamic=False, backend=backend)
+    torch.testing.assert_close(quick(*args), torch.linalg.multi_dot(args))
+    products = [node for node in graphs[0].graph.nodes if node.op.startswith("call")]
+    assert len(products) == 3 and all(1 in node.meta["example_value"].shape for node in products)
+
+
 def test_less_precision() -> None:
     args = [torch.randn(4, 4) for _ in range(4)]
     rough = nl.compile(text_of(*CHAINS["four"]), precision="bfloat16")(*args)

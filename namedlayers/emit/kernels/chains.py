@@ -31,7 +31,7 @@ def chain_product(order: Tree, *matrices: Tensor, sizes: tuple[int, ...] | None 
     tensor([[6.]])
     """
     if is_compiling():
-        return _multiplied(order, matrices)
+        return _multiplied(cheapest(tuple([one.shape for one in matrices])) if _known(matrices) else order, matrices)
     try:
         steps = cheapest_steps(sizes or tuple([one.shape for one in matrices]))
     except TypeError:  # symbols have no hash
@@ -78,18 +78,32 @@ def cheapest(shapes: tuple[Shape, ...]) -> Tree:
     for length in range(1, count):
         for start in range(count - length):
             stop = start + length
-            batch = torch.broadcast_shapes(best[start, start][2], best[start + 1, stop][2])
+            batch = _broadcast(best[start, start][2], best[start + 1, stop][2])
             made = prod(batch) * ends[start] * ends[stop + 1]
             costs = [
                 best[start, at][0] + best[at + 1, stop][0] + made * (2 * ends[at + 1] + HELD)
                 for at in range(start, stop)
             ]
             at = start + costs.index(min(costs))
-            best[start, stop] = min(costs), (best[start, at][1], best[at + 1, stop][1]), tuple(batch)
+            best[start, stop] = min(costs), (best[start, at][1], best[at + 1, stop][1]), batch
     return best[0, count - 1][1]
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _broadcast(one: Shape, other: Shape) -> Shape:
+    """`torch.broadcast_shapes`, of which a traced graph would keep the calls."""
+    length = max(len(one), len(other))
+    padded = [(1,) * (length - len(shape)) + tuple(shape) for shape in (one, other)]
+    return tuple([b if a == 1 else a for a, b in zip(*padded, strict=True)])
+
+
+def _known(matrices: tuple[Tensor, ...]) -> bool:
+    """Whether a graph is made for one combination of sizes alone."""
+    from torch.fx.experimental.symbolic_shapes import has_static_value  # slow to import, and there while compiling
+
+    return all(has_static_value(size) for one in matrices for size in one.shape)
 
 
 def _multiplied(order: Tree, matrices: tuple[Tensor, ...]) -> Tensor:
