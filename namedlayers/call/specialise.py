@@ -73,7 +73,7 @@ class Specialisation:
         if found is None:
             return cost(self.plan)
         number = self.compiled.select_for(found)
-        return cost(self.plan, min(number, len(self.plan.variants) - 1)).at(found)
+        return cost(self.plan, min(number, len(self.plan.variants) - 1), found).at(found)
 
 
 class Specialisations:

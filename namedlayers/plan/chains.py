@@ -1,20 +1,26 @@
 """Chains of matrices: contractions whose orders are too many for variants, but quickly compared at the call.
 
-In: a contraction. Out: its operands in the order of the chain, with the axes between them. What always holds: each
-matrix has one axis in common with the next, which is summed over; both ends stay; all other axes stay and are batches.
+In: a contraction. Out: its operands in the order of the chain, with the axes between them; for sizes that are known,
+the cheapest order. What always holds: each matrix has one axis in common with the next, which is summed over; both ends
+stay; all other axes stay and are batches.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 
-from namedlayers.plan.search import Path
+from opt_einsum.paths import ssa_to_linear
+
+from namedlayers.plan.search import HELD, Path
 from namedlayers.program.graph import Node
 from namedlayers.program.program import Kind
 
 FEWEST = 4
 """Of three matrices there are two orders, of four there are five."""
+
+Shape = tuple[int, ...]
 
 Tree = int | tuple["Tree", "Tree"]
 """A matrix by its number in the chain, or the product of two."""
@@ -61,6 +67,51 @@ def between_neighbours(order: Tree) -> bool:
     return _span(order) is not None
 
 
+def cheapest(shapes: tuple[Shape, ...]) -> Tree:
+    """The cheapest order, the first of those that cost the same.
+
+    >>> cheapest(((8, 2), (2, 8), (8, 1)))
+    (0, (1, 2))
+    """
+    count = len(shapes)
+    ends = [*(shape[-2] for shape in shapes), shapes[-1][-1]]
+    best: dict[tuple[int, int], tuple[float, Tree, Shape]] = {
+        (k, k): (0.0, k, shape[:-2]) for k, shape in enumerate(shapes)
+    }
+    for length in range(1, count):
+        for start in range(count - length):
+            stop = start + length
+            batch = _broadcast(best[start, start][2], best[start + 1, stop][2])
+            made = prod(batch) * ends[start] * ends[stop + 1]
+            costs = [
+                best[start, at][0] + best[at + 1, stop][0] + made * (2 * ends[at + 1] + HELD)
+                for at in range(start, stop)
+            ]
+            at = start + costs.index(min(costs))
+            best[start, stop] = min(costs), (best[start, at][1], best[at + 1, stop][1]), batch
+    return best[0, count - 1][1]
+
+
+def cheapest_path(node: Node, found: Chain, sizes: Mapping[str, int]) -> Path:
+    """The order that a call with these sizes takes, of the operands as they stand in the contraction."""
+    length = [size.evaluate(sizes) for size in node.space]
+    batch = [axis for axis in range(node.rank) if axis not in (found.axes[0], found.axes[-1])]
+    shapes = []
+    for number, rows, columns in zip(found.matrices, found.axes, found.axes[1:], strict=False):
+        own = node.args[number].axes
+        shapes.append((*(length[axis] if axis in own else 1 for axis in batch), length[rows], length[columns]))
+    pairs: list[tuple[int, int]] = []
+
+    def number_of(order: Tree) -> int:
+        if isinstance(order, int):
+            return found.matrices[order]
+        pairs.append((number_of(order[0]), number_of(order[1])))
+        return len(shapes) + len(pairs) - 1
+
+    number_of(cheapest(tuple(shapes)))
+    return tuple(tuple(sorted(pair)) for pair in ssa_to_linear(pairs))
+
+
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
 
@@ -98,3 +149,10 @@ def _span(order: Tree) -> tuple[int, int] | None:
         return order, order
     left, right = _span(order[0]), _span(order[1])
     return (left[0], right[1]) if left and right and left[1] + 1 == right[0] else None
+
+
+def _broadcast(one: Shape, other: Shape) -> Shape:
+    """`torch.broadcast_shapes`, of which a traced graph would keep the calls."""
+    length = max(len(one), len(other))
+    padded = [(1,) * (length - len(shape)) + tuple(shape) for shape in (one, other)]
+    return tuple([b if a == 1 else a for a, b in zip(*padded, strict=True)])

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from namedlayers.errors import SizeError
 from namedlayers.plan import prefixes
+from namedlayers.plan.chains import chain, cheapest_path
 from namedlayers.plan.formula import Formula, product, total
 from namedlayers.plan.plan import Plan
 from namedlayers.plan.regions import region_of
@@ -73,9 +74,10 @@ class Figures(NamedTuple):
         return f"operations  {self.flops:,}\nbytes       {self.bytes:,}\npeak        {self.peak:,}"
 
 
-def cost(plan: Plan, variant: int = 0) -> Cost:
-    """The cost of a variant, with what the bodies that it runs cost."""
-    return _cost(plan.variants[variant].graph, plan)
+def cost(plan: Plan, variant: int = 0, sizes: Mapping[str, int] | None = None) -> Cost:
+    """The cost of a variant, with what the bodies that it runs cost. Chains of matrices count in the order that is
+    planned, or in the one that a call with these sizes takes."""
+    return _cost(plan.variants[variant].graph, plan, sizes)
 
 
 def of_a_stretch(node: Node) -> Formula:
@@ -93,24 +95,31 @@ def of_a_stretch(node: Node) -> Formula:
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
 
-def _cost(graph: Graph, plan: Plan) -> Cost:
+def _cost(graph: Graph, plan: Plan, sizes: Mapping[str, int] | None) -> Cost:
     live = graph.live()
     flops = moved = Formula()
     inner: list[Formula] = []
     for node in live:
         if node.op in ("call", "scan"):
-            body = cost(plan.bodies[region_of(node)])
+            body = cost(plan.bodies[region_of(node)], sizes=sizes)
             size = node.attr("size") if node.op == "scan" else const(1)
             assert isinstance(size, SizeExpr)
             rounds = product([size])
             flops, moved = flops + body.flops * rounds, moved + body.bytes * rounds
             inner += body.peak
         elif node.op not in _FREE:
-            flops = flops + _OPERATIONS.get(node.op, _each)(node)
+            flops = flops + _flops(node, sizes)
             moved = moved + _held(node) + total(_held(arg.node) for arg in node.args)
     cut = stretched(graph)
     pieces = _largest([*_peaks(cut, cut.live()), *inner]) if cut is not graph else ()
     return Cost(flops, moved, _largest([*_peaks(graph, live), *inner]), pieces)
+
+
+def _flops(node: Node, sizes: Mapping[str, int] | None) -> Formula:
+    """The operations of one node."""
+    if sizes is not None and (found := chain(node)) is not None:
+        return _steps(node, cheapest_path(node, found, sizes))
+    return _OPERATIONS.get(node.op, _each)(node)
 
 
 def _peaks(graph: Graph, live: list[Node]) -> list[Formula]:

@@ -10,8 +10,7 @@ import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 
 import namedlayers as nl
-from namedlayers.emit.kernels.chains import cheapest
-from namedlayers.plan.chains import Tree, chain
+from namedlayers.plan.chains import Tree, chain, cheapest
 from tests.emit.forms import inputs_of, reference, text_of
 from tests.helpers import check
 from tests.plan.formulas import agree, planned_text

@@ -63,6 +63,25 @@ def test_a_module_has_its_sizes() -> None:
     assert linear.cost(batch=2).flops == 2 * 2 * 3 * 5 + 2 * 5
 
 
+CHAIN = "def f(A[a, b], B[b, c], C[c, d], D[d, e]) -> [a, e] = A @[b] B @[c] C @[d] D"
+TURNED = "def f(D[d, e], B[b, c], A[z, a, b], C[z, c, d]) -> [e, z, a] = D @[d] (C @[c] (B @[b] A))"
+
+
+@pytest.mark.parametrize(
+    ("text", "sizes", "flops"),
+    [
+        (CHAIN, {"a": 9, "b": 9, "c": 9, "d": 9, "e": 1}, 2 * 3 * 9 * 9),
+        (CHAIN, {"a": 1, "b": 9, "c": 9, "d": 9, "e": 9}, 2 * 3 * 9 * 9),
+        (CHAIN, {"a": 9, "b": 9, "c": 1, "d": 9, "e": 9}, 2 * (9 * 9 + 9 * 9 + 9 * 9)),
+        (TURNED, {"z": 3, "a": 2, "b": 5, "c": 7, "d": 4, "e": 1}, 2 * 3 * (7 * 4 + 5 * 7 + 2 * 5)),
+        (CHAIN, {"a": 0, "b": 9, "c": 9, "d": 9, "e": 9}, 0),
+    ],
+)
+def test_a_chain_costs_what_the_call_takes(text: str, sizes: dict[str, int], flops: int) -> None:
+    """Its order is found at the call, for the sizes that are there."""
+    assert nl.compile(text).cost(**sizes).flops == flops
+
+
 @pytest.mark.parametrize(
     ("sizes", "said"), [({"a": 2}, "`b`, `c` are needed"), ({"a": 2, "b": 3, "c": 5, "d": 1}, "no axis `d`")]
 )

@@ -9,19 +9,15 @@ from __future__ import annotations
 
 from functools import lru_cache
 from itertools import pairwise
-from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.compiler import is_compiling
 
-from namedlayers.plan.chains import Tree
-from namedlayers.plan.search import HELD
+from namedlayers.plan.chains import Shape, Tree, cheapest
 
 MOST_KNOWN = 4096
-
-Shape = tuple[int, ...]
 
 
 def chain_product(order: Tree, *matrices: Tensor, sizes: tuple[int, ...] | None = None) -> Tensor:
@@ -64,39 +60,7 @@ def cheapest_steps(sizes: tuple[int, ...] | tuple[Shape, ...]) -> tuple[tuple[in
     return tuple(found)
 
 
-def cheapest(shapes: tuple[Shape, ...]) -> Tree:
-    """The cheapest order, the first of those that cost the same.
-
-    >>> cheapest(((8, 2), (2, 8), (8, 1)))
-    (0, (1, 2))
-    """
-    count = len(shapes)
-    ends = [*(shape[-2] for shape in shapes), shapes[-1][-1]]
-    best: dict[tuple[int, int], tuple[float, Tree, Shape]] = {
-        (k, k): (0.0, k, shape[:-2]) for k, shape in enumerate(shapes)
-    }
-    for length in range(1, count):
-        for start in range(count - length):
-            stop = start + length
-            batch = _broadcast(best[start, start][2], best[start + 1, stop][2])
-            made = prod(batch) * ends[start] * ends[stop + 1]
-            costs = [
-                best[start, at][0] + best[at + 1, stop][0] + made * (2 * ends[at + 1] + HELD)
-                for at in range(start, stop)
-            ]
-            at = start + costs.index(min(costs))
-            best[start, stop] = min(costs), (best[start, at][1], best[at + 1, stop][1]), batch
-    return best[0, count - 1][1]
-
-
 # --- helpers ----------------------------------------------------------------------------------------------------------
-
-
-def _broadcast(one: Shape, other: Shape) -> Shape:
-    """`torch.broadcast_shapes`, of which a traced graph would keep the calls."""
-    length = max(len(one), len(other))
-    padded = [(1,) * (length - len(shape)) + tuple(shape) for shape in (one, other)]
-    return tuple([b if a == 1 else a for a, b in zip(*padded, strict=True)])
 
 
 def _known(matrices: tuple[Tensor, ...]) -> bool:
