@@ -7,7 +7,7 @@ that every operation is emitted in its plainest form too.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -81,6 +81,19 @@ def agree(made: Compiled, arrays: Arrays, dtype: torch.dtype = torch.float64, to
         np.testing.assert_allclose(got.detach().to(_numpy(got)).numpy(), want, rtol=rough, atol=rough)
         assert got.dtype.is_complex == (want.dtype.kind == "c")
         assert got.dtype.is_floating_point == (want.dtype.kind == "f")
+
+
+def traced(
+    function: Callable[..., Any], *, dynamic: bool | None = None
+) -> tuple[Callable[..., Any], list[torch.fx.GraphModule]]:  # fmt: skip
+    """The function under torch.compile, and a list that its graphs come into as they are made."""
+    made: list[torch.fx.GraphModule] = []
+
+    def keep(graph: torch.fx.GraphModule, _: list[torch.Tensor]) -> torch.fx.GraphModule:
+        made.append(graph)
+        return graph
+
+    return torch.compile(function, fullgraph=True, dynamic=dynamic, backend=keep), made
 
 
 def _numpy(value: torch.Tensor) -> torch.dtype:

@@ -12,6 +12,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 import namedlayers as nl
 from namedlayers.plan.chains import Tree, chain, cheapest
 from tests.emit.forms import inputs_of, reference, text_of
+from tests.emit.harness import traced
 from tests.helpers import check
 from tests.plan.formulas import agree, planned_text
 
@@ -113,14 +114,8 @@ def test_traced_and_transformed() -> None:
 @pytest.mark.parametrize("ends", [[9, 9, 9, 9, 1], [1, 9, 9, 9, 9]])
 def test_traced_for_sizes_that_are_known(ends: list[int]) -> None:
     """The cheapest order, and nothing in the graph but products."""
-    graphs: list[torch.fx.GraphModule] = []
-
-    def backend(graph: torch.fx.GraphModule, _: list[torch.Tensor]) -> torch.fx.GraphModule:
-        graphs.append(graph)
-        return graph
-
     args = [torch.randn(pair, dtype=torch.float64) for pair in zip(ends, ends[1:], strict=False)]
-    quick = torch.compile(nl.compile(text_of(*CHAINS["four"])), fullgraph=True, dynamic=False, backend=backend)
+    quick, graphs = traced(nl.compile(text_of(*CHAINS["four"])), dynamic=False)
     torch.testing.assert_close(quick(*args), torch.linalg.multi_dot(args))
     products = [node for node in graphs[0].graph.nodes if node.op.startswith("call")]
     assert len(products) == 3 and all(1 in node.meta["example_value"].shape for node in products)

@@ -14,6 +14,7 @@ from torch import Tensor
 import namedlayers as nl
 from namedlayers.emit.kernels.prefix_product import decayed_sum, prefix_product, prefix_total, within_blocks
 from tests.emit.forms import text_of
+from tests.emit.harness import traced
 
 LENGTHS = [(0, 0), (0, 5), (5, 0), (7, 7), (200, 200), (300, 270), (270, 300), (257, 1000), (1000, 3)]
 DIAGONALS = [0, -1, 2, -70, 70, -2000, 2000]
@@ -197,13 +198,7 @@ def test_exported(text: str, fixed: bool) -> None:
 @pytest.mark.parametrize("text", [RETENTION, GATED])
 def test_traced(text: str) -> None:
     function = nl.compile(text)
-    made = []
-
-    def backend(graph: torch.fx.GraphModule, _: list[Tensor]) -> torch.fx.GraphModule:
-        made.append(graph)
-        return graph
-
-    quick = torch.compile(function, fullgraph=True, dynamic=True, backend=backend)
+    quick, made = traced(function, dynamic=True)
     for length in (400, 129, 1000, 7, 64):
         x, g = torch.randn(length, 3, dtype=torch.float64), -torch.rand(length, dtype=torch.float64).cumsum(0)
         given = (x, x, x, *((g[0].exp(),) if text is RETENTION else (g, g)))

@@ -12,6 +12,7 @@ from torch import Tensor
 import namedlayers as nl
 from namedlayers.emit.kernels.prefix_product import LEAST_BLOCK, prefix_product, prefix_sum, prefix_total, within_blocks
 from tests.emit.forms import text_of
+from tests.emit.harness import traced
 
 QKV = "Q[t, key], K[s, key], V[s, val]"
 CAUSAL = text_of(QKV, "return where(s <= t, exp(Q) @[key] exp(K), 0) @[s] V")
@@ -119,13 +120,7 @@ def test_traced(text: str) -> None:
     """What is traced gives the same, at other lengths too, and is made for all that have more than one block: for whole
     blocks, and for others."""
     function = nl.compile(text)
-    made = []
-
-    def backend(graph: torch.fx.GraphModule, _: list[Tensor]) -> torch.fx.GraphModule:
-        made.append(graph)
-        return graph
-
-    quick = torch.compile(function, fullgraph=True, dynamic=True, backend=backend)
+    quick, made = traced(function, dynamic=True)
     for length in (400, 129, 1000, 7, 64):
         x = torch.randn(length, 3, dtype=torch.float64)
         torch.testing.assert_close(quick(x, x, x), function(x, x, x))

@@ -8,7 +8,7 @@ import torch
 
 import namedlayers as nl
 from namedlayers.emit.kernels.turning import turned
-from tests.emit.harness import agree, as_written, compiled, tensors
+from tests.emit.harness import agree, as_written, compiled, tensors, traced
 
 NEIGHBOURS, HALVES = "(pair, two = 2)", "(two = 2, pair)"
 TURN = """
@@ -83,13 +83,8 @@ def test_precisions_meet_as_in_torch() -> None:
 
 
 def test_compiled_it_is_made_of_real_operations() -> None:
-    seen: list[torch.fx.GraphModule] = []
-
-    def keep(graph: torch.fx.GraphModule, inputs: object) -> torch.fx.GraphModule:
-        seen.append(graph)
-        return graph
-
     x = torch.randn(2, 4, 6)
-    found = torch.compile(LIBRARY[0], backend=keep, fullgraph=True)(x)
+    quick, seen = traced(LIBRARY[0])
+    found = quick(x)
     torch.testing.assert_close(found, LIBRARY[0](x))
     assert "complex" not in str(seen[0].graph)
