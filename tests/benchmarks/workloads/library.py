@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -23,10 +24,19 @@ FULL_TABLE, TINY_TABLE = {"batch": 256, "class": 1000}, {"batch": 4, "class": 8}
 BENT = "leaky_relu relu6 hardtanh elu selu celu mish softsign hardswish hardsigmoid hardshrink softshrink glu"
 
 
+class OneProduct(nn.Bilinear):
+    """What the original goes through output by output, as one product for all outputs and a batch of vectors."""
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        left = F.linear(y, self.weight.flatten(0, 1)).unflatten(1, self.weight.shape[:2])
+        return torch.bmm(left, x.unsqueeze(2)).squeeze(2) + self.bias
+
+
 def layer(
     name: str, ours: Callable[[], Any], theirs: Callable[[], nn.Module], inputs: tuple[Input, ...], **more: Any
 ) -> Workload:
-    """A row whose sides are modules; `more`: `full` and `quick` sizes, if they are not those of images."""
+    """A row whose sides are modules; `more`: `full` and `quick` sizes, if they are not those of images; `also`,
+    further forms by hand."""
     return _row(name, Made(ours, shares=True), Made(theirs, shares=True), inputs, **more)
 
 
@@ -57,13 +67,16 @@ def evaluating(make: Callable[[], nn.Module]) -> Callable[[], nn.Module]:
     return lambda: make().eval()
 
 
-def _row(name: str, ours: Made, theirs: Made | Function, inputs: tuple[Input, ...], **more: Any) -> Workload:
+def _row(
+    name: str, ours: Made, theirs: Made | Function, inputs: tuple[Input, ...],
+    also: Mapping[str, Made] = MappingProxyType({}), **more: Any,
+) -> Workload:  # fmt: skip
     sizes = {"full": FULL_IMAGES, "quick": TINY_IMAGES} | more
     return Workload(
         name=f"library: {name}",
         group=GROUP,
         ours=ours,
-        by_hand={"torch": theirs},
+        by_hand={"torch": theirs, **also},
         naive=None,
         inputs=inputs,
         compiled=False,
@@ -89,7 +102,8 @@ LAYERS = (
     layer("linear, 4 x 4", of("linear", "Linear", input=4, output=4), lambda: nn.Linear(4, 4),
           (normal("batch 4"),), **FOUR),
     layer("bilinear", of("linear", "Bilinear", left=32, right=48, output=24), lambda: nn.Bilinear(32, 48, 24),
-          (normal("batch 32"), normal("batch 48")), **LINEAR),
+          (normal("batch 32"), normal("batch 48")), **LINEAR,
+          also={"one product": Made(lambda: OneProduct(32, 48, 24), shares=True)}),
     layer("embedding", of("linear", "Embedding", vocab=1000, layer=64), lambda: nn.Embedding(1000, 64),
           (integers("batch seq", "vocab"),), **TOKENS),
     layer("embedding, padded", of("linear", "Embedding", vocab=1000, layer=64, padding=0),
