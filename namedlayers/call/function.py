@@ -23,12 +23,12 @@ from namedlayers.call.forms import all_as_torch, as_numpy, as_reals, quick_key
 from namedlayers.call.specialise import Specialisation, Specialisations
 from namedlayers.call.steps import Run, Steps
 from namedlayers.call.straight import ELSEWHERE
-from namedlayers.call.tracing import is_traced
+from namedlayers.call.tracing import Traced, is_traced
 from namedlayers.errors import Label, SizeError
 from namedlayers.program.spec import NeedsStatic, Spec
 
 
-class Function(Definition):
+class Function(Traced, Definition):
     """A `def`, compiled. Made by `namedlayers.compile`, or found in what `load` and `loads` return.
 
     Tensors are given in the signature's order or by name, options by name. The views are those of the newest kind of

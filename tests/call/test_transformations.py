@@ -85,6 +85,25 @@ def test_compiled_for_other_static_numbers() -> None:
         torch.testing.assert_close(call(x, p, flag), (x * p if p > 0.25 else -x) + flag)
 
 
+def test_no_formula_counts_against_another() -> None:
+    """Of one code torch.compile keeps eight forms, and says nothing when it leaves the ninth uncompiled."""
+    torch._dynamo.reset()
+    functions = [nl.compile(f"def f{n}(X[i]) = X * {n}") for n in range(10)]
+    types = [nl.compile(f"layer F{n}(X[i]):\n    param w[i] ~ ones\n    return w * X * {n}") for n in range(10)]
+    alike = [nl.compile("def f(X[i]; n) = X * n").with_options(n=n) for n in range(10)]
+    x = torch.randn(3)
+    with torch._dynamo.config.patch(error_on_recompile=True):
+        for callables in (functions, [made(i=3) for made in types], alike):
+            for number, function in enumerate(callables):
+                torch.testing.assert_close(torch.compile(function, fullgraph=True, backend="eager")(x), x * number)
+
+
+def test_a_compiled_formula_is_called_as_the_formula() -> None:
+    function = nl.compile("def double(X[i]) = 2 * X")
+    compiled = torch.compile(function, backend="eager")
+    assert (compiled.__name__, compiled.__doc__) == ("double", function.__doc__)
+
+
 def test_compiled_with_gradients() -> None:
     space = nl.loads(TEXT)
     args = [tensor.requires_grad_() for tensor in tensors()]
