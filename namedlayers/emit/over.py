@@ -1,4 +1,4 @@
-"""Activations that write over their operand, which nothing else needs.
+"""Activations, and products of matrices with vectors, that write over their operand, which nothing else needs.
 
 In: the fx graph of a program. Out: the same graph, holding less. What always holds: what is written over is a result
 of this graph's own, used once, and nothing is differentiated (what is written over may be a view to autograd, which
@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx
 
+from namedlayers.emit.kernels.vectors import matrix_vector, vector_matrix
 from namedlayers.program.program import Kind
 
 
@@ -30,17 +31,36 @@ def relu_over(x: Tensor) -> Tensor:
 
 IN_PLACE: Mapping[Callable, Callable] = {torch.relu: relu_over}
 
+MATRICES: Mapping[Callable, int] = {matrix_vector: 0, vector_matrix: 1}
+"""Products with vectors that may be told that their matrices are `spare`, and where these stand."""
+
 FRESH: frozenset[Any] = frozenset({
     F.linear, torch.matmul, torch.mm, torch.bmm, torch.addmm, F.conv1d, F.conv2d, F.conv3d, operator.add, operator.sub,
 })  # fmt: skip
 """Operations whose result is nobody else's memory."""
 
+VIEWS = frozenset({"unflatten", "flatten", "permute", "transpose", "t", "unsqueeze"})
+
 
 def write_over(graph: fx.Graph) -> None:
-    """Lets activations write over what was made for them alone."""
+    """Lets operations write over what was made for them alone."""
     for node in graph.nodes:
-        if node.op == "call_function" and node.target in IN_PLACE and _is_spare(node.args[0]):
+        if node.op != "call_function":
+            continue
+        if node.target in IN_PLACE and _is_spare(node.args[0]):
             node.target = IN_PLACE[node.target]
+        elif node.target in MATRICES and _is_spare(_viewed(node.args[MATRICES[node.target]])):
+            node.kwargs = {**node.kwargs, "spare": True}
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _viewed(value: Any) -> Any:
+    """What a view that is used once is of."""
+    while isinstance(value, fx.Node) and value.target in VIEWS and len(value.users) == 1:
+        value = value.args[0]
+    return value
 
 
 def _is_spare(value: Any) -> bool:

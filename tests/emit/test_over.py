@@ -51,6 +51,36 @@ def test_what_is_transformed_or_traced() -> None:
     torch.testing.assert_close(torch.compile(f, fullgraph=True, backend="aot_eager")(x, w, v), wanted)
 
 
+SCORES = "def f(X[b, i], Y[b, j]; G[i, j, k]) -> [b, k] = sum[i, j](X * Y * G)"
+
+
+def test_matrices_that_are_made_for_a_product_with_vectors_are_written_over() -> None:
+    f = nl.compile(SCORES)
+    assert "spare=True" in f.code
+    torch.manual_seed(0)
+    x, y, g = torch.randn(1024, 6), torch.randn(1024, 5), torch.randn(6, 5, 3)
+    wanted = torch.einsum("bi,bj,ijk->bk", x, y, g)
+    copies = [one.clone() for one in (x, y, g)]
+    with torch.no_grad():
+        torch.testing.assert_close(f(x, y, g), wanted)
+        made = min(5, 6) * 3 * 1024 * 4
+        assert peak_bytes(lambda: f(x, y, g)) < made + 2 * wanted.nbytes
+    assert all(map(torch.equal, (x, y, g), copies))
+    for learned in (x, y, g):
+        found = torch.autograd.grad(f(*(one.requires_grad_(one is learned) for one in (x, y, g))).sum(), learned)
+        expected = torch.autograd.grad(torch.einsum("bi,bj,ijk->bk", x, y, g).sum(), learned)
+        torch.testing.assert_close(found, expected)
+
+
+def test_matrices_that_are_needed_again_are_not() -> None:
+    f = nl.compile(
+        "def f(X[b, i], Y[b, j]; G[i, j, k]) -> [b, j, k], [b, k]:\n    P = X @[i] G\n    return P, P @[j] Y"
+    )
+    x, y, g = torch.randn(1024, 6), torch.randn(1024, 5), torch.randn(6, 5, 3)
+    assert "spare" not in f.code
+    torch.testing.assert_close(f(x, y, g)[0], torch.einsum("bi,ijk->bjk", x, g))
+
+
 def test_one_hidden_layer_is_held_and_not_two() -> None:
     feed = nl.load("feedforward").FeedForward(layer=8, width=512).eval()
     x = torch.randn(64, 8)

@@ -55,6 +55,20 @@ def test_several_axes_of_a_batch_and_turned_matrices(way: str) -> None:
     torch.testing.assert_close(function(matrices, weights), torch.einsum(equation, matrices, weights))
 
 
+@pytest.mark.parametrize("size", SIZES)
+def test_spare_matrices_give_the_same_and_are_needed_by_gradients(size: tuple[int, ...]) -> None:
+    for function, dim in (
+        (lambda m, w: vector_matrix(w, m, spare=True), 1),
+        (lambda m, w: matrix_vector(m, w, True), 2),
+    ):
+        matrices, weights = _given(size, dim)
+        expected = torch.einsum("qrs,qr->qs" if dim == 1 else "qrs,qs->qr", matrices, weights)
+        (found,) = torch.autograd.grad(function(matrices.detach(), weights).square().sum(), weights)
+        torch.testing.assert_close(found, torch.autograd.grad(expected.square().sum(), weights)[0])
+        with torch.no_grad():
+            torch.testing.assert_close(function(matrices.clone(), weights), expected.detach())
+
+
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("wanted", [(True, False), (False, True)])
 def test_one_of_the_two_is_fixed(way: str, wanted: tuple[bool, bool]) -> None:

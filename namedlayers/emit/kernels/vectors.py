@@ -27,7 +27,7 @@ BLOCK = 2**17
 _ACCURATE = (torch.float32, torch.float64)
 
 
-def vector_matrix(vectors: Tensor, matrices: Tensor) -> Tensor:
+def vector_matrix(vectors: Tensor, matrices: Tensor, spare: bool = False) -> Tensor:
     """The rows of each matrix, weighted by its vector and summed.
 
     >>> vector_matrix(torch.tensor([[1.0, 2.0]]), torch.tensor([[[3.0, 4.0], [5.0, 6.0]]]))
@@ -36,11 +36,11 @@ def vector_matrix(vectors: Tensor, matrices: Tensor) -> Tensor:
     if is_dynamo_compiling() and not is_exporting() and matrices.dtype in _ACCURATE:
         return _at_once(matrices, vectors, -2)  # which fuses with what comes before and after
     if _is_small(matrices) and _pays(matrices, vectors):
-        return apply(_OF_ROWS, matrices, vectors)[0]
+        return _applied(_OF_ROWS, matrices, vectors, spare)
     return _product(vectors.unsqueeze(-2), matrices).squeeze(-2)
 
 
-def matrix_vector(matrices: Tensor, vectors: Tensor) -> Tensor:
+def matrix_vector(matrices: Tensor, vectors: Tensor, spare: bool = False) -> Tensor:
     """The columns of each matrix, weighted by its vector and summed.
 
     >>> matrix_vector(torch.tensor([[[3.0, 4.0], [5.0, 6.0]]]), torch.tensor([[1.0, 2.0]]))
@@ -49,11 +49,17 @@ def matrix_vector(matrices: Tensor, vectors: Tensor) -> Tensor:
     if is_dynamo_compiling() and not is_exporting() and matrices.dtype in _ACCURATE:
         return _at_once(matrices, vectors, -1)
     if _pays(matrices, vectors):
-        return apply(_OF_COLUMNS, matrices, vectors)[0]
+        return _applied(_OF_COLUMNS, matrices, vectors, spare)
     return _product(matrices, vectors.unsqueeze(-1)).squeeze(-1)
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _applied(function: _Weighted, matrices: Tensor, vectors: Tensor, spare: bool) -> Tensor:
+    if spare and not (torch.is_grad_enabled() and (matrices.requires_grad or vectors.requires_grad)):
+        return _weighted(matrices, vectors, function.dim, over=True)
+    return apply(function, matrices, vectors)[0]
 
 
 def _product(left: Tensor, right: Tensor) -> Tensor:
@@ -129,16 +135,17 @@ def _other(dim: int) -> int:
     return -3 - dim
 
 
-def _at_once(matrices: Tensor, vectors: Tensor, dim: int) -> Tensor:
-    return (matrices * vectors.unsqueeze(_other(dim))).sum(dim)
+def _at_once(matrices: Tensor, vectors: Tensor, dim: int, over: bool = False) -> Tensor:
+    multiply = Tensor.mul_ if over else Tensor.mul
+    return multiply(matrices, vectors.unsqueeze(_other(dim))).sum(dim)
 
 
-def _weighted(matrices: Tensor, vectors: Tensor, dim: int) -> Tensor:
+def _weighted(matrices: Tensor, vectors: Tensor, dim: int, over: bool = False) -> Tensor:
     """Of small matrices as a product and a sum, block by block of the first axis."""
     if not _is_small(matrices):
         return _product(vectors.unsqueeze(-2), matrices if dim == -2 else matrices.mT).squeeze(-2)
     if matrices.numel() <= BLOCK:
-        return _at_once(matrices, vectors, dim)
+        return _at_once(matrices, vectors, dim, over)
     rows = max(1, BLOCK * len(matrices) // matrices.numel())
     blocks = zip(matrices.split(rows), vectors.split(rows), strict=True)
-    return torch.cat([_at_once(*block, dim) for block in blocks])
+    return torch.cat([_at_once(*block, dim, over) for block in blocks])
