@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
@@ -16,7 +17,7 @@ from namedlayers.call.definition import Definition
 from namedlayers.call.making import make
 from namedlayers.call.module import Layer
 from namedlayers.call.settings import by_position, no_such_setting, read_settings, read_size
-from namedlayers.call.settled import Settled, Stars
+from namedlayers.call.settled import MadeOfSizes, Settled, Stars
 from namedlayers.call.specialise import Specialisation, bounded
 from namedlayers.errors import ArgumentError, Label
 from namedlayers.program.namespace import Namespace
@@ -109,7 +110,9 @@ class LayerType(Definition):
         self._lock = threading.RLock()
 
     def _check(self) -> None:
-        self._plain().check()
+        """What is wrong with it whatever its sizes are; one that is made of sizes is checked when these are given."""
+        with suppress(MadeOfSizes):
+            self._plain().check()
 
     def _default(self) -> Specialisation:
         return self._plain().default(False)

@@ -40,6 +40,10 @@ MOST_BUDGETS = 16
 """For how many budgets that calls have given a layer keeps its programs; the oldest go first."""
 
 
+class MadeOfSizes(SizeError):
+    """Without some sizes a layer cannot be made."""
+
+
 class Settled:
     """Attributes: `layer`, `options` (those given), `sizes` (those given, by axis), `stars` (which axes a starred axis
     parameter stands for), `signature` (with these in the place of stars), `structure`; `checkpoint` names the blocks
@@ -97,12 +101,12 @@ class Settled:
         """Raises FormulaError for what is wrong with the layer, whatever it is called with."""
         self.steps[False].specialisations.default()
 
-    def needs(self, needs: NeedsStatic) -> SizeError:
+    def needs(self, needs: NeedsStatic) -> MadeOfSizes:
         """The error for sizes that must be known to make a program."""
         axes = sorted(needs.axes)
         names, given = ", ".join(f"|{axis}|" for axis in axes), ", ".join(f"{axis}=…" for axis in axes)
         message = f"what `{self.layer.name}` computes depends on {names}, so this must be known when it is made"
-        return SizeError(
+        return MadeOfSizes(
             "NL0528", message, Label(signature(self.layer.definition).span), hint=f"`{self.layer.name}({given})`"
         )
 

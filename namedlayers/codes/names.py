@@ -220,4 +220,11 @@ NAMES = table(
         "def f(X[h, w]) = pad[h, w](X; before = (1, 2, 3))",
         "Give one number for all axes, or a tuple with one for each.",
     ),
+    Code(
+        "NL0233",
+        "a statement that nothing reaches",
+        "What stands after a `return` in a block, or after an `if` of which every branch returns, is never computed.",
+        "def f(X[seq]) -> [seq]:\n    return X\n    X = 2 * X",
+        "Take it away, or move it before the `return`.",
+    ),
 )

@@ -92,7 +92,8 @@ def _told(elaboration: Elaboration, make: Callable[[Elaboration], Made]) -> Made
             raise wanted.error from None
         raise ArgumentError(
             "NL0509", f"`{name}` is used as an index, so it holds integers, but it is {_WORDS[given[name].kind]}",
-            Label(_input(definition, name).span),
+            Label(_input(definition, name).span), *(replace(one, text="the index") for one in wanted.error.labels),
+            hint="give integers (`.long()`), or make them in the text: `int(round(x))`",
         ) from None  # fmt: skip
 
 

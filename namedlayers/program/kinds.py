@@ -14,13 +14,14 @@ _SAME = frozenset(
     "conj detach max min maximum minimum where expand index gather merge split pad concat stack sort".split()
 )
 _BOOL = frozenset("lt le gt ge eq ne and or not any all isnan isinf isfinite".split())
-_INT = frozenset("argreduce argsort".split())
+_INT = frozenset("argreduce argsort int".split())
 _AT_LEAST_INT = frozenset(
     "neg add sub mul floordiv mod pow sign sum prod floor ceil round abs fold cumulative contract".split()
 )
 _REAL_OF_COMPLEX = frozenset("abs real imag angle eigenvalues".split())
 _ORDERED = frozenset(
-    "lt le gt ge floordiv mod maximum minimum max min floor ceil round argreduce sort argsort atan2 erf lgamma".split()
+    "lt le gt ge floordiv mod maximum minimum max min floor ceil round int "
+    "argreduce sort argsort atan2 erf lgamma".split()
 )
 
 

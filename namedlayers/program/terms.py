@@ -187,9 +187,9 @@ def _make_binary(name: str, kind: Any = ops.BinaryOp) -> ops.BinaryOp:
 
 UNARY_NAMES = (
     "neg not exp expm1 log log1p log2 sqrt rsqrt sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh erf "
-    "lgamma abs sign floor ceil round real imag conj angle isnan isinf isfinite detach"
+    "lgamma abs sign floor ceil round int real imag conj angle isnan isinf isfinite detach"
 ).split()
-"""Elementwise operations of one operand. `round` goes to the even neighbour."""
+"""Elementwise operations of one operand. `round` goes to the even neighbour; `int` makes integers, towards zero."""
 
 BINARY_NAMES = ("add sub mul div floordiv mod pow lt le gt ge eq ne and or maximum minimum logaddexp atan2").split()
 """Elementwise operations of two operands."""

@@ -70,6 +70,12 @@ def _or_itself(function: Callable[[Array], Array], kinds: str) -> Callable[[Arra
     return lambda x: function(x) if x.dtype.kind in kinds else x
 
 
+def _whole(x: Array) -> Array:
+    """Towards zero; of NaN, and of what no 64-bit integer holds, the least one."""
+    held = (x >= -(2.0**63)) & (x < 2.0**63)
+    return np.where(held, np.where(held, x, 0).astype(np.int64), np.iinfo(np.int64).min)
+
+
 UNARY: dict[str, Callable[[Array], Array]] = {
     "neg": np.negative,
     "not": np.logical_not,
@@ -99,6 +105,7 @@ UNARY: dict[str, Callable[[Array], Array]] = {
     "floor": _or_itself(np.floor, "f"),
     "ceil": _or_itself(np.ceil, "f"),
     "round": _or_itself(np.rint, "f"),
+    "int": lambda x: _whole(x) if x.dtype.kind == "f" else x,
     "real": np.real,
     "imag": np.imag,
     "conj": _or_itself(np.conj, "c"),

@@ -213,6 +213,26 @@ def test_sizes_come_from(way: str) -> None:
     assert not [part for part in module.modules() if isinstance(part, torch.nn.modules.lazy.LazyModuleMixin)]
 
 
+MADE_OF_SIZES = {
+    "an if": "layer F(X[i]) -> [i]:\n    if |i| > 3:\n        param W[i] ~ ones\n        X = W + X\n    return X",
+    "a repeat": "layer F(X[i]) -> [i]:\n    repeat |i| // 4:\n        param W[i] ~ ones\n        X = W + X\n"
+    "    return X",
+    "int": "layer F(X[i]) -> [i]:\n    param W[h = int(0.3 * |i|), i] ~ ones\n    return X + sum[h](W)",
+}
+
+
+@pytest.mark.parametrize("what", MADE_OF_SIZES)
+def test_what_is_made_of_sizes_is_made_when_they_are_given(what: str) -> None:
+    kind = nl.compile(MADE_OF_SIZES[what])
+    for size, more in (3, 0), (4, 1):
+        assert kind(i=size)(torch.zeros(size)).tolist() == [more] * size
+    outer = nl.loads(f"{MADE_OF_SIZES[what]}\n\nlayer G(X[j]) -> [j]:\n    f = F[]\n    return f(X[j -> i])[i -> j]").G
+    assert outer(j=4)(torch.zeros(4)).tolist() == [1] * 4
+    for one in kind, outer:
+        with pytest.raises(nl.SizeError, match=r"(?s)NL0528.*hint: `.\(.=…\)`"):
+            one()
+
+
 def test_options_at_a_call_change_what_is_computed_only() -> None:
     module, x = made("BatchNorm")
     torch.testing.assert_close(

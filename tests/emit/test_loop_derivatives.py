@@ -51,8 +51,8 @@ CASES: dict[str, str] = {
     "logaddexp": "logaddexp(h, X)", "atan2": "atan2(h, X)", "where": "where(h > X, h, 2 * X)",
     "lerp": "(1 - sigmoid(X)) * h + sigmoid(X) * sin(h)", "rsqrt": "rsqrt(1 + h * h)",
     "real": "real(h) * X", "conj": "conj(h) * X", "detach": "detach(h) * h", "floor": "floor(3 * h) * h",
-    "ceil": "ceil(3 * h) * h", "round": "round(3 * h) * h", "sign": "sign(h) * h", "imag": "imag(h) + h",
-    "angle": "angle(h) + h", "finfo": "h / (1 + finfo_eps(h))",
+    "ceil": "ceil(3 * h) * h", "round": "round(3 * h) * h", "int": "int(3 * h) * h", "sign": "sign(h) * h",
+    "imag": "imag(h) + h", "angle": "angle(h) + h", "finfo": "h / (1 + finfo_eps(h))",
     # --- activations and losses ---
     "relu": "relu(h)", "sigmoid": "sigmoid(h)", "silu": "h * sigmoid(h)", "softplus": "softplus(h)",
     "gelu": "gelu(h)", "gelu by tanh": "0.5 * h * (1 + tanh(sqrt(2 / pi) * (h + 0.044715 * h ^ 3)))",

@@ -30,6 +30,11 @@ TABLE: dict[str, tuple[str, dict[str, Any]]] = {
         "def f(A[i]) = tanh(A) + erf(A) + abs(A) + sign(A) + floor(A) + round(3 * A) + lgamma(A + 9)",
         {"A": (5,)},
     ),
+    "int": ("def f(A[i]) = int(3 * A) + int(A > 0) * int(|i| / 3) + int(2.9) + int(0.5 * i)", {"A": (5,)}),
+    "an index of reals": (
+        "def f(X[n, c], E[p, d]) -> [n, c, d] = E[p = int(clip((X + 1) * |p|, 0, |p| - 1))]",
+        {"X": (3, 4), "E": (5, 2)},
+    ),
     "of integers": ("def f(A[i]) = exp(A) + sqrt(A) / 2 + sigmoid(A)", {"A": np.array([0, 1, 2])}),
     "of booleans": ("def f(A[i], B[i]) = A + B - A * 3", {"A": np.array([True, False]), "B": np.array([True, True])}),
     "counting": ("def f(A[i]) = -A + abs(A) - A", {"A": np.array([True, False])}),

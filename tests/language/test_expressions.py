@@ -163,6 +163,16 @@ CASES = {
     "sign of zero": Case("def f(A[i]) = sign(A)", np.sign, {"A": [-2, 0, 3]}),
     "floor, ceil": case("def f(A[i]) = floor(A) + 10 * ceil(A)", lambda A: np.floor(A) + 10 * np.ceil(A), A=REALS),
     "round, halves to even": case("def f(A[i]) = round(A)", np.round, A=[0.4, -1.4, 1.6]),
+    "int, towards zero": case("def f(A[i]) = int(A)", lambda A: np.trunc(A).astype(int), A=[-1.9, -0.5, 0.5, 7.2]),
+    "int of booleans": case("def f(A[i]) = int(A) - 2", lambda A: A.astype(int) - 2, A=LOGICAL),
+    "int of integers": case("def f(A[i]) = int(A)", lambda A: A, A=[-4, 3]),
+    "int of an expression of sizes": case(
+        "def f(A[i, j]) = A * int(0.7 * |i| / |j|) + int(-2.5)", lambda A: A * 3 - 2, A=(10, 2)
+    ),
+    "int in an exponent": case("def f(A[i]) = A * 2 ^ int(log2(|i|))", lambda A: A * 4, A=(7,)),
+    "int of what depends on sizes, as a size": case(
+        "def f(A[i]) -> [i, k] = A + zeros[k = int(0.75 * |i|)]", lambda A: np.repeat(A[:, None], 4, 1), A=(6,)
+    ),
     "real, imag": case("def f(A[i]) = real(A) - 2 * imag(A)", lambda A: A.real - 2 * A.imag, A=COMPLEX),
     "conj": case("def f(A[i]) = conj(A) * A", lambda A: np.conj(A) * A, A=COMPLEX),
     "conj of a real": case("def f(A[i]) = conj(A)", lambda A: A, A=REALS),

@@ -327,6 +327,7 @@ ERRORS = {
         {"X": (6,), "Y": (2,)},
         "integer",
     ),
+    "a coordinate that is rounded": ("def f(X[a]) -> [b] = X[a = round(0.5 * index[b = 3])]", {"X": (3,)}, r"int\(…\)"),
     "a window longer than its axis": ("def f(X[a]; W[k]) -> [a] = W @[k] X[a = a + k]", {"X": (3,), "W": (5,)}, "a"),
 }
 

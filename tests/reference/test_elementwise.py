@@ -79,6 +79,7 @@ ELEMENT: dict[str, Callable[[float], Any]] = {
     "floor": lambda x: x if math.isinf(x) else math.floor(x),
     "ceil": lambda x: x if math.isinf(x) else math.ceil(x),
     "round": lambda x: x if math.isinf(x) else round(x),
+    "int": lambda x: -(2**63) if math.isnan(x) or math.isinf(x) else int(x),
     "real": lambda x: x,
     "imag": lambda x: 0,
     "conj": lambda x: x,

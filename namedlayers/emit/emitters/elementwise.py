@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 
 from namedlayers.emit.attributes import position, size_of
-from namedlayers.emit.emitters.numbers import number_binary, number_unary
+from namedlayers.emit.emitters.numbers import number_binary, number_unary, whole
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.value import Value
 from namedlayers.program.graph import Node
@@ -88,6 +88,17 @@ def emit_sign(lo: Lowering, node: Node) -> Value:
     (x,) = lo.operands(node)
     x = lo.integer(lo.tensor(x))
     return lo.call(torch.sgn if x.kind is Kind.COMPLEX else torch.sign, (x,), x.axes)
+
+
+@emits("int")
+def emit_int(lo: Lowering, node: Node) -> Value:
+    """Numbers in double precision, as Python has them; tensors in their own."""
+    (x,) = lo.operands(node)
+    if x.kind is not Kind.REAL:
+        return lo.integer(x)
+    if x.literal:
+        return Value(whole(x.held), (), Kind.INT, True, True)  # type: ignore[arg-type]
+    return lo.number(whole, x, kind=Kind.INT) if x.number else lo.cast(x, torch.int64, Kind.INT)
 
 
 @emits("imag")

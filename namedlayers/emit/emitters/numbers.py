@@ -33,6 +33,17 @@ def quotient(dividend: float, divisor: float) -> float:
     return dividend / divisor
 
 
+def whole(number: float) -> int:
+    """`number` towards zero; the least 64-bit integer where none holds it.
+
+    >>> whole(2.9), whole(-2.9), whole(math.nan) == whole(1e30) == -(2**63)
+    (2, -2, True)
+    """
+    if isinstance(number, float) and not -(2.0**63) <= number < 2.0**63:
+        return -(2**63)
+    return torch.sym_int(number)
+
+
 @emits("const")
 def emit_const(lo: Lowering, node: Node) -> Value:
     return Value(_constant(node), (), node.kind, True, True)

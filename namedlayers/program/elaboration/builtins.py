@@ -6,6 +6,7 @@ In: calls. Out: values. `BUILTINS` is the table from names to what takes the cal
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from namedlayers.errors import ArgumentError, AxisError, Label
@@ -25,7 +26,7 @@ from namedlayers.program.elaboration.places import brackets
 from namedlayers.program.elaboration.values import Callee, Environment, Evaluated, Static
 from namedlayers.program.elaboration.wording import missing_axis
 from namedlayers.program.program import Check, Kind
-from namedlayers.program.size import const
+from namedlayers.program.size import SizeExpr, const
 from namedlayers.program.terms import UNARY_NAMES
 from namedlayers.syntax import tree
 
@@ -55,6 +56,18 @@ def _unary(ctx: Context, callee: Callee, call: tree.Call, env: Environment) -> E
     _no_axes(callee, call)
     (value,), _ = take(ctx, callee, call, env, 1)
     return ctx.unary(callee.name, value, call.span)
+
+
+def _int(ctx: Context, callee: Callee, call: tree.Call, env: Environment) -> Evaluated:
+    """An integer, towards zero; of what is known while compiling, one that is known, too."""
+    _no_axes(callee, call)
+    alone = len(call.args) == 1 and call.args[0].name is None and not call.options
+    found = ctx.evaluate(call.args[0].value, env) if alone else None
+    if isinstance(found, Static) and isinstance(found.value, SizeExpr):
+        return found
+    if isinstance(found, Static) and isinstance(found.value, (int, float)) and math.isfinite(found.value):
+        return Static(int(found.value), call.span)
+    return _unary(ctx, callee, call, env)
 
 
 def _binary(ctx: Context, callee: Callee, call: tree.Call, env: Environment) -> Evaluated:
@@ -212,6 +225,7 @@ BUILTINS: dict[str, Builtin] = {
     "bernoulli": bernoulli,
     "categorical": categorical,
     "dropout": dropout,
+    "int": _int,
     "where": _where,
     "expand": expand,
     "pad": pad,

@@ -24,6 +24,7 @@ _PYTHON: dict[str, Callable[[Any, Any], Any]] = {
 
 def fold(ctx: Context, op: str, left: Any, right: Any, span: Span) -> Any:
     """The static result, or None where there is none: then the operation is done on values."""
+    left, right = (_known(ctx, one) for one in (left, right))
     if isinstance(left, SizeExpr) or isinstance(right, SizeExpr):
         return _fold_sizes(ctx, op, left, right, span)
     plain = (bool, int, float, complex)
@@ -42,6 +43,11 @@ def fold(ctx: Context, op: str, left: Any, right: Any, span: Span) -> Any:
         return None  # IEEE decides: on values
     except (OverflowError, TypeError):
         return None
+
+
+def _known(ctx: Context, number: Any) -> Any:
+    """A size that is known is an integer like any other."""
+    return _plain(ctx.solver.normal(number)) if isinstance(number, SizeExpr) else number
 
 
 def _power(left: Any, right: Any, span: Span) -> Any:
@@ -65,7 +71,7 @@ def _fold_sizes(ctx: Context, op: str, left: Any, right: Any, span: Span) -> Any
     exact = (int, SizeExpr)
     if not isinstance(left, exact) or not isinstance(right, exact):
         return None
-    a, b = ctx.solver.normal(size_expr(left)), ctx.solver.normal(size_expr(right))
+    a, b = size_expr(left), size_expr(right)
     if op in ("//", "%") and b == 0:
         raise SizeError("NL0405", "a size is divided by zero", Label(span))
     if op in ("+", "-", "*", "//", "%"):

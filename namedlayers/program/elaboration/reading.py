@@ -198,7 +198,7 @@ class Reading(Steps):
                 ctx.inputs_of(found),
                 ArgumentError(
                     "NL0222", f"an index is an integer, not {_KIND_WORDS[found.kind]}", Label(one.value.span),
-                    hint="`where(mask, a, b)` chooses by a condition" if found.kind is Kind.BOOL else "",
+                    hint=_INTEGER_HINTS.get(found.kind, ""),
                 ),
             )  # fmt: skip
         return found
@@ -257,3 +257,7 @@ class WantsInteger(Exception):
 
 
 _KIND_WORDS = {Kind.BOOL: "a truth value", Kind.REAL: "a real number", Kind.COMPLEX: "a complex number"}
+_INTEGER_HINTS = {
+    Kind.BOOL: "`where(mask, a, b)` chooses by a condition",
+    Kind.REAL: "`int(…)` makes an integer of a real number, towards zero: `int(floor(x))`, `int(round(x))`",
+}

@@ -7,8 +7,9 @@ always holds: conditions are decided while compiling; a name that only one branc
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import zip_longest
 
-from namedlayers.errors import ArgumentError, Label, SizeError, Span
+from namedlayers.errors import ArgumentError, FormulaSyntaxError, Label, SizeError, Span
 from namedlayers.program.elaboration.context import Context
 from namedlayers.program.elaboration.declaring import declare, write
 from namedlayers.program.elaboration.layers import instance
@@ -24,11 +25,20 @@ from namedlayers.syntax import tree
 
 def run(ctx: Context, body: tuple[tree.Statement, ...], env: Environment) -> Evaluated | None:
     """What the block returns; None where it ends without `return`."""
-    for statement in body:
+    for statement, after in zip_longest(body, body[1:]):
         found = _STATEMENTS[type(statement)](ctx, statement, env)
         if found is not None:
+            if after is not None and _returns((statement,)):
+                raise _never_reached(after, statement)
             return found
     return None
+
+
+def _never_reached(after: tree.Statement, statement: tree.Statement) -> FormulaSyntaxError:
+    way_out = Label(statement.span, "it returns here")
+    if isinstance(statement, tree.If):
+        way_out = Label(statement.condition.span, "every branch of this `if` returns")
+    return FormulaSyntaxError("NL0233", "this is never reached", Label(after.span), way_out)
 
 
 def _assign(ctx: Context, statement: tree.Assign, env: Environment) -> None:

@@ -31,7 +31,7 @@ WHOLE = frozenset({*places.TABLE, *pulled.TABLE, *norms.TABLE, *attending.TABLE,
 """Those to which all axes of what comes back are given."""
 
 STOPS = frozenset({
-    "detach", "sign", "floor", "ceil", "round", "floordiv", "imag", "angle", "running", "finfo", "random",
+    "detach", "sign", "floor", "ceil", "round", "int", "floordiv", "imag", "angle", "running", "finfo", "random",
 })  # fmt: skip
 """Operations of real operands that nothing comes back through."""
 
