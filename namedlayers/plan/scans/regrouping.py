@@ -1,9 +1,9 @@
 """The body of a scan written so that as much as possible is free of the carried values.
 
 In: a body's graph and how many of its inputs are carried. Out: a graph with the same inputs and results. What always
-holds: sums and products are only put in another order (what is free of carried values comes first); a product with
-pieces put together is the sum of the products with the pieces; products of one value with several weights are one
-product.
+holds: sums and products are only put in another order (what is free of carried values comes first), quotients by one
+divisor added before they are divided, and factors of a sum put into the factors of its terms; a product with pieces
+put together is the sum of the products with the pieces; products of one value with several weights are one product.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from namedlayers.plan.scans import selecting
 from namedlayers.plan.scans.block import copied
 from namedlayers.plan.scans.cutting import cut
 from namedlayers.plan.scans.packing import packed
-from namedlayers.plan.view import Number, Product, Scope, Sum
+from namedlayers.plan.view import Product, Scope, Sum
 from namedlayers.program.graph import Arg, Graph, Node
 from namedlayers.program.program import Kind
 from namedlayers.program.size import const
@@ -25,9 +25,9 @@ from namedlayers.program.size import const
 
 def regrouped(graph: Graph, carries: int) -> Graph:
     """The body with sums regrouped, pieces apart and weights packed."""
-    bound = Bound(carries)
-    product = Rule("factors that are free of carried values", "algebraic", ("mul",), bound.product, _build_product)
-    return cut(packed(rewritten(graph, (*_rules(carries), product)), carries), carries)
+    if any(node.op == "div" for node in graph.nodes):
+        graph = rewritten(graph, _quotients(carries))
+    return cut(packed(rewritten(graph, (*_rules(carries), *_factors(carries))), carries), carries)
 
 
 def with_parts_apart(graph: Graph, carries: int) -> Graph:
@@ -40,6 +40,22 @@ def _rules(carries: int) -> tuple[Rule, ...]:
     return (
         Rule("pieces of a joined value", "algebraic", ("reduce sum",), bound.pieces, _build_pieces),
         Rule("what is free of carried values", "algebraic", ("add", "sub"), bound.sum, _build_sum),
+    )
+
+
+def _quotients(carries: int) -> tuple[Rule, ...]:
+    bound = Bound(carries)
+    return (
+        Rule("quotients that are summed", "algebraic", ("reduce sum",), bound.summed_quotient, _build_summed),
+        Rule("quotients by one divisor", "algebraic", ("add", "sub"), bound.quotients, _build_quotients),
+    )
+
+
+def _factors(carries: int) -> tuple[Rule, ...]:
+    bound = Bound(carries)
+    return (
+        Rule("a factor of a sum of products", "algebraic", ("mul",), bound.distributed, _build_distributed),
+        Rule("factors that are free of carried values", "algebraic", ("mul", "div"), bound.product, _build_product),
     )
 
 
@@ -95,15 +111,75 @@ class Bound:
         """Several factors that are free of carried values beside some that are not."""
         if not self(node) or node.kind is not Kind.REAL:
             return None
-        whole = scope.product(scope.whole(), lambda one: one.op == "mul" and self(one) and scope.once(one))
+        whole = scope.product(scope.whole(), lambda one: self._opens(scope, one))
         bound = tuple(one for one in whole.top if self(one.node))
         free = tuple(one for one in whole.top if not self(one.node) and one.node.rank)
         scalars = tuple(one for one in whole.top if not self(one.node) and not one.node.rank)
-        if whole.bottom or not free or len(free) + (whole.number != 1) < 2 or not bound:
+        under = whole.bottom
+        if any(self(one.node) for one in under) or not free or not bound:
             return None
-        if len({axis for one in free for axis in one.axes}) > max(one.node.rank for one in free):
+        if len(free) + len(under) + (whole.number != 1) < 2:
+            return None
+        if len({axis for one in (*free, *under) for axis in one.axes}) > max(one.node.rank for one in free):
             return None  # their product would be larger than each
-        return Match((whole.number, (*bound, *scalars), free), whole.nodes)
+        return Match(((*bound, *scalars), Product(whole.number, free, under)), whole.nodes)
+
+    def summed_quotient(self, scope: Scope, node: Node) -> Outcome:
+        """The sum of a quotient, or of what is negated, whose divisor is the same along what is summed over."""
+        (body,) = node.args
+        if body.node.op not in ("div", "neg") or not self(body.node) or node.kind is not Kind.REAL:
+            return None
+        top, *under = scope.operands(body)
+        if any(axis >= node.rank for one in under for axis in one.axes):
+            return None
+        gone = range(node.rank, len(node.space))
+        return Match((body.node.op, top, under), (body.node,)) if set(gone) <= set(top.axes) else None
+
+    def quotients(self, scope: Scope, node: Node) -> Outcome:
+        """Several summands that are divided by the same."""
+        if not self(node) or node.kind is not Kind.REAL:
+            return None
+        total = scope.sum(scope.whole(), lambda one: self(one) and scope.once(one))
+        over: dict[Arg, list[tuple[int, Arg]]] = {}
+        for sign, term in total.terms:
+            if term.node.op == "div" and self(term.node) and scope.once(term.node):
+                top, divisor = scope.operands(term)
+                over.setdefault(divisor, []).append((sign, top))
+        several = next(((divisor, tops) for divisor, tops in over.items() if len(tops) > 1), None)
+        if several is None:
+            return None
+        divisor, tops = several
+        gone = {(sign, top) for sign, top in tops}
+        rest = tuple((sign, term) for sign, term in total.terms if (sign, _top(scope, term, divisor)) not in gone)
+        return Match((Sum(total.number, rest), Sum(0, tuple(tops)), divisor), total.nodes)
+
+    def distributed(self, scope: Scope, node: Node) -> Outcome:
+        """A sum of products of carried and of other values, times another value."""
+        if not self(node) or node.kind is not Kind.REAL:
+            return None
+        for many, factor in (pair := scope.operands(scope.whole()), pair[::-1]):
+            if self(factor.node) or not factor.node.rank or many.node.op not in ("add", "sub") or not self(many.node):
+                continue
+            if not scope.once(many.node):
+                continue
+            total = scope.sum(many, lambda one: self(one) and scope.once(one))
+            terms = [scope.product(term, lambda one: self._opens(scope, one)) for _, term in total.terms]
+            if total.number == 0 and all(self._takes(term, factor) for term in terms):
+                signs = [sign for sign, _ in total.terms]
+                return Match((tuple(zip(signs, terms, strict=True)), factor), total.nodes)
+        return None
+
+    def _opens(self, scope: Scope, node: Node) -> bool:
+        """Whether a product may be taken apart: one that is used once, or a quotient by what is free of carried values,
+        which leaves the loop where it is only needed after it."""
+        if node.op not in ("mul", "div") or not self(node):
+            return False
+        return scope.once(node) or (node.op == "div" and not self(node.args[1].node))
+
+    def _takes(self, term: Product, factor: Arg) -> bool:
+        """Whether a factor can be put into what a product has that is free of carried values, as large as that is."""
+        free = [one for one in term.top if not self(one.node)]
+        return any(set(factor.axes) <= set(one.axes) for one in free) and not any(self(one.node) for one in term.bottom)
 
     def pieces(self, scope: Scope, node: Node) -> Outcome:
         """The sum over an axis along which carried and other values are joined, times weights."""
@@ -124,14 +200,41 @@ class Bound:
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
 
+def _top(scope: Scope, term: Arg, divisor: Arg) -> Arg | None:
+    """What a term divides by just this, if it does."""
+    if term.node.op != "div":
+        return None
+    top, under = scope.operands(term)
+    return top if under == divisor else None
+
+
 def _build_sum(scope: Scope, node: Node, found: tuple[Sum, Sum]) -> Arg:
     kept, free = found
     return scope.apply("add", total(scope, kept), total(scope, free))
 
 
-def _build_product(scope: Scope, node: Node, found: tuple[Number, tuple[Arg, ...], tuple[Arg, ...]]) -> Arg:
-    number, bound, free = found
-    return scope.multiply(Product(1, (*bound, scope.multiply(Product(number, free, ()))), ()))
+def _build_product(scope: Scope, node: Node, found: tuple[tuple[Arg, ...], Product]) -> Arg:
+    bound, free = found
+    return scope.multiply(Product(1, (*bound, scope.multiply(free)), ()))
+
+
+def _build_distributed(scope: Scope, node: Node, found: tuple[tuple[tuple[int, Product], ...], Arg]) -> Arg:
+    signed, factor = found
+    terms = [(sign, scope.multiply(Product(one.number, (*one.top, factor), one.bottom))) for sign, one in signed]
+    return total(scope, Sum(0, tuple(terms)))
+
+
+def _build_summed(scope: Scope, node: Node, found: tuple[str, Arg, list[Arg]]) -> Arg:
+    op, top, under = found
+    return scope.apply(op, scope.reduce("sum", top, range(node.rank, len(node.space))), *under)
+
+
+def _build_quotients(scope: Scope, node: Node, found: tuple[Sum, Sum, Arg]) -> Arg:
+    rest, tops, divisor = found
+    quotient = scope.apply("div", total(scope, tops), divisor)
+    if not rest.terms and rest.number == 0:
+        return quotient
+    return total(scope, Sum(rest.number, ((1, quotient), *rest.terms)))
 
 
 def total(scope: Scope, terms: Sum) -> Arg:

@@ -47,8 +47,11 @@ def _times(factor: Factor) -> Back:
 
 
 def _div(node: Node, g: Term, operands: tuple[Term, ...]) -> tuple[Term | None, ...]:
+    """A divisor that is the same along an axis divides what is summed over it."""
     y = operands[1]
-    return g / y, -(g * (result(node, g) / y))
+    if len(y.arg.axes) == node.rank:
+        return g / y, -(g * (result(node, g) / y))
+    return g / y, -((g * result(node, g)) / y)
 
 
 def _mod(node: Node, g: Term, operands: tuple[Term, ...]) -> tuple[Term | None, ...]:
