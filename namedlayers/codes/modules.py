@@ -18,7 +18,7 @@ MODULES = told(
     Code(
         "NL0528",
         "a size on which the layer itself depends",
-        "A `repeat` counts this size, an `if` asks for it, or `int` rounds what is computed from it, so that without it "
+        "A `repeat` counts this size, an `if` asks for it, or `int` rounds what is made of it, so that without it "
         "there are no parameters yet.",
         "`Deep()` with `layer Deep(X[depth, width]): repeat |depth| as block: …`",
         "Give the size when the module is made: `Deep(depth=6)`.",

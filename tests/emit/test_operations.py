@@ -30,6 +30,9 @@ TABLE: dict[str, tuple[str, dict[str, Any]]] = {
         "def f(A[i]) = tanh(A) + erf(A) + abs(A) + sign(A) + floor(A) + round(3 * A) + lgamma(A + 9)",
         {"A": (5,)},
     ),
+    "a vector after a product": (
+        "def f(A[i, j], B[j, k], C[k]) = tanh(A @[j] B) @[k] C", {"A": (2, 3), "B": (3, 4), "C": (4,)},
+    ),
     "int": ("def f(A[i]) = int(3 * A) + int(A > 0) * int(|i| / 3) + int(2.9) + int(0.5 * i)", {"A": (5,)}),
     "an index of reals": (
         "def f(X[n, c], E[p, d]) -> [n, c, d] = E[p = int(clip((X + 1) * |p|, 0, |p| - 1))]",

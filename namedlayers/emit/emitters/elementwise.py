@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 
 from namedlayers.emit.attributes import position, size_of
-from namedlayers.emit.emitters.numbers import number_binary, number_unary, whole
+from namedlayers.emit.emitters.numbers import number_binary, number_unary, towards_zero
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.value import Value
 from namedlayers.program.graph import Node
@@ -97,8 +97,8 @@ def emit_int(lo: Lowering, node: Node) -> Value:
     if x.kind is not Kind.REAL:
         return lo.integer(x)
     if x.literal:
-        return Value(whole(x.held), (), Kind.INT, True, True)  # type: ignore[arg-type]
-    return lo.number(whole, x, kind=Kind.INT) if x.number else lo.cast(x, torch.int64, Kind.INT)
+        return Value(towards_zero(x.held), (), Kind.INT, True, True)  # type: ignore[arg-type]
+    return lo.number(towards_zero, x, kind=Kind.INT) if x.number else lo.cast(x, torch.int64, Kind.INT)
 
 
 @emits("imag")

@@ -33,11 +33,11 @@ def quotient(dividend: float, divisor: float) -> float:
     return dividend / divisor
 
 
-def whole(number: float) -> int:
+def towards_zero(number: float) -> int:
     """`number` towards zero; the least 64-bit integer where none holds it.
 
-    >>> whole(2.9), whole(-2.9), whole(math.nan) == whole(1e30) == -(2**63)
-    (2, -2, True)
+    >>> towards_zero(2.9), towards_zero(-2.9), towards_zero(math.nan)
+    (2, -2, -9223372036854775808)
     """
     if isinstance(number, float) and not -(2.0**63) <= number < 2.0**63:
         return -(2**63)

@@ -19,7 +19,7 @@ from torch import fx
 from namedlayers.emit.emitters.elementwise import elementwise
 from namedlayers.emit.emitters.pairwise import innermost
 from namedlayers.emit.emitters.reductions import total
-from namedlayers.emit.kernels.vectors import matrix_vector, vector_matrix
+from namedlayers.emit.kernels.vectors import matrix_vector, mv, vector_matrix
 from namedlayers.emit.lowering import Lowering
 from namedlayers.emit.narrowing import add_product
 from namedlayers.emit.value import Value, adjacent
@@ -182,7 +182,7 @@ def _vector(lo: Lowering, left: Value, right: Value, rows: tuple[int, ...], colu
         flat = lo.merged(_last(lo, left, rows), inner, _INNER)
         return lo.call(torch.matmul, (right, flat), rows)
     flat = lo.merged(_last(lo, left, inner), inner, _INNER)
-    multiply = torch.mv if len(flat.axes) == 2 else torch.matmul  # which finds out by a detour
+    multiply = mv if len(flat.axes) == 2 else torch.matmul  # which finds out by a detour
     return lo.call(multiply, (flat, right), flat.axes[:-1])
 
 

@@ -27,6 +27,16 @@ BLOCK = 2**17
 _ACCURATE = (torch.float32, torch.float64)
 
 
+def mv(matrix: Tensor, vector: Tensor) -> Tensor:
+    """`torch.mv`, which takes tensors of one precision only; under autocast there may be two.
+
+    >>> with torch.autocast("cpu", torch.bfloat16):
+    ...     mv(torch.ones(2, 3), torch.ones(3, dtype=torch.bfloat16))
+    tensor([3., 3.], dtype=torch.bfloat16)
+    """
+    return torch.mv(matrix, vector) if matrix.dtype is vector.dtype else torch.matmul(matrix, vector)
+
+
 def vector_matrix(vectors: Tensor, matrices: Tensor, spare: bool = False) -> Tensor:
     """The rows of each matrix, weighted by its vector and summed.
 

@@ -20,6 +20,7 @@ from torch import Tensor
 from namedlayers.emit.emitters.activations import hard_sigmoid
 from namedlayers.emit.emitters.elementwise import lerp
 from namedlayers.emit.kernels import looking
+from namedlayers.emit.kernels.vectors import mv
 from namedlayers.emit.log_products.still_factors import times
 
 
@@ -134,7 +135,8 @@ WRITERS: Mapping[Any, Writer] = MappingProxyType({
     **{one: Writer(one, tensors=2) for one in (torch.bitwise_and, torch.bitwise_or)},
     torch.bitwise_not: Writer(torch.bitwise_not),
     **{one: Writer(one, tensors=3) for one in (torch.addcmul, torch.addcdiv, torch.where)},
-    **{one: Writer(one, tensors=2, elementwise=False) for one in (torch.mm, torch.bmm, torch.matmul, torch.mv)},
+    **{one: Writer(one, tensors=2, elementwise=False) for one in (torch.mm, torch.bmm, torch.matmul)},
+    mv: Writer(torch.mv, tensors=2, elementwise=False),
     **{one: Writer(one, elementwise=False) for one in REDUCTIONS},
     **{one: Writer(None, one) for one in _TOLD},
     **{one: Writer(one, elementwise=False) for one in (torch.linalg.vector_norm, torch.index_select)},
