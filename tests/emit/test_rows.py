@@ -61,3 +61,19 @@ def test_second_slopes(way: str) -> None:
         return torch.func.grad(lambda table: (slope(table) ** 2).sum())
 
     torch.testing.assert_close(WAYS[way](second(rows))(table), second(plain)(table))
+
+
+@pytest.mark.parametrize("way", ["as it is", "compiled", "by the inductor", "vmap"])
+@pytest.mark.parametrize("name", INDICES)
+def test_a_table_without_rows(name: str, way: str) -> None:
+    index = torch.tensor(INDICES[name], dtype=torch.int64)
+    table = torch.zeros(0, 2, requires_grad=True)
+    found = WAYS[way](lambda table: rows(table, index))(table)
+    torch.testing.assert_close(found, torch.zeros(*index.shape, 2))
+    assert torch.autograd.grad(found.sum(), table)[0].shape == (0, 2)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32])
+def test_any_integers(dtype: torch.dtype) -> None:
+    index, table = torch.tensor([[0, 2, 3]], dtype=dtype), torch.randn(3, 2)
+    torch.testing.assert_close(rows(table, index), plain(table, index))

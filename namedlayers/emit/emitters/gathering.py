@@ -16,7 +16,7 @@ from torch import Tensor
 
 from namedlayers.emit.attributes import position, positions
 from namedlayers.emit.emitters.elementwise import elementwise
-from namedlayers.emit.kernels.rows import rows
+from namedlayers.emit.kernels.rows import as_index, rows
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.value import Value, own
 from namedlayers.program.graph import Node
@@ -51,15 +51,6 @@ def emit_embedding(lo: Lowering, node: Node) -> Value:
     x, at = lo.permuted(x, (label, *(a for a in x.axes if a != label))), _readable(lo, at)
     axes = (*at.axes, *x.axes[1:])
     return lo.call(torch.embedding, (x, at), axes, {"padding_idx": node.attr("row")}, kind=x.kind, wish="row")
-
-
-def as_index(at: Tensor) -> Tensor:
-    """Integers of 32 or 64 bits, which torch's kernels read by.
-
-    >>> as_index(torch.tensor([1, 2], dtype=torch.uint8))
-    tensor([1, 2])
-    """
-    return at if at.dtype is torch.int64 or at.dtype is torch.int32 else at.long()
 
 
 def as_long(at: Tensor) -> Tensor:
@@ -113,17 +104,17 @@ def emit_gather(lo: Lowering, node: Node) -> Value:
 @emits("take")
 def emit_take(lo: Lowering, node: Node) -> Value:
     x, index = lo.operands(node)
-    if node.attr("fill") and _has_rows(lo, x, index, own(position(node, "axis"))):
-        return lo.call(rows, (x, _readable(lo, lo.integer(index))), (*index.axes, *x.axes[1:]), kind=x.kind, wish="row")
+    if node.attr("fill") and _has_rows(x, index, own(position(node, "axis"))):
+        return lo.call(rows, (x, lo.integer(index)), (*index.axes, *x.axes[1:]), kind=x.kind, wish="row")
     fill = Value(0, (), Kind.BOOL if node.kind is Kind.BOOL else Kind.INT, True, True) if node.attr("fill") else None
     return _gathered(lo, x, [own(position(node, "axis"))], [lo.integer(lo.tensor(index))], fill)
 
 
-def _has_rows(lo: Lowering, x: Value, index: Value, label: int) -> bool:
-    """Whether this reads rows of a table that is not empty."""
+def _has_rows(x: Value, index: Value, label: int) -> bool:
+    """Whether this reads rows of a table."""
     if len(x.axes) != 2 or x.axes[0] != label or x.kind is not Kind.REAL or x.number or not index.axes:
         return False
-    return not set(index.axes) & set(x.axes) and lo.assume(lo.space(label))
+    return not set(index.axes) & set(x.axes)
 
 
 def _gathered(lo: Lowering, x: Value, labels: list[int], indices: list[Value], fill: Value | None) -> Value:

@@ -38,6 +38,15 @@ def visible(x: Tensor) -> bool:
     )
 
 
+def refuses(x: Tensor) -> bool:
+    """Whether a kernel that is given `x` says at once what it does not take. (A transform hands on what it is told.)
+
+    >>> refuses(torch.ones(2)), refuses(torch.ones(2, device="meta"))
+    (True, False)
+    """
+    return not is_compiling() and x.is_cpu and not _modes()
+
+
 def without_numbers(*tensors: Tensor) -> bool:
     """Whether there is nothing to look at, whoever waits: fake tensors, those on `meta`, and what `make_fx` records.
 
