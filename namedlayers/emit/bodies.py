@@ -91,9 +91,9 @@ class Bodies:
             self._made[region] = self._make(region, names, orders())
         return self._made[region]
 
-    def adopt(self, region: Region) -> Region:
+    def adopt(self, region: Region, *, algebraic: bool = False) -> Region:
         """A body that is planned already, and all of whose outputs are needed."""
-        self._plans.setdefault(region, Plan((Variant((), region.graph, ""),), ()))
+        self._plans.setdefault(region, Plan((Variant((), region.graph, ""),), (), algebraic=algebraic))
         self._needed.setdefault(region, tuple(range(len(region.graph.outputs))))
         return region
 

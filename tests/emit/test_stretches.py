@@ -11,7 +11,7 @@ from torch import Tensor
 
 import namedlayers as nl
 from namedlayers.emit.build import build
-from namedlayers.emit.loops import by_stretches
+from namedlayers.emit.loops import by_stretches, stretches
 from namedlayers.inspect.timing import peak_bytes
 from namedlayers.plan.planner import plan
 from namedlayers.program.numbering import number
@@ -65,6 +65,20 @@ FORMULAS: dict[str, tuple[str, dict[str, str]]] = {
         {"X": "t c", "n": "t"},
     ),
 }
+FORMULAS |= {
+    "states that lie otherwise than what they are made of": (
+        "def f(a[t, s], k[t, s], v[t, c], q[t, s]) -> [t, c]:\n"
+        "    scan t with h = zeros[c, s]:\n        h = sigmoid(a) * h + k * v\n        y = q @[s] h\n    return y",
+        {"a": "t s", "k": "t s", "v": "t c", "q": "t s"},
+    ),
+    "means of the state and something new": (
+        "def f(X[b, t, c], W[t, c], h0[b, c], D[c]) -> [b, t, c], [t, b, c]:\n"
+        "    scan t with h = h0, g = 1:\n"
+        "        z = sigmoid(X)\n        h = (1 - z) * h + z * tanh(W)\n        k = sigmoid(W * X)\n"
+        "        g = D * g\n        g = g + k * (h - g)\n    return h, sin(g)",
+        {"X": "b t c", "W": "t c", "h0": "b c", "D": "c"},
+    ),
+}
 SIZES = {"t": 7, "c": 3, "s": 2, "b": 2}
 
 
@@ -73,6 +87,12 @@ def given(inputs: dict[str, str], **sizes: int) -> dict[str, np.ndarray]:
     known = SIZES | sizes
     found = {key: 0.5 * rng.standard_normal([known[a] for a in axes.split()]) for key, axes in inputs.items()}
     return found | ({"n": np.arange(known["t"])} if "n" in inputs else {})
+
+
+@pytest.fixture(params=(stretches.CALL, 0), ids=("together", "one by one"))
+def wide(request: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is compiled takes so many states for many, in the time of a call."""
+    monkeypatch.setattr(stretches, "CALL", request.param)
 
 
 @pytest.fixture(params=(1, 3))
@@ -113,7 +133,7 @@ EDGES = tuple((name, sizes) for name in FORMULAS for sizes in ({}, {"t": 1}, {"t
 
 
 @pytest.mark.parametrize("name, sizes", [one for one in EDGES if one != ("the last state", {"t": 0})], ids=str)
-def test_values(name: str, sizes: dict[str, int], short: int) -> None:
+def test_values(name: str, sizes: dict[str, int], short: int, wide: None) -> None:
     text, inputs = FORMULAS[name]
     arrays = given(inputs, **sizes)
     program = program_of(text, arrays)

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from namedlayers.emit.loops.scanning import at_top_level
+from namedlayers.emit.loops.scanning import at_top_level, unobserved
 from namedlayers.plan.scans.stretches import SHORTEST, STRETCH
 
 LARGE = 1 << 24
@@ -24,10 +24,17 @@ LARGE = 1 << 24
 
 def by_stretches(
     function: Callable[..., Any], tensors: Sequence[Tensor], dims: Sequence[int], results: Sequence[int], reverse: bool,
-    steps: int, sizes: Sequence[int], cut: int,
+    steps: int, sizes: Sequence[int], cut: int, one_by_one: Callable[..., Any] | None = None, own: Sequence[int] = (),
+    wide: int = 0,
 ) -> Any:  # fmt: skip
     """`dims` and `results`: which dimension of a tensor and of a result are the steps (-1: none); `cut`: which of the
-    sizes is their number (-1: none)."""
+    sizes is their number (-1: none). `one_by_one` runs the steps in place, with the sizes `own`; from `wide` states on
+    it is quicker."""
+    if one_by_one is not None and steps and tensors[-1].numel() >= wide and _in_steps(tensors):
+        every = [one.movedim(dim, 0) if dim > 0 else one for one, dim in zip(tensors[:-1], dims, strict=False)]
+        found = one_by_one(tensors[-1], *every, steps, *own)
+        if found is not None:
+            return found
     if at_top_level(*tensors) and not _narrow(tensors[-1]):
         length = max(SHORTEST, STRETCH // max(1, tensors[-1].numel()))
         recorded = torch.is_grad_enabled() and any(one.requires_grad for one in tensors)
@@ -179,6 +186,10 @@ def _with_step(none: Tensor, dim: int) -> Tensor:
     shape = list(none.shape)
     shape[dim] = 1
     return torch.cat([none, none.new_zeros(shape)], dim)
+
+
+def _in_steps(tensors: Sequence[Tensor]) -> bool:
+    return unobserved(*tensors) and not _narrow(tensors[-1])
 
 
 def _narrow(state: Tensor) -> bool:

@@ -17,7 +17,7 @@ from torch import fx
 
 from namedlayers.emit.functions import FOR_EMPTY, VARIANT, execute
 from namedlayers.emit.loops.joined_values import joined, parts_of
-from namedlayers.emit.loops.memory import Memory, over
+from namedlayers.emit.loops.memory import Memory, at_once, over
 from namedlayers.emit.loops.rewritten_steps import for_writing, writer, written
 from namedlayers.emit.loops.roles import Roles, roles
 from namedlayers.emit.loops.rooms import alike, begun, rest, steady
@@ -147,6 +147,8 @@ class _Text:
         }
 
         self.following = self._following()
+        own = [node for node in roles.inner if node in roles.memory and roles.memory[node].home == "sequence"]
+        self.every = [node for node in own if node.args == (roles.memory[node].known_by,) and at_once(node)]
 
     def printed(self) -> str:
         roles, loop = self.roles, self.loop
@@ -179,6 +181,7 @@ class _Text:
             lines.append(f"{self.stacks[number]} = begun({value}, {self.steps}, {dim}, {loop.reverse})")
         for node, memory in roles.memory.items():  # from here on they are called by what they lie in
             node.name = memory.known_by.name
+        lines += [self._over_all(node) for node in self.every]
         lines += self._parts()
         turns = self._turns()
         lines += [f"{self.turned[one]} = turned({one.known_by.name})" for one in turns if one.home == "kept"]
@@ -229,7 +232,7 @@ class _Text:
 
     def _again(self, node: fx.Node) -> str:
         """What a later step does for a node, if anything."""
-        if node in self.roles.views or node in self.following:
+        if node in self.roles.views or node in self.following or node in self.every:
             return ""
         if node in self.joined:
             copied = [part for part in self.joined[node].parts if part in self.copies]
@@ -251,6 +254,14 @@ class _Text:
         if other is not None and (other in memory.nodes or other is memory.known_by):  # it is called in less time so
             return self._called(node, "call_method", how.over, found[1][::-1], {})
         return self._called(node, "call_function", *found, {**node.kwargs, "out": node})
+
+    def _over_all(self, node: fx.Node) -> str:
+        """A call that does at once, over a sequence, what all steps but the first do."""
+        number = self.roles.inputs.index(self.roles.memory[node].known_by)
+        at = ":-1" if self.loop.reverse else "1:"
+        how = writer(node)
+        assert how is not None
+        return f"{self.arguments[number]}[{at}].{how.over}(){note(node)}"
 
     def _called(self, node: fx.Node, op: str, target: Any, args: tuple[Any, ...], options: dict[str, Any]) -> str:
         """The statement of a call that stands for a node's."""

@@ -52,10 +52,20 @@ def emit_scan(lo: Lowering, node: Node) -> Value:
     loop = Loop(lo.bodies.key(step.function), scanned, carries, reverse, results, step.draws)
     axis = next((part.names[0] for part in wanted if part.op == "part"), "steps")
     wish = f"scan_{axis}{body.name.removeprefix('step')}"
-    function, symbols = _function(lo, node, wish, loop, step, given, _owned(lo, node, given, scanned))
+    function, symbols = _function(lo, node, wish, loop, step, given, owned(lo, node, given, scanned))
     args = (*given, lo.size(size), *(lo.size(symbol(name)) for name in symbols))
     places = [(part, k, _axes(part, results[k], step)) for k, part in enumerate(wanted)]
     return taken(lo, node, function, args, {}, places, len(wanted))
+
+
+def owned(lo: Lowering, node: Node, given: Sequence[Value], scanned: Sequence[bool]) -> frozenset[int]:
+    """The sequences, by number, that were computed for this loop alone."""
+    found = []
+    for number, (arg, value, is_) in enumerate(zip(node.args, given, scanned, strict=True)):
+        alone = lo.users[arg.node.number] == [node] and arg.node not in lo.results
+        if is_ and alone and sum(other.node is arg.node for other in node.args) == 1 and _is_new(value):
+            found.append(number)
+    return frozenset(found)
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
@@ -92,16 +102,6 @@ def _key(lo: Lowering, loop: Loop, symbols: Sequence[str], record: Record | None
     keys = [lo.bodies.key(one) for one in functions if one is not None]
     parts = (repr(loop), repr(record), str(len(symbols)), *keys, *["compiled"] * lo.bodies.compiled)
     return f"{loop.key}-{hashlib.sha256(' '.join(parts).encode()).hexdigest()[:8]}"
-
-
-def _owned(lo: Lowering, node: Node, given: Sequence[Value], scanned: Sequence[bool]) -> frozenset[int]:
-    """The sequences, by number, that were computed for this loop alone."""
-    found = []
-    for number, (arg, value, is_) in enumerate(zip(node.args, given, scanned, strict=True)):
-        alone = lo.users[arg.node.number] == [node] and arg.node not in lo.results
-        if is_ and alone and sum(other.node is arg.node for other in node.args) == 1 and _is_new(value):
-            found.append(number)
-    return frozenset(found)
 
 
 def _is_new(value: Value) -> bool:

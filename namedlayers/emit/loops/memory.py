@@ -75,6 +75,14 @@ def follows(node: fx.Node, last: fx.Node, place: Callable[[fx.Node], int]) -> bo
     return place(node) > place(last) or (node is last and elementwise(node))
 
 
+def at_once(node: fx.Node) -> bool:
+    """Whether a node's operation can write over its one operand, which nothing else needs, and so over all steps of a
+    sequence in one call."""
+    found, operands = writer(node), node.all_input_nodes
+    alone = len(node.args) == 1 and not node.kwargs and all(len(one.users) == 1 for one in operands)
+    return found is not None and isinstance(found.over, str) and alone
+
+
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
 
@@ -112,8 +120,8 @@ class _Sharing:
         """Whether nothing but a node needs an operand that lies in memory, so that the node may be written there."""
         summand = node.target is torch.addmm and operand is node.args[0]
         if operand in self.owned:
-            if not summand or _viewed(node) or rank(operand) != 2:  # views would have to be taken at each step
-                return False
+            if _viewed(node) or not (at_once(node) or (summand and rank(operand) == 2)):
+                return False  # views would have to be taken at each step
         elif operand not in self.memory or rank(operand) != rank(node) or operand.kwargs.get("keepdim"):
             return False
         if operand in self.made or operand.meta.get("kind") is not node.meta.get("kind"):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from torch import fx
 
 from namedlayers.emit.loops.memory import Memory, behind, follows, shared
-from namedlayers.emit.loops.rewritten_steps import BEFORE, writer, written
+from namedlayers.emit.loops.rewritten_steps import BEFORE, for_writing, writer, written
 from namedlayers.emit.loops.scanning import Loop
 from namedlayers.emit.loops.step_values import is_view
 
@@ -65,6 +65,12 @@ def roles(graph: fx.Graph, loop: Loop, symbols: Sequence[str], owned: Collection
             views.add(node)
     before = {node for node in inner if node in same}
     return Roles(inputs, [sizes[one] for one in symbols], inner, made, before, memory, views, stacked, straight)
+
+
+def calls(graph: fx.Graph, loop: Loop, algebraic: bool) -> int:
+    """How many calls of torch a step is, about."""
+    found = roles(for_writing(graph, loop, algebraic), loop, (), ())
+    return sum(node not in found.before and not is_view(node) for node in found.inner)
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------

@@ -133,7 +133,19 @@ def _sum(scope: Scope, op: str, left: Arg | None, right: Arg | None) -> Arg | No
         return left
     if left is None:
         return right if op == "add" else scope.apply("neg", right)
-    return scope.apply(op, left, right)
+    positive = _negated(scope, right) if op == "add" else None
+    return scope.apply(op, left, right) if positive is None else scope.apply("sub", left, positive)
+
+
+def _negated(scope: Scope, arg: Arg) -> Arg | None:
+    """What a value is the negative of, where it is a product with a negative: x + (-y) * z is x - y * z."""
+    if arg.node.op != "mul":
+        return None
+    left, right = scope.operands(arg)
+    for one, other in ((left, right), (right, left)):
+        if one.node.op == "neg":
+            return scope.apply("mul", *scope.operands(one), other)
+    return None
 
 
 _RULES: dict[str, _Rule] = {
