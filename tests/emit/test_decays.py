@@ -167,6 +167,26 @@ def test_what_is_not_seen_is_not_looked_at(length: int, infinity: float) -> None
             assert not found[at:].isfinite().any()
 
 
+@pytest.mark.parametrize("dynamic", [True, False])
+@pytest.mark.parametrize("infinity", [None, torch.inf, torch.nan])
+def test_what_is_not_seen_is_not_looked_at_by_what_is_traced(infinity: float | None, dynamic: bool) -> None:
+    """Nor does it take part in what comes back from places before it."""
+    length, at = 330, 200
+    q, k, v = (torch.rand(length, 2, requires_grad=True) for _ in range(3))
+    g = torch.tensor(0.9, requires_grad=True)
+    if infinity is not None:
+        with torch.no_grad():
+            k[at, 0] = infinity
+    function = nl.compile(RETENTION)
+    torch._dynamo.reset()
+    quick = torch.compile(function, fullgraph=True, dynamic=dynamic, backend="aot_eager")
+    found, wanted = quick(q, k, v, g), function(q, k, v, g)
+    torch.testing.assert_close(found, wanted, equal_nan=True)
+    assert found[:at].isfinite().all()
+    slopes = [torch.autograd.grad(one[:at].sum(), (q, k, v, g)) for one in (found, wanted)]
+    torch.testing.assert_close(slopes[0], slopes[1], equal_nan=True, rtol=1e-4, atol=1e-4)
+
+
 def test_what_is_not_seen_may_be_anything() -> None:
     for length in (20, 300):
         q, k, v = (torch.rand(length, 3) for _ in range(3))

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 import namedlayers as nl
-from namedlayers.emit.kernels.prefix_product import LEAST_BLOCK, prefix_product, prefix_sum, prefix_total, within_blocks
+from namedlayers.emit.kernels.prefix_product import LEAST_BLOCK, prefix_product, prefix_total, within_blocks
+from namedlayers.emit.kernels.triangular_sums import prefix_sum
 from tests.emit.forms import text_of
 from tests.emit.harness import traced
 

@@ -14,10 +14,10 @@ from namedlayers.emit.emitters.contractions import counted
 from namedlayers.emit.kernels.prefix_product import (
     decayed_sum,
     prefix_product,
-    prefix_sum,
     prefix_total,
     within_blocks,
 )  # fmt: skip
+from namedlayers.emit.kernels.triangular_sums import prefix_sum
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.value import Value
 from namedlayers.plan.prefixes import decays, factors

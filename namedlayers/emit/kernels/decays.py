@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from namedlayers.emit.kernels.blocks import Blocks
+from namedlayers.emit.kernels.tables import table
 
 Given = tuple[Any, ...]
 """The name of a decay, and its tensors or numbers."""
@@ -122,7 +123,7 @@ class _Steady:
     def whole(self, places: int, positions: int, diagonal: int) -> Tensor:
         device = self.number.device
         at = torch.arange(places, device=device).unsqueeze(1) + diagonal - torch.arange(positions, device=device)
-        return self._at(at.clamp(min=0)).tril(diagonal)
+        return table(self._at(at.clamp(min=0)).tril(diagonal))
 
     def blocked(self, blocks: Blocks) -> _Steady:
         return self
@@ -131,10 +132,10 @@ class _Steady:
         return self.whole(length, length, 0).unsqueeze(-3)
 
     def ends(self, length: int) -> Tensor:
-        return self._at(torch.arange(length - 1, -1, -1, device=self.number.device)).unsqueeze(-2)
+        return table(self._at(torch.arange(length - 1, -1, -1, device=self.number.device))).unsqueeze(-2)
 
     def starts(self, length: int) -> Tensor:
-        return self._at(torch.arange(1, length + 1, device=self.number.device)).unsqueeze(-2)
+        return table(self._at(torch.arange(1, length + 1, device=self.number.device))).unsqueeze(-2)
 
     def above(self, length: int) -> _Steady:
         return replace(self, unit=self.unit * length)

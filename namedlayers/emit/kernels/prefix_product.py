@@ -20,6 +20,7 @@ from torch import Tensor
 from namedlayers.emit.kernels.blocks import Blocks
 from namedlayers.emit.kernels.decays import Decays, Given
 from namedlayers.emit.kernels.eager import visible
+from namedlayers.emit.kernels.triangular_sums import weighed_sum
 
 LEAST_BLOCK = 64
 """So many places a block has at least: the products within are to keep the processor busy."""
@@ -60,9 +61,10 @@ def prefix_product(
     queries, keys, values = blocks.places(query), blocks.positions(key), blocks.positions(value)
     if decays:
         weights = Decays.of(decays, query).blocked(blocks)
-        queries, keys = _weighed(queries, keys, weights)
-        sums = torch.matmul(keys.mT, values)
+        sums = torch.matmul(_to_the_end(keys, weights).mT, values)
         before = _before(sums.flatten(-2), weights.above(blocks.length)).unflatten(-1, sums.shape[-2:])
+        del sums
+        queries = _from_before(queries, weights)
     else:
         before = F.pad(torch.matmul(keys.mT, values)[..., :-1, :, :], (0, 0, 0, 0, 1, 0)).cumsum(-3)
     return blocks.joined(_added(torch.matmul(within, values), queries, before))
@@ -83,24 +85,11 @@ def prefix_total(
     queries, keys = blocks.places(query), blocks.positions(key)
     if decays:
         weights = Decays.of(decays, query).blocked(blocks)
-        queries, keys = _weighed(queries, keys, weights)
-        before = _before(keys.sum(-2), weights.above(blocks.length))
+        before = _before(_to_the_end(keys, weights).sum(-2), weights.above(blocks.length))
+        queries = _from_before(queries, weights)
     else:
         before = F.pad(keys.sum(-2)[..., :-1, :], (0, 0, 1, 0)).cumsum(-2)
     return blocks.joined(_added(within.sum(-1, keepdim=True), queries, before.unsqueeze(-1))).squeeze(-1)
-
-
-def prefix_sum(x: Tensor, dim: int, places: int, diagonal: int = 0) -> Tensor:
-    """The sums along `dim` up to each of so many places, in its stead.
-
-    >>> prefix_sum(torch.tensor([1, 2, 3]), 0, 4)
-    tensor([1, 3, 6, 6])
-    """
-    total, size = x.cumsum(dim), x.size(dim)
-    if not torch.compiler.is_compiling() and places == size and diagonal == 0:
-        return total
-    total = torch.cat((torch.zeros_like(total.narrow(dim, 0, 0).sum(dim, keepdim=True)), total), dim)
-    return total.index_select(dim, (torch.arange(places, device=x.device) + (diagonal + 1)).clamp(0, size))
 
 
 def decayed_sum(x: Tensor, places: int, diagonal: int, decays: Sequence[Given]) -> Tensor:
@@ -111,7 +100,7 @@ def decayed_sum(x: Tensor, places: int, diagonal: int, decays: Sequence[Given]) 
     """
     weights = Decays.of(decays, x)
     if _are_few(places, x.size(-2), LEAST_BLOCK):
-        return _seen(weights.whole(places, x.size(-2), diagonal), x, diagonal)
+        return weighed_sum(weights.whole(places, x.size(-2), diagonal), x, diagonal)
     return _by_blocks(x, weights, Blocks.of(places, diagonal, LEAST_BLOCK))
 
 
@@ -140,10 +129,14 @@ def _blocks(query: Tensor, key: Tensor, diagonal: int) -> Blocks:
     return Blocks.of(query.size(-2), diagonal, _block(key))
 
 
-def _weighed(queries: Tensor, keys: Tensor, weights: Decays) -> tuple[Tensor, Tensor]:
-    """Queries as they see what lies before their block, keys as it is seen from the end of theirs."""
-    length = queries.size(-2)
-    return queries * weights.starts(length).unsqueeze(-1), keys * weights.ends(length).unsqueeze(-1)
+def _to_the_end(keys: Tensor, weights: Decays) -> Tensor:
+    """Keys as they are seen from the end of their block."""
+    return keys * weights.ends(keys.size(-2)).unsqueeze(-1)
+
+
+def _from_before(queries: Tensor, weights: Decays) -> Tensor:
+    """Queries as they see what lies before their block."""
+    return queries * weights.starts(queries.size(-2)).unsqueeze(-1)
 
 
 def _added(found: Tensor, a: Tensor, b: Tensor) -> Tensor:
@@ -167,7 +160,7 @@ def _before(x: Tensor, weights: Decays) -> Tensor:
     n = x.size(-2)
     if n > 2 * LEAST_BLOCK:
         return _by_blocks(x, weights, Blocks.of(n, -1, LEAST_BLOCK))
-    return _seen(_with_digits(weights.whole(n, n, -1)), x, -1)
+    return weighed_sum(_with_digits(weights.whole(n, n, -1)), x, -1)
 
 
 def _with_digits(weights: Tensor) -> Tensor:
@@ -181,15 +174,5 @@ def _by_blocks(x: Tensor, weights: Decays, blocks: Blocks) -> Tensor:
     parts = blocks.positions(x)
     sums = torch.matmul(weights.ends(blocks.length).unsqueeze(-2), parts).squeeze(-2)
     before = _before(sums, weights.above(blocks.length)).unsqueeze(-2)
-    found = _seen(weights.within(blocks.length), parts, 0)
+    found = weighed_sum(weights.within(blocks.length), parts, 0)
     return blocks.joined(found + weights.starts(blocks.length).unsqueeze(-1) * before)
-
-
-def _seen(weights: Tensor, x: Tensor, diagonal: int) -> Tensor:
-    """The sums of [..., position, m] with these weights, of which what lies beyond the diagonal is 0: and is not looked
-    at, be it infinite."""
-    if visible(x) and x.detach().sum().isfinite():
-        return torch.matmul(weights, x)
-    infinite = ~x.isfinite()
-    beside = prefix_sum(x.masked_fill(~infinite, 0), x.dim() - 2, weights.size(-2), diagonal)
-    return torch.matmul(weights, x.masked_fill(infinite, 0)) + beside

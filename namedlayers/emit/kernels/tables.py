@@ -1,0 +1,46 @@
+"""Tables of a few numbers that many elements of a loop read.
+
+In: a small tensor, made of operations that a compiler would repeat for every element that reads them. Out: the same.
+What always holds: where torch.compile traces, its numbers are in memory before the loop that reads them, so that powers
+and exponentials are computed once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.compiler import is_dynamo_compiling, is_exporting
+
+
+def table(x: Tensor) -> Tensor:
+    """
+    >>> x = torch.arange(3)
+    >>> table(x) is x
+    True
+    """
+    return _traced(x) if is_dynamo_compiling() and not is_exporting() else x
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+@torch.compiler.allow_in_graph
+def _traced(x: Tensor) -> Tensor:
+    if torch._C._functorch.peek_interpreter_stack() is not None:
+        return x
+    found: Tensor = _Table.apply(x)
+    return found
+
+
+class _Table(torch.autograd.Function):
+    """What is read by its strides has to be in memory."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.as_strided(x.shape, x.stride())
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> Tensor:
+        return slope
