@@ -82,13 +82,14 @@ def cost(plan: Plan, variant: int = 0, sizes: Mapping[str, int] | None = None) -
 
 def of_a_stretch(node: Node) -> Formula:
     """The bytes of what a `stretch` makes on its way, for one stretch of steps: for each state as many as at the worst
-    moment."""
+    moment, and one more: the products of factors that a parallel scan makes."""
     inner = region_of(node).graph
     (recurrence,) = (one for one in inner.live() if one.op == "recurrence")
     axis = recurrence.attr("axis")
     state = tuple(size for place, size in enumerate(recurrence.sizes) if place != axis)
     factors = product(recurrence.sizes).terms[0][0]
-    each = max(count for peak in _peaks(inner, inner.live()) for part, count in peak.terms if part == factors)
+    worst = max(count for peak in _peaks(inner, inner.live()) for part, count in peak.terms if part == factors)
+    each = worst + _held_of_each(recurrence)
     return product([const(each * STRETCH)]) + product(state) * (each * SHORTEST)
 
 
@@ -129,8 +130,10 @@ def _peaks(graph: Graph, live: list[Node]) -> list[Formula]:
     held: dict[int, Formula] = {}
     found = []
     for node in live:
-        if node.op not in _FREE or node.op == "part" and node.args[0].node.op == "stretch":
+        if node.op not in _FREE:
             held[node.number] = _held(node)
+        if node.op == "stretch":  # which fills its results as it goes
+            held |= {one.number: _held(one) for one in live if one.op == "part" and one.args[0].node is node}
         found.append(total(held.values()))
         held = {number: size for number, size in held.items() if last[number] > node.number}
     return found
@@ -158,7 +161,11 @@ _WIDTHS = {Kind.BOOL: 1, Kind.INT: 8, Kind.REAL: REAL, Kind.COMPLEX: 2 * REAL}
 def _held(node: Node) -> Formula:
     if node.op == "stretch":
         return of_a_stretch(node)
-    return product(node.sizes) * _WIDTHS[node.kind] if node.rank else Formula()
+    return product(node.sizes) * _held_of_each(node) if node.rank else Formula()
+
+
+def _held_of_each(node: Node) -> int:
+    return _WIDTHS[node.kind]
 
 
 def _each(node: Node) -> Formula:
@@ -217,6 +224,7 @@ _OPERATIONS: dict[str, Callable[[Node], Formula]] = {
     **dict.fromkeys(prefixes.PREFIXES, _prefixes),
     **dict.fromkeys(("conv", "conv_transpose", "log_contract"), _times(2)),
     **dict.fromkeys(("distance", "rotation"), _times(3)),
+    "outer_mean": _times(4),
     **dict.fromkeys(("softmax", "log_softmax"), _times(5)),
     **dict.fromkeys(("standardize", "batch_norm", "group_norm"), _times(8)),
     **dict.fromkeys(("statistic", "rms_norm", "gelu", "silu", "sigmoid", "softplus"), _times(4)),

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import namedlayers as nl
+from namedlayers.inspect.timing import peak_bytes
 from namedlayers.plan.cost import Figures
 
 # Operations by hand: a multiplication and an addition count each, a softmax five an element.
@@ -106,6 +107,36 @@ def test_long_recurrences_hold_one_stretch() -> None:
     assert longer < 4 * (1 << 16) * 64 * 16 // 4
     assert "if that is less" in str(function.cost())
     assert "by stretches of steps" in function.explain()
+
+
+OUTER = """def f(G[t, k], K[t, k], V[t, v], Q[t, k]) -> [t, v]:
+    scan t with S = zeros[k, v]:
+        S = sigmoid(G) * S + K * V
+        y = Q @[k] S
+    return y
+"""
+GATED = """def f(X[t, b, i]; Wz[h, i], Wn[h, i], H[b, h]) -> [t, b, h]:
+    scan t with s = H:
+        z = sigmoid(Wz @[i] X)
+        s = (1 - z) * s + z * (Wn @[i] X)
+    return s
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "sizes"),
+    [
+        (SPACE, {"t": 4096, "d": 64, "n": 16}),
+        (OUTER, {"t": 4096, "k": 32, "v": 32}),
+        (GATED, {"t": 4096, "b": 16, "i": 8, "h": 16}),
+    ],
+)
+def test_stretches_hold_what_is_said(text: str, sizes: dict[str, int]) -> None:
+    function = nl.compile(text)
+    given = [torch.rand([sizes[axis] for axis in one.axes]) for one in function.inputs]
+    function(*given)
+    found, said = peak_bytes(lambda: function(*given)), function.cost(**sizes).peak
+    assert 0.9 * said <= found <= said
 
 
 def test_a_budget_knows_of_stretches() -> None:

@@ -30,7 +30,7 @@ def by_stretches(
     """`dims` and `results`: which dimension of a tensor and of a result are the steps (-1: none); `cut`: which of the
     sizes is their number (-1: none). `one_by_one` runs the steps in place, with the sizes `own`; from `wide` states on
     it is quicker."""
-    if one_by_one is not None and steps and tensors[-1].numel() >= wide and _in_steps(tensors):
+    if one_by_one is not None and steps and tensors[-1].numel() >= wide and in_steps_of(tensors):
         every = [one.movedim(dim, 0) if dim > 0 else one for one, dim in zip(tensors[:-1], dims, strict=False)]
         found = one_by_one(tensors[-1], *every, steps, *own)
         if found is not None:
@@ -46,6 +46,11 @@ def by_stretches(
         return _nothing(function, tensors, dims, results, sizes, cut)
     _, *made = function(*tensors, *sizes)
     return made[0] if len(made) == 1 else tuple(made)
+
+
+def in_steps_of(tensors: Sequence[Tensor]) -> bool:
+    """Whether steps may run in place: nobody looks on, and the state, which comes last, is not coarse."""
+    return unobserved(*tensors) and not _narrow(tensors[-1])
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
@@ -70,13 +75,17 @@ class _Run:
         state = tensors[-1]
         for at in self.stretches(self.reverse):
             states.append(state)
-            last, *parts = self.of([*self.within(tensors, at), state], at)
-            state = last.clone()  # so that the stretch is let go of
-            if not found:
-                found = [_room(part, dim, self.steps) for part, dim in zip(parts, self.results, strict=True)]
-            for whole, part, dim in zip(found, parts, self.results, strict=True):
-                _narrowed(whole, dim, at).copy_(part)
+            state = self.stretch(tensors, at, state, found)
         return found
+
+    def stretch(self, tensors: Sequence[Tensor], at: slice, state: Tensor, found: list[Tensor]) -> Tensor:
+        """The state after a stretch, of which nothing else is left but what goes into the results."""
+        last, *parts = self.of([*self.within(tensors, at), state], at)
+        if not found:
+            found += [_room(part, dim, self.steps) for part, dim in zip(parts, self.results, strict=True)]
+        for whole, part, dim in zip(found, parts, self.results, strict=True):
+            _narrowed(whole, dim, at).copy_(part)
+        return last.clone()
 
     def backward(
         self,
@@ -186,10 +195,6 @@ def _with_step(none: Tensor, dim: int) -> Tensor:
     shape = list(none.shape)
     shape[dim] = 1
     return torch.cat([none, none.new_zeros(shape)], dim)
-
-
-def _in_steps(tensors: Sequence[Tensor]) -> bool:
-    return unobserved(*tensors) and not _narrow(tensors[-1])
 
 
 def _narrow(state: Tensor) -> bool:
