@@ -200,6 +200,24 @@ UNSEEN = {
 """Where calls look at numbers, or write into memory, if nobody minds."""
 
 
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore::DeprecationWarning")
+def test_jit_trace_records_a_chain_in_one_order() -> None:
+    chain = nl.compile("def f(A[a, b], B[b, c], C[c, d], D[d, e]) -> [a, e] = A @[b] B @[c] C @[d] D")
+    given = [torch.randn(shape, dtype=torch.float64) for shape in ((3, 4), (4, 5), (5, 6), (6, 2))]
+    traced = torch.jit.trace(lambda *matrices: chain(*matrices), given)
+    other = [torch.randn_like(one) for one in given]
+    torch.testing.assert_close(traced(*other), torch.linalg.multi_dot(other))
+
+
+def test_functionalize_takes_what_has_no_gradient_of_its_own() -> None:
+    text, shapes = UNSEEN["attention"]
+    function, given = nl.compile(text), [torch.randn(shape) for shape in shapes]
+    torch.testing.assert_close(torch.func.functionalize(function)(*given), function(*given))
+    text, shapes = UNSEEN["a log product"]
+    with pytest.raises(RuntimeError, match="NYI: Functionalize rule for custom_function_call"):
+        torch.func.functionalize(nl.compile(text))(*(torch.randn(shape) for shape in shapes))
+
+
 @pytest.mark.parametrize("name", UNSEEN)
 def test_calls_where_there_are_no_numbers(name: str) -> None:
     text, shapes = UNSEEN[name]

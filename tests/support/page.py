@@ -76,6 +76,13 @@ _, slope = torch.func.jvp(lambda q: attention(q, k, v), (q,), (torch.ones_like(q
 assert slope.shape == (3, 4)
 ```
 
+**torch.func.functionalize** takes whatever runs as torch's own operations. Log products and linear scans have gradients
+of their own (`torch.autograd.Function`), for which torch has no rule there: it says `NYI: Functionalize rule for
+custom_function_call`, with any function that has one. `torch.compile` and `torch.export` functionalize otherwise, and take
+all formulas. **torch.jit.trace**, which torch has deprecated, records what runs
+for its examples: what depends on sizes or numbers (which variant, a row that is all -inf, an index out of range) stays as
+it was there. Use `torch.export`.
+
 **Scans** are loops over the steps in plain calls. Traced by `torch.compile`, or exported with a number of steps that is
 dynamic, a scan is one operator, `namedlayers::scan`, so that one graph serves all lengths; a fixed number of steps is
 exported step by step. The operator finds what a step does in a table of the process: a program that `torch.export.load`

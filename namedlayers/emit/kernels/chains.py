@@ -30,7 +30,7 @@ def chain_product(order: Tree, *matrices: Tensor, sizes: tuple[int, ...] | None 
         return _multiplied(cheapest(tuple([one.shape for one in matrices])) if _known(matrices) else order, matrices)
     try:
         steps = cheapest_steps(sizes or tuple([one.shape for one in matrices]))
-    except TypeError:  # symbols have no hash
+    except (TypeError, IndexError):  # symbols have no hash; for `torch.jit.trace` a size is a tensor without axes
         return _multiplied(order, matrices)
     values: list[Any] = list(matrices)
     for left, right in steps:
