@@ -30,6 +30,12 @@ OPERATIONS: dict[str, OperationSpec] = {
         "log(sum over the consumed axes of exp(A + B)). An operand that is `linear` (a truth value each) is w in the "
         "place of log(w), and A or B by itself",
     ),
+    "outer_mean": OperationSpec(
+        (),
+        "operands A, B, V, the consumed axes in each: the sum over them of softmax(A + B) * V, the softmax being over "
+        "them jointly; 0 for a row of -inf. V has none of the axes that A has and B lacks; A and B each have one that "
+        "the other lacks",
+    ),
     "linear": OperationSpec(
         (),
         "operands X, W, b: contract(X, W) + b. b has exactly the result axes that W has, and X has none of them; or b "

@@ -147,6 +147,7 @@ FORMULAS: dict[str, tuple[str, dict[str, str]]] = {
         {"X": "b k", "Y": "r k", "V": "r v"},
     ),
     "log_contract": ("def f(X[r, k], Y[b, k]) -> [r, b] = logsumexp[k](X + Y)", {"X": "r k", "Y": "b k"}),
+    "outer_mean": ("def f(X[r, k], Y[b, r]) -> [b, k] = softmax[r](X + Y) @[r] X", {"X": "r k", "Y": "b r"}),
     "lerp": ("def f(X[r, k], Y[r, k], w[k]) -> [r, k] = (1 - w) * X + w * Y", {"X": "r k", "Y": "r k", "w": "k"}),
     "reduce max": ("def f(X[r, k]) -> [r] = max[k](X[k = :|k| - 4])", {"X": "r k"}),
     "reduce min": ("def f(X[r, k]) -> [r] = min[k](X[k = :|k| - 3])", {"X": "r k"}),

@@ -230,6 +230,12 @@ def _distance(node: Node, over: list[np.ndarray], whole: list[np.ndarray], axes:
     return np.sqrt(total) if node.attr("root") else total
 
 
+def _outer_mean(node: Node, over: list[np.ndarray], whole: list[np.ndarray], axes: tuple[int, ...]) -> Any:
+    logits = np.broadcast_arrays(whole[0] + whole[1], *whole)[0]
+    powers = np.exp(logits - logits.max(axis=axes, keepdims=True))
+    return (powers / powers.sum(axis=axes, keepdims=True) * whole[2]).sum(axis=axes)
+
+
 def _log_contract(node: Node, over: list[np.ndarray], whole: list[np.ndarray], axes: tuple[int, ...]) -> Any:
     linear = node.attr("linear")
     assert isinstance(linear, tuple)
@@ -244,6 +250,7 @@ _OVER_SPACE: dict[str, Callable[..., Any]] = {
     "attention": _attention,
     "linear": _linear,
     "log_contract": _log_contract,
+    "outer_mean": _outer_mean,
     "distance": _distance,
 }
 

@@ -43,6 +43,10 @@ KERNELS: dict[str, Row] = {
         "X[i, c], Y[j, c]; a[i], b[j], A[i, j]", "X @[c] Y / (a * b)", "a * (X @[c] Y) / A", "along axes of both sides",
     ),
     "log product": Row("X[i, j], Y[k, j]", "log(exp(X) @[j] exp(Y))", "log(exp(X) @[j] Y)", "may be negative"),
+    "mean by an outer softmax": Row(
+        "X[i, j], Y[k, j], V[j, k]", "softmax[j](X + Y) @[j] V", "softmax[j](X + Y) @[j] exp(V + X)",
+        "axes of both sides",
+    ),
     "squared distances": Row(PAIRS, "sum[c]((X - Y) ^ 2)", "sum[c]((X - Y) ^ 4)", "the exponent is not 2"),
     "distances": Row(PAIRS, "norm[c](X - Y)", "norm[c](X + Y)", "the norm is of a sum"),
     "convolution": Row(CONV, "W @[c, k] unroll[x, k](X)", "W @[c, k] X[x = x + k][x = 0:2]", "not all that fit"),

@@ -39,7 +39,7 @@ def emit_log_contract(lo: Lowering, node: Node) -> Value:
 def emit_inverse_share(lo: Lowering, node: Node) -> Value:
     values = [lo.filled(one, arg.axes) for one, arg in zip(lo.alike(lo.operands(node)), node.args, strict=True)]
     order = values[-1].axes
-    return lo.call(inverse_share, tuple(_spread(lo, one, order) for one in values), order)
+    return lo.call(inverse_share, tuple(spread(lo, one, order) for one in values), order)
 
 
 def _of_sums(
@@ -55,7 +55,7 @@ def _of_sums(
     rows, columns = ([axis for axis in wanted if axis in own and axis not in batch] for own in held)
     inner = _inner(sides, node.rank)
     left, right = (
-        tuple(_spread(lo, value, layout) for value in values)
+        tuple(spread(lo, value, layout) for value in values)
         for (values, _), layout in zip(sides, ((*batch, *rows, *inner), (*batch, *inner, *columns)), strict=True)
     )
     dims = len(rows), len(inner), len(columns)
@@ -74,7 +74,7 @@ def _inner(sides: Sequence[tuple[Sequence[Value], bool]], rank: int) -> tuple[in
     return (*own, *sorted(others))
 
 
-def _spread(lo: Lowering, value: Value, layout: Sequence[int]) -> Value:
+def spread(lo: Lowering, value: Value, layout: Sequence[int]) -> Value:
     """With all dimensions of the layout, those in front, too."""
     value = lo.aligned(value, layout)
     missing = len(layout) - len(value.axes)

@@ -1,8 +1,9 @@
 """All rules, in the order in which they run.
 
 Each phase runs until nothing changes; a later phase may rely on what an earlier one recognised, and on knowing which
-nodes are still needed. `RECOGNISING` finds what each part is, `ATTENDING` what stands on softmax and contraction,
-`MERGING` joins what contractions are left, `FINISHING` adds what kernels do besides.
+nodes are still needed. `RECOGNISING` finds what each part is, `SUMMING` the sums of exponentials that no softmax has
+taken in, `ATTENDING` what stands on softmax and contraction, `MERGING` joins what contractions are left, `FINISHING`
+adds what kernels do besides.
 """
 
 from __future__ import annotations
@@ -25,9 +26,11 @@ from namedlayers.plan.rules import (
     groups,
     identity,
     interpolation,
+    last_step,
     log_products,
     losses,
     norms,
+    outer_means,
     padding,
     pooling,
     pulled,
@@ -66,12 +69,11 @@ RECOGNISING: tuple[Rule, ...] = (
     *elementwise.RULES,
     *activations.RULES,
     *entropies.RULES,
-    *log_products.RULES,
     *adaptive.RULES,
     *pooling.RULES,
     *pulled.RULES,
 )
-ATTENDING: tuple[Rule, ...] = attention.RULES
+ATTENDING: tuple[Rule, ...] = (*attention.RULES, *outer_means.RULES)
 MERGING: tuple[Rule, ...] = (*contraction.MERGING, *sharing.RULES, *read_rows.RULES)
 FINISHING: tuple[Rule, ...] = (
     *convolution.BIASES,
@@ -90,7 +92,11 @@ FINISHING: tuple[Rule, ...] = (
     *reductions.RULES,
     *slopes.RULES,
 )
-PHASES: tuple[tuple[Rule, ...], ...] = (RECOGNISING, ATTENDING, MERGING, FINISHING)
+SUMMING: tuple[Rule, ...] = (*triangles.RULES, *log_products.RULES)
+PHASES: tuple[tuple[Rule, ...], ...] = (RECOGNISING, SUMMING, ATTENDING, MERGING, FINISHING)
 
 JOINING: tuple[Rule, ...] = (*interpolation.RULES, *sums.RULES)
 """What is left of sums at the very end joins other kernels."""
+
+ORDERED: tuple[Rule, ...] = last_step.RULES
+"""And once orders are known, the last step of a contraction."""

@@ -41,10 +41,10 @@ def _log_product(scope: Scope, node: Node) -> Outcome:
     terms = [term if sign > 0 else negative(scope, term) for sign, term in total.terms]
     inside = [term for term in terms if consumed & set(term.axes)]
     rest = tuple(term for term in terms if not consumed & set(term.axes))
-    groups = _groups(inside)
+    groups = groups_of(inside)
     if not 2 <= len(groups) <= MOST_GROUPS or any(term.node.kind is not Kind.REAL for term in inside):
         return None
-    sides = _sides(scope, groups, consumed)
+    sides = two_sides(scope, groups, consumed)
     if sides is None:
         if len(groups) == 2:
             return None
@@ -52,7 +52,7 @@ def _log_product(scope: Scope, node: Node) -> Outcome:
     return Match(_Found(sides, rest, total.number), total.nodes)
 
 
-def _sides(
+def two_sides(
     scope: Scope, groups: list[tuple[Arg, ...]], consumed: set[int]
 ) -> tuple[tuple[Arg, ...], tuple[Arg, ...]] | None:
     """The groups as two sides of a matrix product, those whose sums have the fewest elements."""
@@ -76,7 +76,7 @@ def _outer(scope: Scope, node: Node) -> bool:
     return scope.once(node) or node.rank > max(arg.node.rank for arg in node.args)
 
 
-def _groups(terms: list[Arg]) -> list[tuple[Arg, ...]]:
+def groups_of(terms: list[Arg]) -> list[tuple[Arg, ...]]:
     """The terms by the largest axes among them: one whose axes another has belongs to the smallest such."""
     axes = [frozenset(term.axes) for term in terms]
     largest = [one for one in dict.fromkeys(axes) if not any(one < other for other in axes)]
@@ -118,7 +118,7 @@ def _weights(scope: Scope, side: tuple[Arg, ...]) -> Arg | None:
 
 def _parts(scope: Scope, side: tuple[Arg, ...], alone: set[int]) -> list[Arg]:
     """What is broadcast to be a side, each part without the axes that are summed in it alone."""
-    groups = _groups(list(side))
+    groups = groups_of(list(side))
     axes = [{axis for term in group for axis in term.axes} for group in groups]
     if any(sum(axis in own for own in axes) > 1 for axis in alone):  # summed in several of them together
         groups, axes = [side], [set[int]().union(*axes)]

@@ -46,6 +46,20 @@ CASES = (
         kinds={"near": Kind.INT},
     ),
     _case("log product", "X[i, j]; W[j, k]", "logsumexp[j](X + W)", "log_contract"),
+    _case(
+        "mean by an outer softmax",
+        "K[s, f], V[s, f]; w[t, s]",
+        "softmax[s](K + w) @[s] V",
+        "outer_mean",
+        lifts=("K V",),
+    ),
+    _case(
+        "quotient of log products",
+        "K[s, f], V[s, f]; w[t, s]",
+        "sum[s](exp(K + w) * V) / sum[s](exp(K + w))",
+        "outer_mean",
+        lifts=(),
+    ),
     _case("squares of differences", "X[i, c], Y[i, c]", "(X - Y) ^ 2", "difference", lifts=("X Y",)),
     _case("linear and relu", "X[i, j]; W[o, j], b[o]", "relu(W @[j] X + b)", "linear", "relu"),
 )
