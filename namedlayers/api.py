@@ -61,8 +61,7 @@ def compile(
     tensor([[6.]])
     """
     manner = manner_of(numerics, semiring, semiring_inputs, max_memory, backend, precision)
-    if not isinstance(source, str):
-        raise ArgumentError("NL0505", f"a formula is text, not {type(source).__name__}", hint="`nl.load` reads files")
+    _check_text(source)
     word = source.strip()
     if word.endswith(".nl") and "\n" not in word or word in library_modules():
         noun = "a file" if word.endswith(".nl") else "a module of the library"
@@ -79,6 +78,7 @@ def loads(text: str, name: str = "<formula>") -> Namespace:
     >>> pair, pair.half(3.0)
     (<namedlayers definitions twice, half>, tensor(1.5000))
     """
+    _check_text(text)
     return Namespace(load_text(text, name))
 
 
@@ -165,6 +165,11 @@ class NoSuchDefinition(FormulaError, AttributeError):
     """An attribute that is not there, as `hasattr` and `getattr` with a default expect it."""
 
     __str__ = FormulaError.__str__
+
+
+def _check_text(source: object) -> None:
+    if not isinstance(source, str):
+        raise ArgumentError("NL0505", f"a formula is text, not {type(source).__name__}", hint="`nl.load` reads files")
 
 
 def _compile(

@@ -61,7 +61,8 @@ def _check_tensor(one: SignatureInput, form: Bare | Named, what: str = "") -> No
     what = what or f"`{one.name}`"
     if form.layout is not torch.strided:
         layout = dtype_name(form.layout)
-        hint = "make it dense: `.to_dense()`"
+        ragged = form.layout is torch.jagged
+        hint = f"pad it: `torch.nested.to_padded_tensor({one.name}, 0.0)`" if ragged else "make it dense: `.to_dense()`"
         _fail("NL0513", f"{what} is of layout {layout}; formulas compute with dense tensors", one.span, hint)
     if form.dtype not in KINDS:
         name = dtype_name(form.dtype)
@@ -119,7 +120,7 @@ def stacked(one: SignatureInput, first: Named) -> Named:
 
 # By the first letters of the dtype's name.
 _CURES = {"qi": "make it real numbers: `.dequantize()`", "qu": "make it real numbers: `.dequantize()`"}
-_NEAREST = {"uint": "torch.int64"}
+_NEAREST = {"uint": "torch.int64", "comp": "torch.complex64"}
 
 
 def _fail(code: str, message: str, span: Span, hint: str = "", label: str = "") -> NoReturn:

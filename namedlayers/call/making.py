@@ -132,7 +132,7 @@ def _tensor(one: Declared, dtype: torch.dtype | None, device: torch.device | Non
     shape = [size.evaluate({}) for size in one.sizes]
     try:
         tensor = torch.empty(shape, dtype=found, device=device)
-    except (RuntimeError, TypeError) as error:
+    except (RuntimeError, TypeError, AssertionError) as error:  # the last: torch has no such device
         message = f"`{one}` cannot be made: {str(error).splitlines()[0]}"
         raise SizeError("NL0538", message, Label(one.span, f"of the shape {tuple(shape)}")) from None
     return nn.Parameter(tensor) if one.kind == "param" else tensor

@@ -101,7 +101,7 @@ UNARY: dict[str, Callable[[Array], Array]] = {
     "erf": _by_element(math.erf),
     "lgamma": _by_element(_lgamma),
     "abs": np.abs,
-    "sign": np.sign,
+    "sign": lambda x: np.where(np.isnan(x), 0, np.sign(x)),  # as in torch
     "floor": _or_itself(np.floor, "f"),
     "ceil": _or_itself(np.ceil, "f"),
     "round": _or_itself(np.rint, "f"),

@@ -34,6 +34,28 @@ def test_reads_as_with_64_bits(
     torch.testing.assert_close(f.reference(x, at.to(dtype)).float(), want)
 
 
+REALS = (
+    "sigmoid silu softplus gelu softmax[a] log_softmax[a] standardize[a] norm[a] std[a] mean[a] logsumexp[a]".split()
+)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("name", [*REALS, "tanh gelu"])
+@pytest.mark.parametrize("numerics", ["default", "strict"])
+def test_what_is_real_wraps_around_nowhere(name: str, numerics: str, dtype: torch.dtype) -> None:
+    call = f"{name}(X)" if name in REALS else 'gelu(X; approximate = "tanh")'
+    f = nl.compile(f"def f(X[a]) = {call}", numerics=numerics)
+    x = torch.tensor([3, 100, 120, 17, 0]).to(dtype)
+    torch.testing.assert_close(f(x), f(x.float()))
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_bounds_may_be_out_of_the_type(dtype: torch.dtype) -> None:
+    f = nl.compile("def f(X[a]) = clip(X, -3 * |a|, 40000 * |a|) + minimum(X, 300) + maximum(X, 5)")
+    x = torch.tensor([3, 20, 30], dtype=dtype)
+    assert f(x).dtype == dtype and f(x).tolist() == [11, 60, 90]
+
+
 def test_compiled_by_torch() -> None:
     f = nl.compile(READS["rows"][0])
     x, at = torch.randn(6, 3), torch.tensor([1, 4], dtype=torch.uint8)

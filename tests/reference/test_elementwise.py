@@ -75,7 +75,7 @@ ELEMENT: dict[str, Callable[[float], Any]] = {
     "erf": math.erf,
     "lgamma": lambda x: inf if math.isinf(x) or (x <= 0 and x == int(x)) else math.lgamma(x),
     "abs": lambda x: x if x > 0 else -x,
-    "sign": lambda x: nan if math.isnan(x) else (x > 0) - (x < 0),
+    "sign": lambda x: (x > 0) - (x < 0),
     "floor": lambda x: x if math.isinf(x) else math.floor(x),
     "ceil": lambda x: x if math.isinf(x) else math.ceil(x),
     "round": lambda x: x if math.isinf(x) else round(x),

@@ -304,7 +304,23 @@ def _clamped(lo: Lowering, node: Node, values: list[Value]) -> Value | None:
         return None
     tensor = lo.working(tensor) if node.kind is Kind.REAL else tensor
     bound = "min" if node.op == "maximum" else "max"
-    return lo.call(torch.clamp, (tensor,), tensor.axes, {bound: number}, weak=tensor.weak)
+    held = node.kind is Kind.REAL or (number.literal and number.held in _EVERYWHERE)
+    return lo.call(torch.clamp if held else clamped, (tensor,), tensor.axes, {bound: number}, weak=tensor.weak)
+
+
+_EVERYWHERE = range(128)
+"""The integers that all types of integers hold."""
+
+
+def clamped(x: torch.Tensor, min: int | None = None, max: int | None = None) -> torch.Tensor:  # noqa: A002
+    """`torch.clamp` of integers, whose bounds may be out of their type: it is the nearest that the type holds.
+
+    >>> clamped(torch.tensor([3, 250], dtype=torch.uint8), max=300)
+    tensor([  3, 250], dtype=torch.uint8)
+    """
+    held = torch.iinfo(x.dtype)
+    bounds = (None if one is None else torch.sym_min(torch.sym_max(one, held.min), held.max) for one in (min, max))
+    return torch.clamp(x, *bounds)
 
 
 def _counted(lo: Lowering, values: list[Value]) -> list[Value]:
