@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 from torch._subclasses import FakeTensor
 from torch.autograd import forward_ad
-from torch.compiler import is_compiling
+from torch.compiler import is_dynamo_compiling, is_exporting
 from torch.nn import Parameter
 
 _PLAIN = frozenset((Tensor, Parameter))
-# By their own names: after a large kernel nothing is in the caches, and every step of the way to a function counts.
+# By their own names: after a large kernel nothing is in the caches, and every step of the way to a function counts. For
+# the same reason nobody asks `is_compiling`: what else it tells of has fake tensors or a mode of dispatch.
 _transforms = torch._C._functorch.peek_interpreter_stack
 _modes = torch._C._len_torch_dispatch_stack
 _in_batches = torch._C._functorch.is_legacy_batchedtensor
@@ -29,7 +30,8 @@ def visible(x: Tensor) -> bool:
     (True, tensor([False, False]))
     """
     return (
-        not is_compiling()
+        not is_dynamo_compiling()
+        and not is_exporting()
         and type(x) in _PLAIN
         and x.is_cpu
         and _transforms() is None
@@ -44,7 +46,7 @@ def refuses(x: Tensor) -> bool:
     >>> refuses(torch.ones(2)), refuses(torch.ones(2, device="meta"))
     (True, False)
     """
-    return not is_compiling() and x.is_cpu and not _modes()
+    return not is_dynamo_compiling() and not is_exporting() and x.is_cpu and not _modes()
 
 
 def without_numbers(*tensors: Tensor) -> bool:
