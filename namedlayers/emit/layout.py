@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from torch import fx
 
 from namedlayers.emit.precision import Precision
 from namedlayers.emit.value import Value, adjacent
+from namedlayers.emit.views import SPLITS, Dimension, is_whole, seen
 
 
 class Layout(Precision):
@@ -86,12 +88,29 @@ class Layout(Precision):
         if len(group) == 1:
             return Value(value.held, axes, value.kind, value.weak, value.number)
         end = start + len(group) - 1
-        whole = _split_there(value, start, len(group))
-        if whole is not None:
-            if whole.op != "placeholder" and not whole.meta.get("text"):
-                whole.meta["planned"] = self.node.number  # it has no name of its own yet
-            return Value(whole, axes, value.kind, value.weak, value.number)
+        root, dimensions = seen(value.held, len(value.axes))
+        if is_whole(dimensions[start : end + 1]):
+            together = [*dimensions[:start], Dimension(dimensions[start].source), *dimensions[end + 1 :]]
+            return self._viewed(Value(root, (), value.kind, value.weak, value.number), together, axes)
         return self.call("flatten", (value, start, end), axes, kind=value.kind, weak=value.weak, inline=True)
+
+    def grouped(self, value: Value, groups: Sequence[tuple[Sequence[int], int]]) -> Value:
+        """The same with its axes in this order, and those of each group as one."""
+        value = self.permuted(value, [axis for group, _ in groups for axis in group])
+        _, dimensions = seen(value.held, len(value.axes))
+        starts = accumulate((len(group) for group, _ in groups), initial=0)
+        spans = {label: dimensions[k : k + len(group)] for (group, label), k in zip(groups, starts, strict=False)}
+        there = [one for one in groups if len(one[0]) > 1 and is_whole(spans[one[1]])]
+        rest = [one for one in groups if one not in there]
+        for group, label in there:
+            value = self.merged(value, group, label)
+        if sum(len(group) > 1 for group, _ in rest) < 2 or self.prologue.inner or min(value.axes) < 0:
+            for group, label in rest:
+                value = self.merged(value, group, label)
+            return value
+        shape = [self.size(self.extent(group)) for group, _ in groups]
+        labels = [label for _, label in groups]
+        return self.call("reshape", (value, *shape), labels, kind=value.kind, weak=value.weak, inline=True)
 
     def unmerged(self, value: Value, label: int, group: Sequence[int], *, inline: bool = True) -> Value:
         """The inverse of `merged`; the sizes of `group` are those of the index space."""
@@ -111,17 +130,41 @@ class Layout(Precision):
             "unflatten", (value, place, tuple(sizes)), axes, kind=value.kind, weak=value.weak, inline=inline
         )
 
+    def split_all(
+        self, value: Value, parts: Sequence[tuple[int, Sequence[int], Sequence[Any]]], *, inline: bool = True
+    ) -> Value:
+        """Several axes split: of each its label, the axes that it becomes, and their sizes."""
+        of = {label: (tuple(group), tuple(sizes)) for label, group, sizes in parts if len(group) > 1}
+        if len(of) < 2 or self.prologue.inner or any(axis < 0 and axis not in of for axis in value.axes):
+            for k, (label, group, sizes) in enumerate(parts):
+                later = any(len(one) != 1 for _, one, _ in parts[k + 1 :])
+                value = self.split(value, label, group, sizes, inline=inline or later)
+            return value
+        parts_of = [of.get(axis, ((axis,), ())) for axis in value.axes]
+        axes = [axis for group, _ in parts_of for axis in group]
+        shape = [
+            one
+            for axis, (_, sizes) in zip(value.axes, parts_of, strict=True)
+            for one in sizes or [self.size(self.space(axis))]
+        ]
+        found = self.call("reshape", (value, *shape), axes, kind=value.kind, weak=value.weak, inline=inline)
+        found.held.meta[SPLITS] = [sizes for _, sizes in parts_of]  # type: ignore[union-attr]
+        return found
+
     def renamed(self, value: Value, names: dict[int, int]) -> Value:
         """The same with axes called otherwise."""
         axes = tuple(names.get(axis, axis) for axis in value.axes)
         return Value(value.held, axes, value.kind, value.weak, value.number)
 
-
-def _split_there(value: Value, start: int, count: int) -> fx.Node | None:
-    """What was split into just these dimensions: putting them together again gives it back."""
-    held = value.held
-    if not isinstance(held, fx.Node) or held.target != "unflatten":
-        return None
-    whole, place, sizes = held.args
-    assert isinstance(whole, fx.Node) and isinstance(sizes, tuple)
-    return whole if place == start and len(sizes) == count else None
+    def _viewed(self, root: Value, dimensions: Sequence[Dimension], axes: Sequence[int]) -> Value:
+        """A tensor seen with these dimensions, which bear these axes."""
+        if root.held.op != "placeholder" and not root.held.meta.get("text"):  # type: ignore[union-attr]
+            root.held.meta["planned"] = self.node.number  # type: ignore[union-attr]  # it has no name of its own yet
+        of = dict(zip(dimensions, axes, strict=True))
+        sources = {one.source: one.sizes for one in sorted(dimensions)}
+        labels = [self.fresh_label() if sizes else of[Dimension(k)] for k, sizes in sources.items()]
+        value = Value(root.held, tuple(labels), root.kind, root.weak, root.number)
+        for label, (k, sizes) in zip(labels, sources.items(), strict=True):
+            if sizes:
+                value = self.split(value, label, [of[Dimension(k, part, sizes)] for part in range(len(sizes))], sizes)
+        return self.permuted(value, axes)

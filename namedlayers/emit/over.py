@@ -39,7 +39,7 @@ FRESH: frozenset[Any] = frozenset({
 })  # fmt: skip
 """Operations whose result is nobody else's memory."""
 
-VIEWS = frozenset({"unflatten", "flatten", "permute", "transpose", "t", "unsqueeze"})
+VIEWS = frozenset({"unflatten", "flatten", "reshape", "permute", "transpose", "t", "unsqueeze"})
 
 
 def write_over(graph: fx.Graph) -> None:

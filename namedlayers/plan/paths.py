@@ -41,6 +41,8 @@ WORTH = 0.005
 """A further choice has to make the excess of the sampled costs smaller by this much."""
 
 
+FAR = 0.1
+"""An excess that is worth more choices than usual: the costs are a tenth over the least, or a few are many times it."""
 MOST_ROUNDS = 8
 """How often choices are exchanged for better ones."""
 
@@ -54,10 +56,11 @@ class Choice:
     graph: int = 0
 
 
-def choices(graphs: Sequence[Sequence[Node]], most: int) -> list[Choice]:
+def choices(graphs: Sequence[Sequence[Node]], most: int, further: int = 0) -> list[Choice]:
     """The few best choices, the one that is best on the whole last and without guards.
 
-    `graphs`: of each the nodes in question, of which the contractions get paths.
+    `graphs`: of each the nodes in question, of which the contractions get paths. `further`: so many choices instead of
+    `most`, where those leave costs that are `FAR` from the least.
     """
     samples = _samples(graphs)
     found: dict[Combination, Costs] = {}
@@ -68,7 +71,7 @@ def choices(graphs: Sequence[Sequence[Node]], most: int) -> list[Choice]:
             found[number, paths] = sum(
                 (table[path] for table, path in zip(tables, paths, strict=True)), start=np.ones(len(samples))
             )
-    return _guarded(graphs, _few(found, most))
+    return _guarded(graphs, _few(found, most, further))
 
 
 def sampled_costs(graphs: Sequence[Sequence[Node]]) -> list[list[float]]:
@@ -203,13 +206,22 @@ Combination = tuple[int, tuple[Path, ...]]
 """The number of a graph, and a path for each of its nodes."""
 
 
-def _few(found: Mapping[Combination, Costs], most: int) -> list[Combination]:
+def _few(found: Mapping[Combination, Costs], most: int, further: int) -> list[Combination]:
+    """So many choices as are enough, of those that are best together."""
+    least = np.minimum.reduce(list(found.values()))
+    for count in range(most, max(most, further) + 1):
+        chosen = _exchanged(_improving(found, least, count), found, least)
+        if _excess(np.minimum.reduce([found[one] for one in chosen]), least) <= FAR:
+            break
+    return chosen
+
+
+def _improving(found: Mapping[Combination, Costs], least: Costs, most: int) -> list[Combination]:
     """The choice that is best on the whole, then those that improve most on what is there.
 
     What counts is by which factor the cost exceeds the least one: the mean of its logarithm and of that cubed, so
     that a choice which is far from the best for some sizes is not made up for by many that are near it.
     """
-    least = np.minimum.reduce(list(found.values()))
     chosen: list[Combination] = []
     reached = np.full(len(least), math.inf)
     while len(chosen) < min(most, len(found)):
@@ -220,7 +232,7 @@ def _few(found: Mapping[Combination, Costs], most: int) -> list[Combination]:
             break
         chosen.append(best)
         reached = improved
-    return _exchanged(chosen, found, least)
+    return chosen
 
 
 def _exchanged(chosen: list[Combination], found: Mapping[Combination, Costs], least: Costs) -> list[Combination]:

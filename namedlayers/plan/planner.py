@@ -21,7 +21,7 @@ from namedlayers.plan.regions import LAST_STEPS, region_of, regions
 from namedlayers.plan.requirements import impossible, requirements, together
 from namedlayers.plan.rewrite import Rewriter, live_nodes
 from namedlayers.plan.rule import Numerics as Class
-from namedlayers.plan.rules import JOINING, MERGING, PHASES
+from namedlayers.plan.rules import JOINING, MERGING, ORDERED, PHASES, last_step
 from namedlayers.plan.rules.norms import by_states
 from namedlayers.plan.running import Held, held_inside, keep_running
 from namedlayers.plan.scans import open_scans
@@ -32,6 +32,9 @@ from namedlayers.program.size import SizeExpr, const
 Numerics = Literal["default", "strict", "fast"]
 
 MOST_VARIANTS = 4
+FURTHER_VARIANTS = 8
+"""Where four orders are far from the best, in a graph of few nodes: a star or a cycle of four, a Tucker score."""
+FEW_NODES = 64
 
 _ALLOWED: dict[Numerics, frozenset[Class]] = {
     "strict": frozenset({"exact"}),
@@ -54,9 +57,10 @@ def _plan(
     """`made`: the plans of bodies that are planned already; `differentiated`: scans get gradients."""
     main = _rewritten(graph, numerics, held, lambda node: not any(map(impossible, requirements(node))))
     needed = together(guard for outputs in main.results for node in live_nodes(outputs) for guard in requirements(node))
+    further = FURTHER_VARIANTS * (max(map(len, map(live_nodes, main.results))) <= FEW_NODES)
     found = [
         Variant((*needed, *choice.guards), _with_paths(main, choice), _why(bool(needed), bool(choice.guards)))
-        for choice in paths.choices(_weighed(main), MOST_VARIANTS - bool(needed))
+        for choice in paths.choices(_weighed(main), MOST_VARIANTS - bool(needed), further)
     ]
     if needed:
         safe = _rewritten(graph, numerics, held, lambda node: not requirements(node))
@@ -125,6 +129,7 @@ class _Rewritten:
     graph: Graph
     results: tuple[Sequence[Arg], ...]
     events: tuple[Event, ...]
+    admit: Callable[[Node], bool]
 
 
 def _rewritten(graph: Graph, numerics: Numerics, held: Held, admit: Callable[[Node], bool]) -> _Rewritten:
@@ -144,7 +149,7 @@ def _rewritten(graph: Graph, numerics: Numerics, held: Held, admit: Callable[[No
         results = tuple(keep_running(target, outputs, held, admit, rewriter.events) for outputs in results)
     joining = [rule for rule in JOINING if rule.numerics in allowed]
     results = tuple(rewriter.rewrite(outputs, joining) for outputs in results)
-    return _Rewritten(target, results, _settled(rewriter.events))
+    return _Rewritten(target, results, _settled(rewriter.events), admit)
 
 
 def _settled(events: list[Event]) -> tuple[Event, ...]:
@@ -182,8 +187,10 @@ def _with_paths(rewritten: _Rewritten, choice: Choice) -> Graph:
             spans=node.spans,
             rule=node.rule,
         )
-    outputs = [Arg(new[a.node.number], a.axes) for a in results]
-    return Graph(graph.nodes, outputs, _table=graph._table)
+    outputs: Sequence[Arg] = [Arg(new[a.node.number], a.axes) for a in results]
+    if last_step.has_long(live_nodes(outputs)):
+        outputs = Rewriter(graph, rewritten.admit).rewrite(outputs, ORDERED)
+    return Graph(graph.nodes, list(outputs), _table=graph._table)
 
 
 def _why(needed: bool, ordered: bool) -> str:

@@ -208,7 +208,7 @@ STAR = "G[a, b, c], A[i, a], B[j, b], C[k, c]"
 def test_the_call_picks_a_cheap_order() -> None:
     found = planned(STAR, "sum[a, b, c](G * A * B * C)")
     variants = found.plan.variants
-    assert 2 <= len(variants) <= 4
+    assert 4 < len(variants) <= 8  # four are far from the best
     source = np.random.default_rng(3)
     ratios = []
     for _ in range(60):

@@ -9,7 +9,7 @@ Every axis is one of: batch (in both, stays), contracted (in both, goes), left o
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -85,7 +85,7 @@ def linear(lo: Lowering, x: Value, w: Value, rows: tuple[int, ...], bias: Value 
     x = lo.merged(_last(lo, x, inner), inner, _INNER)
     transposed = w.axes.index(inner[0]) > w.axes.index(columns[0]) if columns else True
     groups = ((columns, _COLUMNS), (inner, _INNER)) if transposed else ((inner, _INNER), (columns, _COLUMNS))
-    w = _grouped(lo, w, groups)
+    w = lo.grouped(w, groups)
     axes = (*x.axes[:-1], _COLUMNS)
     sizes = [lo.size(lo.space(a)) for a in columns]
     split = len(columns) != 1
@@ -103,7 +103,7 @@ def linear(lo: Lowering, x: Value, w: Value, rows: tuple[int, ...], bias: Value 
 
 def onto(lo: Lowering, left: Value, right: Value, summand: Value) -> Value:
     """A matrix product that begins with a summand. The sides stand as whoever uses the result likes them. (If they had
-    to be copied for it, it is a sum of two.)"""
+    to be copied for it, it is a sum of two; in a loop's step only where both sides have several axes.)"""
     result = lo.wanted()
     if result[0] not in left.axes:
         left, right = right, left
@@ -111,7 +111,7 @@ def onto(lo: Lowering, left: Value, right: Value, summand: Value) -> Value:
     columns = tuple(a for a in result if a in right.axes)
     sides = ((left, rows), (right, columns), (summand, rows), (summand, columns))
     flat = all(adjacent(one.axes, group) for one, group in sides)
-    if not flat and not lo.prologue.inner:
+    if not flat and (not lo.prologue.inner or min(len(rows), len(columns)) > 1):
         return elementwise(lo, operator.add, [product(lo, left, right, frozenset(result)), summand])
     inner = _inner_order(left, right, tuple(a for a in left.axes if a in right.axes))
     left = _matrix(lo, left, (), (rows, _ROWS), (inner, _INNER))
@@ -119,8 +119,7 @@ def onto(lo: Lowering, left: Value, right: Value, summand: Value) -> Value:
     summand = _matrix(lo, summand, (), (rows, _ROWS), (columns, _COLUMNS))
     sizes = [[lo.size(lo.space(a)) for a in group] for group in (rows, columns)]
     found = lo.call(add_product, (summand, left, right), (_ROWS, _COLUMNS), inline=len(rows) + len(columns) > 2)
-    found = lo.split(found, _COLUMNS, columns, sizes[1], inline=len(rows) != 1)
-    return lo.split(found, _ROWS, rows, sizes[0], inline=False)
+    return lo.split_all(found, ((_COLUMNS, columns, sizes[1]), (_ROWS, rows, sizes[0])), inline=False)
 
 
 def _by_elements(lo: Lowering, left: Value, right: Value, inner: frozenset[int]) -> Value:
@@ -168,8 +167,7 @@ def matrices(
     right = _matrix(lo, right, batch, (inner, _INNER), (columns, _COLUMNS))
     split = len(rows) != 1 or len(columns) != 1
     found = lo.call(multiply, (left, right, *more), (*batch, _ROWS, _COLUMNS), inline=split)
-    found = lo.split(found, _COLUMNS, columns, sizes[1], inline=len(rows) != 1)
-    return lo.split(found, _ROWS, rows, sizes[0], inline=False)
+    return lo.split_all(found, ((_COLUMNS, columns, sizes[1]), (_ROWS, rows, sizes[0])), inline=False)
 
 
 def _vector(lo: Lowering, left: Value, right: Value, rows: tuple[int, ...], columns: tuple[int, ...]) -> Value:
@@ -199,12 +197,11 @@ def _around(
     if not after or not adjacent(x.axes, order):
         return None
     sizes = [[lo.size(lo.space(a)) for a in group] for group in (columns, after)]
-    w = _grouped(lo, w, ((columns, _COLUMNS), (order, _INNER)))
-    x = lo.merged(lo.merged(x, order, _INNER), after, _ROWS)
+    w = lo.grouped(w, ((columns, _COLUMNS), (order, _INNER)))
+    x = lo.grouped(x, [*(((axis,), axis) for axis in before), (order, _INNER), (after, _ROWS)])
     split = len(columns) != 1 or len(after) != 1
     found = lo.call(torch.matmul, (w, x), (*before, _COLUMNS, _ROWS), inline=split)
-    found = lo.split(found, _ROWS, after, sizes[1], inline=len(columns) != 1)
-    return lo.split(found, _COLUMNS, columns, sizes[0], inline=False)
+    return lo.split_all(found, ((_ROWS, after, sizes[1]), (_COLUMNS, columns, sizes[0])), inline=False)
 
 
 # --- layouts ----------------------------------------------------------------------------------------------------------
@@ -219,21 +216,13 @@ def _matrix(
     if a and b and innermost(value) in batch:  # else it would be copied matrix by matrix
         value = lo.permuted(value, (*batch, *a, *b))
         value = lo.call("contiguous", (value,), value.axes, kind=value.kind, weak=value.weak, inline=True)
+    alone = [((axis,), axis) for axis in batch]
     if (*batch, *a, *b) != value.axes and b and a and _before(value.axes, b, a):
-        value = lo.merged(lo.merged(lo.permuted(value, (*batch, *b, *a)), b, right), a, left)
-        return lo.permuted(value, (*batch, left, right))
-    value = lo.permuted(value, (*batch, *a, *b))
+        return lo.permuted(lo.grouped(value, [*alone, (b, right), (a, left)]), (*batch, left, right))
     if not a and b:
-        value = lo.merged(value, b, right)
+        value = lo.grouped(value, [*alone, (b, right)])
         return lo.call("unsqueeze", (value, -2), (*batch, left, right), kind=value.kind, weak=value.weak, inline=True)
-    return lo.merged(lo.merged(value, a, left), b, right)
-
-
-def _grouped(lo: Lowering, value: Value, groups: Sequence[tuple[tuple[int, ...], int]]) -> Value:
-    value = lo.permuted(value, [axis for group, _ in groups for axis in group])
-    for group, label in groups:
-        value = lo.merged(value, group, label)
-    return value
+    return lo.grouped(value, [*alone, (a, left), (b, right)])
 
 
 def _last(lo: Lowering, value: Value, group: tuple[int, ...]) -> Value:
@@ -279,7 +268,7 @@ def _before(axes: tuple[int, ...], first: tuple[int, ...], second: tuple[int, ..
 
 
 def _is_view(value: Value) -> bool:
-    return value.held.target != "flatten" if not value.literal else False  # type: ignore[union-attr]
+    return isinstance(value.held, fx.Node) and value.held.target != "flatten" and value.held.target != "reshape"
 
 
 def sum_away(lo: Lowering, value: Value, keep: Iterable[int]) -> Value:

@@ -23,14 +23,10 @@ def _onto(scope: Scope, node: Node) -> Outcome:
             continue
         result = set(range(node.rank))
         left, right = (set(one.axes) & result for one in scope.operands(product))
-        if set(summand.axes) == left | right == result and _is_matrix(left, right) and scope.consumed(product):
-            return Match((product, summand), (inner,))
+        if set(summand.axes) == left | right == result and left and right and not left & right:
+            if scope.consumed(product):
+                return Match((product, summand), (inner,))
     return None
-
-
-def _is_matrix(left: set[int], right: set[int]) -> bool:
-    """Whether one side has a single axis of the result, and the other the rest."""
-    return bool(left) and bool(right) and not left & right and min(len(left), len(right)) == 1
 
 
 def _build_onto(scope: Scope, node: Node, found: Found) -> Arg:
