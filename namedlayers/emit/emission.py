@@ -55,7 +55,10 @@ if TYPE_CHECKING:
     from namedlayers.emit.bodies import Bodies
 
 
-_RARE = ("emitters.log_contractions", "emitters.outer_means", "loops.looping", "loops.recurrent", "loops.stretches")
+_RARE = (
+    "emitters.log_contractions", "emitters.outer_means", "loops.looping", "loops.recurrent", "loops.stretches",
+    "loops.joint",
+)  # fmt: skip
 """Emitters of what runs as operators of this package: torch takes longer to register these than to compile most
 formulas, so the first graph that has one of them does it."""
 

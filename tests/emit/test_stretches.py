@@ -18,6 +18,7 @@ from namedlayers.program.numbering import number
 from tests.emit.harness import agree, program_of
 
 CALL = "by_stretches(along_"
+JOINT_CALL = "after_loop(scan_"
 
 FORMULAS: dict[str, tuple[str, dict[str, str]]] = {
     "selective state space": (
@@ -78,7 +79,28 @@ FORMULAS |= {
         "        g = D * g\n        g = g + k * (h - g)\n    return h, sin(g)",
         {"X": "b t c", "W": "t c", "h0": "b c", "D": "c"},
     ),
+    "behind a loop": (
+        "def f(X[t, b, c], m0[b, c], v0[b, c]; a[c], q[c]) -> [t, b, c]:\n"
+        "    scan t with m = m0, v = v0:\n"
+        "        m = a * m\n        v = a * a * v + exp(q)\n        k = v / (v + 1)\n"
+        "        m = m + k * (X - m)\n        v = (1 - k) * v\n    return m",
+        {"X": "t b c", "m0": "b c", "v0": "b c", "a": "c", "q": "c"},
+    ),
+    "behind a loop that goes backwards through a batch, states of more axes": (
+        "def f(X[b, t, c], W[c', c], K[b, t, s]) -> [b, t, c], [t, b]:\n"
+        "    scan t reversed with h = zeros[c], g = 0:\n"
+        "        h = tanh(W @[c] h + X[c -> c'])[c' -> c]\n        g = sigmoid(K) * g + h * K\n"
+        "        y = K @[s] g\n    return y * X, sum[c](y)",
+        {"X": "b t c", "W": "c c", "K": "b t s"},
+    ),
+    "behind a loop that is wanted itself": (
+        "def f(X[t, c]) -> [t, c], [t, c]:\n"
+        "    scan t with h = 0, g = 1:\n"
+        "        h = tanh(h * h + X)\n        g = sigmoid(h) * g + X\n    return g, h",
+        {"X": "t c"},
+    ),
 }
+JOINT = ("behind a loop", "behind a loop that goes backwards through a batch, states of more axes")
 SIZES = {"t": 7, "c": 3, "s": 2, "b": 2}
 
 
@@ -138,7 +160,7 @@ def test_values(name: str, sizes: dict[str, int], short: int, wide: None) -> Non
     arrays = given(inputs, **sizes)
     program = program_of(text, arrays)
     made = build(program, plan(number(program)))
-    assert CALL in made.code
+    assert (JOINT_CALL if name in JOINT else CALL) in made.code
     agree(made, arrays)
 
 
@@ -150,6 +172,17 @@ def test_derivatives(name: str, short: int, monkeypatch: pytest.MonkeyPatch) -> 
     torch.testing.assert_close(found, derivatives(formula, learned(args)))
 
 
+@pytest.mark.parametrize("name", FORMULAS)
+def test_infinite_values_and_such_as_are_none(name: str, wide: None) -> None:
+    """Single steps meet them as all steps at once do."""
+    formula, args = called(name, t=5)
+    numbers = [one for one in args if one.is_floating_point()]
+    for one in numbers:
+        one.flatten()[0] = torch.nan
+    found, expected = formula(*args), formula(*learned(args))
+    torch.testing.assert_close(found, expected, equal_nan=True)
+
+
 @pytest.mark.parametrize("wanted", range(5))
 def test_the_derivative_of_one_argument_only(wanted: int, short: int, monkeypatch: pytest.MonkeyPatch) -> None:
     formula, args = called("selective state space")
@@ -159,8 +192,9 @@ def test_the_derivative_of_one_argument_only(wanted: int, short: int, monkeypatc
     torch.testing.assert_close(found, derivatives(formula, args))
 
 
-def test_transforms_of_torch_func(short: int) -> None:
-    formula, args = called("selective state space")
+@pytest.mark.parametrize("name", ["selective state space", *JOINT])
+def test_transforms_of_torch_func(name: str, short: int) -> None:
+    formula, args = called(name)
     every = tuple(range(len(args)))
     expected = torch.autograd.grad(total(formula(*(leaves := learned(args)))), leaves)
     derived = torch.func.grad(lambda *x: total(formula(*x)), every)
@@ -171,8 +205,9 @@ def test_transforms_of_torch_func(short: int) -> None:
     ))  # fmt: skip
 
 
-def test_compiled(short: int) -> None:
-    formula, args = called("selective state space")
+@pytest.mark.parametrize("name", ["selective state space", *JOINT])
+def test_compiled(name: str, short: int) -> None:
+    formula, args = called(name)
     quick = torch.compile(formula, fullgraph=True, dynamic=True, backend="aot_eager")
     leaves = learned(args)
     torch.testing.assert_close(quick(*args), formula(*args))

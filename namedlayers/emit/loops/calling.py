@@ -53,10 +53,11 @@ def emit_part(lo: Lowering, node: Node) -> Value:
     return lo.bundles[node.args[0].node.number][node]
 
 
-def function_of(lo: Lowering, node: Node) -> BodyFunction:
-    """The function of the body that a node runs."""
+def function_of(lo: Lowering, node: Node, wanted: Sequence[Node] | None = None) -> BodyFunction:
+    """The function of the body that a node runs; `wanted`: the parts that are needed of it, where others see to it."""
     seen = [lo.values[arg.node.number].axes for arg in node.args]
-    return lo.bodies.function(region_of(node), lo.names, lambda: orders(node, seen, parts(lo, node), lo.wants))
+    needed = parts(lo, node) if wanted is None else wanted
+    return lo.bodies.function(region_of(node), lo.names, lambda: orders(node, seen, needed, lo.wants))
 
 
 def parts(lo: Lowering, node: Node) -> list[Node]:
@@ -74,10 +75,13 @@ def sizes(lo: Lowering, body: BodyFunction) -> list[Any]:
     return [lo.size(symbol(name)) for name in body.sizes]
 
 
-def passed(lo: Lowering, node: Node, number: int, order: Sequence[int], *, tensors: bool = False) -> Value:
+def passed(
+    lo: Lowering, node: Node, number: int, order: Sequence[int], *, tensors: bool = False, among: Node | None = None
+) -> Value:  # fmt: skip
     """An operand with exactly the axes of the body's input, in this order, behind the scanned axis if it has that.
 
-    Its axes are called by their numbers in the operand's own node. `tensors`: no numbers.
+    Its axes are called by their numbers in the operand's own node. `tensors`: no numbers. `among`: the node whose
+    operands it runs with, if these are others.
     """
     region = region_of(node)
     given, inner = region.body.inputs[number], region.graph.nodes[number]
@@ -88,7 +92,7 @@ def passed(lo: Lowering, node: Node, number: int, order: Sequence[int], *, tenso
     with at(lo, operand):
         value = cast_kind(lo, value, given.kind)
         loose = value.weak and value.kind is Kind.REAL and not inner.weak
-        dtype = _joint(lo, node) if loose else None
+        dtype = _joint(lo, among or node) if loose else None
         if value.number and dtype is not None:
             value = lo.call(torch.full, ((), value), (), {"dtype": dtype, **lo.device()}, inline=True)
         elif dtype is not None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -39,31 +39,67 @@ if TYPE_CHECKING:
     from namedlayers.emit.bodies import BodyFunction
 
 
+Result = tuple[int, int]
+"""Which of the values that a step returns, and the dimension along which all steps are stacked; -1: the last one."""
+
+
 @emits("scan")
 def emit_scan(lo: Lowering, node: Node) -> Value:
-    body = region_of(node).body
+    wanted = parts(lo, node)
     step = function_of(lo, node)
+    run = running(lo, node, step, tuple(_result(lo, step, part) for part in wanted), wanted, node)
+    args = (*run.given, lo.size(run.size), *run.sizes)
+    places = [(part, k, axes_of(part, run.loop.results[k], step)) for k, part in enumerate(wanted)]
+    return taken(lo, node, run.function, args, {}, places, len(wanted))
+
+
+@dataclass(frozen=True)
+class Running:
+    """The function of a loop, and what it is called with: operands, the number of steps, further sizes."""
+
+    function: Callable[..., Any]
+    loop: Loop
+    given: list[Value]
+    owned: frozenset[int]
+    size: SizeExpr
+    sizes: list[Any]
+
+
+def running(
+    lo: Lowering, node: Node, step: BodyFunction, results: tuple[Result, ...], wanted: Sequence[Node], user: Node
+) -> Running:  # fmt: skip
+    """`results` are those of the `wanted` parts; `user`: for which node it is that the loop runs."""
+    body = region_of(node).body
     given = [passed(lo, node, k, step.orders.inputs[k], tensors=True) for k in range(len(node.args))]
     scanned = tuple(len(value.axes) > len(one.axes) for value, one in zip(given, body.inputs, strict=True))
-    wanted = parts(lo, node)
-    results = tuple(_result(lo, step, part) for part in wanted)
     carries, size, reverse = node.attr("carries"), node.attr("size"), bool(node.attr("reverse"))
     assert isinstance(carries, int) and isinstance(size, SizeExpr)
     loop = Loop(lo.bodies.key(step.function), scanned, carries, reverse, results, step.draws)
     axis = next((part.names[0] for part in wanted if part.op == "part"), "steps")
     wish = f"scan_{axis}{body.name.removeprefix('step')}"
-    function, symbols = _function(lo, node, wish, loop, step, given, owned(lo, node, given, scanned))
-    args = (*given, lo.size(size), *(lo.size(symbol(name)) for name in symbols))
-    places = [(part, k, _axes(part, results[k], step)) for k, part in enumerate(wanted)]
-    return taken(lo, node, function, args, {}, places, len(wanted))
+    alone = owned(lo, node, given, scanned, user)
+    function, symbols = _function(lo, node, wish, loop, step, given, alone)
+    return Running(function, loop, given, alone, size, [lo.size(symbol(name)) for name in symbols])
 
 
-def owned(lo: Lowering, node: Node, given: Sequence[Value], scanned: Sequence[bool]) -> frozenset[int]:
-    """The sequences, by number, that were computed for this loop alone."""
+def axes_of(part: Node, result: Result, step: BodyFunction) -> tuple[int, ...]:
+    """The axes of a result: those of the step as they lie, the scanned one where the steps are stacked."""
+    number, dim = result
+    if part.op == "final":
+        return step.orders.outputs[number]
+    rest = [axis + 1 for axis in step.orders.outputs[number]]
+    return (*rest[:dim], 0, *rest[dim:])
+
+
+def owned(
+    lo: Lowering, node: Node, given: Sequence[Value], scanned: Sequence[bool], user: Node | None = None
+) -> frozenset[int]:  # fmt: skip
+    """The sequences, by number, that were computed for this loop alone, or for the `user` that stands for it."""
     found = []
+    alone_for = [user or node]
     for number, (arg, value, is_) in enumerate(zip(node.args, given, scanned, strict=True)):
-        alone = lo.users[arg.node.number] == [node] and arg.node not in lo.results
-        if is_ and alone and sum(other.node is arg.node for other in node.args) == 1 and _is_new(value):
+        alone = lo.users[arg.node.number] == alone_for and arg.node not in lo.results
+        if is_ and alone and sum(other.node is arg.node for other in alone_for[0].args) == 1 and _is_new(value):
             found.append(number)
     return frozenset(found)
 
@@ -72,9 +108,6 @@ def owned(lo: Lowering, node: Node, given: Sequence[Value], scanned: Sequence[bo
 
 _UNSEEN = frozenset({F.linear, torch.matmul, torch.bmm, operator.add, operator.sub, operator.mul})
 """Operations whose own gradients do not look at their result."""
-
-Result = tuple[int, int]
-"""Which of the values that a step returns, and the dimension along which all steps are stacked; -1: the last one."""
 
 
 def _result(lo: Lowering, step: BodyFunction, part: Node) -> Result:
@@ -85,15 +118,6 @@ def _result(lo: Lowering, step: BodyFunction, part: Node) -> Result:
     dim = wanted.index(0) if lies_as_wanted(lo, part) else 0
     # Rows stay whole: a product takes them turned round, and a step would write, and read, one element of many.
     return number, dim - 1 if 0 < dim == len(wanted) - 1 and part not in lo.results else dim
-
-
-def _axes(part: Node, result: Result, step: BodyFunction) -> tuple[int, ...]:
-    """The axes of a result: those of the step as they lie, the scanned one where the steps are stacked."""
-    number, dim = result
-    if part.op == "final":
-        return step.orders.outputs[number]
-    rest = [axis + 1 for axis in step.orders.outputs[number]]
-    return (*rest[:dim], 0, *rest[dim:])
 
 
 def _key(lo: Lowering, loop: Loop, symbols: Sequence[str], record: Record | None) -> str:

@@ -6,7 +6,8 @@ makes all bodies; that of single steps, which runs them in place, takes and retu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from namedlayers.emit.attributes import listed
@@ -22,7 +23,7 @@ from namedlayers.emit.prologue import Orders
 from namedlayers.emit.value import Value
 from namedlayers.plan.regions import region_of
 from namedlayers.plan.scans.single_steps import Step, single_step
-from namedlayers.program.graph import Node
+from namedlayers.program.graph import Node, Region
 from namedlayers.program.size import SizeExpr, symbol
 
 if TYPE_CHECKING:
@@ -40,64 +41,115 @@ call to nine, 32 of them to 512."""
 
 @emits("stretch")
 def emit_stretch(lo: Lowering, node: Node) -> Value:
+    run = stretching(lo, node, parts(lo, node), {}, node)
+    places = [(part, number_of(part) - 1, run.body.orders.outputs[number_of(part)]) for part in parts(lo, node)]
+    args = (run.body.function, run.given, *run.rest, *_one_by_one(lo, node, run))
+    return taken(lo, node, by_stretches, args, {}, places, len(run.results))
+
+
+@dataclass(frozen=True)
+class Stretching:
+    """The function of stretches, and what it is called with: `given`, and the `rest`. `dims` and `results`: where the
+    steps lie in each operand and result (-1: nowhere); `owned`: the operands that nothing else needs."""
+
+    body: BodyFunction
+    step: Step | None
+    given: list[Value]
+    dims: tuple[int, ...]
+    results: tuple[int, ...]
+    owned: frozenset[int]
+    rest: tuple[Any, ...]
+
+
+def stretching(
+    lo: Lowering, node: Node, wanted: Sequence[Node], made: Mapping[int, tuple[int, ...]], user: Node
+) -> Stretching:  # fmt: skip
+    """`wanted` parts are needed; `made`: the axes of operands that are there at the call only; `user`: for which node
+    it is that the stretches run."""
     region = lo.bodies.adopt(region_of(node))
     step = single_step(node)
-    body = lo.bodies.function(region, lo.names, lambda: _orders(lo, node, step))
-    given = [passed(lo, node, k, order, tensors=True) for k, order in enumerate(body.orders.inputs)]
-    dims = _dims(body.orders.inputs, listed(node, "inputs"))
+    seen = [made[k] if k in made else lo.values[arg.node.number].axes for k, arg in enumerate(node.args)]
+    body = lo.bodies.function(region, lo.names, lambda: _orders(lo, node, step, seen, wanted))
+    inputs = body.orders.inputs
+    own = [(k, order) for k, order in enumerate(inputs) if k not in made]
+    given = [passed(lo, node, k, order, tensors=True, among=user) for k, order in own]
+    dims = _dims(inputs, listed(node, "inputs"))
     results = _dims(body.orders.outputs[1:], listed(node, "results"))
     size = node.attr("size")
     assert isinstance(size, SizeExpr)
     cut = next((k for k, name in enumerate(body.sizes) if name in size.symbols), -1)
-    further = _one_by_one(lo, node, step, body, dims, results, given) if step else ()
-    reverse, steps = bool(node.attr("reverse")), lo.size(size)
-    args = (body.function, given, dims, results, reverse, steps, sizes(lo, body), cut, *further)
-    places = [(part, number_of(part) - 1, body.orders.outputs[number_of(part)]) for part in parts(lo, node)]
-    return taken(lo, node, by_stretches, args, {}, places, len(results))
+    rest = (dims, results, bool(node.attr("reverse")), lo.size(size), sizes(lo, body), cut)
+    alone = frozenset() if made else owned(lo, node, given, [dim >= 0 for dim in dims], user)
+    return Stretching(body, step, given, dims, results, alone, rest)
+
+
+def left(order: Sequence[int], gone: int) -> tuple[int, ...]:
+    """An order of axes without that of the steps."""
+    return tuple(axis - (0 <= gone < axis) for axis in order if axis != gone)
+
+
+def step_orders(node: Node, run: Stretching, step: Step) -> Orders:
+    """In which order the axes lie of what a step takes, the state first, and gives."""
+    orders = run.body.orders
+    inputs = [left(order, axis) for order, axis in zip(orders.inputs, listed(node, "inputs"), strict=True)]
+    made = {0: inputs[-1]}
+    for number, order, axis in zip(step.results, orders.outputs[1:], listed(node, "results"), strict=True):
+        made.setdefault(number, left(order, axis))
+    return Orders((inputs[-1], *inputs[:-1]), tuple(made[number] for number in range(len(made))))
+
+
+def in_steps(
+    lo: Lowering, wish: str, region: Region, laid: Orders, loop: Loop, owned: frozenset[int]
+) -> tuple[Callable[..., Any], list[Any]] | None:  # fmt: skip
+    """The function that runs steps of a region in place, and the sizes that it takes."""
+    function = lo.bodies.function(_adopted(lo, region), lo.names, lambda: laid)
+    loop = replace(loop, key=lo.bodies.key(function.function))
+    found = in_place.defined(lo, wish, function, loop, owned)
+    return None if found is None else (found, [lo.size(symbol(name)) for name in function.sizes])
+
+
+def enough(lo: Lowering, node: Node, run: Stretching, step: Step) -> int:
+    """From how many states on single steps are quicker than a scan of all."""
+    function = lo.bodies.function(_adopted(lo, step.region), lo.names, lambda: step_orders(node, run, step))
+    count = calls(function.graphs[-1], steps_of(node, run, step), algebraic=True)
+    return CALL * count // (count + SCAN)
+
+
+def steps_of(node: Node, run: Stretching, step: Step) -> Loop:
+    """The loop over the steps of a stretch."""
+    scanned, stacked = (False, *(dim >= 0 for dim in run.dims[:-1])), zip(step.results, run.results, strict=True)
+    return Loop("", scanned, 1, bool(node.attr("reverse")), tuple(stacked), False)
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
 
-def _orders(lo: Lowering, node: Node, step: Step | None) -> Orders:
+def _orders(
+    lo: Lowering, node: Node, step: Step | None, seen: Sequence[Sequence[int]], wanted: Sequence[Node]
+) -> Orders:  # fmt: skip
     """States lie alike from stretch to stretch; where they are a result, as they do there."""
-    seen = [lo.values[arg.node.number].axes for arg in node.args]
-    found = orders(node, seen, parts(lo, node), lo.wants)
+    found = orders(node, seen, wanted, lo.wants)
     state = found.inputs[-1]
     if step is not None and 0 in step.results:
         number = step.results.index(0)
-        state = _left(found.outputs[1 + number], listed(node, "results")[number])
+        state = left(found.outputs[1 + number], listed(node, "results")[number])
     return Orders((*found.inputs[:-1], state), (state, *found.outputs[1:]))
 
 
-def _one_by_one(
-    lo: Lowering, node: Node, step: Step, body: BodyFunction, dims: Sequence[int], results: Sequence[int],
-    given: Sequence[Value],
-) -> tuple[Any, ...]:  # fmt: skip
+def _one_by_one(lo: Lowering, node: Node, run: Stretching) -> tuple[Any, ...]:
     """The function that runs the steps in place, the sizes that it takes, and from how many states on it is quicker;
     nothing where there is none."""
-    inputs = [_left(order, axis) for order, axis in zip(body.orders.inputs, listed(node, "inputs"), strict=True)]
-    made = {0: inputs[-1]}
-    for number, order, axis in zip(step.results, body.orders.outputs[1:], listed(node, "results"), strict=True):
-        made.setdefault(number, _left(order, axis))
-    laid = Orders((inputs[-1], *inputs[:-1]), tuple(made[number] for number in range(len(made))))
-    region = lo.bodies.adopt(step.region, algebraic=True)
-    function = lo.bodies.function(region, lo.names, lambda: laid)
-    scanned = (False, *(dim >= 0 for dim in dims[:-1]))
-    stacked = tuple(zip(step.results, results, strict=True))
-    loop = Loop(lo.bodies.key(function.function), scanned, 1, bool(node.attr("reverse")), stacked, False)
-    # The state comes first there.
-    alone = frozenset(number + 1 for number in owned(lo, node, given, scanned[1:] + scanned[:1]))
-    found = in_place.defined(lo, f"{body.name}_in_place", function, loop, alone)
-    if found is None:
+    step = run.step
+    if step is None:
         return ()
-    count = calls(function.graphs[-1], loop, algebraic=True)
-    return found, [lo.size(symbol(name)) for name in function.sizes], CALL * count // (count + SCAN)
+    alone = frozenset(number + 1 for number in run.owned)  # the state comes first there
+    wish, laid, loop = f"{run.body.name}_in_place", step_orders(node, run, step), steps_of(node, run, step)
+    found = in_steps(lo, wish, step.region, laid, loop, alone)
+    return () if found is None else (*found, enough(lo, node, run, step))
 
 
-def _left(order: Sequence[int], gone: int) -> tuple[int, ...]:
-    """An order of axes without that of the steps."""
-    return tuple(axis - (0 <= gone < axis) for axis in order if axis != gone)
+def _adopted(lo: Lowering, region: Region) -> Region:
+    return lo.bodies.adopt(region, algebraic=True)  # as recurrences are
 
 
 def _dims(orders: tuple[tuple[int, ...], ...], axes: tuple[int, ...]) -> tuple[int, ...]:
