@@ -41,12 +41,13 @@ def visible(x: Tensor) -> bool:
 
 
 def refuses(x: Tensor) -> bool:
-    """Whether a kernel that is given `x` says at once what it does not take. (A transform hands on what it is told.)
+    """Whether a kernel that is given `x` says at once what it does not take. (A transform hands on what it is told; a
+    tensor that is spread over processes may not.)
 
     >>> refuses(torch.ones(2)), refuses(torch.ones(2, device="meta"))
     (True, False)
     """
-    return not is_dynamo_compiling() and not is_exporting() and x.is_cpu and not _modes()
+    return not is_dynamo_compiling() and not is_exporting() and type(x) in _PLAIN and x.is_cpu and not _modes()
 
 
 def without_numbers(*tensors: Tensor) -> bool:
