@@ -225,6 +225,12 @@ OPERATIONS: dict[str, OperationSpec] = {
         "as those do that are out of range. "
         "There are classes if targets may be left out (the guards say so)",
     ),
+    "row_sums": OperationSpec(
+        ("axis", "op"),
+        "operands X, I: the sum (op sum, mean) over the consumed axes of X at its own axis number `axis` (-1 in its Arg) "
+        "= I, integers, which is in range or an error. The consumed axes are of I and not of X; other axes that both "
+        "have are aligned; X has an axis that I lacks",
+    ),
     "put": OperationSpec(
         ("axis",),
         "operands X, I: the sum over the consumed axes of X where I, integers, equals the coordinate of the result "
@@ -241,6 +247,12 @@ OPERATIONS: dict[str, OperationSpec] = {
         "operands G, X, mean, s[, weight]: s * (V - mean(V) - Z * mean(V * Z)) over `axes` jointly, where V is G "
         "(times the weight, which has exactly `axes`) and Z is (X - mean) * s",
     ),
+    "moment": OperationSpec(
+        ("which",),
+        "operands X, eps, a number, over the consumed axes jointly: the mean of X (which mean), or 1 / sqrt(var + eps), "
+        "ddof 0 (which inverse)",
+    ),
+    "standard": OperationSpec(("axes",), "operands X, eps, a number: standardize without affine, along with moments"),
     "final": OperationSpec(
         ("number",),
         "operand the bundle of a scan: its output `number` after the step that is made last, without the scanned axis; "

@@ -1,8 +1,8 @@
 """A plan: a short list of variants of one graph, of which a call picks the first whose guards hold for its sizes.
 
-In: made by `planner`. Out: read by the emission. What always holds: there are one to four variants, and the last one
-has no guards, so that one always applies; all variants compute the same values up to the numeric contract; every body
-that a variant runs, at any depth, has a plan of its own.
+In: made by `planner`. Out: read by the emission. What always holds: there are one to four variants, up to eight where
+contractions have many orders, and the last one has no guards, so that one always applies; all variants compute the same
+values up to the numeric contract; every body that a variant runs, at any depth, has a plan of its own.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ class Gradient:
     """The gradient of a scan, where the `guards` hold. `forward`: its body with further results. `backward` takes the
     scan's inputs `given`, all steps of the results `kept` of `forward`, what comes back to the results `slopes`
     (number, and whether to the last step only), and gives what comes back to the inputs `wanted`. All of these are
-    numbers, in order."""
+    numbers, in order. What comes back to all steps of the results `ahead` it takes one step later, with nothing at the
+    first one; what comes back to the last step is part of what it takes of that step alone."""
 
     forward: Region
     backward: Region
@@ -58,6 +59,7 @@ class Gradient:
     slopes: tuple[tuple[int, bool], ...]
     wanted: tuple[int, ...]
     guards: tuple[Guard, ...] = ()
+    ahead: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,14 @@ said of what comes back); what comes back through a norm. What always holds: at 
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from namedlayers.emit.attributes import positions
+from namedlayers.emit.calls import unwrap
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.value import Value
 from namedlayers.program.graph import Node
@@ -200,6 +202,31 @@ def norm_slope(g: Tensor, x: Tensor, mean: Tensor, inverse: Tensor, weight: Tens
     return _aten.native_layer_norm_backward(g, x, shape, *rows, weight, None, wanted)[0]
 
 
+def moments(x: Tensor, dims: int, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    """What is standardized over the last `dims` dimensions, the means, and one by the roots of variances and eps.
+
+    >>> moments(torch.tensor([[1.0, 5.0]]), 1, 0.0)
+    (tensor([[-1.,  1.]]), tensor([3.]), tensor([0.5000]))
+    """
+    rest = x.shape[: x.dim() - dims]
+    value, mean, inverse = torch.native_layer_norm(x, x.shape[x.dim() - dims :], None, None, eps)
+    return value, mean.reshape(rest), inverse.reshape(rest)
+
+
+@emits("moment")
+def emit_moment(lo: Lowering, node: Node) -> Value:
+    axes = node.args[0].axes
+    found, order = _moments(lo, node, tuple(axis for axis in axes if axis >= node.rank))
+    number = 1 if node.attr("which") == "mean" else 2
+    return lo.call(operator.getitem, (found, number), tuple(axis for axis in order if axis < node.rank))
+
+
+@emits("standard")
+def emit_standard(lo: Lowering, node: Node) -> Value:
+    found, order = _moments(lo, node, positions(node, "axes"))
+    return lo.call(operator.getitem, (found, 0), order)
+
+
 @emits("standardize_back")
 def emit_standardize_back(lo: Lowering, node: Node) -> Value:
     axes = positions(node, "axes")
@@ -215,6 +242,20 @@ def emit_standardize_back(lo: Lowering, node: Node) -> Value:
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _moments(lo: Lowering, node: Node, axes: tuple[int, ...]) -> tuple[Value, tuple[int, ...]]:
+    """The call of `moments` over `axes`, one for all that is asked of it, and the axes of the operand in its order:
+    these last."""
+    x, eps = lo.operands(node)
+    x = lo.working(lo.tensor(x))
+    order = (*(axis for axis in x.axes if axis not in axes), *(axis for axis in x.axes if axis in axes))
+    args = unwrap((lo.permuted(x, order), len(axes), eps))
+    same = next((one for one in lo.fx.nodes if one.target is moments and one.args == args), None)
+    if same is not None:
+        return Value(same, order, node.kind, node.weak), order
+    return lo.call(moments, args, order), order
+
 
 _ALPHA, _SCALE = 1.6732632423543772, 1.0507009873554805
 """Of `torch.selu`."""

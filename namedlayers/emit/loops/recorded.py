@@ -28,12 +28,15 @@ Step = Callable[..., Any]
 @dataclass(frozen=True)
 class Slope:
     """What comes back to value `number` of a step that the gradient asks for: of the results number `every` (all steps
-    along `dim`) and number `last` (the last step); -1: there is none. `dim` -1: to the last step only."""
+    along `dim`) and number `last` (the last step); -1: there is none. `dim` -1: to the last step only. `ahead`: what
+    comes back to all steps is asked for one step later, nothing at the first one, and what comes to the last step is
+    part of what is asked for of that step alone."""
 
     number: int
     every: int
     last: int
     dim: int
+    ahead: bool = False
 
 
 @dataclass(frozen=True)

@@ -96,9 +96,9 @@ def _slope(number: int, last: bool, own: Sequence[tuple[int, int]], gradient: Gr
     every = next((k for k, (one, dim) in enumerate(own) if one == number and dim >= 0), -1)
     final = next((k for k, one in enumerate(own) if one == (number, -1)), -1)
     if last:
-        return Slope(number, -1, final, -1)
-    apart = (number, True) in gradient.slopes
-    return Slope(number, every, -1 if apart else final, own[every][1] if every >= 0 else 0)
+        return Slope(number, -1, final, -1, number in gradient.ahead)
+    apart, dim = (number, True) in gradient.slopes, own[every][1] if every >= 0 else 0
+    return Slope(number, every, -1 if apart else final, dim, number in gradient.ahead)
 
 
 def _split(lo: Lowering, gradient: Gradient, keeping: Loop) -> Apart | None:
@@ -107,7 +107,17 @@ def _split(lo: Lowering, gradient: Gradient, keeping: Loop) -> Apart | None:
     inside = [k for k, number in enumerate(gradient.wanted) if number >= keeping.carries]
     sequences = [k for k in inside if keeping.scanned[gradient.wanted[k]]]
     sums = [k for k in inside if not keeping.scanned[gradient.wanted[k]]]
-    return None if graph is None else apart(gradient.backward, graph, sums, sequences)
+    made = None if graph is None else apart(gradient.backward, graph, sums, sequences)
+    return None if made is None or _looks_ahead(made, gradient) else made
+
+
+def _looks_ahead(made: Apart, gradient: Gradient) -> bool:
+    """Whether what comes after the loop takes what comes back to the steps one step later."""
+    inputs = [one for one in made.after.graph.nodes if one.op == "input"]
+    first = len(gradient.given) + len(gradient.kept)
+    ahead = [inputs[first + place] for place, (number, _) in enumerate(gradient.slopes) if number in gradient.ahead]
+    live = set(made.after.graph.live())
+    return any(one in live for one in ahead)
 
 
 def _steps(node: Node, gradient: Gradient, keeping: Loop) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from namedlayers.emit.log_products.shares import TooSmall
 from namedlayers.emit.loops import in_blocks, in_place
-from namedlayers.emit.loops.compiled_loops import Compiled, compiled
+from namedlayers.emit.loops.compiled_loops import Compiled, Quick
 from namedlayers.emit.loops.recorded import Record, Slope
 from namedlayers.emit.loops.scanning import Loop
 from namedlayers.emit.loops.written_out import no_steps
@@ -65,6 +65,16 @@ class Whole:
         """What the inductor compiles of the loop; empty if that is nothing."""
         return self._compiled.source if self.compiled else ""
 
+    @property
+    def failures(self) -> Sequence[str]:
+        """What the inductor should have compiled so far, and could not, with torch's reason."""
+        backward = self._record.backward if self._record else None
+        found = {
+            f"`{self.step.name}`": self._compiled.failure,
+            f"the gradient of `{self.step.name}`": backward.failure if isinstance(backward, Quick) else "",
+        }
+        return [f"{what}: {why}" for what, why in found.items() if why]
+
     def run(self, tensors: Sequence[Tensor], steps: int, sizes: Sequence[int]) -> Sequence[Tensor] | None:
         if self.compiled and steps > 1:
             made = self._compiled.run(tensors, steps, [sizes[k] for k in self.chosen])
@@ -99,7 +109,7 @@ class Whole:
         arriving = [_arriving(one, record.slopes, self.loop, like, slopes, steps, tensors) for one in record.slopes]
         try:
             if self.compiled and _nbytes([*tensors, *kept]) <= AT_ONCE:
-                return in_blocks.at_once(record, tensors, kept, arriving, sizes)
+                return in_blocks.at_once(record, tensors, kept, arriving, steps, sizes)
             return in_blocks.gradients(record, tensors, kept, arriving, steps, sizes, {})
         except TooSmall:
             return None
@@ -114,7 +124,7 @@ class Whole:
     def _record(self) -> Record | None:
         if self.record is None or not self.compiled:
             return self.record
-        return replace(self.record, backward=compiled(self.record.backward))
+        return replace(self.record, backward=Quick(self.record.backward))
 
     @cached_property
     def _compiled(self) -> Compiled:
@@ -138,16 +148,12 @@ def _arriving(
 ) -> Tensor:  # fmt: skip
     """What comes back to a result, where what comes back to all values of all steps is given, stacked in front. What
     comes back to the last step is among it. `every`: all slopes of the loop; `like`: no steps of a value."""
-    last = 0 if loop.reverse else -1
-    if of.every < 0 and of.last < 0:
-        slope = slopes[of.number]
-        return torch.zeros_like(tensors[of.number]) if slope is None else slope[last]
-    number = loop.results[of.every if of.every >= 0 else of.last][0]
+    number = of.number if of.every < 0 and of.last < 0 else loop.results[of.every if of.every >= 0 else of.last][0]
     slope = slopes[number]
     if of.dim < 0:
-        apart = any(one.every >= 0 and loop.results[one.every][0] == number for one in every)
-        slope = None if apart else slope
-        return like(number).sum(0) if slope is None else slope[last]
+        if slope is None or any(one.number == of.number and one.dim >= 0 for one in every):
+            return torch.zeros_like(tensors[number]) if of.last < 0 else like(number).sum(0)
+        return slope[0 if loop.reverse else -1]
     if slope is None:
         none = like(number)
         slope = none.new_zeros((steps, *none.shape[1:]))

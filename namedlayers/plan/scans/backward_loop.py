@@ -21,11 +21,12 @@ from namedlayers.program.size import SizeExpr, const
 @dataclass(frozen=True, slots=True)
 class Backward:
     """`node`: the scan; `steps`: the graph of a step with its `inputs` and the cotangents in it; `onward`: what later
-    steps hand back to each carried value; `arriving`: what comes back to each result from outside; `slopes`: for which
-    results that is so, and whether at the last step only; `results`: what comes back to each input; `wanted`: those
-    that are asked for; `saved`: the values that the step itself gives, as the results `numbers`; `turned`: a
-    value of the gradient's step of which all that is handed on is made, with nothing else that is of that step; where
-    there is one, the loop carries it."""
+    steps hand back to each carried value; `arriving`: what comes back to each result from outside; `ahead`: to those
+    that are carried, what comes back to them at the step before; `slopes`: for which results anything comes from
+    outside, and whether at the last step only; `results`: what comes back to each input; `wanted`: those that are
+    asked for; `saved`: the values that the step itself gives, as the results `numbers`; `turned`: a value of the
+    gradient's step of which all that is handed on is made, with nothing else that is of that step; where there is one,
+    the loop carries it."""
 
     node: Node
     steps: Graph
@@ -98,7 +99,7 @@ class _Maker:
         listed += [(of.inputs[k], self._held("given", k, self.scanned[k])) for k in reads]
         listed += [(node, self._saved(node, every[of.numbers[node]])) for node in saved]
         listed += [(of.arriving[k], self._held("slope", k, True)) for k in arriving]
-        listed += [(one, self._ahead(k)) for k, one in of.ahead.items()]
+        listed += [(one, self._held("slope", k, True)) for k, one in of.ahead.items()]
         bundle, region = self._scan(listed)
         outputs = {k: self._collected(bundle, region, number, k) for number, k in enumerate(self._collecting())}
         if of.turned is not None:
@@ -216,22 +217,7 @@ class _Maker:
 
     def _begin(self, k: int) -> Held:
         """What comes back to a carried value after the last step."""
-        given = self.of.inputs[k]
-        if k not in self.of.ahead:
-            return self._held("final", k, False) if ("final", k) in self.outside else self._zeros(given)
-        last = self._at(self.outside["slope", k], const(0) if self.reverse else self.steps.size - 1)
-        if ("final", k) not in self.outside:
-            return last
-        positions = tuple(range(given.rank))
-        total = self.outer.node(
-            "add", (last.arg(positions), self._held("final", k, False).arg(positions)), given.sizes, given.rank,
-            Kind.REAL, names=given.names[: given.rank],
-        )  # fmt: skip
-        return Held(total, positions)
-
-    def _ahead(self, k: int) -> Held:
-        """What comes back to a carried value as the result of the step before each; nothing to what it starts with."""
-        return self._before(self._zeros(self.of.inputs[k]), self._held("slope", k, True), self.of.inputs[k])
+        return self._held("final", k, False) if ("final", k) in self.outside else self._zeros(self.of.inputs[k])
 
     def _zeros(self, given: Node) -> Held:
         zero = self.outer.node("const", (), (), 0, Kind.REAL, attrs={"kind": "float", "digits": (0.0).hex()}, weak=True)

@@ -71,13 +71,13 @@ def gradient(node: Node, parts: Sequence[Node], plan: Plan) -> Gradient | NoGrad
     saved = _saved(results.values(), inputs[:carries], own, fresh, [arg.node for arg in steps.outputs])
     numbers, forward = _with_results(region, graph, steps, saved)
     if turned is None:  # what comes back to each carried value is given, so that the gradient can begin at any step
-        slopes = tuple(sorted({*slopes, *((k, True) for k in moving if all(k != one for one, _ in slopes))}))
+        slopes = tuple(sorted({*slopes, *((k, True) for k in moving)}))
     wanted = tuple(k for k in results if k in moving or k in wanted)
     made = backward(
         Backward(node, steps, inputs, onward, arriving, ahead, slopes, results, wanted, saved, numbers, turned),
         _steps_name(parts),
     )
-    return Gradient(forward, made.region, made.given, made.kept, slopes, wanted, guards)
+    return Gradient(forward, made.region, made.given, made.kept, slopes, wanted, guards, tuple(ahead))
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------

@@ -41,7 +41,7 @@ LEFT: Mapping[str, str] = {
     **dict.fromkeys(("fft", "rfft", "irfft"), "numbers are complex"),
     "class_loss": "its weights and its targets must not have an axis of steps",
     **dict.fromkeys(
-        ("slope", "slope_times", "standardize_back", "pulled_back", "inverse_share", "behind"),
+        ("slope", "slope_times", "standardize_back", "moment", "standard", "pulled_back", "inverse_share", "behind"),
         "it is part of a gradient itself",
     ),
 }

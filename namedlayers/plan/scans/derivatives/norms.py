@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from namedlayers.plan.scans.derivatives.pulled import pulled_back
 from namedlayers.plan.scans.derivatives.term import Back, Term, axes_of
+from namedlayers.plan.view import constant
 from namedlayers.program.graph import Arg, Node
 from namedlayers.program.program import Kind
 
@@ -19,15 +20,13 @@ def _standardize(node: Node, g: Term, operands: tuple[Term, ...]) -> tuple[Term 
     """Weights over the same axes are part of torch's kernel."""
     x, eps, *rest = operands
     axes, affine = axes_of(node), _affine(node, rest)
-    mean = _statistic(x, "mean", axes)
-    apart = x - mean
-    inverse = 1 / (_spread(apart, axes) + eps)("sqrt")
+    mean, inverse, scaled = _moments(x, eps, axes)
     inside = "weight" in affine and set(affine["weight"].arg.axes) == set(axes)
     slope = g if inside or "weight" not in affine else g * affine["weight"]
     args = [one.arg for one in (slope, x, mean, inverse, *([affine["weight"]] if inside else []))]
     order = range(node.rank)
     made = g.scope.build("standardize_back", args, order, kind=Kind.REAL, attrs={"axes": axes})
-    return Term(g.scope, made), None, *_parameters(node, g, apart * inverse)
+    return Term(g.scope, made), None, *_parameters(node, g, scaled)
 
 
 def _batch_norm(node: Node, g: Term, operands: tuple[Term, ...]) -> tuple[Term | None, ...]:
@@ -72,6 +71,24 @@ def _parameters(node: Node, g: Term, scaled: Term) -> Sequence[Term]:
 
 def _nothing(g: Term) -> Term:
     return Term(g.scope, g.scope.number(0.0))
+
+
+def _moments(x: Term, eps: Term, axes: Sequence[int]) -> tuple[Term, Term, Term]:
+    """The mean, one by the root of variance and eps, and what is standardized by them: all in one pass of torch's
+    kernel, which takes eps as a number."""
+    if constant(eps.arg.node) is None:
+        apart = x - _statistic(x, "mean", axes)
+        inverse = 1 / (_spread(apart, axes) + eps)("sqrt")
+        return _statistic(x, "mean", axes), inverse, apart * inverse
+    scope, pair = x.scope, (x.arg, eps.arg)
+    kept = sorted(c for c in x.arg.axes if c not in axes)
+    mean, inverse = (
+        Term(scope, scope.build("moment", pair, kept, axes, kind=Kind.REAL, attrs={"which": which}))
+        for which in ("mean", "inverse")
+    )
+    every = sorted(x.arg.axes)
+    along = tuple(every.index(c) for c in axes)
+    return mean, inverse, Term(scope, scope.build("standard", pair, every, kind=Kind.REAL, attrs={"axes": along}))
 
 
 def _statistic(x: Term, op: str, axes: Sequence[int]) -> Term:
