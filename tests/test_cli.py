@@ -342,6 +342,30 @@ def test_what_a_file_imports_is_read_as_safely(shell: Shell) -> None:
     assert "--> imports.nl:1:6" in done.err
 
 
+def test_pairs_without_their_flag_are_told_of_it(shell: Shell) -> None:
+    done = shell("run", "attention.nl", "--input", "Q=q.npy", "K=k.npy")
+    assert done.status == 2 and "`--input Q=q.npy --input K=k.npy`" in done.err
+
+
+def test_an_output_that_is_full(shell: Shell) -> None:
+    command = f"'{sys.executable}' -m namedlayers show attention.nl > /dev/full"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (1, "NL0616: `<stdout>` cannot be written: no space left on device\n")
+
+
+def test_an_output_that_is_closed(shell: Shell) -> None:
+    command = f"'{sys.executable}' -m namedlayers show attention.nl >&-"
+    assert subprocess.run(command, shell=True, capture_output=True).returncode == 0
+
+
+def test_an_interrupt_is_no_traceback(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("namedlayers.cli.judging.load", stopped)
+    assert (done := shell("check", "attention.nl")).status == 130 and done.err == ""
+
+
 def test_a_pipe_is_read_once(shell: Shell) -> None:
     pipe = Path("pipe.nl")
     os.mkfifo(pipe)

@@ -17,13 +17,14 @@ from namedlayers.cli.benching import BENCH
 from namedlayers.cli.judging import CHECK, EXPLAIN, FMT
 from namedlayers.cli.using import EXPORT, RUN, SHOW
 from namedlayers.errors import FormulaError
+from namedlayers.files import cannot_write
 
 COMMANDS = (CHECK, SHOW, RUN, EXPORT, BENCH, FMT, EXPLAIN)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns the exit status."""
-    arguments = _parser().parse_args(argv)
+    arguments = _arguments(argv)
     try:
         status: int = arguments.run(arguments)
         sys.stdout.flush()
@@ -31,10 +32,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     except FormulaError as error:
         print(error, file=sys.stderr)
         return 1
-    except BrokenPipeError:
-        # Whoever read the output (`| head`) has enough of it; Python must not complain when it flushes at exit.
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        # Standard output takes no more, and Python must not complain of that when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):  # else whoever read it (`| head`) has enough
+            print(cannot_write("<stdout>", error), file=sys.stderr)
         return 1
+
+
+INTERRUPTED = 130
+"""The status of a command that Ctrl-C has ended, as shells have it."""
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    if sys.stdout is None:  # `>&-`
+        sys.stdout = open(os.devnull, "w")
+    parser = _parser()
+    found, rest = parser.parse_known_args(argv)
+    if rest:
+        pairs = all("=" in one and not one.startswith("-") for one in rest)
+        hint = "; each takes its flag: `--input Q=q.npy --input K=k.npy`, `--size i=3 --size j=4`" if pairs else ""
+        parser.error(f"unrecognized arguments: {' '.join(rest)}{hint}")
+    return found
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -312,7 +312,7 @@ _EVERYWHERE = range(128)
 """The integers that all types of integers hold."""
 
 
-def clamped(x: torch.Tensor, min: int | None = None, max: int | None = None) -> torch.Tensor:  # noqa: A002
+def clamped(x: torch.Tensor, min: int | None = None, max: int | None = None) -> torch.Tensor:
     """`torch.clamp` of integers, whose bounds may be out of their type: it is the nearest that the type holds.
 
     >>> clamped(torch.tensor([3, 250], dtype=torch.uint8), max=300)
