@@ -56,7 +56,8 @@ class BodyFunction:
 class Bodies:
     """All functions that the one called `main` stands on. `names` are taken by functions, `sources` theirs, inner ones
     first; `checkpoint` are the bodies, by name, that are computed anew in the backward pass; products are computed in
-    `precision`; `compiled`: loops are compiled by the inductor; `gradients` are those of scans, by their nodes."""
+    `precision`; `compiled`: loops are compiled by the inductor; `gradients` are those of scans, by their nodes; `loops`
+    are the keys of all loops so far."""
 
     def __init__(
         self, plan: Plan, main: str = "", symbols: tuple[str, ...] = (), checkpoint: frozenset[str] = frozenset(),
@@ -64,6 +65,7 @@ class Bodies:
     ) -> None:  # fmt: skip
         self.names: set[str] = set()
         self.sources: list[str] = []
+        self.loops: list[str] = []
         self.checkpoint = checkpoint
         self.precision = precision
         self.compiled = compiled

@@ -19,6 +19,7 @@ from namedlayers.emit.bodies import Bodies, BodyFunction
 from namedlayers.emit.diagnosis import diagnose, shape_of
 from namedlayers.emit.emission import lower
 from namedlayers.emit.functions import execute, lowered, printable, signature
+from namedlayers.emit.loops.steps_by_name import faster_of
 from namedlayers.emit.names import Names
 from namedlayers.emit.printer import Printer, print_function
 from namedlayers.emit.prologue import Prologue
@@ -31,7 +32,8 @@ from namedlayers.program.sizes_at_call import solve_sizes
 @dataclass(frozen=True)
 class Compiled:
     """`function` takes the program's inputs by position, tensors or numbers, and returns a tensor or a tuple of them.
-    `code` is its source; `variants` are those that it picks from; `bodies` are the functions that it calls."""
+    `code` is its source; `variants` are those that it picks from; `bodies` are the functions that it calls, `loops` the
+    keys of its loops."""
 
     program: Program
     plan: Plan
@@ -41,6 +43,7 @@ class Compiled:
     function: Callable[..., Any]
     prologue: Prologue
     bodies: tuple[BodyFunction, ...] = ()
+    loops: tuple[str, ...] = ()
 
     @cached_property
     def modules(self) -> tuple[fx.GraphModule, ...]:
@@ -51,6 +54,12 @@ class Compiled:
             for body in self.bodies:
                 module.add_module(body.name, body.module)
         return found
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """What calls so far wanted compiled of loops, and could not get."""
+        found = [one for key in self.loops if (one := faster_of(key)) is not None]
+        return tuple(dict.fromkeys(line for one in found for line in one.failures))
 
     def select(self, *args: Any) -> int:
         """The number of the variant that a call with these arguments runs. Raises FormulaError as the call does."""
@@ -85,7 +94,7 @@ def build(
     function = execute(name, code, namespace | {"fail": _failing(program)})
     variants, graphs = zip(*found, strict=True)
     code = "\n\n".join([*bodies.sources, code])
-    return Compiled(program, plan, variants, graphs, code, function, prologue, bodies.made())
+    return Compiled(program, plan, variants, graphs, code, function, prologue, bodies.made(), tuple(bodies.loops))
 
 
 def emit(graph: Graph, program: Program) -> fx.GraphModule:

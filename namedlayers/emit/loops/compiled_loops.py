@@ -31,16 +31,16 @@ are: a step of fewer operations beside views is faster in place."""
 
 
 class Compiled:
-    """The loop of a step. What is compiled is made when it is first wanted."""
+    """The loop of a step. What is compiled is made when it is first wanted; `failure`: why it could not be."""
 
     def __init__(self, step: BodyFunction, loop: Loop) -> None:
         self.step, self.loop = step, loop
         self.name = f"compiled_{step.name}"
-        self.failed = False
+        self.failure = ""
 
     def run(self, tensors: Sequence[Tensor], steps: int, sizes: Sequence[int]) -> Sequence[Tensor] | None:
         """All values of all steps, of which there are two at least."""
-        if self.failed or self._function is None or any(one.device.type != "cpu" for one in tensors):
+        if self.failure or self._function is None or any(one.device.type != "cpu" for one in tensors):
             return None
         given = [one.detach().contiguous() for one in tensors]
         for one, is_ in zip(given, self.loop.scanned, strict=True):
@@ -53,8 +53,8 @@ class Compiled:
         try:
             with torch._dynamo.config.patch(capture_scalar_outputs=True):
                 return self._function(*given, *sizes)
-        except _failures():
-            self.failed = True
+        except _failures() as error:
+            self.failure = _told(error)
             return None
 
     @cached_property
@@ -80,19 +80,21 @@ class Compiled:
         return torch.compile(function, fullgraph=True, options={"cpp_wrapper": True})
 
 
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A generated function, compiled for tensors of all sizes; as it is where that cannot be."""
-    quick = torch.compile(function, dynamic=True, fullgraph=True)
-    chosen = [quick]
+class Quick:
+    """A generated function, compiled for tensors of all sizes; as it is where that cannot be, which `failure` tells."""
 
-    def call(*given: Any) -> Any:
-        try:
-            return chosen[0](*given)
-        except _failures():
-            chosen[0] = function
-            return function(*given)
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+        self._quick = torch.compile(function, dynamic=True, fullgraph=True)
+        self.failure = ""
 
-    return call
+    def __call__(self, *given: Any) -> Any:
+        if not self.failure:
+            try:
+                return self._quick(*given)
+            except _failures() as error:
+                self.failure = _told(error)
+        return self._function(*given)
 
 
 # --- text -------------------------------------------------------------------------------------------------------------
@@ -158,6 +160,12 @@ def _failures() -> tuple[type[Exception], ...]:
     from torch._dynamo import exc  # slow to import, and there when it is asked for
 
     return exc.TorchDynamoException, exc.FailOnRecompileLimitHit
+
+
+def _told(error: Exception) -> str:
+    """What torch says first, and of what it wraps the kind and the first line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
+    return f"{type(error).__name__}: {' '.join(lines[:2])}"
 
 
 def _shown(nodes: Sequence[Any]) -> list[Any]:

@@ -172,6 +172,7 @@ def _register(
     """Makes a loop known to the operator; what of it is compiled is shown among the sources."""
     found = Whole(step, loop, tuple(symbols.index(one) for one in step.sizes), record, lo.bodies.compiled, keeps)
     register(loop.key, found.function, found)
+    lo.bodies.loops.append(loop.key)
     if found.source and found.source not in lo.bodies.sources:
         lo.bodies.sources.append(found.source)
 

@@ -25,6 +25,10 @@ class Faster(Protocol):
     def kept(self) -> Sequence[int]:
         """Which of the values of all steps the gradient takes, beside those that are carried."""
 
+    @property
+    def failures(self) -> Sequence[str]:
+        """What should have been compiled, and could not be."""
+
     def run(self, tensors: Sequence[Tensor], steps: int, sizes: Sequence[int]) -> Sequence[Tensor] | None: ...
 
     def gradients(
