@@ -57,10 +57,12 @@ class Specialisation:
         return self.compiled.code
 
     def explain(self) -> str:
-        """Which rules fired where, and which nearly did and why not."""
+        """Which rules fired where, and which nearly did and why not; which loops the inductor could not compile."""
         from namedlayers.plan.explain import explain
 
-        return explain(self.plan)
+        failed = [f"  {line}" for line in self.compiled.failures]
+        told = ["", "What the inductor could not compile, and runs as it does without:", *failed] if failed else []
+        return "\n".join([explain(self.plan), *told])
 
     def cost(self, **sizes: int) -> Cost | Figures:
         """Operations, bytes moved and bytes held: formulas in the sizes, or, for given sizes of axes, numbers.

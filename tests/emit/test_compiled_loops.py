@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import pytest
 import torch
 from torch import Tensor
 
 import namedlayers as nl
-from namedlayers.emit.loops.compiled_loops import Compiled
+from namedlayers.emit.loops.compiled_loops import Compiled, Quick
 from namedlayers.emit.loops.compiled_steps import tanh
 
 GATED = """
@@ -92,6 +94,33 @@ def test_gradients_through_a_compiled_loop() -> None:
     args = [one.requires_grad_() for one in made(shapes, 6)]
     found = [torch.autograd.grad(one(*args).square().sum(), args) for one in (plain, compiled)]
     torch.testing.assert_close(*found)
+
+
+def test_what_could_not_be_compiled_runs_in_place_and_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*args: object) -> None:
+        torch._dynamo.graph_break()
+
+    monkeypatch.setattr(import_module("torch._higher_order_ops.scan"), "scan", broken)
+    text, shapes = GATED.replace("gated", "broken").replace("1 - f", "0.9 - f"), FORMULAS["products"][1]
+    plain, compiled = nl.compile(text), nl.compile(text, backend="inductor")
+    args = made(shapes, 4)
+    torch.testing.assert_close(compiled(*args), plain(*args))
+    assert "could not compile" not in plain.explain()
+    told = compiled.explain().partition("What the inductor could not compile")[2]
+    assert "`step`: Unsupported: Call to `torch._dynamo.graph_break()`" in told
+
+
+def test_a_function_that_cannot_be_compiled_runs_as_it_is_and_tells_why() -> None:
+    def breaking(x: Tensor) -> Tensor:
+        torch._dynamo.graph_break()
+        return 2 * x
+
+    good, bad = Quick(lambda x: 2 * x), Quick(breaking)
+    x = torch.rand(3)
+    for _ in range(2):
+        torch.testing.assert_close([good(x), bad(x)], [2 * x, 2 * x])
+    assert good.failure == ""
+    assert bad.failure.startswith("Unsupported: ")
 
 
 def test_the_tangent_for_the_compiler() -> None:
