@@ -142,7 +142,11 @@ class Specialisations:
         inductor = self.manner.backend == "inductor"
         compiled = build(program, planned, checkpoint=self.checkpoint, precision=precision, compiled=inductor)
         if inductor:
-            compiled = replace(compiled, function=torch.compile(compiled.function))
+            # What the generated code reads by name is its own and never changes: no call has to ask for it.
+            function = torch.compile(
+                compiled.function, options={"guard_filter_fn": torch.compiler.skip_guard_on_globals_unsafe}
+            )
+            compiled = replace(compiled, function=function)
         if self.manner.backend == "cudagraph":
             compiled = replace(compiled, function=Captured(compiled, CUDA()))
         if self.manner.max_memory is not None:

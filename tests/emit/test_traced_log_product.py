@@ -78,6 +78,38 @@ def product_of(a: Tensor, b: Tensor) -> Tensor:
     return torch.logsumexp(a.unsqueeze(-1) + b.unsqueeze(-3), -2)
 
 
+@pytest.mark.parametrize("sizes", [(10000, 4, 0), (0, 4, 9000), (10000, 0, 3), (10000, 1, 3)])
+def test_empty_axes(sizes: tuple[int, int, int]) -> None:
+    """Where few terms are not few numbers, too."""
+    rows, inner, columns = sizes
+    given = [torch.randn(size, requires_grad=True) for size in ((rows, inner), (inner, columns))]
+    torch._dynamo.reset()
+    compiled = torch.compile(lambda a, b: log_product(a, b, False, False), fullgraph=True, backend="aot_eager")
+    found, wanted = compiled(*given), log_product(*given, False, False)
+    torch.testing.assert_close(found, wanted)
+    for one, other in zip(*(torch.autograd.grad(x.sum(), given) for x in (found, wanted)), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+@pytest.mark.parametrize("sizes", [((600, 16), (16, 24)), ((600, 16), (16, 400)), ((30, 60), (60, 50))])
+def test_small_results_and_large_ones(sizes: tuple[tuple[int, int], tuple[int, int]], dynamic: bool) -> None:
+    """Whichever number tells that there is something to mend, and whatever mends it."""
+    torch._dynamo.reset()
+    compiled = torch.compile(
+        lambda a, b: log_product(a, b, False, False), fullgraph=True, dynamic=dynamic, backend="aot_eager"
+    )
+    for scale, hole in ((1.0, False), (300.0, False), (1.0, True)):
+        a, b = (torch.randn(size, dtype=torch.float64) * scale for size in sizes)
+        if hole:
+            a[1], b[:, 2] = -INF, -INF
+        given = a.float().requires_grad_(), b.float().requires_grad_()
+        found, wanted = compiled(*given), log_product(*given, False, False)
+        torch.testing.assert_close(found, wanted)
+        slopes = [torch.autograd.grad(x[0].sum(), given) for x in (found, wanted)]
+        torch.testing.assert_close(*slopes, rtol=1e-3, atol=1e-3)
+
+
 def test_half_precision_and_autocast() -> None:
     a, b = torch.randn(4, 30), torch.randn(30, 50)
     compiled = torch.compile(lambda a, b: log_product(a, b, False, False), fullgraph=True, backend="aot_eager")

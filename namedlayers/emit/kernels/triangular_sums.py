@@ -87,7 +87,7 @@ def _mend(found: Tensor, weights: Tensor, x: Tensor, diagonal: int) -> None:
     """A place that sees nothing gets 0 of all that is finite: the first one tells of everything."""
     seen = found.select(-2, 0) if diagonal < 0 and found.size(-2) else x
     if not seen.sum().isfinite():
-        found.copy_(_carefully(weights, x, diagonal))
+        found.copy_(_mended(weights, x, diagonal))
 
 
 def _mend_slope(found: Tensor, slope: Tensor, x: Tensor) -> None:
@@ -95,9 +95,12 @@ def _mend_slope(found: Tensor, slope: Tensor, x: Tensor) -> None:
         found.copy_(torch.matmul(slope, x.masked_fill(~x.isfinite(), 0).mH))
 
 
+_mended = torch.compiler.disable(_carefully)
+
 _operators = torch.library.Library("namedlayers", "FRAGMENT")  # (operators by `custom_op` would take longer to call)
 _operators.define("mend_weighed_sum_(Tensor(a!) found, Tensor weights, Tensor x, int diagonal) -> ()")
 _operators.define("mend_weights_slope_(Tensor(a!) found, Tensor slope, Tensor x) -> ()")
 for _name, _function in (("mend_weighed_sum_", _mend), ("mend_weights_slope_", _mend_slope)):
-    _operators.impl(_name, _function, "CompositeExplicitAutograd")
+    seen = torch.compiler.disable(_function, recursive=False)  # not traced, and called as it is
+    _operators.impl(_name, seen, "CompositeExplicitAutograd")
     torch.library.register_fake(f"namedlayers::{_name}", lambda *_: None, lib=_operators)

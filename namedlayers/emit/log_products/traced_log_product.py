@@ -2,17 +2,21 @@
 
 In: a form and its tensors, while torch.compile traces. Out: the product, which has slopes. What always holds: it is
 exact also where the shifted product underflows. Few terms are added up as they are. All but the mending is torch's own
-operations, so that shifts, exponentials and logarithms are fused with what stands around them; the operators write over
-the result, or over its slopes, and do so only if they must.
+operations, so that shifts, exponentials and logarithms are fused with what stands around them.
 
-Whether they must is told by one number. A sum of products is at least the least entry of one factor times the greatest
-of the other, which is 1. So if in one of them the entries of no row (or column) lie far apart, nothing is too small,
-and no entry of the result has to be looked at. The number is NaN where something is infinite or undefined.
+Whether there is something to mend is told by one number. Nothing lacks digits if the least sum does not; where there
+are more sums than there are entries of a factor, these are read instead. For a sum is at least the least entry of one
+factor times the greatest of the other, which is 1: if in one of them the entries of no row (or column) lie far apart,
+nothing is too small. Where something is infinite or undefined, the number is NaN.
+
+A small result is made by one of two branches of the compiled code, of which the usual one calls no operator: in a call
+shorter than a millisecond one operator in Python takes 5 % of the time. A large one is written over, as slopes are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -21,9 +25,8 @@ from torch import Tensor
 from namedlayers.emit.kernels.derivable import Tensors
 from namedlayers.emit.kernels.looking import logsumexp
 from namedlayers.emit.log_products import log_product, shifted_product
-from namedlayers.emit.log_products.log_factors import Form
-from namedlayers.emit.log_products.quick_product import multiplied
-from namedlayers.emit.log_products.shifted_product import highest
+from namedlayers.emit.log_products.log_factors import Factor, Form
+from namedlayers.emit.log_products.quick_product import least, multiplied
 
 
 @torch.compiler.allow_in_graph  # it is traced from tensor to tensor, not line by line, and guards nothing
@@ -34,10 +37,10 @@ def product(*given: Any) -> Tensor:
 
 def _product(form: Form, tensors: Tensors) -> Tensor:
     transformed = torch._C._functorch.peek_interpreter_stack() is not None
-    if transformed or not tensors[0].is_cpu:  # what is on devices is a kernel's
+    empty = not all(size for x in tensors for size in x.shape)
+    if transformed or empty or not tensors[0].is_cpu:  # what is on devices is a kernel's
         return log_product.operator(tensors, list(form))
-    known = not any(isinstance(size, torch.SymInt) for x in tensors for size in x.shape)
-    if known and log_product.few(form, tensors):
+    if _known(*tensors) and log_product.few(form, tensors):
         return logsumexp(log_product.outer(form, tensors), -2)
     found: Tensor = _Product.apply(*form, *tensors)
     return found
@@ -49,17 +52,20 @@ class _Product(torch.autograd.Function):
         numbers, tensors = given[:FIELDS], given[FIELDS:]
         left, right = (side.unguarded() for side in Form(*numbers).sides(tensors))
         found = multiplied(left.scaled(), right.scaled())
-        out = torch.log(found) + left.shift() + right.shift()
-        seen, other = (right, left) if right.elements <= left.elements else (left, right)
-        spread = seen.spread() + other.undecided()
-        torch.ops.namedlayers.mend_log_product_(out, spread, tensors, numbers, left.length)
+        enough = _enough(found, left, right)
+        if _known(found) and found.numel() <= SMALL:
+            given = (found, left.shift(), right.shift(), *tensors)
+            (out,) = torch.ops.higher_order.cond(enough, _logarithm, partial(_carefully, numbers), given)
+        else:
+            (out,) = _logarithm(found, left.shift(), right.shift())
+            torch.ops.namedlayers.mend_log_product_(out, enough, tensors, numbers)
         ctx.numbers = numbers
-        ctx.save_for_backward(*tensors, out, spread)
+        ctx.save_for_backward(*tensors, out, enough)
         return out
 
     @staticmethod
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
-        *tensors, out, spread = ctx.saved_tensors
+        *tensors, out, enough = ctx.saved_tensors
         left, right = (side.unguarded() for side in Form(*ctx.numbers).sides(tensors))
         lefts, rights = left.scaled(), right.scaled()
         shares = torch.exp(left.shift() - out + right.shift()) * slope
@@ -73,7 +79,7 @@ class _Product(torch.autograd.Function):
         places = [k for k, one in enumerate(slopes) if one is not None]
         found = [slopes[k] for k in places]
         torch.ops.namedlayers.mend_log_slopes_(
-            found, places, spread, tensors, out, slope, ctx.numbers, left.length
+            found, places, enough, tensors, out, slope, ctx.numbers
         )  # fmt: skip
         return *[None] * FIELDS, *slopes
 
@@ -81,30 +87,62 @@ class _Product(torch.autograd.Function):
 FIELDS = len(Form._fields)
 
 
+SMALL = 1 << 17
+"""Up to how many elements it is quicker to write a result to new memory than to call an operator that looks at it."""
+
+
+def _known(*tensors: Tensor) -> bool:
+    return not any(isinstance(size, torch.SymInt) for x in tensors for size in x.shape)
+
+
+def _enough(found: Tensor, left: Factor, right: Factor) -> Tensor:
+    """Whether all sums have all their digits, as a tensor."""
+    seen, other = (right, left) if right.elements <= left.elements else (left, right)
+    if _known(found, *seen.parts) and found.numel() <= seen.elements:
+        return (found.amin() if found.numel() else found.sum()) >= least(found.dtype, left.length)
+    apart = torch.exp(seen.spread() + other.undecided())  # (of a length that is not known there is no logarithm)
+    return apart * left.length <= 1 / least(found.dtype, 1)
+
+
 # --- what mends -------------------------------------------------------------------------------------------------------
 
 
-def _mend(out: Tensor, spread: Tensor, tensors: Sequence[Tensor], form: Sequence[int], length: int) -> None:
-    if not spread.item() <= highest(out.dtype, length):
-        _mended(out, spread.isnan().item(), tensors, Form.of(form))
+def _logarithm(found: Tensor, left: Tensor, right: Tensor, *tensors: Tensor) -> Tensors:
+    return (torch.log(found) + left + right,)
+
+
+def _carefully(form: Sequence[int], found: Tensor, left: Tensor, right: Tensor, *tensors: Tensor) -> Tensors:
+    return (torch.ops.namedlayers.mended_log_product(*_logarithm(found, left, right), tensors, form),)
+
+
+def _mended(out: Tensor, tensors: Sequence[Tensor], form: Sequence[int]) -> Tensor:
+    """Of what has a NaN all is made anew."""
+    made = out.clone()
+    _mend_in_place(made, tensors, Form.of(form))
+    return made
+
+
+def _mend(out: Tensor, enough: Tensor, tensors: Sequence[Tensor], form: Sequence[int]) -> None:
+    if not enough.item():
+        _mend_in_place(out, tensors, Form.of(form))
 
 
 def _mend_slopes(
-    slopes: Sequence[Tensor], places: Sequence[int], spread: Tensor, tensors: Sequence[Tensor], out: Tensor,
-    slope: Tensor, form: Sequence[int], length: int,
+    slopes: Sequence[Tensor], places: Sequence[int], enough: Tensor, tensors: Sequence[Tensor], out: Tensor,
+    slope: Tensor, form: Sequence[int],
 ) -> None:  # fmt: skip
-    if not spread.item() <= highest(out.dtype, length):
-        _mended_slopes(slopes, places, tensors, out, slope, Form.of(form))
+    if not enough.item():
+        _mend_slopes_in_place(slopes, places, tensors, out, slope, Form.of(form))
 
 
 @torch.compiler.disable
-def _mended(out: Tensor, undefined: bool, tensors: Sequence[Tensor], form: Form) -> None:
+def _mend_in_place(out: Tensor, tensors: Sequence[Tensor], form: Form) -> None:
     if shifted_product.lacking(form, tensors, out):
-        out.copy_(shifted_product.product(form, tensors, None if undefined else out))
+        out.copy_(shifted_product.product(form, tensors, None if out.isnan().any() else out))
 
 
 @torch.compiler.disable
-def _mended_slopes(
+def _mend_slopes_in_place(
     slopes: Sequence[Tensor], places: Sequence[int], tensors: Sequence[Tensor], out: Tensor, slope: Tensor, form: Form
 ) -> None:  # fmt: skip
     if shifted_product.lacking(form, tensors, out):
@@ -114,12 +152,18 @@ def _mended_slopes(
 
 
 _operators = torch.library.Library("namedlayers", "FRAGMENT")  # (operators by `custom_op` would take longer to call)
-_operators.define("mend_log_product_(Tensor(a!) out, Tensor spread, Tensor[] tensors, int[] form, SymInt length) -> ()")
+_operators.define("mended_log_product(Tensor out, Tensor[] tensors, int[] form) -> Tensor")
+_operators.define("mend_log_product_(Tensor(a!) out, Tensor enough, Tensor[] tensors, int[] form) -> ()")
 _operators.define(
-    "mend_log_slopes_(Tensor(a!)[] slopes, int[] places, Tensor spread, Tensor[] tensors, Tensor out, Tensor slope, "
-    "int[] form, SymInt length) -> ()"
+    "mend_log_slopes_(Tensor(a!)[] slopes, int[] places, Tensor enough, Tensor[] tensors, Tensor out, Tensor slope, "
+    "int[] form) -> ()"
 )
-for _name, _function in (("mend_log_product_", _mend), ("mend_log_slopes_", _mend_slopes)):
+_FUNCTIONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
+    "mended_log_product": (_mended, lambda out, *_: torch.empty_like(out)),
+    "mend_log_product_": (_mend, lambda *_: None),
+    "mend_log_slopes_": (_mend_slopes, lambda *_: None),
+}
+for _name, (_function, _fake) in _FUNCTIONS.items():
     seen = torch.compiler.disable(_function, recursive=False)  # not traced, and called as it is
     _operators.impl(_name, seen, "CompositeExplicitAutograd")
-    torch.library.register_fake(f"namedlayers::{_name}", lambda *_: None, lib=_operators)
+    torch.library.register_fake(f"namedlayers::{_name}", _fake, lib=_operators)
