@@ -79,16 +79,18 @@ def right_first(
 
 
 def linear(lo: Lowering, x: Value, w: Value, rows: tuple[int, ...], bias: Value | None = None) -> Value:
-    """No batch axes: `w` becomes a matrix, and the rows of `x` stay as they are."""
+    """No batch axes: `w` becomes a matrix, and the rows of `x` stay as they are, unless it is copied anyway."""
     inner = _inner_order(x, w, tuple(a for a in x.axes if a not in rows))
     columns = tuple(a for a in w.axes if a not in inner)
-    x = lo.merged(_last(lo, x, inner), inner, _INNER)
+    copied = len(rows) > 1 < len(inner) and not adjacent(x.axes, inner) and not lo.prologue.inner
+    row_sizes = [lo.size(lo.space(a)) for a in rows] if copied else []
+    x = lo.grouped(x, [(rows, _ROWS), (inner, _INNER)]) if copied else lo.merged(_last(lo, x, inner), inner, _INNER)
     transposed = w.axes.index(inner[0]) > w.axes.index(columns[0]) if columns else True
     groups = ((columns, _COLUMNS), (inner, _INNER)) if transposed else ((inner, _INNER), (columns, _COLUMNS))
     w = lo.grouped(w, groups)
     axes = (*x.axes[:-1], _COLUMNS)
     sizes = [lo.size(lo.space(a)) for a in columns]
-    split = len(columns) != 1
+    split = len(columns) != 1 or copied
     if bias is not None:
         bias = lo.merged(lo.permuted(bias, columns), columns, _COLUMNS)
         w = w if transposed else lo.permuted(w, (_COLUMNS, _INNER))
@@ -98,6 +100,8 @@ def linear(lo: Lowering, x: Value, w: Value, rows: tuple[int, ...], bias: Value 
     else:
         w = lo.permuted(w, (_INNER, _COLUMNS))
         found = lo.call(torch.matmul, (x, w), axes, inline=split)
+    if copied:
+        return lo.split_all(found, ((_COLUMNS, columns, sizes), (_ROWS, rows, row_sizes)), inline=False)
     return lo.split(found, _COLUMNS, columns, sizes, inline=False)
 
 
