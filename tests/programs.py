@@ -18,8 +18,9 @@ from funsor.terms import Funsor
 
 from namedlayers.errors import Label, Source, Span
 from namedlayers.program import terms
+from namedlayers.program.dressed import Size
 from namedlayers.program.program import Body, Check, Input, Kind, Output, Program, Recipe, Statement
-from namedlayers.program.size import Size, SizeExpr, const, size_expr, symbol
+from namedlayers.program.size import SizeExpr, const, size_expr, symbol
 from namedlayers.program.term_kinds import term_kind
 
 REAL, INT, BOOL, COMPLEX = Kind.REAL, Kind.INT, Kind.BOOL, Kind.COMPLEX

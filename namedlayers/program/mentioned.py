@@ -12,10 +12,11 @@ from typing import Any
 
 from funsor.terms import Binary, Funsor, Reduce, Unary
 
+from namedlayers.program.dressed import Size
 from namedlayers.program.printed_primitives import FORMS
 from namedlayers.program.program import Body, Input, Program, Statement
 from namedlayers.program.regions import BUNDLES
-from namedlayers.program.size import Size, SizeExpr, size_expr
+from namedlayers.program.size import SizeExpr, size_expr
 from namedlayers.program.terms import REDUCE_OF, Axes, Primitive, Ref, SizeOf, operation_name
 from namedlayers.program.walk import subterms
 

@@ -8,33 +8,18 @@ sizes; lifted axes stand in the signature like all others.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 
-from funsor.terms import Binary, Funsor, Reduce, Unary
-
 from namedlayers.program import mentioned, spelling
-from namedlayers.program.mentioned import Block, plain
-from namedlayers.program.printed_primitives import FORMS, Printed
-from namedlayers.program.printed_runs import RUNS, Names, Signature, Update
+from namedlayers.program.mentioned import Block
+from namedlayers.program.printed_runs import RUNS, Signature, Update
+from namedlayers.program.printed_terms import Terms
 from namedlayers.program.program import Body, Check, Program, Statement
-from namedlayers.program.size import SizeExpr, size_expr, symbol
+from namedlayers.program.size import symbol
 from namedlayers.program.spec import Given, Spec
-from namedlayers.program.spelling import Piece
-from namedlayers.program.terms import (
-    REDUCE_OF,
-    Const,
-    Coord,
-    Leaf,
-    Literal,
-    Operand,
-    Primitive,
-    Ref,
-    SizeOf,
-    operation_name,
-)
+from namedlayers.program.terms import Primitive, Ref
 from namedlayers.program.walk import subterms
 
 USERS_OWN = "NL0420"
@@ -79,31 +64,13 @@ class _Text:
         return self.signatures[body]
 
 
-# Names that mean something where a value stands, and words that are no names of values.
-_RESERVED = frozenset("inf nan pi True False training def return if elif else and or not".split())
-
-
-class _Printer:
-    """One definition of a text.
-
-    `names`: what the values of the block are called that is being written, and what their axes are (`shown`: all that
-    values are called anywhere). `sizes`: the axes that have one stated size in the whole definition. `taken`: names
-    that are used, `later`: names that may be. Lines stand `depth` deep in scans, which begin at line `opening`.
-    """
+class _Printer(Terms):
+    """One definition of a text: its signature and its statements."""
 
     def __init__(self, block: Block, name: str, checks: Sequence[Check], text: _Text) -> None:
+        super().__init__(block)
         self.definition, self.name, self.checks, self.whole = block, name, checks, text
-        self.lines: list[str] = []
-        self.depth = self.opening = 0
-        self.used = mentioned.axis_names(block)
-        self.names = Names({}, {})
-        self.shown: set[str] = set()
-        self.sizes: dict[str, SizeExpr] = {}
         self.parameters: list[str] = []
-        self.scanned: tuple[str, ...] = ()
-        self.taken = {*self.used, *_RESERVED}
-        self.later = {value.name for value in mentioned.values(block, calls=False)}
-        self.aliases: dict[tuple[str, SizeExpr], str] = {}
 
     def text(self) -> str:
         block = self.definition
@@ -234,122 +201,6 @@ class _Printer:
             self.names.axes[one.name] = tuple(outer[axis] for axis, _ in one.axes)
         names = self.names.values
         self.line(f"{names[values.name]}, {names[vectors.name]} = {piece.text}")
-
-    # --- lines --------------------------------------------------------------------------------------------------------
-
-    def line(self, text: str) -> None:
-        self.lines.append("    " * self.depth + text)
-
-    @contextmanager
-    def inside(self, names: Names, axis: str) -> Iterator[None]:
-        """The lines of the block of a scan along `axis`, whose first line has just been written."""
-        outer = self.names, self.scanned
-        if not self.depth:
-            self.opening = len(self.lines) - 1
-        self.names, self.scanned, self.depth = names, (*self.scanned, axis), self.depth + 1
-        try:
-            yield
-        finally:
-            (self.names, self.scanned), self.depth = outer, self.depth - 1
-
-    # --- terms --------------------------------------------------------------------------------------------------------
-
-    def term(self, term: Funsor, names: Mapping[str, str]) -> Piece:
-        """A term, whose free axes are printed as `names` says. (Terms are shallow: deep ones are cut by lets.)"""
-        if isinstance(term, Unary):
-            return spelling.unary(operation_name(term.op), self.term(term.arg, names))
-        if isinstance(term, Binary):
-            return spelling.binary(operation_name(term.op), self.term(term.lhs, names), self.term(term.rhs, names))
-        if isinstance(term, Reduce):
-            return self.reduction(term, names)
-        if isinstance(term, Leaf):
-            return self.value(term.name, tuple(names[axis] for axis, _ in term.axes))
-        if isinstance(term, Const):
-            return spelling.literal(term.value)
-        if isinstance(term, SizeOf):
-            return self.size(size_expr(term.size))
-        if isinstance(term, Coord):
-            return self.coordinates(names[term.axis], size_expr(term.size))
-        assert isinstance(term, Primitive), f"no term of a program: {type(term).__name__}"
-        printed = self.primitive(term)
-        wanted = {local: names[name] for (local, _), name in zip(term.axes, term.names, strict=True)}
-        return spelling.renamed(printed.piece, ((printed.names[local], wanted[local]) for local in wanted))
-
-    def reduction(self, term: Reduce, names: Mapping[str, str]) -> Piece:
-        gone = {variable.name for variable in term.reduced_vars}
-        inner = {axis: names[axis] for axis in term.arg.inputs if axis not in gone}
-        for axis in term.arg.inputs:
-            if axis in gone:
-                shown = plain(axis)
-                inner[axis] = self.fresh(shown) if shown in inner.values() else shown
-        axes = [inner[axis] for axis in term.arg.inputs if axis in gone]
-        op, arg = REDUCE_OF[term.op], term.arg
-        if op == "sum" and isinstance(arg, Binary) and operation_name(arg.op) == "mul":
-            if gone <= arg.lhs.inputs.keys() & arg.rhs.inputs.keys():
-                return spelling.contraction(self.term(arg.lhs, inner), axes, self.term(arg.rhs, inner))
-        return spelling.call(op, (self.term(arg, inner),), axes)
-
-    def value(self, name: str, axes: Iterable[str]) -> Piece:
-        return spelling.renamed(Piece(self.names.values[name]), zip(self.names.axes[name], axes, strict=True))
-
-    def coordinates(self, axis: str, size: SizeExpr) -> Piece:
-        stated = self.stated(axis, size)
-        hidden = stated in self.shown or stated in _RESERVED
-        return spelling.renamed(Piece(f"index[{stated}]" if hidden else stated), [(stated, axis)])
-
-    def size(self, expr: SizeExpr) -> Piece:
-        return spelling.size(expr)
-
-    def primitive(self, term: Primitive) -> Printed:
-        if term.op == "part":
-            (bundle,) = term.operands
-            assert isinstance(bundle, Ref)
-            name, axes = self.names.bundles[bundle.name][dict(term.attrs)["number"]]
-            return Printed(Piece(name), dict(zip((axis for axis, _ in term.axes), axes, strict=True)))
-        return FORMS[term.op](self, dict(term.attrs), term.operands, {a: size_expr(s) for a, s in term.axes})
-
-    def operand(self, operand: Operand) -> Piece:
-        if isinstance(operand, Ref):
-            return self.value(operand.name, (plain(axis) for axis, _ in operand.axes))
-        return spelling.literal(operand.value) if isinstance(operand, Literal) else self.size(size_expr(operand.size))
-
-    # --- names --------------------------------------------------------------------------------------------------------
-
-    def stated(self, axis: str, size: SizeExpr, avoid: Iterable[str] = ()) -> str:
-        """An axis that has `size` in the whole text: `axis` itself if it can be, else one made for it."""
-        if axis not in avoid:
-            if self.sizes.get(axis) == size:
-                return axis
-            if axis not in self.sizes and self.used.get(axis, set()) <= {size}:
-                return self.state(axis, size)
-        if (axis, size) not in self.aliases:
-            self.aliases[axis, size] = self.state(self.fresh(axis), size)
-        return self.aliases[axis, size]
-
-    def state(self, axis: str, size: SizeExpr) -> str:
-        """A line that gives an axis its size; before a scan, not in it."""
-        line = f"|{axis}| = {self.size(size).text}"
-        if self.depth:
-            self.lines.insert(self.opening, line)
-            self.opening += 1
-        else:
-            self.lines.append(line)
-        self.sizes[axis] = size
-        return axis
-
-    def claim(self, name: str) -> str:
-        """What a value of this name is called."""
-        shown = self.fresh(name) if name in self.taken else name
-        self.taken.add(shown)
-        self.shown.add(shown)
-        return shown
-
-    def fresh(self, name: str) -> str:
-        number = 2
-        while f"{name}_{number}" in self.taken or f"{name}_{number}" in self.later:
-            number += 1
-        self.taken.add(f"{name}_{number}")
-        return f"{name}_{number}"
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------

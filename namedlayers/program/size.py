@@ -1,8 +1,8 @@
 """Sizes as expressions: polynomials with integer coefficients over size symbols and floor divisions.
 
 In: symbols (one a size that inputs determine) and integers. Out: canonical expressions, equal exactly when their
-polynomials are; substitution, evaluation, printing. `Size` dresses an expression as the `int` that funsor wants for a
-`Bint`. What always holds: symbols stand for integers >= 0; nothing here decides what it cannot prove for all of them.
+polynomials are; substitution, evaluation, printing. What always holds: symbols stand for integers >= 0; nothing here
+decides what it cannot prove for all of them.
 
 >>> seq, kernel = symbol("seq"), symbol("kernel")
 >>> out = seq - kernel + 1
@@ -196,75 +196,13 @@ def symbol(name: str) -> SizeExpr:
 def size_expr(value: SizeLike) -> SizeExpr:
     if isinstance(value, SizeExpr):
         return value
-    return value.expr if isinstance(value, Size) else const(value)
+    return value.expr if isinstance(value, Dressed) else const(value)
 
 
-class Size(int):
-    """An expression dressed as an `int`, for funsor's `Bint`. Compared and hashed by the expression.
-
-    The integer inside is a hint that decides nothing: truth, index, float and undecided order raise TypeError.
-    """
+class Dressed(int):
+    """An `int` that stands for an expression: a `dressed.Size`."""
 
     expr: SizeExpr
-
-    def __new__(cls, expr: SizeLike) -> Size:
-        expr = size_expr(expr)
-        self = super().__new__(cls, expr.value if expr.value is not None and expr.value >= 0 else 2)
-        self.expr = expr
-        return self
-
-    def __hash__(self) -> int:
-        return hash(self.expr) if self.expr.value is None else hash(self.expr.value)
-
-    def __eq__(self, other: object) -> bool:
-        return self.expr == (other.expr if isinstance(other, Size) else other)
-
-    def __ne__(self, other: object) -> bool:
-        return not self == other
-
-    def __ge__(self, other: int) -> bool:
-        return self._decide(self.expr - size_expr(other))
-
-    def __gt__(self, other: int) -> bool:
-        return self._decide(self.expr - size_expr(other) - 1)
-
-    def __le__(self, other: int) -> bool:
-        return self._decide(size_expr(other) - self.expr)
-
-    def __lt__(self, other: int) -> bool:
-        return self._decide(size_expr(other) - self.expr - 1)
-
-    def __bool__(self) -> bool:
-        return self._known() != 0
-
-    def __index__(self) -> int:
-        return self._known()
-
-    def __float__(self) -> float:
-        return float(self._known())
-
-    __int__ = __index__
-
-    def __str__(self) -> str:
-        return str(self.expr)
-
-    __repr__ = __str__
-    __format__ = object.__format__
-
-    def __reduce__(self) -> tuple:
-        return Size, (self.expr,)
-
-    def _known(self) -> int:
-        if self.expr.value is None:
-            raise TypeError(f"the size {self.expr} is not known while compiling")
-        return self.expr.value
-
-    def _decide(self, difference: SizeExpr) -> bool:
-        if difference.nonnegative:
-            return True
-        if difference.value is None:
-            raise TypeError(f"whether {difference} >= 0 is not known while compiling")
-        return False
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------

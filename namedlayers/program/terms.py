@@ -21,7 +21,8 @@ from funsor.domains import Array, Bint, Real, find_domain
 from funsor.interpretations import reflect
 from funsor.terms import Binary, Funsor, Reduce, Unary, Variable
 
-from namedlayers.program.size import Size, SizeExpr
+from namedlayers.program.dressed import Size
+from namedlayers.program.size import SizeExpr
 
 Axes = tuple[tuple[str, Size], ...]
 

@@ -15,9 +15,9 @@ from funsor.terms import Binary, Funsor, Reduce, Unary
 
 from namedlayers.errors import ArgumentError, Label, Span
 from namedlayers.program import terms
+from namedlayers.program.dressed import Size
 from namedlayers.program.program import AxesOf, Body, Input, Kind, Output, Program, Statement
 from namedlayers.program.semirings import Semiring
-from namedlayers.program.size import Size
 from namedlayers.program.term_kinds import BUNDLE, part_kind, term_kind
 from namedlayers.program.terms import REDUCE_OF, Const, Leaf, Literal, Operand, Primitive, Ref, operation_name
 from namedlayers.program.walk import subterms

@@ -13,13 +13,14 @@ from typing import Any, Protocol
 from funsor.terms import Binary, Funsor, Reduce, Unary
 
 from namedlayers.program import terms
+from namedlayers.program.dressed import Size
 from namedlayers.program.graph import Arg, Graph, Node, Region
 from namedlayers.program.invariants import Equal, InvariantError, require
 from namedlayers.program.kinds import kind_of, result_kind
 from namedlayers.program.primitives import PRIMITIVES
 from namedlayers.program.program import AxesOf, Body, Check, Kind, Program, Statement
 from namedlayers.program.regions import BUNDLES
-from namedlayers.program.size import Size, size_expr
+from namedlayers.program.size import size_expr
 from namedlayers.program.term_kinds import operand_kind, primitive_kind, term_kind
 from namedlayers.program.verify_runs import verify_part, verify_part_node, verify_run, verify_run_node
 from namedlayers.program.walk import subterms

@@ -16,10 +16,11 @@ import numpy as np
 from funsor.terms import Binary, Funsor, Reduce, Unary
 
 from namedlayers.errors import Label
+from namedlayers.program.dressed import Size
 from namedlayers.program.kinds import result_kind
 from namedlayers.program.primitives import PRIMITIVES
 from namedlayers.program.program import Body, Statement
-from namedlayers.program.size import Size, SizeExpr, size_expr
+from namedlayers.program.size import SizeExpr, size_expr
 from namedlayers.program.sizes_at_call import error_class
 from namedlayers.program.term_kinds import part_kind
 from namedlayers.program.terms import (

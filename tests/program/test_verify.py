@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from namedlayers.program import terms
+from namedlayers.program.dressed import Size
 from namedlayers.program.graph import Arg, Graph, Node
 from namedlayers.program.numbering import number
 from namedlayers.program.program import Kind, Output, Program, Recipe
-from namedlayers.program.size import Size, const, symbol
+from namedlayers.program.size import const, symbol
 from namedlayers.program.verify import InvariantError, verify_graph, verify_program
 from tests.programs import INT, REAL, Builder
 

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from namedlayers.errors import Span
 from namedlayers.program import terms
+from namedlayers.program.dressed import Size
 from namedlayers.program.kinds import kind_of
 from namedlayers.program.program import AxesOf, Body, Input, Kind, Output, Statement
-from namedlayers.program.size import Size, SizeExpr
+from namedlayers.program.size import SizeExpr
 from namedlayers.syntax import tree
 
 if TYPE_CHECKING:
