@@ -31,6 +31,7 @@ from namedlayers.emit.emitters import (  # noqa: F401  (importing them fills the
     prefixes,
     reductions,
     rotations,
+    row_sums,
     scattering,
     shaping,
     slopes,

@@ -484,6 +484,15 @@ def _gather(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) 
     return result
 
 
+def _row_sums(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
+    (x, index), count = args, max(1, int(np.prod(space[node.rank :])))
+    result = np.zeros(space[: node.rank])
+    for at in product(*map(range, space)):
+        k = index[tuple(at[p] for p in node.args[1].axes)]
+        result[at[: node.rank]] += x[tuple(k if p < 0 else at[p] for p in node.args[0].axes)]
+    return result / count if node.attr("op") == "mean" else result
+
+
 def _pad(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
     position = node.attr("axis")
     assert isinstance(position, int)
@@ -613,7 +622,7 @@ _SPECIAL: dict[str, Callable[..., Any]] = {
     "pool": _pool, "adaptive_max": _adaptive, "adaptive_mean": _adaptive, "pad_around": _pad_around,
     "take": _take, "class_loss": _class_loss,
     "put": _put, "index": _index, "pad": _pad,
-    "gather": _gather, "merge": _merge, "split": _split, "fold": _fold,
+    "gather": _gather, "row_sums": _row_sums, "merge": _merge, "split": _split, "fold": _fold,
     "finfo": lambda node, args, space, sizes: np.finfo(args[0].dtype).eps,
     "cast": lambda node, args, space, sizes: args[0],
 }  # fmt: skip

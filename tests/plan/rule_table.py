@@ -43,6 +43,9 @@ KERNELS: dict[str, Row] = {
         "X[i, c], Y[j, c]; a[i], b[j], A[i, j]", "X @[c] Y / (a * b)", "a * (X @[c] Y) / A", "along axes of both sides",
     ),
     "log product": Row("X[i, j], Y[k, j]", "log(exp(X) @[j] exp(Y))", "log(exp(X) @[j] Y)", "may be negative"),
+    "sum of rows that are read": Row(
+        "X[p, d], near[m, k]", "mean[k](X[p = near])", "mean[d](X[p = near])", "not what the index has",
+    ),
     "mean by an outer softmax": Row(
         "X[i, j], Y[k, j], V[j, k]", "softmax[j](X + Y) @[j] V", "softmax[j](X + Y) @[j] exp(V + X)",
         "axes of both sides",

@@ -38,6 +38,7 @@ from namedlayers.plan.rules import (
     reductions,
     regrouped,
     rotations,
+    row_sums,
     sharing,
     shifts,
     slopes,
@@ -73,7 +74,7 @@ RECOGNISING: tuple[Rule, ...] = (
     *pooling.RULES,
     *pulled.RULES,
 )
-ATTENDING: tuple[Rule, ...] = (*attention.RULES, *outer_means.RULES)
+ATTENDING: tuple[Rule, ...] = (*attention.RULES, *outer_means.RULES, *row_sums.RULES)
 MERGING: tuple[Rule, ...] = (*contraction.MERGING, *sharing.RULES, *read_rows.RULES)
 FINISHING: tuple[Rule, ...] = (
     *convolution.BIASES,
@@ -88,6 +89,7 @@ FINISHING: tuple[Rule, ...] = (
     *entropies.LAST,
     *gates.RULES,
     *rotations.RULES,
+    *row_sums.RULES,
     *differences.RULES,
     *reductions.RULES,
     *slopes.RULES,

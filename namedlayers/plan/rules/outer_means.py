@@ -1,9 +1,10 @@
 """Means whose weights are a softmax of an outer sum: two matrix products in the place of a tensor of all weights.
 
 `softmax[s](K + w) @[s] V`, where K has features that w lacks and w places that K lacks (as in the attention-free
-transformer), is `(exp(w) @ (exp(K) * V)) / (exp(w) @ exp(K))`: exponentials are multiplied where logits are added. More terms are two
-sides, as in a log product; terms without an axis of the softmax drop out; a condition belongs to the side that has its
-axes, and a scale to both. Where a term has all axes, as scores of queries and keys have, there is nothing to part.
+transformer), is `(exp(w) @ (exp(K) * V)) / (exp(w) @ exp(K))`: exponentials are multiplied where logits are added. More
+terms are two sides, as in a log product; terms without an axis of the softmax drop out; a condition belongs to the side
+that has its axes, and a scale to both. Where a term has all axes, as scores of queries and keys have, there is nothing
+to part.
 """
 
 from __future__ import annotations

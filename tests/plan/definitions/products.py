@@ -45,6 +45,14 @@ CASES = (
         sizes={"p": 4},
         kinds={"near": Kind.INT},
     ),
+    Case(
+        "mean of rows that are read",
+        "X[p, d], near[m, k]; W[o, d]",
+        "W @[d] mean[k](X[p = near])",
+        ("contract", "row_sums"),
+        sizes={"p": 4},
+        kinds={"near": Kind.INT},
+    ),
     _case("log product", "X[i, j]; W[j, k]", "logsumexp[j](X + W)", "log_contract"),
     _case(
         "mean by an outer softmax",

@@ -1,0 +1,99 @@
+"""Sums of rows of a table, by their numbers, without the rows.
+
+In: tables [*batch, n, d], numbers of rows [*batch, m, k]. Out: sums (or means) of k rows each, [*batch, m, d]. What
+always holds: numbers out of range are refused. Torch's kernel of bags has a slow gradient and no second one; here the
+slopes of all first rows are added at once, then those of all second rows, by operations that have slopes. What is
+traced or transformed, and other devices, read the rows.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from namedlayers.emit.kernels.eager import visible
+from namedlayers.emit.kernels.rows import as_index
+
+FEW = 1 << 13
+"""Up to how many elements of rows it is quicker to hold them."""
+
+SHORT = 1 << 10
+"""Slopes of fewer elements are added for all k at once."""
+
+_TAKEN = (torch.float32, torch.float64)
+
+
+def row_sums(table: Tensor, index: Tensor, mean: bool) -> Tensor:
+    """The sum, or mean, over the last dimension of `index` of the rows that it tells.
+
+    >>> row_sums(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([[0, 1], [1, 1]]), False)
+    tensor([[4., 6.],
+            [6., 8.]])
+    """
+    index = as_index(index)
+    total = _in_bags(table, index) if _is_taken(table, index) else None
+    if total is None:
+        rows = _rows(table, index)
+        return rows.mean(-2) if mean else rows.sum(-2)
+    return total / index.shape[-1] if mean else total
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _is_taken(table: Tensor, index: Tensor) -> bool:
+    few = index.numel() * table.shape[-1] <= FEW or not table.numel()
+    return not few and visible(table) and visible(index) and table.dtype in _TAKEN
+
+
+def _rows(table: Tensor, index: Tensor) -> Tensor:
+    """The rows themselves, [*batch, m, k, d]."""
+    if table.dim() == 2:
+        return torch.embedding(table, index)
+    flat = index.flatten(-2).long().unsqueeze(-1).expand(*index.shape[:-2], -1, table.shape[-1])
+    return torch.gather(table, -2, flat).unflatten(-2, index.shape[-2:])
+
+
+def _in_bags(table: Tensor, index: Tensor) -> Tensor | None:
+    """None if a number is out of range."""
+    shape = (*index.shape[:-1], table.shape[-1])
+    if table.dim() > 2:
+        count = table.shape[-2]
+        if index.amin().item() < 0 or index.amax().item() >= count:
+            return None
+        batch = index.shape[:-2]
+        starts = torch.arange(batch.numel(), dtype=index.dtype).mul_(count).view(*batch, 1, 1)
+        table, index = table.reshape(-1, table.shape[-1]), (index + starts).flatten(0, -2)
+    try:
+        found = _Bags.apply(table, index) if torch.is_grad_enabled() and table.requires_grad else _summed(table, index)
+    except RuntimeError:
+        return None
+    return found.view(shape)
+
+
+def _summed(table: Tensor, index: Tensor) -> Tensor:
+    return F.embedding_bag(index, table, mode="sum")
+
+
+class _Bags(torch.autograd.Function):
+    """Sums of rows of one table."""
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, index: Tensor) -> Tensor:
+        ctx.save_for_backward(index)
+        ctx.count = table.shape[0]
+        return _summed(table, index)
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None]:
+        (index,) = ctx.saved_tensors
+        found = slope.new_zeros(ctx.count, slope.shape[-1])
+        if slope.numel() < SHORT:
+            each = slope.unsqueeze(1).expand(-1, index.shape[1], -1).flatten(0, 1)
+            return found.index_add_(0, index.flatten(), each), None
+        for rows in index.unbind(1):
+            found = found.index_add_(0, rows, slope)
+        return found, None

@@ -1,0 +1,44 @@
+"""Sums and means of rows that are read: no row is held.
+
+`mean[k](X[point = near])`, the neighbours of each point taken together, reads k rows for each and needs their sum only.
+Axes that rows and numbers share are batches. It is found before contractions are merged, and once more when what is
+done to rows has become something done to the table.
+"""
+
+from __future__ import annotations
+
+from namedlayers.plan.rule import Match, Near, Outcome, Rule
+from namedlayers.plan.view import Scope
+from namedlayers.program.graph import Arg, Node
+from namedlayers.program.program import Kind
+
+
+def _sum_of_rows(scope: Scope, node: Node) -> Outcome:
+    (read,) = node.args
+    axes = read.node.attr("axes") if read.node.op == "gather" else None
+    if not isinstance(axes, tuple) or len(axes) != 1 or node.kind is not Kind.REAL or read.node.attr("fill"):
+        return None
+    if node.op == "statistic" and node.attr("op") != "mean":
+        return None
+    x, index = scope.operands(read)
+    new = set(index.axes) - set(x.axes)
+    rest = set(x.axes) - set(index.axes) - {-1}
+    consumed = set(range(node.rank, len(node.space)))
+    if x.node.kind is not Kind.REAL or not rest or len(set(index.axes)) < len(index.axes) or x.axes.count(-1) != 1:
+        return None
+    if not consumed <= new:
+        return Near("what is summed is not what the index has and the table lacks", node.spans)
+    if not scope.once(read.node):
+        return Near("the rows are used elsewhere too, so they have to be read", read.node.spans)
+    return Match((x, index), (read.node,))
+
+
+def _build(scope: Scope, node: Node, found: tuple[Arg, Arg]) -> Arg:
+    x, _ = found
+    attrs = {"axis": x.axes.index(-1), "op": "mean" if node.op == "statistic" else "sum"}
+    return scope.build(
+        "row_sums", found, range(node.rank), range(node.rank, len(node.space)), kind=node.kind, attrs=attrs
+    )
+
+
+RULES = (Rule("sum of rows that are read", "exact", ("reduce sum", "statistic"), _sum_of_rows, _build),)

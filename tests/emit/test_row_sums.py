@@ -1,0 +1,97 @@
+"""Sums of rows that are read are what they are of the rows, with all their derivatives, and refuse what is no row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import namedlayers as nl
+from namedlayers.emit.kernels.row_sums import row_sums
+from tests.helpers import check
+
+R = np.random.default_rng(6)
+X, Y = R.normal(size=(9, 40)), R.normal(size=(3, 9, 40))
+NEAR, EACH = R.integers(0, 9, size=(50, 5)), R.integers(0, 9, size=(3, 50, 5))
+MEANS = X[NEAR].mean(1)
+
+FORMULAS = {
+    "sum": ("def f(X[n, d], I[m, k]) -> [m, d] = sum[k](X[n = I])", {"X": X, "I": NEAR}, X[NEAR].sum(1)),
+    "mean, turned": ("def f(X[d, n], I[k, m]) -> [d, m] = mean[k](X[n = I])", {"X": X.T, "I": NEAR.T}, MEANS.T),
+    "two axes summed": (
+        "def f(X[n, d], I[m, k, l]) -> [m, d] = sum[k, l](X[n = I])",
+        {"X": X, "I": NEAR.reshape(25, 2, 5)}, X[NEAR.reshape(25, 10)].sum(1),
+    ),
+    "everything that is read": (
+        "def f(X[n, d], I[k]) -> [d] = mean[k](X[n = I])", {"X": X, "I": NEAR[:, 0]}, X[NEAR[:, 0]].mean(0),
+    ),
+    "several axes that stay": (
+        "def f(X[n, h, d], I[a, b, k]) -> [a, h, b, d] = sum[k](X[n = I])",
+        {"X": X.reshape(9, 4, 10), "I": NEAR.reshape(10, 5, 5)},
+        X.reshape(9, 4, 10)[NEAR.reshape(10, 5, 5)].sum(2).transpose(0, 2, 1, 3),
+    ),
+    "batches": (
+        "def f(X[b, n, d], I[b, m, k]) -> [b, m, d] = mean[k](X[n = I])",
+        {"X": Y, "I": EACH}, np.stack([x[i].mean(1) for x, i in zip(Y, EACH, strict=True)]),
+    ),
+    "its own neighbours": (
+        "def f(X[n, d], I[n, k]; W[o, d]) -> [n, o] = W @[d] mean[k](X[n = I])",
+        {"X": X, "I": NEAR[:9], "W": R.normal(size=(3, 40))}, None,
+    ),
+    "no rows": ("def f(X[n, d], I[m, k]) -> [m, d] = sum[k](X[n = I])", {"X": X, "I": NEAR[:, :0]}, np.zeros((50, 40))),
+    "few": (
+        "def f(X[n, d], I[m, k]) -> [m, d] = mean[k](X[n = I])", {"X": X[:, :2], "I": NEAR[:3]}, MEANS[:3, :2],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_it_is_the_same(name: str) -> None:
+    text, inputs, expected = FORMULAS[name]
+    function = nl.compile(text)
+    if expected is None:
+        expected = function.reference(**inputs).numpy()
+    check(text, inputs, expected)
+    function(**{k: torch.as_tensor(v) for k, v in inputs.items()})
+    assert "row_sums" in function.code
+
+
+def _given(batches: bool) -> tuple[Tensor, Tensor]:
+    table, index = (Y, EACH) if batches else (X, NEAR)
+    return torch.tensor(table, requires_grad=True), torch.tensor(index)
+
+
+@pytest.mark.parametrize("batches", [False, True])
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int32, torch.uint8])
+def test_slopes_of_slopes_and_other_integers(batches: bool, dtype: torch.dtype) -> None:
+    table, index = _given(batches)
+    cubes: Callable[[Tensor], Tensor] = lambda x: row_sums(x, index.to(dtype), True) ** 3  # noqa: E731
+    assert torch.autograd.gradcheck(cubes, table, fast_mode=True)
+    assert torch.autograd.gradgradcheck(cubes, table, fast_mode=True)
+
+
+@pytest.mark.parametrize("batches", [False, True])
+def test_transforms(batches: bool) -> None:
+    table, index = _given(batches)
+    found = row_sums(table, index, False)
+    slopes = torch.randn(4, *found.shape, dtype=found.dtype)
+    each = torch.stack([torch.autograd.grad(found, table, one, retain_graph=True)[0] for one in slopes])
+    (several,) = torch.autograd.grad(found, table, slopes, is_grads_batched=True)
+    torch.testing.assert_close(several, each)
+    lifted = torch.func.vmap(row_sums, (0, None, None))(torch.stack([table, 2 * table]).detach(), index, False)
+    torch.testing.assert_close(lifted, torch.stack([found, 2 * found]).detach())
+    _, tangent = torch.func.jvp(lambda x: row_sums(x, index, False), (table.detach(),), (table.detach(),))
+    torch.testing.assert_close(tangent, found.detach())
+
+
+@pytest.mark.parametrize("batches", [False, True])
+@pytest.mark.parametrize("wrong", [-1, 9])
+def test_what_is_no_row_is_refused(batches: bool, wrong: int) -> None:
+    table, index = _given(batches)
+    index[..., 1, 2] = wrong
+    for one in (table, table.detach()):
+        with pytest.raises((IndexError, RuntimeError), match="out of (range|bounds)"):
+            row_sums(one, index, False)
