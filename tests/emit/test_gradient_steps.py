@@ -18,6 +18,8 @@ STEPS = {
     "hidden Markov filter": ["mul", "sum", "sub", "mul", "addmm"],
     # what comes back to a gate by two ways is put together by factors that have the gate's slope in them
     "minimal gated unit": ["mul", "addcmul", "mul", "mm", "addcmul", "addcmul", "addmm"],
+    # what is normed lies by itself: nothing is cut apart or put together
+    "GRU with layer norms": ["mul", "mul", "addcmul", "mm", "mul", "addcmul", "addmm", "addmm"],
 }
 
 

@@ -59,10 +59,11 @@ def gradient(node: Node, parts: Sequence[Node], plan: Plan) -> Gradient | NoGrad
     turned = _turned(_results(steps, inputs, found, moving), moving, fixed) if alone else None
     ahead = {k: arriving.pop(k) for k in moving if k in arriving} if turned is None else {}
     if ahead:
-        found = cotangents(steps, _ends(steps, onward, arriving), reached)
+        ends = _ends(steps, onward, arriving)
+        for k, one in ahead.items():  # the first summand, onto which the others are added
+            ends[inputs[k]] = [Arg(one, tuple(range(one.rank))), *ends.get(inputs[k], ())]
+        found = cotangents(steps, ends, reached)
         assert not isinstance(found, Missing)
-        for k, one in ahead.items():
-            _add(steps, inputs[k], found, one)
     results = _results(steps, inputs, found, moving)
     wanted = tuple(k for k in results if not node.args[k].node.weak)
     if not wanted:
@@ -120,13 +121,6 @@ def _ends(steps: Graph, onward: Mapping[int, Node], arriving: Mapping[int, Node]
     for k, one in (*onward.items(), *arriving.items()):
         ends.setdefault(steps.outputs[k].node, []).append(_seen(one, steps.outputs[k]))
     return ends
-
-
-def _add(steps: Graph, given: Node, found: dict[Node, Arg], ahead: Node) -> None:
-    """To what comes back to a carried value what comes to it from outside, as the result of the step before."""
-    scope = Scope(steps, given, lambda _: 2)
-    own = Arg(ahead, tuple(range(ahead.rank)))
-    found[given] = scope.apply("add", own, found[given]) if given in found else own
 
 
 def _results(

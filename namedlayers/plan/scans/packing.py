@@ -2,7 +2,7 @@
 
 In: a body's graph. Out: a graph with the same inputs and results. What always holds: weights, and what is added to
 the products, are free of carried values, so that they are put together before the loop; parts of one tensor are that
-tensor.
+tensor; what is reduced along the weights' rows stays by itself.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ class _End:
 
 def packed(graph: Graph, carries: int) -> Graph:
     """The body with such products packed; those that no carried value needs come after the loop, each by itself."""
-    bound = _bound(graph, carries)
+    bound, users = _bound(graph, carries), graph.users()
     groups: dict[tuple, list[Product]] = {}
     for node in ancestors([arg.node for arg in graph.outputs[:carries]]):
         found = product(node, bound)
-        if found is not None:
+        if found is not None and not _is_reduced(found, bound, users):
             groups.setdefault(found.key, []).append(found)
     replaced: dict[int, Node] = {}
     for group in groups.values():
@@ -87,6 +87,19 @@ def _bound(graph: Graph, carries: int) -> set[int]:
         if any(arg.node.number in found for arg in node.args):
             found.add(node.number)
     return found
+
+
+def _is_reduced(one: Product, bound: set[int], users: Mapping[int, list[Node]]) -> bool:
+    """Whether a product is reduced along the weights' rows, as norms and softmaxes are: they want it by itself, in one
+    piece."""
+    end = _End(one.node, tuple(range(one.node.rank)))
+    while (found := _sum_around(end, users.get(end.node.number, []), bound)) is not None:
+        end = found[0]
+    rows = {k for k, position in enumerate(end.order) if position in {one.weights.axes[axis] for axis in one.outer}}
+    reductions = [user for user in users.get(end.node.number, []) if user.op == "reduce"]
+    return any(
+        arg.node is end.node and any(arg.axes[k] >= user.rank for k in rows) for user in reductions for arg in user.args
+    )
 
 
 def _pack(graph: Graph, group: list[Product], bound: set[int]) -> dict[int, Node]:
