@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import pickle
 import subprocess
@@ -340,6 +341,27 @@ def test_what_a_file_imports_is_read_as_safely(shell: Shell) -> None:
     done = shell("check", "imports.nl")
     assert done.status == 1 and done.err.startswith("NL0613: `binary.nl` is not UTF-8 text")
     assert "--> imports.nl:1:6" in done.err
+
+
+def test_graphs_as_data(shell: Shell) -> None:
+    Path("loop.nl").write_text(
+        "def f(X[t, k]; W[k', k]) -> [t, k]:\n    scan t with h = zeros[k]:\n"
+        '        h = sin(W @[k] h)[k\' -> k] + X  # "quoted"\n    return h\n'
+    )
+    for file in "attention.nl", "loop.nl":
+        graph = nl.load(file)[list(nl.load(file))[-1]].graph
+        made = json.loads(shell("show", file, "--as", "json").out)
+        graphs = {"": (graph, made)} | {name: (getattr(graph, name), one) for name, one in made["bodies"].items()}
+        drawn = shell("show", file, "--as", "dot").out
+        for prefix, (wanted, found) in graphs.items():
+            assert [one["name"] for one in found["nodes"]] == [node.name for node in wanted.graph.nodes]
+            for one in found["nodes"]:
+                here = f"{prefix}.{one['name']}" if prefix else one["name"]
+                assert f'"{here}" [label="{one["name"]}' in drawn
+                for operand in one["operands"]:
+                    assert f'"{f"{prefix}." if prefix else ""}{operand}" -> "{here}";' in drawn
+    assert made["bodies"] and drawn.count("subgraph cluster_") == len(made["bodies"])
+    assert drawn.count("{") == drawn.count("}") and drawn.replace('\\"', "").count('"') % 2 == 0
 
 
 def test_pairs_without_their_flag_are_told_of_it(shell: Shell) -> None:

@@ -23,10 +23,32 @@ def graph_table(module: fx.GraphModule, terminal: TextIO | None = None) -> str:
     """The nodes of a graph in order, then those of the bodies that it calls; given a terminal, in its width and
     colours."""
     shown = [_table(module, terminal)]
-    for name, body in module.named_children():
-        if isinstance(body, fx.GraphModule):
-            shown.append(f"{name}:\n{_table(body, terminal)}")
+    shown += (f"{name}:\n{_table(body, terminal)}" for name, body in bodies(module))
     return "\n\n".join(shown)
+
+
+def bodies(module: fx.GraphModule) -> list[tuple[str, fx.GraphModule]]:
+    """The graphs that a graph calls, by their names."""
+    return [(name, body) for name, body in module.named_children() if isinstance(body, fx.GraphModule)]
+
+
+def axes_of(node: fx.Node) -> tuple[str, ...] | None:
+    """The names of a value's axes, in the order of its dimensions."""
+    axes: tuple[str, ...] | None = node.meta.get("axes")
+    return axes
+
+
+def operation(node: fx.Node) -> str:
+    """The operation as torch's documentation calls it, as far as the function itself knows."""
+    if node.op in ("placeholder", "output"):
+        return node.op
+    target = node.target
+    return target if isinstance(target, str) else getattr(target, "__name__", str(target))
+
+
+def text_of(node: fx.Node, which: str) -> str:
+    """What is noted of a node: its `rule`, the `text` that it computes."""
+    return str(node.meta.get(which) or "")
 
 
 def rendered(table: Table, terminal: TextIO | None) -> str:
@@ -52,18 +74,12 @@ def _table(module: fx.GraphModule, terminal: TextIO | None) -> str:
 
 
 def _row(node: fx.Node) -> tuple[str, ...]:
-    axes = node.meta.get("axes")
+    axes = axes_of(node)
     return (
         node.name,
         "" if axes is None else f"[{', '.join(axes)}]",
-        node.op if node.op in ("placeholder", "output") else _target(node),
+        operation(node),
         ", ".join([*map(str, node.args), *(f"{name}={value}" for name, value in node.kwargs.items())]),
-        str(node.meta.get("rule") or ""),
-        str(node.meta.get("text") or ""),
+        text_of(node, "rule"),
+        text_of(node, "text"),
     )
-
-
-def _target(node: fx.Node) -> str:
-    """The operation as torch's documentation calls it, as far as the function itself knows."""
-    target = node.target
-    return target if isinstance(target, str) else getattr(target, "__name__", str(target))

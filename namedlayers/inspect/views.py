@@ -14,6 +14,7 @@ from torch import fx
 
 from namedlayers.errors import FormulaError, SizeError, near_miss
 from namedlayers.inspect.graph import graph_table
+from namedlayers.inspect.graph_data import graph_dot, graph_json
 from namedlayers.program.program import Kind
 
 
@@ -39,8 +40,10 @@ View = Callable[[Shown, TextIO | None], str]
 VIEWS: Mapping[str, View] = MappingProxyType({
     "code": lambda shown, terminal: shown.code,
     "cost": lambda shown, terminal: str(shown.cost()),
+    "dot": lambda shown, terminal: graph_dot(shown.graph),
     "explain": lambda shown, terminal: shown.explain(),
     "graph": lambda shown, terminal: graph_table(shown.graph, terminal),
+    "json": lambda shown, terminal: graph_json(shown.graph),
     "program": lambda shown, terminal: str(shown.program),
 })  # fmt: skip
 """Each takes what is shown, and the terminal for which it may be coloured, if any."""
