@@ -39,7 +39,8 @@ def softmax(x: Tensor, dim: int) -> Tensor:
         fuses = is_dynamo_compiling() and not is_exporting()
         return _Fused.apply(x, dim) if fuses else _careful_softmax(x, dim)
     found = torch.softmax(x, dim)
-    seen = found.detach().select(dim, 0) if x.numel() > FEW else found
+    # Not `detach`ed: where nothing is in the caches, one call of torch's more takes longer than what it saves.
+    seen = found.select(dim, 0) if x.numel() > FEW else found
     if torch.equal(seen, seen):  # no NaN: such rows have nothing else
         return found
     return _careful_softmax(x.to(found.dtype), dim)
