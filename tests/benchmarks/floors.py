@@ -1,20 +1,23 @@
 """Loops beside their floor: the fewest calls of torch that a step can be, and all else outside of the loop.
 
 In: an `Effort`. Out: a table, as rows of text. What always holds: the floor computes the result in place, as nothing
-that is differentiated may; of gradients it has the products only. So no form of torch calls goes below it.
+that is differentiated may; of gradients it has the products only, or what is derived by hand, where somebody has done
+so (`derived_by_hand.py`). So no form of torch calls goes below it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
+from torch import Tensor
 
 import namedlayers as nl
 from namedlayers.inspect.passes import both, forward
 from namedlayers.inspect.timing import medians
 from tests.benchmarks import cells, loops
+from tests.benchmarks.derived_by_hand import DERIVED
 from tests.benchmarks.records import Row
 from tests.benchmarks.running import Effort
 from tests.benchmarks.workloads.recurrences import STEPS, TINY
@@ -35,7 +38,7 @@ def floors(effort: Effort) -> Row:
             )
             told = []
             for backward, sides in enumerate(passes):
-                sides["floor"] = torch.no_grad()(partial(loop.floor, tensors, backward=bool(backward)))
+                sides["floor"] = torch.no_grad()(_floor(loop, tensors, bool(backward)))
                 told.append(
                     medians(
                         sides, rounds=effort.rounds, calls=None, seconds=3 * effort.seconds,
@@ -46,6 +49,12 @@ def floors(effort: Effort) -> Row:
             size = "{time} steps, batch {batch}, {input} inputs, {hidden} hidden".format_map(sizes)
             lines.append((f"{loop.name}, {size}", *pairs))
     return {"head": ("loop", *(f"{first} to the {second}" for first, second in _COMPARED)), "lines": lines}
+
+
+def _floor(loop: loops.Loop | cells.Cell, tensors: Sequence[Tensor], backward: bool) -> Callable[[], object]:
+    if not backward or loop.name not in DERIVED:
+        return partial(loop.floor, tensors, backward=backward)
+    return partial(DERIVED[loop.name], torch.ones_like(loop.floor(tensors)), *tensors)
 
 
 _COMPARED = (("formula", "loop"), ("floor", "loop"), ("formula", "floor"), ("formula", "hoisted"))
