@@ -99,7 +99,7 @@ def number(text: str) -> int | float | complex:
     rest = text[len(head) :]
     if re.fullmatch("0[0-9_]+", text):
         hint = f"leave the leading zeros out: `{text.lstrip('0_') or 0}`"
-    elif _INTEGER.fullmatch(head) and rest.isidentifier():
+    elif _INTEGER.fullmatch(head) and rest.isidentifier() and not re.match("0[xXoObB]", text):
         hint = f"write `{head} * {rest}` for a product; a name cannot begin with a digit"
     else:
         hint = "numbers are written as in Python: `42`, `1_000`, `1e-5`, `.5`, `0xff`, `1j`"

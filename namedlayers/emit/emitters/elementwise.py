@@ -16,6 +16,7 @@ import torch.nn.functional as F
 
 from namedlayers.emit.attributes import position, size_of
 from namedlayers.emit.emitters.numbers import number_binary, number_unary, towards_zero
+from namedlayers.emit.kernels.arithmetic import clamped, floor_quotient
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.value import Value
 from namedlayers.program.graph import Node
@@ -156,16 +157,6 @@ def emit_binary(lo: Lowering, node: Node) -> Value:
     if node.op == "floordiv" and node.kind is Kind.REAL:
         return elementwise(lo, floor_quotient, [lo.tensor(values[0], like=values[1]), values[1]])
     return elementwise(lo, BINARY[node.op], values)
-
-
-def floor_quotient(x: torch.Tensor, y: torch.Tensor | float) -> torch.Tensor:
-    """`x // y`, of which torch has no derivative under that name; it is 0.
-
-    >>> x = torch.tensor([-1.0, 7.0], requires_grad=True)
-    >>> torch.autograd.grad(floor_quotient(x, 2).sum(), x)[0]
-    tensor([0., 0.])
-    """
-    return torch.div(x, y, rounding_mode="floor")
 
 
 @emits("logaddexp")
@@ -310,17 +301,6 @@ def _clamped(lo: Lowering, node: Node, values: list[Value]) -> Value | None:
 
 _EVERYWHERE = range(128)
 """The integers that all types of integers hold."""
-
-
-def clamped(x: torch.Tensor, min: int | None = None, max: int | None = None) -> torch.Tensor:
-    """`torch.clamp` of integers, whose bounds may be out of their type: it is the nearest that the type holds.
-
-    >>> clamped(torch.tensor([3, 250], dtype=torch.uint8), max=300)
-    tensor([  3, 250], dtype=torch.uint8)
-    """
-    held = torch.iinfo(x.dtype)
-    bounds = (None if one is None else torch.sym_min(torch.sym_max(one, held.min), held.max) for one in (min, max))
-    return torch.clamp(x, *bounds)
 
 
 def _counted(lo: Lowering, values: list[Value]) -> list[Value]:

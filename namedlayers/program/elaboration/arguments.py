@@ -16,7 +16,6 @@ from namedlayers.program.elaboration.places import also, brackets
 from namedlayers.program.elaboration.stars import unzip
 from namedlayers.program.elaboration.values import Callee, Environment, Static, Value
 from namedlayers.program.elaboration.wording import missing_axis
-from namedlayers.program.size import SizeExpr
 from namedlayers.syntax import tree
 
 REQUIRED = object()
@@ -160,11 +159,6 @@ def along_stars(ctx: Context, expr: tree.Expr, call: tree.Call, env: Environment
     if not starred or (environments and environments[0] is env):
         return ctx.evaluate(expr, env)
     return Static(tuple(ctx.static(expr, inner, "an option along axes") for inner in environments), expr.span)
-
-
-def size_option(ctx: Context, value: Any, name: str) -> SizeExpr:
-    """An option that is a size."""
-    return ctx.size_value(static_option(ctx, value, name), value.span, f"`{name}`")
 
 
 def static_option(ctx: Context, value: Any, name: str) -> Any:

@@ -12,6 +12,7 @@ from namedlayers.errors import ArgumentError, AxisError, Label, UnknownNameError
 from namedlayers.program.elaboration import values as v
 from namedlayers.program.elaboration.bodies import block, captured, output
 from namedlayers.program.elaboration.context import Context
+from namedlayers.program.elaboration.expressions import CONSTANTS
 from namedlayers.program.elaboration.owned import DraftInitial
 from namedlayers.program.elaboration.statics import DRAWN
 from namedlayers.program.elaboration.values import AxisSizes, DraftStatement, Environment, Static
@@ -166,10 +167,16 @@ def _by_value(
     ctx: Context, statement: tree.Declare, stored: AxisSizes, merged: bool, env: Environment
 ) -> tuple[DraftInitial, Kind]:
     expr = statement.initial
-    if isinstance(expr, tree.Call) and isinstance(expr.function, tree.Name) and _unknown(ctx, expr.function.name, env):
+    called = expr.function if isinstance(expr, tree.Call) else expr
+    alone = called is expr and isinstance(expr, tree.Name)
+    if (
+        isinstance(called, tree.Name)
+        and _unknown(ctx, called.name, env)
+        and not (alone and _is_value(called.name, env))
+    ):
         raise UnknownNameError(
-            "NL0258", f"there is no initialiser `{expr.function.name}`", Label(expr.function.span),
-            hint=near_miss(expr.function.name, INITIALISERS) or f"there are {', '.join(INITIALISERS)}",
+            "NL0258", f"there is no initialiser `{called.name}`", Label(called.span),
+            hint=near_miss(called.name, INITIALISERS) or f"there are {', '.join(INITIALISERS)}",
         )  # fmt: skip
     with block(ctx) as inside:
         found = ctx.evaluate(expr, env)
@@ -193,6 +200,11 @@ def _by_value(
 
 def _unknown(ctx: Context, name: str, env: Environment) -> bool:
     return name not in env.values and env.namespace.find(name) is None and name not in ctx.builtins
+
+
+def _is_value(name: str, env: Environment) -> bool:
+    """Whether a name that stands alone is one of a value: coordinates, a constant, or what is not defined yet."""
+    return name in env.axes or name in env.undefined or name in CONSTANTS
 
 
 def _closed(ctx: Context, inside: Mapping[str, DraftStatement], statement: tree.Declare) -> dict[str, DraftStatement]:

@@ -203,6 +203,13 @@ VALUES: tuple[Mistake, ...] = (
         "a statement gives a name to a value, `name = value`, or is the `return`",
     ),
     Mistake(
+        "NL0131",
+        lambda s: s.first.type in NAMES - _HEADED and any(token.type == "TILDE" for token in s.line),
+        "`~` says how a parameter or a state begins, and this line declares neither",
+        "write `param W[axes] ~ …` for what is learned, `state s[axes] ~ …` for what calls write",
+        "line",
+    ),
+    Mistake(
         "NL0121",
         lambda s: s.at >= 1 and s.first.type in NAMES and s.accepted == {"EQUAL", "COMMA"} and s.assigned,
         "only a name can be given a value",
