@@ -45,8 +45,9 @@ def row_sums(table: Tensor, index: Tensor, mean: bool) -> Tensor:
 
 
 def _is_taken(table: Tensor, index: Tensor) -> bool:
-    few = index.numel() * table.shape[-1] <= FEW or not table.numel()
-    return not few and visible(table) and visible(index) and table.dtype in _TAKEN
+    if not visible(table) or not visible(index) or table.dtype not in _TAKEN:  # whose sizes may be symbols
+        return False
+    return index.numel() * table.shape[-1] > FEW and table.numel() > 0
 
 
 def _rows(table: Tensor, index: Tensor) -> Tensor:

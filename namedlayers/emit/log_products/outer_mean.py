@@ -41,11 +41,14 @@ def outer_mean(a: Tensor, b: Tensor, values: Tensor) -> Tensor:
     if dtype in _HALF:
         return outer_mean(a.float(), b.float(), values.float()).to(dtype)
     looked_at = visible(a) and visible(b) and visible(values)
-    few = a.numel() * b.shape[-1] <= FEW or not b.numel() or not values.numel()
-    return _weighed(a, b, values) if few or not looked_at else _multiplied_out(a, b, values)
+    return _multiplied_out(a, b, values) if looked_at and _are_many(a, b, values) else _weighed(a, b, values)
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _are_many(a: Tensor, b: Tensor, values: Tensor) -> bool:
+    return a.numel() * b.shape[-1] > FEW and b.numel() > 0 and values.numel() > 0
 
 
 def _weighed(a: Tensor, b: Tensor, values: Tensor) -> Tensor:

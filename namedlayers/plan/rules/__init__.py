@@ -33,6 +33,7 @@ from namedlayers.plan.rules import (
     outer_means,
     padding,
     pooling,
+    products_of_differences,
     pulled,
     read_rows,
     reductions,
@@ -74,7 +75,7 @@ RECOGNISING: tuple[Rule, ...] = (
     *pooling.RULES,
     *pulled.RULES,
 )
-ATTENDING: tuple[Rule, ...] = (*attention.RULES, *outer_means.RULES, *row_sums.RULES)
+ATTENDING: tuple[Rule, ...] = (*attention.RULES, *outer_means.RULES, *row_sums.RULES, *products_of_differences.RULES)
 MERGING: tuple[Rule, ...] = (*contraction.MERGING, *sharing.RULES, *read_rows.RULES)
 FINISHING: tuple[Rule, ...] = (
     *convolution.BIASES,
