@@ -154,14 +154,40 @@ def derivatives(formula: Any, args: list[Tensor]) -> list[Tensor]:
 EDGES = tuple((name, sizes) for name in FORMULAS for sizes in ({}, {"t": 1}, {"t": 0}, {"c": 0}, {"c": 1}))
 
 
+@pytest.mark.parametrize("length, call", [(1, stretches.CALL), (3, stretches.CALL), (1, 0)], ids=str)
 @pytest.mark.parametrize("name, sizes", [one for one in EDGES if one != ("the last state", {"t": 0})], ids=str)
-def test_values(name: str, sizes: dict[str, int], short: int, wide: None) -> None:
+def test_values(name: str, sizes: dict[str, int], length: int, call: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By stretches of so many steps; where a call takes no time, step by step in place."""
+    monkeypatch.setattr(by_stretches, "SHORTEST", length)
+    monkeypatch.setattr(by_stretches, "STRETCH", 1)
+    monkeypatch.setattr(stretches, "CALL", call)
     text, inputs = FORMULAS[name]
     arrays = given(inputs, **sizes)
     program = program_of(text, arrays)
     made = build(program, plan(number(program)))
     assert (JOINT_CALL if name in JOINT else CALL) in made.code
     agree(made, arrays)
+
+
+@pytest.mark.parametrize("name, loop", [
+    ("means of the state and something new", "along_t_in_place"), ("behind a loop", "step_joint_in_place"),
+])  # fmt: skip
+def test_a_mean_of_the_state_and_something_new_is_one_call(name: str, loop: str) -> None:
+    formula, args = called(name)
+    formula(*args)
+    _, _, code = formula.code.partition(f"def {loop}(")
+    _, _, steps = code.partition("\n\n\n")[0].partition("\n    for ")
+    assert steps.count("torch.lerp(") == 1
+
+
+def test_steps_of_more_calls_take_more_states_to_be_quicker() -> None:
+    least = []
+    for name in ("means of the state and something new", "selective state space"):
+        formula, args = called(name)
+        formula(*args)
+        (call, *_) = [line for line in formula.code.splitlines() if CALL in line]
+        least.append(int(call.partition("  #")[0].removesuffix(")").rpartition(", ")[2]))
+    assert 0 < least[0] < least[1] < stretches.CALL
 
 
 @pytest.mark.parametrize("name", FORMULAS)
