@@ -227,9 +227,9 @@ OPERATIONS: dict[str, OperationSpec] = {
     ),
     "row_sums": OperationSpec(
         ("axis", "op"),
-        "operands X, I: the sum (op sum; or mean) over the consumed axes of X at its own axis number `axis` (-1 in its "
-        "Arg) = I, integers, which is in range or an error. The consumed axes are of I and not of X; other axes that "
-        "both have are aligned; X has an axis that I lacks",
+        "operands X, I[, w]: the sum (op sum; or mean) over the consumed axes of X at its own axis number `axis` (-1 "
+        "in its Arg) = I, integers, which is in range or an error, times w, whose axes are of I. The consumed axes are "
+        "of I and not of X; other axes that both have are aligned; X has an axis that I lacks",
     ),
     "put": OperationSpec(
         ("axis",),

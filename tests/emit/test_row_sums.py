@@ -16,6 +16,7 @@ from tests.helpers import check
 R = np.random.default_rng(6)
 X, Y = R.normal(size=(9, 40)), R.normal(size=(3, 9, 40))
 NEAR, EACH = R.integers(0, 9, size=(50, 5)), R.integers(0, 9, size=(3, 50, 5))
+WEIGHTS = R.normal(size=(50, 5))
 MEANS = X[NEAR].mean(1)
 
 FORMULAS = {
@@ -40,6 +41,14 @@ FORMULAS = {
     "its own neighbours": (
         "def f(X[n, d], I[n, k]; W[o, d]) -> [n, o] = W @[d] mean[k](X[n = I])",
         {"X": X, "I": NEAR[:9], "W": R.normal(size=(3, 40))}, None,
+    ),
+    "weights": (
+        "def f(X[n, d], I[m, k]; w[m, k]) -> [m, d] = w @[k] X[n = I]", {"X": X, "I": NEAR, "w": WEIGHTS},
+        (WEIGHTS[..., None] * X[NEAR]).sum(1),
+    ),
+    "weights of some axes, in batches": (
+        "def f(X[b, n, d], I[b, m, k]; w[k, b]) -> [b, m, d] = sum[k](w * X[n = I])",
+        {"X": Y, "I": EACH, "w": WEIGHTS[:5, :3]}, None,
     ),
     "no rows": ("def f(X[n, d], I[m, k]) -> [m, d] = sum[k](X[n = I])", {"X": X, "I": NEAR[:, :0]}, np.zeros((50, 40))),
     "few": (
@@ -71,6 +80,23 @@ def test_slopes_of_slopes_and_other_integers(batches: bool, dtype: torch.dtype) 
     cubes: Callable[[Tensor], Tensor] = lambda x: row_sums(x, index.to(dtype), True) ** 3  # noqa: E731
     assert torch.autograd.gradcheck(cubes, table, fast_mode=True)
     assert torch.autograd.gradgradcheck(cubes, table, fast_mode=True)
+
+
+@pytest.mark.parametrize("batches", [False, True])
+def test_slopes_of_slopes_with_weights(batches: bool) -> None:
+    table, index = _given(batches)
+    weights = torch.randn(index.shape, dtype=table.dtype, requires_grad=True)
+    cubes: Callable[[Tensor, Tensor], Tensor] = lambda x, w: row_sums(x, index, False, w) ** 3  # noqa: E731
+    assert torch.autograd.gradcheck(cubes, (table, weights), fast_mode=True)
+    assert torch.autograd.gradgradcheck(cubes, (table, weights), fast_mode=True)
+    found = row_sums(table, index, False, weights)
+    slopes = torch.randn(4, *found.shape, dtype=found.dtype)
+    several = torch.autograd.grad(found, (table, weights), slopes, is_grads_batched=True, retain_graph=True)
+    for k, one in enumerate(slopes):
+        for all_of, each in zip(
+            several, torch.autograd.grad(found, (table, weights), one, retain_graph=True), strict=True
+        ):
+            torch.testing.assert_close(all_of[k], each)
 
 
 @pytest.mark.parametrize("batches", [False, True])

@@ -485,11 +485,12 @@ def _gather(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) 
 
 
 def _row_sums(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
-    (x, index), count = args, max(1, int(np.prod(space[node.rank :])))
+    (x, index, *weights), count = args, max(1, int(np.prod(space[node.rank :])))
     result = np.zeros(space[: node.rank])
     for at in product(*map(range, space)):
         k = index[tuple(at[p] for p in node.args[1].axes)]
-        result[at[: node.rank]] += x[tuple(k if p < 0 else at[p] for p in node.args[0].axes)]
+        weight = weights[0][tuple(at[p] for p in node.args[2].axes)] if weights else 1
+        result[at[: node.rank]] += weight * x[tuple(k if p < 0 else at[p] for p in node.args[0].axes)]
     return result / count if node.attr("op") == "mean" else result
 
 

@@ -230,6 +230,9 @@ TIDYING: dict[str, Row] = {
     "product of a difference as a difference of products, in error by up to n eps sum |a| (|x| + |c|)": Row(
         "A[n, k], X[n, d], C[k, d]", "sum[n](A * (X - C))", "sum[n](A * (X * C))", numerics="fast",
     ),
+    "weighted sum of rows that are read": Row(
+        "X[p, d], J[m, k], A[m, k], C[m, k, d]", "sum[k](A * X[p = J])", "sum[k](C * X[p = J])",
+    ),
     "mean of losses": Row(
         DIFFERENCES, "mean[i, c](clip(X - Y, -2, 2) * (X - Y - clip(X - Y, -2, 2) / 2))",
         "sum[i, c](clip(X - Y, -2, 2) * (X - Y - clip(X - Y, -2, 2) / 2))",

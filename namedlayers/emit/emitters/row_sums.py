@@ -17,7 +17,8 @@ _BAGS, _READ, _REST = -301, -302, -303
 
 @emits("row_sums")
 def emit_row_sums(lo: Lowering, node: Node) -> Value:
-    x, index = lo.operands(node)
+    x, index, *weights = lo.operands(node)
+    x, *weights = lo.alike([x, *weights])
     label = own(position(node, "axis"))
     x = lo.filled(lo.tensor(x), [label if axis < 0 else axis for axis in node.args[0].axes])
     index = lo.filled(lo.integer(lo.tensor(index)), node.args[1].axes)
@@ -25,9 +26,15 @@ def emit_row_sums(lo: Lowering, node: Node) -> Value:
     rest = [axis for axis in x.axes if axis not in index.axes and axis != label]
     read = [axis for axis in index.axes if axis >= node.rank]
     bags = [axis for axis in index.axes if axis not in batch and axis not in read]
-    index = lo.permuted(lo.merged(lo.merged(index, read, _READ), bags, _BAGS), (*batch, _BAGS, _READ))
+    weights = [lo.permuted(lo.filled(one, index.axes), index.axes) for one in weights]
+    index, *weights = (
+        lo.permuted(lo.merged(lo.merged(one, read, _READ), bags, _BAGS), (*batch, _BAGS, _READ))
+        for one in (index, *weights)
+    )
     x = lo.permuted(lo.merged(x, rest, _REST), (*batch, label, _REST))
     mean = node.attr("op") == "mean"
-    found = lo.call(row_sums, (x, index, mean), (*batch, _BAGS, _REST), inline=len(rest) != 1 or len(bags) != 1)
+    found = lo.call(
+        row_sums, (x, index, mean, *weights), (*batch, _BAGS, _REST), inline=len(rest) != 1 or len(bags) != 1
+    )
     found = lo.split(found, _REST, rest, [lo.size(lo.space(axis)) for axis in rest], inline=len(bags) != 1)
     return lo.split(found, _BAGS, bags, [lo.size(lo.space(axis)) for axis in bags], inline=False)

@@ -26,17 +26,19 @@ SHORT = 1 << 10
 _TAKEN = (torch.float32, torch.float64)
 
 
-def row_sums(table: Tensor, index: Tensor, mean: bool) -> Tensor:
-    """The sum, or mean, over the last dimension of `index` of the rows that it tells.
+def row_sums(table: Tensor, index: Tensor, mean: bool, weights: Tensor | None = None) -> Tensor:
+    """The sum, or mean, over the last dimension of `index` of the rows that it tells, each times its weight.
 
     >>> row_sums(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([[0, 1], [1, 1]]), False)
     tensor([[4., 6.],
             [6., 8.]])
     """
     index = as_index(index)
-    total = _in_bags(table, index) if _is_taken(table, index) else None
+    total = _in_bags(table, index, weights) if _is_taken(table, index, weights) else None
     if total is None:
         rows = _rows(table, index)
+        if weights is not None:
+            return torch.matmul(weights.unsqueeze(-2), rows).squeeze(-2)
         return rows.mean(-2) if mean else rows.sum(-2)
     return total / index.shape[-1] if mean else total
 
@@ -44,8 +46,10 @@ def row_sums(table: Tensor, index: Tensor, mean: bool) -> Tensor:
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
 
-def _is_taken(table: Tensor, index: Tensor) -> bool:
+def _is_taken(table: Tensor, index: Tensor, weights: Tensor | None) -> bool:
     if not visible(table) or not visible(index) or table.dtype not in _TAKEN:  # whose sizes may be symbols
+        return False
+    if weights is not None and not (visible(weights) and weights.dtype is table.dtype):
         return False
     return index.numel() * table.shape[-1] > FEW and table.numel() > 0
 
@@ -58,7 +62,7 @@ def _rows(table: Tensor, index: Tensor) -> Tensor:
     return torch.gather(table, -2, flat).unflatten(-2, index.shape[-2:])
 
 
-def _in_bags(table: Tensor, index: Tensor) -> Tensor | None:
+def _in_bags(table: Tensor, index: Tensor, weights: Tensor | None) -> Tensor | None:
     """None if a number is out of range."""
     shape = (*index.shape[:-1], table.shape[-1])
     if table.dim() > 2:
@@ -68,33 +72,53 @@ def _in_bags(table: Tensor, index: Tensor) -> Tensor | None:
         batch = index.shape[:-2]
         starts = torch.arange(batch.numel(), dtype=index.dtype).mul_(count).view(*batch, 1, 1)
         table, index = table.reshape(-1, table.shape[-1]), (index + starts).flatten(0, -2)
+    weights = None if weights is None else weights.reshape(index.shape)
+    wanted = table.requires_grad or weights is not None and weights.requires_grad
     try:
-        found = _Bags.apply(table, index) if torch.is_grad_enabled() and table.requires_grad else _summed(table, index)
+        derived = torch.is_grad_enabled() and wanted
+        found = _Bags.apply(table, index, weights) if derived else _summed(table, index, weights)
     except RuntimeError:
         return None
     return found.view(shape)
 
 
-def _summed(table: Tensor, index: Tensor) -> Tensor:
-    return F.embedding_bag(index, table, mode="sum")
+def _summed(table: Tensor, index: Tensor, weights: Tensor | None) -> Tensor:
+    return F.embedding_bag(index, table, mode="sum", per_sample_weights=weights)
 
 
 class _Bags(torch.autograd.Function):
-    """Sums of rows of one table."""
+    """Sums of rows of one table; there may be weights."""
 
     @staticmethod
-    def forward(ctx: Any, table: Tensor, index: Tensor) -> Tensor:
-        ctx.save_for_backward(index)
+    def forward(ctx: Any, table: Tensor, index: Tensor, weights: Tensor | None) -> Tensor:
+        ctx.save_for_backward(index, *(() if weights is None else (table, weights)))
         ctx.count = table.shape[0]
-        return _summed(table, index)
+        return _summed(table, index, weights)
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None]:
-        (index,) = ctx.saved_tensors
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, None, Tensor | None]:
+        index, *weighed = ctx.saved_tensors
+        if weighed:
+            table, weights = weighed
+            to_table = _added(index, slope, weights, ctx.count) if ctx.needs_input_grad[0] else None
+            return to_table, None, _products(table, index, slope) if ctx.needs_input_grad[2] else None
         found = slope.new_zeros(ctx.count, slope.shape[-1])
         if slope.numel() < SHORT:
             each = slope.unsqueeze(1).expand(-1, index.shape[1], -1).flatten(0, 1)
-            return found.index_add_(0, index.flatten(), each), None
+            return found.index_add_(0, index.flatten(), each), None, None
         for rows in index.unbind(1):
             found = found.index_add_(0, rows, slope)
-        return found, None
+        return found, None, None
+
+
+def _added(index: Tensor, slope: Tensor, weights: Tensor, count: int) -> Tensor:
+    """Slopes, each times its weight, at the rows that they are of."""
+    found = (slope[:1, :1] * weights[:1, :1]).new_zeros(count, slope.shape[-1])
+    for rows, share in zip(index.unbind(1), weights.unbind(1), strict=True):
+        found = found.index_add_(0, rows, slope * share.unsqueeze(-1))
+    return found
+
+
+def _products(table: Tensor, index: Tensor, slope: Tensor) -> Tensor:
+    """Of each row with the slope at its sum."""
+    return torch.stack([(torch.embedding(table, rows) * slope).sum(-1) for rows in index.unbind(1)], 1)

@@ -1,8 +1,8 @@
 """Sums and means of rows that are read: no row is held.
 
 `mean[k](X[point = near])`, the neighbours of each point taken together, reads k rows for each and needs their sum only.
-Axes that rows and numbers share are batches. It is found before contractions are merged, and once more when what is
-done to rows has become something done to the table.
+Axes that rows and numbers share are batches; each row may have a weight. It is found before contractions are merged,
+and once more when what is done to rows has become something done to the table.
 """
 
 from __future__ import annotations
@@ -15,6 +15,22 @@ from namedlayers.program.program import Kind
 
 def _sum_of_rows(scope: Scope, node: Node) -> Outcome:
     (read,) = node.args
+    return _checked(scope, node, read)
+
+
+def _weighted_sum_of_rows(scope: Scope, node: Node) -> Outcome:
+    """w @[k] X[n = I], where w has axes of I only"""
+    if len(node.args) != 2:
+        return None
+    for read, weights in (node.args, node.args[::-1]):
+        found = _checked(scope, node, read)
+        if isinstance(found, Match) and weights.node.kind is Kind.REAL and weights.axes:
+            if set(weights.axes) <= set(found.found[1].axes):
+                return Match((*found.found, weights), found.parts)
+    return None
+
+
+def _checked(scope: Scope, node: Node, read: Arg) -> Outcome:
     axes = read.node.attr("axes") if read.node.op == "gather" else None
     if not isinstance(axes, tuple) or len(axes) != 1 or node.kind is not Kind.REAL or read.node.attr("fill"):
         return None
@@ -33,12 +49,15 @@ def _sum_of_rows(scope: Scope, node: Node) -> Outcome:
     return Match((x, index), (read.node,))
 
 
-def _build(scope: Scope, node: Node, found: tuple[Arg, Arg]) -> Arg:
-    x, _ = found
+def _build(scope: Scope, node: Node, found: tuple[Arg, ...]) -> Arg:
+    x = found[0]
     attrs = {"axis": x.axes.index(-1), "op": "mean" if node.op == "statistic" else "sum"}
     return scope.build(
         "row_sums", found, range(node.rank), range(node.rank, len(node.space)), kind=node.kind, attrs=attrs
     )
 
 
-RULES = (Rule("sum of rows that are read", "exact", ("reduce sum", "statistic"), _sum_of_rows, _build),)
+RULES = (
+    Rule("sum of rows that are read", "exact", ("reduce sum", "statistic"), _sum_of_rows, _build),
+    Rule("weighted sum of rows that are read", "exact", ("contract",), _weighted_sum_of_rows, _build),
+)
