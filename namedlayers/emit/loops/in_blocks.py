@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from namedlayers.emit.loops.packed import once_for
+
 if TYPE_CHECKING:
     from namedlayers.emit.loops.recorded import Record
 
 BLOCK = 1 << 21
 """About so many bytes of sequences a block reads: with what is made of them, they stay near the processor."""
 
-FEWEST = 7
+FEWEST = 6
 """There are about so many blocks at least, so that what is made in between is short beside what is kept."""
 
 SHORTEST = 8
@@ -37,7 +39,8 @@ def gradients(
     if record.cut < 0:
         slopes = [_at(of, arriving, slice(0, steps), {}, record) for of in range(len(arriving))]
         return _of(record, [tensors[k] for k in record.given], kept, slopes, record.of(2, sizes))
-    found = _through_blocks(record, tensors, kept, arriving, steps, sizes, over)
+    with once_for([tensors[k] for k in record.given if not record.loop.scanned[k]]):
+        found = _through_blocks(record, tensors, kept, arriving, steps, sizes, over)
     if asked is not None and not set(record.after_gives) & set(asked):
         return found
     return found | _after_each(record, tensors, kept, arriving, steps, sizes, found)

@@ -19,6 +19,7 @@ from namedlayers.emit.kernels import looking
 from namedlayers.emit.loops.attending_steps import with_still_memory, without_ones
 from namedlayers.emit.loops.fused_steps import fuse
 from namedlayers.emit.loops.log_steps import with_still_factor
+from namedlayers.emit.loops.packed import packed
 from namedlayers.emit.loops.scaled_weights import scale_weights
 from namedlayers.emit.loops.scanning import Loop
 from namedlayers.emit.loops.settled_precisions import settle
@@ -242,10 +243,10 @@ def _pack(graph: fx.Graph, node: fx.Node, same: set[fx.Node]) -> None:
     turned = node.op == "call_method" and node.target in ("t", "transpose", "permute") and node in same
     if turned and any(user.target in PRODUCTS and user not in same for user in node.users):
         with graph.inserting_after(node):
-            packed = graph.create_node("call_method", "contiguous", (node,), name=_packed_name(node))
-        packed.meta, node.meta = node.meta, {**node.meta, "inline": True}
-        node.replace_all_uses_with(packed, lambda user: user is not packed)
-        same.add(packed)
+            made = graph.create_node("call_function", packed, (node,), name=_packed_name(node))
+        made.meta, node.meta = node.meta, {**node.meta, "inline": True}
+        node.replace_all_uses_with(made, lambda user: user is not made)
+        same.add(made)
 
 
 def _packed_name(turned: fx.Node) -> str:

@@ -16,6 +16,7 @@ from torch import Tensor, fx
 from namedlayers.emit.emitters.slopes import BACKS, norm_slope
 from namedlayers.emit.kernels.attending import scaled_dot_product_attention
 from namedlayers.emit.kernels.still_memory import attend, scaled_keys
+from namedlayers.emit.loops.packed import packed
 from namedlayers.emit.loops.writers import INFIX, WRITERS
 from namedlayers.emit.narrowing import add_product
 from namedlayers.program.program import Kind
@@ -115,7 +116,7 @@ _VIEWS = frozenset({
 
 _KEEPING = (
     frozenset(WRITERS) | FRESH | frozenset(BACKS.values())
-    | frozenset({norm_slope, scaled_keys, "contiguous", "flatten", "reshape", "sum", "mean"})
+    | frozenset({norm_slope, scaled_keys, packed, "contiguous", "flatten", "reshape", "sum", "mean"})
 )  # fmt: skip
 """What is as precise as its operands, if these are reals of one precision."""
 
