@@ -99,6 +99,17 @@ def test_slopes_of_slopes_with_weights(batches: bool) -> None:
             torch.testing.assert_close(all_of[k], each)
 
 
+@pytest.mark.parametrize("rows", [2, 50])
+def test_weights_that_come_out_of_autocast(rows: int) -> None:
+    text = "def f(X[n, d], I[m, k], Q[m, e]; W[e, k]) -> [m, d] = sum[k]((Q @[e] W) * X[n = I])"
+    given = [torch.tensor(x, dtype=torch.float32) for x in (X, Y[0, :4, :5], Y[1].repeat(6, 0)[:rows, :4])]
+    function, index = nl.compile(text), torch.tensor(NEAR[:rows])
+    expected = function(given[0], index, given[2], given[1])
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = function(given[0], index, given[2], given[1])
+    torch.testing.assert_close(found.float(), expected, rtol=5e-2, atol=5e-2)
+
+
 @pytest.mark.parametrize("batches", [False, True])
 def test_transforms(batches: bool) -> None:
     table, index = _given(batches)

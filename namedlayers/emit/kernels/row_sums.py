@@ -34,6 +34,9 @@ def row_sums(table: Tensor, index: Tensor, mean: bool, weights: Tensor | None = 
             [6., 8.]])
     """
     index = as_index(index)
+    if weights is not None and weights.dtype is not table.dtype:  # one of them came out of a region of autocast
+        dtype = torch.promote_types(table.dtype, weights.dtype)
+        table, weights = table.to(dtype), weights.to(dtype)
     total = _in_bags(table, index, weights) if _is_taken(table, index, weights) else None
     if total is None:
         rows = _rows(table, index)
@@ -49,7 +52,7 @@ def row_sums(table: Tensor, index: Tensor, mean: bool, weights: Tensor | None = 
 def _is_taken(table: Tensor, index: Tensor, weights: Tensor | None) -> bool:
     if not visible(table) or not visible(index) or table.dtype not in _TAKEN:  # whose sizes may be symbols
         return False
-    if weights is not None and not (visible(weights) and weights.dtype is table.dtype):
+    if weights is not None and not visible(weights):
         return False
     return index.numel() * table.shape[-1] > FEW and table.numel() > 0
 
