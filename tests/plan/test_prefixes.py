@@ -80,6 +80,11 @@ RETAINED = {
     "by its logarithm": (f"{QKV}, T[]", "return where(s <= t, exp((t - s) * log(T)) * (Q @[key] K), 0) @[s] V"),
     "two of them": (f"{QKV}, T[h], m[]", "return where(s <= t, T^(t - s) * m^(t - s) * (Q @[key] K), 0) @[s] V"),
     "the same twice": (f"{QKV}, T[]", "return where(s <= t, T^(t - s) * T^(t - s) * (Q @[key] K), 0) @[s] V"),
+    "of features": (f"{QKV}, T[key]", "return sum[key](where(s <= t, T^(t - s) * Q * K, 0)) @[s] V"),
+    "of features of data": (
+        f"{QKV}, A3[t, key], B3[s, key], m[]",
+        "S = sum[key](where(s <= t, exp(A3 - B3) * m^(t - s) * exp(Q) * exp(K), 0))\nreturn (S @[s] V) / sum[s](S)",
+    ),
     "of data": (
         GATED,
         "|s| = |t|\nc = cumsum[t](-T)\n"
@@ -108,9 +113,9 @@ QUADRATIC = {
     "something else outside": (QKV, "return where(s <= t, Q @[key] K, 1) @[s] V", "a choice is no triangle"),
     "a bias": (f"{QKV}, A[t, s]", "return where(s <= t, Q @[key] K + A, 0) @[s] V", ""),
     "divided by pairs": (f"{QKV}, T[t, s]", "return where(s <= t, Q @[key] K / T, 0) @[s] V", "it is divided by"),
-    "a decay that differs along what is summed": (
+    "a decay that differs along what queries alone have": (
         f"{QKV}, T[key]",
-        "return sum[key](where(s <= t, T^(t - s) * Q * K, 0)) @[s] V",
+        "return sum[key](where(s <= t, T^(t - s) * Q, 0)) @[s] V",
         "differs along key",
     ),
     "a decay of places that are scaled": (

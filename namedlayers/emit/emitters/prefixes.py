@@ -11,6 +11,7 @@ from typing import Any
 
 from namedlayers.emit.attributes import position
 from namedlayers.emit.emitters.contractions import counted
+from namedlayers.emit.kernels.decays_by_feature import prefix_product_by_feature
 from namedlayers.emit.kernels.prefix_product import (
     decayed_sum,
     prefix_product,
@@ -36,14 +37,14 @@ def emit_prefix_product(lo: Lowering, node: Node) -> Value:
     batch = tuple(axis for axis in lo.wanted() if axis != row and axis in counting)
     query = _matrix(lo, lo.filled(query, (row, *inner)), batch, (row, _PLACE), (inner, _FEATURE))
     key = _matrix(lo, lo.filled(key, (column, *inner)), batch, (column, _POSITION), (inner, _FEATURE))
+    if any(axis in inner for _, parts in decays(node) for arg in parts for axis in arg.axes):
+        return _by_feature(lo, node, query, key, rest, batch, inner)
     more = _more(lo, node, batch)
     within = _within(lo, query, key, (*batch, _BLOCK, _PLACE, _POSITION), more)
     if not rest:
         found = lo.call(prefix_total, (within, query, key, *more), (*batch, _PLACE))
         return lo.renamed(found, {_PLACE: row})
-    columns = tuple(axis for axis in rest[0].axes if axis not in (*batch, column))
-    sizes = [lo.size(lo.space(axis)) for axis in columns]
-    value = _matrix(lo, lo.filled(rest[0], (column,)), batch, (column, _POSITION), (columns, _VALUE))
+    value, columns, sizes = _values(lo, node, rest[0], batch)
     axes, split = (*batch, _PLACE, _VALUE), len(columns) != 1
     found = lo.call(prefix_product, (within, query, key, value, *more), axes, inline=split)
     return lo.renamed(lo.split(found, _VALUE, columns, sizes, inline=False), {_PLACE: row})
@@ -63,6 +64,35 @@ def emit_prefix_sum(lo: Lowering, node: Node) -> Value:
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _by_feature(
+    lo: Lowering, node: Node, query: Value, key: Value, rest: Sequence[Value], batch: tuple[int, ...],
+    inner: tuple[int, ...],
+) -> Value:  # fmt: skip
+    """Decays that have features have all of them, as one axis."""
+    row = position(node, "row")
+    diagonal = node.attr("diagonal")
+    assert isinstance(diagonal, SizeExpr)
+    given = tuple(_decay(lo, node, name, parts, batch, inner) for name, parts in decays(node))
+    more = (lo.size(diagonal), given)
+    if not rest:
+        total = lo.call(prefix_product_by_feature, (query, key, None, *more), (*batch, _PLACE))
+        return lo.renamed(total, {_PLACE: row})
+    value, columns, sizes = _values(lo, node, rest[0], batch)
+    axes, split = (*batch, _PLACE, _VALUE), len(columns) != 1
+    found = lo.call(prefix_product_by_feature, (query, key, value, *more), axes, inline=split)
+    return lo.renamed(lo.split(found, _VALUE, columns, sizes, inline=False), {_PLACE: row})
+
+
+def _values(
+    lo: Lowering, node: Node, value: Value, batch: tuple[int, ...]
+) -> tuple[Value, tuple[int, ...], list[Any]]:  # fmt: skip
+    """(batch…, position, value), the axes that the last one is made of, and their sizes."""
+    column = position(node, "column")
+    columns = tuple(axis for axis in value.axes if axis not in (*batch, column))
+    sizes = [lo.size(lo.space(axis)) for axis in columns]
+    return _matrix(lo, lo.filled(value, (column,)), batch, (column, _POSITION), (columns, _VALUE)), columns, sizes
 
 
 def _decayed_sum(lo: Lowering, node: Node, x: Value, places: Any) -> Value:
@@ -87,15 +117,23 @@ def _more(lo: Lowering, node: Node, batch: tuple[int, ...]) -> tuple[Any, ...]:
     return (lo.size(diagonal),) if diagonal != 0 else ()
 
 
-def _decay(lo: Lowering, node: Node, name: str, parts: Sequence[Arg], batch: tuple[int, ...]) -> tuple[Any, ...]:
-    """Its name and its parts, (batch…), or (batch…, place) and (batch…, position)."""
+def _decay(
+    lo: Lowering, node: Node, name: str, parts: Sequence[Arg], batch: tuple[int, ...], inner: tuple[int, ...] = ()
+) -> tuple[Any, ...]:
+    """Its name and its parts, (batch…), or (batch…, place) and (batch…, position); features come after the batch."""
     along = (position(node, "row"), position(node, "column")) if name == "between" else (None,)
     found = []
     for arg, axis in zip(parts, along, strict=True):
         value = lo.operand(arg)
-        if axis is not None:
-            value = lo.filled(value, (axis,))
-        layout = batch if axis is None else (*batch, axis)
+        last = () if axis is None else (axis,)
+        value = lo.filled(value, last)
+        layout = (*batch, *last)
+        if inner:
+            own = tuple(a for a in batch if a in value.axes)
+            if any(a in value.axes for a in inner):
+                value = lo.filled(value, inner)
+                value = lo.merged(lo.permuted(value, (*own, *inner, *last)), inner, _FEATURE)
+            layout = (*batch, _FEATURE, *last)
         found.append(lo.aligned(lo.permuted(value, [a for a in layout if a in value.axes]), layout).held)
     return name, *found
 

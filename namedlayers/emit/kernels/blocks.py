@@ -14,6 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
+def open_ended(*lengths: int) -> bool:
+    """Whether what is exported is for any length: torch cannot prove then that blocks cover it."""
+    return torch.compiler.is_exporting() and any(isinstance(one, torch.SymInt) for one in lengths)
+
+
 @dataclass(frozen=True)
 class Blocks:
     """So many blocks; `before` the first place and the first position there is something that is none."""

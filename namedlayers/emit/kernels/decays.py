@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
-from operator import mul
+from operator import add, mul
 from typing import Any, Protocol
 
 import torch
@@ -66,6 +66,17 @@ class Decays:
         """From the end of the block before to each place: [..., block, place]."""
         return self._product(lambda one: one.starts(length))
 
+    def row(self, place: int) -> Tensor:
+        """From a place of each block back to the positions up to it: [..., block, position]."""
+        return self._product(lambda one: one.row(place))
+
+    def sides(self) -> tuple[Tensor, Tensor] | None:
+        """a and b [..., block, place], of which all weights are exp(a - b), if these are all there is."""
+        between = [one for one in self.each if isinstance(one, _Between)]
+        if len(between) < len(self.each):
+            return None
+        return reduce(add, (one.a for one in between)), reduce(add, (one.b for one in between))
+
     def above(self, length: int) -> Decays:
         """From the end of each block to that of the one before another: of sums of what lies before that."""
         return replace(self, each=tuple(one.above(length) for one in self.each))
@@ -87,6 +98,8 @@ class _Decay(Protocol):
     def ends(self, length: int) -> Tensor: ...
 
     def starts(self, length: int) -> Tensor: ...
+
+    def row(self, place: int) -> Tensor: ...
 
     def above(self, length: int) -> _Decay: ...
 
@@ -137,6 +150,9 @@ class _Steady:
     def starts(self, length: int) -> Tensor:
         return table(self._at(torch.arange(1, length + 1, device=self.number.device))).unsqueeze(-2)
 
+    def row(self, place: int) -> Tensor:
+        return table(self._at(torch.arange(place, -1, -1, device=self.number.device))).unsqueeze(-2)
+
     def above(self, length: int) -> _Steady:
         return replace(self, unit=self.unit * length)
 
@@ -168,6 +184,9 @@ class _Between:
 
     def starts(self, length: int) -> Tensor:
         return torch.exp(self.a - self._before().unsqueeze(-1))
+
+    def row(self, place: int) -> Tensor:
+        return torch.exp(self.a[..., place, None] - self.b[..., : place + 1])
 
     def above(self, length: int) -> _Between:
         return _Between(self._before(), self._least())

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from namedlayers.emit.kernels.blocks import Blocks
+from namedlayers.emit.kernels.blocks import Blocks, open_ended
 from namedlayers.emit.kernels.decays import Decays, Given
 from namedlayers.emit.kernels.eager import visible
 from namedlayers.emit.kernels.triangular_sums import weighed_sum
@@ -62,7 +62,7 @@ def prefix_product(
     if decays:
         weights = Decays.of(decays, query).blocked(blocks)
         sums = torch.matmul(_to_the_end(keys, weights).mT, values)
-        before = _before(sums.flatten(-2), weights.above(blocks.length)).unflatten(-1, sums.shape[-2:])
+        before = sums_before(sums.flatten(-2), weights.above(blocks.length)).unflatten(-1, sums.shape[-2:])
         del sums
         queries = _from_before(queries, weights)
     else:
@@ -85,7 +85,7 @@ def prefix_total(
     queries, keys = blocks.places(query), blocks.positions(key)
     if decays:
         weights = Decays.of(decays, query).blocked(blocks)
-        before = _before(_to_the_end(keys, weights).sum(-2), weights.above(blocks.length))
+        before = sums_before(_to_the_end(keys, weights).sum(-2), weights.above(blocks.length))
         queries = _from_before(queries, weights)
     else:
         before = F.pad(keys.sum(-2)[..., :-1, :], (0, 0, 1, 0)).cumsum(-2)
@@ -104,6 +104,14 @@ def decayed_sum(x: Tensor, places: int, diagonal: int, decays: Sequence[Given]) 
     return _by_blocks(x, weights, Blocks.of(places, diagonal, LEAST_BLOCK))
 
 
+def sums_before(x: Tensor, weights: Decays) -> Tensor:
+    """The sums of [..., n, m] before each of n, as they have decayed."""
+    n = x.size(-2)
+    if n > 2 * LEAST_BLOCK:
+        return _by_blocks(x, weights, Blocks.of(n, -1, LEAST_BLOCK))
+    return weighed_sum(_with_digits(weights.whole(n, n, -1)), x, -1)
+
+
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
 
@@ -113,11 +121,10 @@ def _is_short(query: Tensor, key: Tensor) -> bool:
 
 def _are_few(places: int, positions: int, block: int) -> bool:
     """Whether all products are no more than those within the blocks. What is traced has blocks at any length; what is
-    exported for any length has none, for torch cannot prove that blocks cover it."""
-    lengths = places, positions
-    if torch.compiler.is_exporting() and any(isinstance(one, torch.SymInt) for one in lengths):
+    exported for any length has none."""
+    if open_ended(places, positions):
         return True
-    return (torch.compiler.is_exporting() or not torch.compiler.is_compiling()) and min(lengths) <= 2 * block
+    return (torch.compiler.is_exporting() or not torch.compiler.is_compiling()) and min(places, positions) <= 2 * block
 
 
 def _block(key: Tensor) -> int:
@@ -155,14 +162,6 @@ def _times(products: Tensor, weights: Tensor) -> Tensor:
     return products.mul_(weights) if fits else products * weights
 
 
-def _before(x: Tensor, weights: Decays) -> Tensor:
-    """The sums of [..., n, m] before each of n."""
-    n = x.size(-2)
-    if n > 2 * LEAST_BLOCK:
-        return _by_blocks(x, weights, Blocks.of(n, -1, LEAST_BLOCK))
-    return weighed_sum(_with_digits(weights.whole(n, n, -1)), x, -1)
-
-
 def _with_digits(weights: Tensor) -> Tensor:
     """0 where products would be too small to have all their digits: such take a processor ten times as long."""
     limits = torch.finfo(weights.dtype)
@@ -173,6 +172,6 @@ def _by_blocks(x: Tensor, weights: Decays, blocks: Blocks) -> Tensor:
     weights = weights.blocked(blocks)
     parts = blocks.positions(x)
     sums = torch.matmul(weights.ends(blocks.length).unsqueeze(-2), parts).squeeze(-2)
-    before = _before(sums, weights.above(blocks.length)).unsqueeze(-2)
+    before = sums_before(sums, weights.above(blocks.length)).unsqueeze(-2)
     found = weighed_sum(weights.within(blocks.length), parts, 0)
     return blocks.joined(found + weights.starts(blocks.length).unsqueeze(-1) * before)

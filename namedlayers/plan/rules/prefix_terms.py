@@ -52,14 +52,14 @@ def grouped(term: Term, axes: Axes, rank: int) -> Grouped | None:
         return None
     contracted = set(term.consumed) - {gone}
     decays = tuple(mark for mark in term.marks if isinstance(mark, Decay))
-    if any(decay.axes & contracted for decay in decays):
-        return None
     if any(gone not in d.axes and set(d.axes) & contracted for d in term.bottom):
         return None
     along = [a for a in term.top if gone in a.axes]
     rest = [a for a in term.top if gone not in a.axes]
     along, rest = _sides(along, rest, place, contracted)
     shared = {c for a in along for c in a.axes} & {c for a in rest for c in a.axes} & contracted
+    if any(decay.axes & contracted - shared for decay in decays):
+        return None
     keys, values = _parted(along, contracted, shared)
     queries, after = _parted(rest, contracted, shared)
     if not shared:  # no products at all
