@@ -45,6 +45,8 @@ torch.testing.assert_close(fast(q, k, v), attention(q, k, v))
 may have several, picked by sizes at a call (a kernel for ordinary sizes, another way for empty axes), and the sizes of the
 examples pick the one that is exported. `specialize` says which: `.variant` is its number, `.graph` the graph. Dimensions
 that are dynamic are at least 2 in the exported program (torch again, unless `torch.export.Dim` is given another minimum).
+A causal sum of products (linear attention, retention) over a dimension that is dynamic is exported as the matrix of all
+pairs, in quadratic time: torch cannot prove that blocks cover it. With that length static, it is exported in blocks.
 
 ```python
 class Attention(torch.nn.Module):
