@@ -249,8 +249,8 @@ OPERATIONS: dict[str, OperationSpec] = {
     ),
     "moment": OperationSpec(
         ("which",),
-        "operands X, eps, a number, over the consumed axes jointly: the mean of X (which mean), or 1 / sqrt(var + eps), "
-        "ddof 0 (which inverse)",
+        "operands X, eps, a number, over the consumed axes jointly: the mean of X (which mean), or 1 / sqrt(var + eps) "
+        "with ddof 0 (which inverse)",
     ),
     "standard": OperationSpec(("axes",), "operands X, eps, a number: standardize without affine, along with moments"),
     "final": OperationSpec(

@@ -31,7 +31,8 @@ TABLE: dict[str, tuple[str, dict[str, Any]]] = {
         {"A": (5,)},
     ),
     "a vector after a product": (
-        "def f(A[i, j], B[j, k], C[k]) = tanh(A @[j] B) @[k] C", {"A": (2, 3), "B": (3, 4), "C": (4,)},
+        "def f(A[i, j], B[j, k], C[k]) = tanh(A @[j] B) @[k] C",
+        {"A": (2, 3), "B": (3, 4), "C": (4,)},
     ),
     "int": ("def f(A[i]) = int(3 * A) + int(A > 0) * int(|i| / 3) + int(2.9) + int(0.5 * i)", {"A": (5,)}),
     "an index of reals": (
