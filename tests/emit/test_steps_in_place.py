@@ -205,6 +205,35 @@ def operands(function: object) -> list:
     return [x, y, z][: 2 if name in twos else how.tensors]
 
 
+WITHIN = {
+    "the sequence is made for the loop": ("h = tanh(V @[i] X + u * h)", "h", True),
+    "the steps are the other way": ("h = tanh(V @[i] X + u * h)", "h", True),
+    "a product with what is carried": ("h = tanh((V @[i] X)[h -> h'] + W @[h] h)[h' -> h]", "h", True),
+    "the result is needed twice": ("h = tanh(V @[i] X + u * h)", "h * h[t = 0]", True),
+    "the sequence is needed after the loop": ("h = tanh(Y + u * h)", "h + Y", False),
+    "a step needs it twice": ("y = V @[i] X\n        h = tanh(y + u * h) * y", "h", False),
+    "it has fewer axes": ("h = tanh(u * h + sum[b](V @[i] X))", "h", False),
+}  # fmt: skip
+"""A step, what is made of its results, and whether they lie in memory of a sequence that only the loop needs."""
+
+
+@pytest.mark.parametrize("steps", (1, 4))
+@pytest.mark.parametrize("name", WITHIN)
+def test_results_lie_in_a_sequence_that_nothing_else_needs(name: str, steps: int) -> None:
+    step, result, within = WITHIN[name]
+    order = "t reversed" if "other way" in name else "t"
+    text = (
+        "def f(X[t, b, i]; V[h, i], W[h', h], u[h], h0[b, h]) -> [t, b, h]:\n    Y = V @[i] X\n"
+        f"    scan {order} with h = h0:\n        {step}\n    return {result}"
+    )
+    (source,) = (one for one in nl.compile(text).code.split("\ndef ") if one.startswith("scan_t_in_place("))
+    assert ("begun(" not in source) == within, source
+    rng = np.random.default_rng(0)
+    shapes = {"X": (steps, 3, 2), "V": (5, 2), "W": (5, 5), "u": (5,), "h0": (3, 5)}
+    arrays = {one: rng.standard_normal(shape) for one, shape in shapes.items()}
+    agree(compiled(text, arrays), arrays, tolerance=1e-7)
+
+
 def test_what_has_most_axes_says_how_a_carried_value_lies() -> None:
     """A sequence of fewer axes does not turn a product round."""
     text = (

@@ -124,7 +124,7 @@ ALMOST = {
     "logsumexp[c](2 * Z) - Z[c = T]": (GIVEN, ("gather", "mul", "reduce", "sub")),
     "logsumexp[c](Z) - sum[c](one_hot[c](T) * Z)": (GIVEN, ("reduce", "sub", "take")),
     "Z[c = T]": (GIVEN, ("gather",)),
-    "-mean[s](Z[c = T])": ("Z[c, d], T[s]", ("gather", "neg", "statistic")),
+    "-mean[s](Z[c = T])": ("Z[c, d], T[s]", ("neg", "row_sums")),
     "-mean[b](log_softmax[c](Z)[c = T]) - 0.25 * mean[b, c](log_softmax[c](Z))": (
         GIVEN, ("class_loss", "log_softmax", "statistic"),
     ),

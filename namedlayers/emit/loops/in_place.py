@@ -86,9 +86,10 @@ def _source(
     graph = for_writing(graph, loop, step.algebraic)
     further = seen(graph, loop)
     inputs = [node for node in graph.nodes if node.op == "placeholder" and "size" not in node.meta]
+    entire = owned
     owned |= {inputs.index(one.made) for one in further if one.alone and inputs.index(one.of) in owned}
     loop = replace(loop, scanned=(*loop.scanned, *(True for _ in further)))
-    text = _Text(name, graph, roles(graph, loop, step.sizes, owned), loop, further)
+    text = _Text(name, graph, roles(graph, loop, step.sizes, owned, entire), loop, further)
     code = text.printed()
     return code, {**GLOBALS, **text.globals}
 
@@ -139,7 +140,10 @@ class _Text:
         # A sequence of which only views are needed is not gone through itself.
         self.walked = [k for k, node in enumerate(roles.inputs) if loop.scanned[k] and node.users]
         self.steps, self.each = names.fresh("steps"), names.fresh("each")
-        self.stacks = {number: names.fresh(f"{roles.made[number].name}_all") for number in roles.stacked}
+        within = {number: self.arguments[roles.inputs.index(of)] for number, of in roles.within.items()}
+        self.stacks = within | {
+            number: names.fresh(f"{roles.made[number].name}_all") for number in roles.stacked if number not in within
+        }
         straight = set(roles.straight.values())
         self.places = {
             number: roles.made[number].name if number in straight else names.fresh(f"{roles.made[number].name}_now")
@@ -153,11 +157,9 @@ class _Text:
     def printed(self) -> str:
         roles, loop = self.roles, self.loop
         carried = [node.name for node in roles.inputs[: loop.carries]]
-        becoming = [node.name for node in roles.made[: loop.carries]]
         steps = [node for node in roles.inner if node not in roles.before]
         now = [roles.inputs[number].name for number in self.walked]
-        moved = [(old, new) for old, new in zip(carried, becoming, strict=True) if old != new]
-        on = [f"{', '.join(old for old, _ in moved)} = {', '.join(new for _, new in moved)}"] if moved else []
+        moved, on = self._moved(carried)
         before = [node for node in roles.inner if node in roles.before]
         lines = self._asked()
         lines += [self._line(node) for node in before if not (node.meta.get("inline") and len(node.users) == 1)]
@@ -177,8 +179,11 @@ class _Text:
             same = ", ".join(part.name for part in (group.node, *group.parts))
             lines += [f"if not of_one_precision({same}):", "    return None"]
         for number, dim in roles.stacked.items():
-            value = roles.made[number].name
-            lines.append(f"{self.stacks[number]} = begun({value}, {self.steps}, {dim}, {loop.reverse})")
+            value, whole = roles.made[number].name, self.stacks[number]
+            lines.append(
+                f"{whole}[{-1 if loop.reverse else 0}].copy_({value})" if number in roles.within
+                else f"{whole} = begun({value}, {self.steps}, {dim}, {loop.reverse})"
+            )  # fmt: skip
         for node, memory in roles.memory.items():  # from here on they are called by what they lie in
             node.name = memory.known_by.name
         lines += [self._over_all(node) for node in self.every]
@@ -188,13 +193,21 @@ class _Text:
         again = [text for node in steps if (text := self._again(node))]
         straight = set(roles.straight.values())
         again += [f"{self.places[k]}.copy_({roles.made[k].name})" for k in roles.stacked if k not in straight]
+        _, further = self._moved(carried)
         after = [f"{node.name} = {name}" for node, (name, _) in self._looked_at()]
         lines += [*on, *(self._line(node) for node in self.following), self._head(now)]
-        lines += [f"    {line}" for line in [*again, *on, *after] or ["pass"]]
+        lines += [f"    {line}" for line in [*again, *further, *after] or ["pass"]]
         lines.append(f"return {', '.join(self._result(*one) for one in loop.results)}")
         arguments = self.arguments[: len(self.arguments) - len(self.further)]
         header = f"def {self.name}({', '.join((*arguments, self.steps, *(n.name for n in roles.sizes)))}):"
         return "\n".join([header, *(f"    {line}" for line in lines), ""])
+
+    def _moved(self, carried: Sequence[str]) -> tuple[list[tuple[str, str]], list[str]]:
+        """Which carried names become which, and the statement that says so, if any do."""
+        becoming = [node.name for node in self.roles.made[: self.loop.carries]]
+        moved = [(old, new) for old, new in zip(carried, becoming, strict=True) if old != new]
+        on = [f"{', '.join(old for old, _ in moved)} = {', '.join(new for _, new in moved)}"] if moved else []
+        return moved, on
 
     def _parts(self) -> list[str]:
         """Where the parts of what is put together lie; those of a result are another at each step."""
@@ -282,6 +295,8 @@ class _Text:
         """The head of the loop over all steps but the first."""
         pairs = [(now[0] if len(now) == 1 else f"({', '.join(now)})", self.each)] if now else []
         for number, dim in self.roles.stacked.items():
+            if number in self.roles.within:
+                continue  # its places are the sequence's
             pairs.append((self.places[number], f"rest({self.stacks[number]}, {dim}, {self.loop.reverse})"))
         for _, (name, whole) in self._looked_at():
             pairs.append((name, f"rest({whole}, 0, {self.loop.reverse})"))

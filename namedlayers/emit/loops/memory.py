@@ -75,6 +75,33 @@ def follows(node: fx.Node, last: fx.Node, place: Callable[[fx.Node], int]) -> bo
     return place(node) > place(last) or (node is last and elementwise(node))
 
 
+def into_sequences(
+    memory: dict[fx.Node, Memory], places: Mapping[fx.Node, int], owned: Collection[fx.Node]
+) -> dict[int, fx.Node]:  # fmt: skip
+    """Of results, by number, which sequence each step writes over instead of a place: one in which an operand lies of
+    what is written there first, and that nothing else needs. What lies in the place lies in the sequence then, in
+    `memory` too."""
+    found: dict[int, fx.Node] = {}
+    for node, number in places.items():
+        own = memory[node]
+        first = own.nodes[0]
+        how, operand = writer(first), first.args[0] if first.args else None
+        if own.home != "place" or own.viewed or first.kwargs or not isinstance(operand, fx.Node) or how is None:
+            continue
+        whose = memory.get(operand) or Memory("sequence", operand)
+        if whose.home != "sequence" or whose.viewed or whose.nodes[-1:] not in ([], [operand]):
+            continue
+        like = operand.meta.get("kind") is first.meta.get("kind") and rank(operand) == rank(first)
+        writes = isinstance(how.over, str) or written(first) is not None
+        alone = list(operand.users) == [first] and first.args.count(operand) == 1
+        fits = like and writes and alone and (elementwise(first) or first.target is torch.addmm)
+        if fits and whose.known_by in owned and whose.known_by not in found.values():
+            whose.nodes += own.nodes
+            memory |= dict.fromkeys(own.nodes, whose)
+            found[number] = whose.known_by
+    return found
+
+
 def at_once(node: fx.Node) -> bool:
     """Whether a node's operation can write over its one operand, which nothing else needs, and so over all steps of a
     sequence in one call."""

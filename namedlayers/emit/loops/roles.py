@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from torch import fx
 
-from namedlayers.emit.loops.memory import Memory, behind, follows, shared
+from namedlayers.emit.loops.memory import Memory, behind, follows, into_sequences, shared
 from namedlayers.emit.loops.rewritten_steps import BEFORE, for_writing, writer, written
 from namedlayers.emit.loops.scanning import Loop
 from namedlayers.emit.loops.step_values import is_view
@@ -21,7 +21,8 @@ from namedlayers.emit.loops.step_values import is_view
 class Roles:
     """`before`: nodes that are the same at all steps; `memory`: where those lie that are written into memory which is
     there; `views`: what is seen of it, once; `stacked`: the results that have all steps, by number, and the dimension
-    of the steps; `straight`: those among them that are written there at once, by node."""
+    of the steps; `straight`: those among them that are written there at once, by node; `within`: those among these
+    for which there is no room but a sequence's, by number."""
 
     inputs: list[fx.Node]
     sizes: list[fx.Node]
@@ -32,10 +33,14 @@ class Roles:
     views: Collection[fx.Node]
     stacked: Mapping[int, int]
     straight: Mapping[fx.Node, int]
+    within: Mapping[int, fx.Node]
 
 
-def roles(graph: fx.Graph, loop: Loop, symbols: Sequence[str], owned: Collection[int]) -> Roles:
-    """`symbols`: the sizes that the loop takes, in order; `owned`: the numbers of sequences that nothing else needs."""
+def roles(
+    graph: fx.Graph, loop: Loop, symbols: Sequence[str], owned: Collection[int], entire: Collection[int] = ()
+) -> Roles:  # fmt: skip
+    """`symbols`: the sizes that the loop takes, in order; `owned`: the numbers of sequences that nothing else needs,
+    `entire`: those among them that are no part of a larger tensor."""
     nodes = list(graph.nodes)
     inputs = [node for node in nodes if node.op == "placeholder" and "size" not in node.meta]
     sizes = {node.meta["size"]: node for node in nodes if node.op == "placeholder" and "size" in node.meta}
@@ -57,6 +62,8 @@ def roles(graph: fx.Graph, loop: Loop, symbols: Sequence[str], owned: Collection
     free = [node for node in varying if node not in handed_on and writer(node)]
     memory = shared(graph, free, rolling, places, {inputs[k] for k in owned}, made)
     straight = {node: number for node, number in places.items() if node in memory}
+    first = {node: number for node, number in straight.items() if not stacked[number]}
+    within = into_sequences(memory, first, {inputs[k] for k in entire})
     fixed = same | {node for node, one in memory.items() if one.home == "kept" and one.known_by is node}
     views = set()
     for node in varying:
@@ -64,7 +71,7 @@ def roles(graph: fx.Graph, loop: Loop, symbols: Sequence[str], owned: Collection
             fixed.add(node)
             views.add(node)
     before = {node for node in inner if node in same}
-    return Roles(inputs, [sizes[one] for one in symbols], inner, made, before, memory, views, stacked, straight)
+    return Roles(inputs, [sizes[one] for one in symbols], inner, made, before, memory, views, stacked, straight, within)
 
 
 def calls(graph: fx.Graph, loop: Loop, algebraic: bool) -> int:
