@@ -181,13 +181,25 @@ def test_a_mean_of_the_state_and_something_new_is_one_call(name: str, loop: str)
 
 
 def test_steps_of_more_calls_take_more_states_to_be_quicker() -> None:
-    least = []
+    least, works = [], []
     for name in ("means of the state and something new", "selective state space"):
         formula, args = called(name)
         formula(*args)
         (call, *_) = [line for line in formula.code.splitlines() if CALL in line]
-        least.append(int(call.partition("  #")[0].removesuffix(")").rpartition(", ")[2]))
+        wide, work = call.partition("  #")[0].removesuffix(")").split(", ")[-2:]
+        least.append(int(wide))
+        works.append(int(work))
     assert 0 < least[0] < least[1] < stretches.CALL
+    assert 0 < works[0] <= by_stretches.SCAN < works[1]  # the other one has an exponential
+
+
+def test_threads_share_a_stretch_but_no_small_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {}
+    for threads in (1, 2, 64):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        found[threads] = [by_stretches.quicker(4096, 2048, work) for work in (1, 9)]
+        assert by_stretches.quicker(by_stretches.GRAIN, 2048, 9) and not by_stretches.quicker(2047, 2048, 1)
+    assert found == {1: [True, True], 2: [True, False], 64: [False, False]}
 
 
 @pytest.mark.parametrize("name", FORMULAS)

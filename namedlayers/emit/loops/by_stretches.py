@@ -21,16 +21,22 @@ from namedlayers.plan.scans.stretches import SHORTEST, STRETCH
 LARGE = 1 << 24
 """From so many states on, the backward pass goes by stretches, too: it makes them once more, but need not keep them."""
 
+SCAN = 6
+"""About so many times a scan of all steps takes its values through memory."""
+
+GRAIN = 1 << 15
+"""Torch gives an operation on fewer values than these to one thread."""
+
 
 def by_stretches(
     function: Callable[..., Any], tensors: Sequence[Tensor], dims: Sequence[int], results: Sequence[int], reverse: bool,
     steps: int, sizes: Sequence[int], cut: int, one_by_one: Callable[..., Any] | None = None, own: Sequence[int] = (),
-    wide: int = 0,
+    wide: int = 0, work: int = 0,
 ) -> Any:  # fmt: skip
     """`dims` and `results`: which dimension of a tensor and of a result are the steps (-1: none); `cut`: which of the
-    sizes is their number (-1: none). `one_by_one` runs the steps in place, with the sizes `own`; from `wide` states on
-    it is quicker."""
-    if one_by_one is not None and steps and tensors[-1].numel() >= wide and in_steps_of(tensors):
+    sizes is their number (-1: none). `one_by_one` runs the steps in place, with the sizes `own`; `wide` and `work` tell
+    when it is quicker."""
+    if one_by_one is not None and steps and in_steps_of(tensors, wide, work):
         every = [one.movedim(dim, 0) if dim > 0 else one for one, dim in zip(tensors[:-1], dims, strict=False)]
         found = one_by_one(tensors[-1], *every, steps, *own)
         if found is not None:
@@ -48,9 +54,22 @@ def by_stretches(
     return made[0] if len(made) == 1 else tuple(made)
 
 
-def in_steps_of(tensors: Sequence[Tensor]) -> bool:
-    """Whether steps may run in place: nobody looks on, and the state, which comes last, is not coarse."""
-    return unobserved(*tensors) and not _narrow(tensors[-1])
+def in_steps_of(tensors: Sequence[Tensor], wide: int, work: int) -> bool:
+    """Whether steps run in place: nobody looks on, the state, which comes last, is not coarse, and they are quicker
+    than a stretch."""
+    return quicker(tensors[-1].numel(), wide, work) and unobserved(*tensors) and not _narrow(tensors[-1])
+
+
+def quicker(states: int, wide: int, work: int) -> bool:
+    """Whether steps of so many states are quicker one by one: with one thread from `wide` on (0: always). Threads share
+    a stretch, but no step of few values, which goes through memory `work` times.
+
+    >>> quicker(100, 1000, 1), quicker(100, 0, 1), quicker(GRAIN, 1000, 1)
+    (False, True, True)
+    """
+    if states < wide:
+        return False
+    return not wide or states >= GRAIN or work * (torch.get_num_threads() - 1) <= SCAN
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------

@@ -31,11 +31,11 @@ def after_loop(
     loop: Callable[..., Any], tensors: Sequence[Tensor], sizes: Sequence[int], places: Sequence[int],
     function: Callable[..., Any], others: Sequence[Tensor], dims: Sequence[int], results: Sequence[int], reverse: bool,
     steps: int, own: Sequence[int], cut: int, both: Callable[..., Any] | None = None, order: Sequence[int] = (),
-    further: Sequence[int] = (), wide: int = 0,
+    further: Sequence[int] = (), wide: int = 0, work: int = 0,
 ) -> Any:  # fmt: skip
     """A loop, whose results are the operands `places` of `by_stretches`, which has `others` and the arguments behind.
-    From `wide` states on, `both` runs steps of both, with the tensors in `order` and the sizes `further`."""
-    if both is not None and steps and others[-1].numel() >= wide and in_steps_of((*others[:-1], *tensors, others[-1])):
+    `both` runs steps of both, with the tensors in `order` and the sizes `further`, when `wide` and `work` tell so."""
+    if both is not None and steps and in_steps_of((*others[:-1], *tensors, others[-1]), wide, work):
         rest = [dim for k, dim in enumerate(dims) if k not in places]
         every = [*tensors, *(one.movedim(dim, 0) if dim > 0 else one for one, dim in zip(others, rest, strict=True))]
         found = both(*(every[k] for k in order), steps, *further)
@@ -71,8 +71,8 @@ def emit_joint(lo: Lowering, node: Node) -> Value:
 def _both(
     lo: Lowering, scan: Node, stretch: Node, step: BodyFunction, loop: Running, run: Stretching
 ) -> tuple[Any, ...]:  # fmt: skip
-    """The function of steps of both, in which order it takes the tensors, further sizes, and from how many states on
-    it is quicker; nothing where there is none."""
+    """The function of steps of both, in which order it takes the tensors, further sizes, and what tells when it is
+    quicker; nothing where there is none."""
     planned = lo.bodies.planned(region_of(scan))
     if run.step is None or planned is None:
         return ()
@@ -93,7 +93,7 @@ def _both(
     function, sizes = found
     places = (*joint.first, *kept)
     order = tuple(places.index(k) for k in range(len(places)))
-    return function, order, sizes, enough(lo, stretch, run, run.step)
+    return function, order, sizes, *enough(lo, stretch, run, run.step)
 
 
 def _placed(joint: Joint, first: Sequence[Any], second: Sequence[Any]) -> tuple[Any, ...]:

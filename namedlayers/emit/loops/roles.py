@@ -15,6 +15,10 @@ from namedlayers.emit.loops.memory import Memory, behind, follows, into_sequence
 from namedlayers.emit.loops.rewritten_steps import BEFORE, for_writing, writer, written
 from namedlayers.emit.loops.scanning import Loop
 from namedlayers.emit.loops.step_values import is_view
+from namedlayers.emit.loops.writers import CURVES
+
+DEAR = 4
+"""A curve takes about as long as so many products."""
 
 
 @dataclass(frozen=True)
@@ -74,10 +78,12 @@ def roles(
     return Roles(inputs, [sizes[one] for one in symbols], inner, made, before, memory, views, stacked, straight, within)
 
 
-def calls(graph: fx.Graph, loop: Loop, algebraic: bool) -> int:
-    """How many calls of torch a step is, about."""
+def calls(graph: fx.Graph, loop: Loop, algebraic: bool) -> tuple[int, int]:
+    """How many calls of torch a step is, about, and how many times as long they take as their values through
+    memory."""
     found = roles(for_writing(graph, loop, algebraic), loop, (), ())
-    return sum(node not in found.before and not is_view(node) for node in found.inner)
+    made = [node for node in found.inner if node not in found.before and not is_view(node)]
+    return len(made), sum(DEAR if node.target in CURVES else 1 for node in made)
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------

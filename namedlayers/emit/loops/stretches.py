@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from namedlayers.emit.attributes import listed
 from namedlayers.emit.loops import in_place
-from namedlayers.emit.loops.by_stretches import by_stretches
+from namedlayers.emit.loops.by_stretches import SCAN, by_stretches
 from namedlayers.emit.loops.calling import number_of, parts, passed, sizes, taken
 from namedlayers.emit.loops.looping import owned
 from namedlayers.emit.loops.roles import calls
@@ -31,12 +31,9 @@ if TYPE_CHECKING:
 
 
 CALL = 8192
-"""About so many values are taken through memory in the time of one call."""
-
-SCAN = 6
-"""About so many times a scan of all steps takes its values through memory. So steps of so many calls, made one by one,
-are quicker from as many values on as those calls take the time of: measured for widths of 512 to 131,072, steps of one
-call to nine, 32 of them to 512."""
+"""About so many values are taken through memory in the time of one call. So steps of so many calls, made one by one,
+are quicker than a scan from as many values on as those calls take the time of: measured for widths of 512 to 131,072,
+steps of one call to nine, 32 of them to 512."""
 
 
 @emits("stretch")
@@ -108,11 +105,12 @@ def in_steps(
     return None if found is None else (found, [lo.size(symbol(name)) for name in function.sizes])
 
 
-def enough(lo: Lowering, node: Node, run: Stretching, step: Step) -> int:
-    """From how many states on single steps are quicker than a scan of all."""
+def enough(lo: Lowering, node: Node, run: Stretching, step: Step) -> tuple[int, int]:
+    """From how many states on single steps are quicker than a scan of all, with one thread, and how many times as long
+    a step takes as its values through memory."""
     function = lo.bodies.function(_adopted(lo, step.region), lo.names, lambda: step_orders(node, run, step))
-    count = calls(function.graphs[-1], steps_of(node, run, step), algebraic=True)
-    return CALL * count // (count + SCAN)
+    count, work = calls(function.graphs[-1], steps_of(node, run, step), algebraic=True)
+    return CALL * count // (count + SCAN), work
 
 
 def steps_of(node: Node, run: Stretching, step: Step) -> Loop:
@@ -137,15 +135,15 @@ def _orders(
 
 
 def _one_by_one(lo: Lowering, node: Node, run: Stretching) -> tuple[Any, ...]:
-    """The function that runs the steps in place, the sizes that it takes, and from how many states on it is quicker;
-    nothing where there is none."""
+    """The function that runs the steps in place, the sizes that it takes, and what tells when it is quicker; nothing
+    where there is none."""
     step = run.step
     if step is None:
         return ()
     alone = frozenset(number + 1 for number in run.owned)  # the state comes first there
     wish, laid, loop = f"{run.body.name}_in_place", step_orders(node, run, step), steps_of(node, run, step)
     found = in_steps(lo, wish, step.region, laid, loop, alone)
-    return () if found is None else (*found, enough(lo, node, run, step))
+    return () if found is None else (*found, *enough(lo, node, run, step))
 
 
 def _adopted(lo: Lowering, region: Region) -> Region:

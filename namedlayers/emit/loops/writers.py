@@ -116,6 +116,12 @@ _METHODS = (
 ).split()
 """Functions of torch that have a form which writes over its operand."""
 
+CURVES: frozenset[Any] = frozenset({
+    *(getattr(torch, name) for name in _METHODS if name not in ("neg", "sqrt", "rsqrt", "abs", "floor", "ceil")),
+    F.silu, F.mish, F.elu, F.selu, F.gelu, F.softplus, F.logsigmoid, torch.pow,
+})  # fmt: skip
+"""Functions that are computed by polynomials."""
+
 _TOLD: tuple[Any, ...] = (
     F.silu, F.mish, F.elu, F.selu, F.leaky_relu, F.hardtanh, F.relu6, F.hardswish, F.threshold,
 )  # fmt: skip
