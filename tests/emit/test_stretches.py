@@ -190,7 +190,7 @@ def test_steps_of_more_calls_take_more_states_to_be_quicker() -> None:
         least.append(int(wide))
         works.append(int(work))
     assert 0 < least[0] < least[1] < stretches.CALL
-    assert 0 < works[0] <= by_stretches.SCAN < works[1]  # the other one has an exponential
+    assert min(works) > by_stretches.SCAN  # curves count as several calls
 
 
 def test_threads_share_a_stretch_but_no_small_step(monkeypatch: pytest.MonkeyPatch) -> None:
