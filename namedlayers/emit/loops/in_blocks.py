@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 BLOCK = 1 << 21
 """About so many bytes of sequences a block reads: with what is made of them, they stay near the processor."""
 
-FEWEST = 6
+FEWEST = 7
 """There are about so many blocks at least, so that what is made in between is short beside what is kept."""
 
 SHORTEST = 8
