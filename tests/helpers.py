@@ -1,4 +1,4 @@
-"""One helper that runs a formula every way there is and compares the results with expected ones.
+"""Helpers that run a formula every way there is and compare the results with expected ones.
 
 In: a text, arguments, expected values. Out: nothing, or an AssertionError. The reference interpreter runs the text by
 definition in float64; the compiled function runs it in torch, in float64 and in float32, from bare tensors or from
@@ -81,6 +81,14 @@ def check(
         _check_given(compiled, arrays, gradients, cotangents or {}, rtol, atol)
     elif gradients:
         _check_directions(compiled, evaluated, arrays)
+
+
+def check_calls(operation: str, text: str, inputs: Mapping[str, Any], expected: Expected | None) -> None:
+    """That a formula gives what is expected (None: what the reference gives), by a call of this operation."""
+    function = nl.compile(text)
+    check(text, inputs, function.reference(**inputs).numpy() if expected is None else expected)
+    function(**{name: torch.as_tensor(value) for name, value in inputs.items()})
+    assert operation in function.code, function.code
 
 
 @dataclass

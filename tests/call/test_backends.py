@@ -20,6 +20,25 @@ def test_the_inductor_gives_the_same() -> None:
     torch.testing.assert_close(compiled(torch.ones(7, 3), w), plain(torch.ones(7, 3), w))  # another size
 
 
+def test_what_is_compiled_asks_for_modes_at_each_call() -> None:
+    """No call asks for names of the generated code, which never change; for what a user may turn on, each does."""
+    compiled = nl.compile("def f(X[i, j]; W[j, k]) -> [i, k] = tanh(X @[j] W)", backend="inductor")
+    third = nl.compile("def third(n[i]) -> [i] = n / 3", backend="inductor")
+    x, w, n = torch.randn(4, 3), torch.randn(3, 5, requires_grad=True), torch.arange(4)
+    with torch.no_grad():
+        assert not compiled(x, w).requires_grad
+    assert compiled(x, w).requires_grad
+    with torch.autocast("cpu", torch.bfloat16):
+        assert compiled(x, w).dtype is torch.bfloat16
+    assert compiled(x, w).dtype is torch.float32
+    assert third(n).dtype is torch.float32
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert third(n).dtype is torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
 def test_it_goes_where_the_function_goes() -> None:
     copy = pickle.loads(pickle.dumps(nl.compile(TEXT, backend="inductor")))
     assert copy.manner.backend == "inductor"
