@@ -103,6 +103,25 @@ RETAINED = {
     "over the places": (f"{QKV}, T[]", "return sum[t](where(s <= t, T^(t - s) * (Q @[key] K), 0)) * V"),
     "no products": ("V[s, val], T[val], A[t]", "return A * sum[s](where(s <= t, T^(t - s) * V, 0))"),
     "a moving mean": ("V[s, val], T[], A[t]", "return A * sum[s](where(s <= t, (1 - T) * T^(t - s) * V, 0))"),
+    "either way": (f"{QKV}, T[]", "return (T^abs(t - s) * (Q @[key] K)) @[s] V"),
+    "either way, of heads": (f"{QKV}, T[h]", "return ((Q @[key] K) * T^abs(s - t)) @[s] V"),
+    "either way, a rate": (f"{QKV}, T[]", "return (exp(-abs(t - s) / T) * (Q @[key] K)) @[s] V"),
+    "either way, as a choice": (f"{QKV}, T[]", "return (where(s <= t, T^(t - s), T^(s - t)) * (Q @[key] K)) @[s] V"),
+    "either way, as the larger": (f"{QKV}, T[]", "return (T^maximum(t - s, s - t) * (Q @[key] K)) @[s] V"),
+    "either way, as a span": (f"{QKV}, T[]", "return (T^(maximum(t, s) - minimum(t, s)) * (Q @[key] K)) @[s] V"),
+    "either way, from another place": (f"{QKV}, T[]", "return (T^abs(t - s + 2) * (Q @[key] K)) @[s] V"),
+    "either way, under a mask": (f"{QKV}, T[]", "return where(s <= t, T^abs(t - s) * (Q @[key] K), 0) @[s] V"),
+    "either way, normed": (f"{QKV}, T[]", "S = T^abs(t - s) * (exp(Q) @[key] exp(K))\nreturn (S @[s] V) / sum[s](S)"),
+    "either way, of features": (f"{QKV}, T[key]", "return sum[key](T^abs(t - s) * Q * K) @[s] V"),
+    "either way, each its own": (f"{QKV}, T[], m[]", "return where(s > t, m^(s - t), T^(t - s)) @[s] V"),
+    "either way, each its own degree": (f"{QKV}, T[]", "return where(s > t, 2 * T^(s - t), Q @[key] K) @[s] V"),
+    "either way, no products": ("V[s, val], T[val], A[t]", "return A * sum[s](T^abs(t - s) * V)"),
+    "either way, over the places": ("V[t, val], T[], A[s]", "return A * sum[t](exp(-T * abs(t - s)) * V)"),
+    "either way, the smaller": ("V[s, val], A[t]", "return A * sum[s](minimum(t, s) * V)"),
+    "something else outside": (QKV, "return where(s <= t, Q @[key] K, 1) @[s] V"),
+    "a whole base": (QKV, "return where(s <= t, 2^(t - s) * (Q @[key] K), 0) @[s] V"),
+    "a whole base, strictly before": (QKV, "return where(s < t, 2^(t - s - 1) * (Q @[key] K), 0) @[s] V"),
+    "a whole base, from the end": (QKV, "return where(s >= t, 3^(s - t) * (Q @[key] K), 0) @[s] V"),
     "a moving mean of data": ("V[s, val], A[t], B2[s]", "return sum[s](where(s <= t, exp(A - B2) * V, 0))"),
 }
 
@@ -110,7 +129,11 @@ QUADRATIC = {
     "an exponential": (QKV, "return where(s <= t, exp(Q @[key] K), 0) @[s] V", "a factor is no product"),
     "a square": (QKV, "return where(s <= t, (Q @[key] K) ^ 2, 0) @[s] V", "a factor is no product"),
     "a band": (QKV, "return where(s <= t and t < s + 3, Q @[key] K, 0) @[s] V", "a choice is no triangle"),
-    "something else outside": (QKV, "return where(s <= t, Q @[key] K, 1) @[s] V", "a choice is no triangle"),
+    "something of both outside": (QKV, "return where(s <= t, Q @[key] K, exp(Q @[key] K)) @[s] V", "is no product"),
+    "a whole base that is divided by": (QKV, "return where(s <= t, 2^(s - t) * (Q @[key] K), 0) @[s] V", ""),
+    "distances from elsewhere": (f"{QKV}, T[]", "return (T^abs(t - 2 * s) * (Q @[key] K)) @[s] V", ""),
+    "two distances": (f"{QKV}, T[]", "return (T^(abs(t - s) + abs(t - s - 1)) * (Q @[key] K)) @[s] V", ""),
+    "a distance that stops": (f"{QKV}, T[]", "return (T^minimum(abs(t - s), 3) * (Q @[key] K)) @[s] V", ""),
     "a bias": (f"{QKV}, A[t, s]", "return where(s <= t, Q @[key] K + A, 0) @[s] V", ""),
     "divided by pairs": (f"{QKV}, T[t, s]", "return where(s <= t, Q @[key] K / T, 0) @[s] V", "it is divided by"),
     "a decay that differs along what queries alone have": (
@@ -178,7 +201,8 @@ def test_values_and_gradients(name: str, sizes: dict[str, int]) -> None:
 
 SOME = ["a choice", "a factor", "divided after", "heads", "from the place on", "first degree"]
 SOME += ["decay", "of heads that share", "strictly before", "from the end", "a rate", "two of them", "of data, normed"]
-SOME += ["normed", "a moving mean", "a moving mean of data"]
+SOME += ["normed", "a moving mean", "a moving mean of data", "either way, as a choice", "either way, normed"]
+SOME += ["either way, each its own degree", "either way, no products", "either way, the smaller"]
 
 
 @pytest.mark.parametrize("name", SOME)

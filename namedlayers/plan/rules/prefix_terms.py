@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 from namedlayers.plan.rules.contraction import contraction, with_divisors
 from namedlayers.plan.rules.decays import Axes, Decay, built
@@ -44,11 +45,23 @@ class Grouped:
         return set(self.term.consumed) - set(self.term.above)
 
 
+def seen(term: Term) -> Triangle | None:
+    """What all masks of a term leave, if that is a triangle."""
+    masks = [mark for mark in term.marks if isinstance(mark, Triangle)]
+    return next((one for one in masks if all(one.lies_in(other) for other in masks)), None)
+
+
+def is_nothing(term: Term) -> bool:
+    """Whether its masks leave nothing."""
+    masks = [mark for mark in term.marks if isinstance(mark, Triangle)]
+    return any(one.misses(other) for one, other in combinations(masks, 2))
+
+
 def grouped(term: Term, axes: Axes, rank: int) -> Grouped | None:
     """A term by what its factors do; None where it is no product of queries with keys."""
     place, gone = axes
-    masks = list(dict.fromkeys(mark for mark in term.marks if isinstance(mark, Triangle)))
-    if len(masks) != 1 or gone not in term.consumed:
+    mask = seen(term)
+    if mask is None or gone not in term.consumed:
         return None
     contracted = set(term.consumed) - {gone}
     decays = tuple(mark for mark in term.marks if isinstance(mark, Decay))
@@ -76,9 +89,9 @@ def grouped(term: Term, axes: Axes, rank: int) -> Grouped | None:
     under = [d for d in term.bottom if gone in d.axes]
     if any(not any(set(d.axes) <= set(a.axes) for a in values or keys) for d in under):
         return None
-    if decays and not keys:
+    if decays and not keys or not all(decay.holds_in(mask, axes) for decay in decays):
         return None
-    return Grouped(term, masks[0], axes, tuple(queries), tuple(keys), tuple(values), tuple(after), decays)
+    return Grouped(term, mask, axes, tuple(queries), tuple(keys), tuple(values), tuple(after), decays)
 
 
 def _sides(along: list[Arg], rest: list[Arg], place: int, contracted: set[int]) -> tuple[list[Arg], list[Arg]]:
@@ -147,6 +160,9 @@ def _prefix(scope: Scope, parts: list[Arg], one: Grouped, shared: Sequence[int])
         parts = [turned(scope, part, gone if gone in part.axes else place) for part in parts]
         diagonal = diagonal + scope.sizes[gone] - scope.sizes[place]
     decays, beside = built(scope, one.decays, one.axes, diagonal, back)
+    for x in [x for x in beside if set(x.axes) & set(shared)]:  # summed over, so it goes into the queries
+        parts[0] = scope.apply("mul", parts[0], x)
+        beside.remove(x)
     op = "prefix_product" if len(parts) > 1 else "prefix_sum"
     parts += [part for _, of in decays for part in of]
     result = sorted({place, *(c for part in parts for c in part.axes)} - {gone, *shared})

@@ -1,8 +1,9 @@
-"""Sums of products up to each place: causal linear attention, however it is written.
+"""Sums of products up to each place, or on either side of it: causal linear attention, however it is written.
 
 `sum[s, key](where(s <= t, 1, 0) * Q * K * V)`, with the mask as a factor, as a choice or as the sum of such, takes all
 pairs of places and positions; a `prefix_product` takes time and memory linear in their number. What always holds: the
-mask is a triangle, and everything else under it is a sum of products of which no factor has both axes.
+mask is a triangle, and everything else under it is a sum of products of which no factor has both axes. What has one
+form before each place and another behind it (`g ^ abs(t - s)`, `minimum(t, s)`, a choice of two) is a sum under either.
 
 What a place does not see may be infinite: neither the text, where it chooses, nor the kernel looks at it.
 """
@@ -26,13 +27,17 @@ from namedlayers.plan.rules.expansion import (
     times,
 )  # fmt: skip
 from namedlayers.plan.rules.linear_forms import Triangle, triangle
-from namedlayers.plan.rules.prefix_terms import Grouped, grouped, summed
+from namedlayers.plan.rules.prefix_terms import Grouped, grouped, is_nothing, summed
 from namedlayers.plan.rules.sharing import not_of_nothing
+from namedlayers.plan.rules.two_sided import FOLDS, chosen, ridge
 from namedlayers.plan.view import Scope, is_number
 from namedlayers.program.graph import Arg, Node
 from namedlayers.program.program import Kind
 
 NAME = "prefix product"
+
+BENT = frozenset({"exp", "pow"}) | FOLDS
+"""What may have one form before each place and another behind it."""
 
 
 def _match(scope: Scope, node: Node) -> Outcome:
@@ -43,8 +48,10 @@ def _match(scope: Scope, node: Node) -> Outcome:
         return None
     reader = _Reader(scope, found)
     terms = reader.terms()
+    if terms is not None:
+        terms = [term for term in terms if not is_nothing(term)]
     plans = [grouped(term, found, node.rank) for term in terms or ()]
-    if terms is not None and all(plans):
+    if terms and all(plans):
         return Match(plans)
     differing = _differing(scope, terms or (), found[1])
     if differing:
@@ -89,7 +96,7 @@ def _triangles(scope: Scope, arg: Arg, depth: int, root: Node) -> Iterator[Axes]
     node = arg.node
     if node.rank < 2 or depth > DEEPEST:
         return
-    found = triangle(scope, arg) if node.kind is Kind.BOOL else None
+    found = triangle(scope, arg) if node.kind is Kind.BOOL else ridge(scope, arg) if node.op in BENT else None
     if found is not None:
         for place, gone in ((found.row, found.column), (found.column, found.row)):
             if place < root.rank <= gone < len(root.space):
@@ -124,6 +131,9 @@ class _Reader:
             return [Term(marks=(mask,))]
         if node.op == "where":
             return self._chosen(arg, depth)
+        bent = self._bent(arg) if node.op in BENT else None
+        if bent is not None:
+            return bent
         decay = decayed(self.scope, arg, self.axes)
         if decay is not None:
             return [Term(top=decay.factors, marks=decay.decays)]
@@ -139,15 +149,35 @@ class _Reader:
         found = triangle(self.scope, condition)
         return found if found is not None and {found.row, found.column} == set(self.axes) else None
 
+    def _bent(self, arg: Arg) -> Terms:
+        """g ^ abs(t - s), minimum(t, s)"""
+        half = ridge(self.scope, arg)
+        if half is None or {half.row, half.column} != set(self.axes):
+            return None
+        found = []
+        for side in (half, half.opposite):
+            one = chosen(self.scope, arg, side)
+            decay = decayed(self.scope, arg, self.axes, side)
+            if one is not None and not set(self.axes) <= set(one.axes):
+                found.append(Term(top=(one,), marks=(side,)))
+            elif decay is not None:
+                found.append(Term(top=decay.factors, marks=(side, *decay.decays)))
+        return found if len(found) == 2 else None
+
     def _chosen(self, arg: Arg, depth: int) -> Terms:
-        """where(a triangle, x, 0)"""
+        """where(a triangle, x, 0), or where(a triangle, x, y)"""
         condition, yes, no = self.scope.operands(arg)
         found = self._mask(condition)
-        if found is not None:
-            for x, other, where in ((yes, no, found), (no, yes, found.opposite)):
-                if is_number(other, 0):
-                    return times([Term(marks=(where,))], self._expansion.of(x, depth + 1))
-        return self._refuse(arg, "a choice is no triangle of products")
+        if found is None:
+            return self._refuse(arg, "a choice is no triangle of products")
+        total: list[Term] = []
+        for x, where in ((yes, found), (no, found.opposite)):
+            if not is_number(x, 0):
+                terms = times([Term(marks=(where,))], self._expansion.of(x, depth + 1))
+                if terms is None:
+                    return None
+                total += terms
+        return total
 
     def _refuse(self, arg: Arg, reason: str) -> Terms:
         if not self.reason:
