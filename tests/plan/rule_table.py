@@ -35,10 +35,6 @@ PAIRS = "X[i, c], Y[j, c]"
 
 KERNELS: dict[str, Row] = {
     # --- contractions, windows ---
-    "index-add": Row(
-        "X[t, e], I[t], J[t, s]; Y[v = 3, e]", "Y + X @[t] one_hot[v](I)", "Y + sum[s](exp(X @[t] one_hot[v](J)))",
-        "not summed over",
-    ),
     "factors of both sides": Row(
         "X[i, c], Y[j, c]; a[i], b[j], A[i, j]", "X @[c] Y / (a * b)", "a * (X @[c] Y) / A", "along axes of both sides",
     ),
@@ -261,6 +257,10 @@ TIDYING: dict[str, Row] = {
     "contraction": Row("A[i, j], B[j, k]", "sum[j](A * B)", "sum[j](A + B)"),
     "contraction of two": Row("A[i, j], B[j, k]", "sum[j](A * B)", "sum[j](2 * A)", numerics="strict"),
     "gather": Row("E[v = 3, e], I[t]", "one_hot[v](I) @[v] E", "exp(one_hot[v](I)) @[v] E"),
+    "index-add": Row("X[t, e], I[t]; Y[v = 3, e]", "Y + X @[t] one_hot[v](I)", "Y + X @[t] exp(one_hot[v](I))"),
+    "weights of one-hot vectors": Row(
+        "X[t, e], I[t], w[t]; Y[v = 3, e]", "Y + sum[t](w * one_hot[v](I) * X)", "Y + sum[t](w * exp(one_hot[v](I)) * X)",
+    ),
     "gather of smoothed vectors": Row(
         CLASSES, "(0.9 * one_hot[c](T) - 0.25) @[c] Z", "(one_hot[c](T) + w) @[c] Z"
     ),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +17,8 @@ from torch import Tensor
 
 from namedlayers.emit.attributes import position, positions
 from namedlayers.emit.emitters.elementwise import elementwise
-from namedlayers.emit.kernels.rows import as_index, rows
+from namedlayers.emit.kernels import reading
+from namedlayers.emit.kernels.rows import as_index
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.value import Value, own
 from namedlayers.program.graph import Node
@@ -26,18 +28,20 @@ from namedlayers.program.size import SizeExpr
 _FLAT = -201
 
 
-def read(lo: Lowering, x: Value, label: int, at: Value) -> Value:
-    """`x` at `label` = `at`; axes that both have are aligned. torch checks the range."""
+def read(lo: Lowering, x: Value, label: int, at: Value, fill: Any = None) -> Value:
+    """`x` at `label` = `at`; axes that both have are aligned. What is out of range is refused, or `fill`, a literal."""
     if any(axis in x.axes for axis in at.axes):
-        return _aligned_read(lo, x, label, at)
+        return _aligned_read(lo, x, label, at, fill)
     dim, at = x.dim(label), _readable(lo, at)
+    filled = () if fill is None else (fill,)
     if dim == 0 and len(x.axes) == 2 and at.axes and x.kind is Kind.REAL:
-        return lo.call(torch.embedding, (x, at), (*at.axes, *x.axes[1:]), kind=x.kind, wish="row")
+        target = reading.rows if filled else torch.embedding
+        return lo.call(target, (x, at, *filled), (*at.axes, *x.axes[1:]), kind=x.kind, wish="row")
     flat = at if len(at.axes) == 1 else lo.call("reshape", (at, -1), (_FLAT,), kind=Kind.INT, inline=True)
     several = len(at.axes) != 1
     found = lo.call(
-        torch.index_select, (x, dim, flat), (*x.axes[:dim], _FLAT, *x.axes[dim + 1 :]), kind=x.kind, inline=several,
-        wish="read",
+        reading.select if filled else torch.index_select, (x, dim, flat, *filled),
+        (*x.axes[:dim], _FLAT, *x.axes[dim + 1 :]), kind=x.kind, inline=several, wish="read",
     )  # fmt: skip
     sizes = [lo.size(lo.space(a)) for a in at.axes]
     return lo.split(found, _FLAT, at.axes, sizes, inline=False)
@@ -66,19 +70,23 @@ def _readable(lo: Lowering, at: Value) -> Value:
     return lo.call(as_index, (at,), at.axes, kind=Kind.INT, weak=at.weak, inline=True)
 
 
-def _aligned_read(lo: Lowering, x: Value, label: int, at: Value) -> Value:
-    """Along axes that both have each coordinate reads its own row: `gather`."""
+def _aligned_read(lo: Lowering, x: Value, label: int, at: Value, fill: Any = None) -> Value:
+    """Along axes that both have each coordinate reads its own row."""
     new = tuple(a for a in at.axes if a not in x.axes)
     sizes = [lo.size(lo.space(a)) for a in new]
     shared = tuple(a for a in x.axes if a in at.axes)
     at = lo.merged(lo.permuted(at, (*shared, *new)), new, _FLAT)
     layout = tuple(_FLAT if a == label else a for a in x.axes)
+    if len(layout) > len(at.axes) and x.axes[: len(shared)] == shared and x.axes[len(shared)] == label:
+        found = lo.call(reading.rows_of_each, (x, at, fill), layout, kind=x.kind, inline=len(new) != 1, wish="read")
+        return lo.split(found, _FLAT, new, sizes, inline=False)
     at = with_dimensions(lo, at, layout)
     if len(at.axes) > len(shared) + 1:
         shape = [-1 if a == _FLAT or a in shared else lo.size(lo.space(a)) for a in layout]
         at = lo.call("expand", (at, *shape), layout, kind=Kind.INT, inline=True)
     at = lo.call(as_long, (at,), at.axes, kind=Kind.INT, weak=at.weak, inline=True)
-    found = lo.call(torch.gather, (x, x.dim(label), at), layout, kind=x.kind, inline=len(new) != 1, wish="read")
+    target, filled = (torch.gather, ()) if fill is None else (reading.gather, (fill,))
+    found = lo.call(target, (x, x.dim(label), at, *filled), layout, kind=x.kind, inline=len(new) != 1, wish="read")
     return lo.split(found, _FLAT, new, sizes, inline=False)
 
 
@@ -104,23 +112,16 @@ def emit_gather(lo: Lowering, node: Node) -> Value:
 @emits("take")
 def emit_take(lo: Lowering, node: Node) -> Value:
     x, index = lo.operands(node)
-    if node.attr("fill") and _has_rows(x, index, own(position(node, "axis"))):
-        return lo.call(rows, (x, lo.integer(index)), (*index.axes, *x.axes[1:]), kind=x.kind, wish="row")
     fill = Value(0, (), Kind.BOOL if node.kind is Kind.BOOL else Kind.INT, True, True) if node.attr("fill") else None
     return _gathered(lo, x, [own(position(node, "axis"))], [lo.integer(lo.tensor(index))], fill)
-
-
-def _has_rows(x: Value, index: Value, label: int) -> bool:
-    """Whether this reads rows of a table."""
-    if len(x.axes) != 2 or x.axes[0] != label or x.kind is not Kind.REAL or x.number or not index.axes:
-        return False
-    return not set(index.axes) & set(x.axes)
 
 
 def _gathered(lo: Lowering, x: Value, labels: list[int], indices: list[Value], fill: Value | None) -> Value:
     """`x` at each of `labels` = its index; `fill`, if given, where any index is out of range."""
     sizes = [lo.space(label) for label in labels]
     x = lo.filled(x, labels)
+    if fill is not None and len(labels) == 1 and fill.literal and x.kind is lo.node.kind and not x.number:
+        return read(lo, x, labels[0], indices[0], fill.held)
     valid = in_range(lo, indices, sizes) if fill is not None or len(labels) > 1 else None
     at, label = indices[0], labels[0]
     if len(labels) > 1:

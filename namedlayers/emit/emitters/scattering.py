@@ -1,7 +1,7 @@
 """Adding up where indices say: what is scattered, and windows that overlap.
 
-In: values, and the coordinates at which each is added. Out: their sums. What always holds: what lies beyond the result
-is added to a place that is cut off, so that nothing has to be left out before.
+In: values, and the coordinates at which each is added. Out: their sums. What always holds: what windows add beyond the
+result is added to a place that is cut off, so that nothing has to be left out before.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ import torch
 from torch import fx
 
 from namedlayers.emit.attributes import position, size_of
-from namedlayers.emit.emitters.elementwise import elementwise
-from namedlayers.emit.emitters.gathering import in_range, with_dimensions
+from namedlayers.emit.emitters.gathering import with_dimensions
 from namedlayers.emit.emitters.numbers import arange
+from namedlayers.emit.kernels.adding import added, counted
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.value import Value, own
+from namedlayers.plan.view import constant
 from namedlayers.program.graph import Node
 from namedlayers.program.program import Kind
 from namedlayers.program.size import SizeExpr
@@ -27,18 +28,21 @@ _FLAT = -201
 @emits("put")
 def emit_put(lo: Lowering, node: Node) -> Value:
     x, index = lo.operands(node)
-    x = lo.integer(lo.tensor(x)) if node.kind is Kind.INT else lo.working(lo.tensor(x))
     index = lo.integer(lo.tensor(index))
     axis = position(node, "axis")
     gone = tuple(range(node.rank, len(node.space)))
-    kept = tuple(a for a in range(node.rank) if a != axis and a in index.axes)
-    length = node.space[axis]
-    valid = in_range(lo, [index], [length])
-    beyond = Value(lo.size(length), (), Kind.INT, True, True)
-    index = elementwise(lo, torch.where, [valid, index, beyond], kind=Kind.INT)
-    x = lo.filled(x, (*gone, *kept))
+    batch = tuple(a for a in lo.wanted() if a != axis and a in index.axes)
     index = lo.filled(index, gone)
-    return _added(lo, x, index, gone, axis, lo.size(length + 1), slice(None, lo.size(length)))
+    index = lo.merged(lo.permuted(index, (*batch, *gone)), gone, _FLAT)
+    count = lo.size(node.space[axis])
+    if constant(node.args[0].node) == 1:
+        dtype = torch.int64 if node.kind is Kind.INT else lo.dtype()
+        return lo.call(counted, (index, count, dtype), (*batch, axis))
+    x = lo.integer(lo.tensor(x)) if node.kind is Kind.INT else lo.working(lo.tensor(x))
+    x = lo.filled(x, (*batch, *gone))
+    rest = tuple(a for a in x.axes if a not in batch and a not in gone)
+    x = lo.merged(lo.permuted(x, (*batch, *gone, *rest)), gone, _FLAT)
+    return lo.call(added, (x, index, count), (*batch, axis, *rest))
 
 
 def _added(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from namedlayers.plan.rule import Match, Near, Outcome, Rule
+from namedlayers.plan.rule import Match, Outcome, Rule
 from namedlayers.plan.rules.contraction import contraction
 from namedlayers.plan.view import Product, Scope, Sum, constant, is_number
 from namedlayers.program.graph import Arg, Node
@@ -130,27 +130,71 @@ def _build_smoothed(scope: Scope, node: Node, found: tuple[_Mixed, Arg]) -> Arg:
     return total
 
 
+@dataclass(frozen=True, slots=True)
+class _Put:
+    """What is added up (the product of `values`) where `index` says along `axis`, over what is consumed."""
+
+    axis: int
+    index: Arg
+    values: tuple[Arg, ...]
+
+
 def _scattered(scope: Scope, node: Node) -> Outcome:
-    if len(node.args) != 2:
-        return None
-    for arg, x in (node.args, node.args[::-1]):
+    """one_hot @ values, along an axis that stays"""
+    for k, arg in enumerate(node.args):
         found = one_hot(scope, arg)
-        if found is None or found[0] >= node.rank or found[0] in x.axes:
-            continue
-        axis, index = found
-        consumed = set(range(node.rank, len(node.space)))
-        if not set(index.axes) <= consumed:
-            return Near("the index has axes that are not summed over")
-        return Match((axis, index, x), (arg.node,))
+        if found is not None and found[0] < node.rank:
+            return _put(scope, node, _Put(*found, node.args[:k] + node.args[k + 1 :]), (arg.node,))
     return None
 
 
-def _build_scattered(scope: Scope, node: Node, found: tuple[int, Arg, Arg]) -> Arg:
-    axis, index, x = found
+def _weighted(scope: Scope, node: Node) -> Outcome:
+    """(weights * one_hot) @ values: one more operand"""
+    for k, arg in enumerate(node.args):
+        if arg.node.op in ("mul", "div", "neg") and scope.once(arg.node):
+            product = scope.product(arg)
+            hot = [one for one in product.top if one_hot(scope, one) is not None]
+            if len(hot) == 1:
+                rest = replace(product, top=tuple(one for one in product.top if one is not hot[0]))
+                others = node.args[:k] + node.args[k + 1 :]
+                return Match((hot[0], rest, others), product.nodes)
+    return None
+
+
+def _build_weighted(scope: Scope, node: Node, found: tuple[Arg, Product, tuple[Arg, ...]]) -> Arg:
+    hot, rest, others = found
+    operands = (hot, scope.multiply(rest), *others)
     consumed = range(node.rank, len(node.space))
-    return scope.build(
-        "put", (x, index), range(node.rank), consumed, kind=node.kind, attrs={"axis": axis}, weak=node.weak
-    )
+    return scope.build("contract", operands, range(node.rank), consumed, kind=node.kind, attrs={"path": ()})
+
+
+def _counted(scope: Scope, node: Node) -> Outcome:
+    """sum(one_hot), or sum(where(axis == I, x, 0)), along an axis that stays"""
+    (body,) = node.args
+    found = one_hot(scope, body)
+    if found is not None and found[0] < node.rank:
+        return _put(scope, node, _Put(*found, ()), (body.node,))
+    if body.node.op != "where":
+        return None
+    condition, x, no = scope.operands(body)
+    found = _picks(scope, condition)
+    if found is None or found[0] >= node.rank or not is_number(no, 0) or x.node.kind is not node.kind:
+        return None
+    return _put(scope, node, _Put(*found, (x,)), (body.node,))
+
+
+def _put(scope: Scope, node: Node, found: _Put, parts: tuple[Node, ...]) -> Outcome:
+    return Match(found, parts) if max(found.index.axes, default=-1) >= node.rank else None
+
+
+def _build_put(scope: Scope, node: Node, found: _Put) -> Arg:
+    consumed = set(range(node.rank, len(node.space)))
+    read = [take(scope, one, found.axis, found.index) if found.axis in one.axes else one for one in found.values]
+    gone = consumed & set(found.index.axes)
+    x = contraction(scope, read, consumed - gone) if read else scope.number(1)
+    attrs = {"axis": found.axis}
+    operands = (x, found.index)
+    return scope.build("put", operands, range(node.rank), sorted(gone), kind=node.kind, attrs=attrs, weak=node.weak)
 
 
 def _picked(scope: Scope, node: Node) -> Outcome:
@@ -194,8 +238,10 @@ def _build_still(scope: Scope, node: Node, found: tuple[Arg, Arg, int]) -> Arg:
 
 RULES = (
     Rule("row without gradient", "exact", ("where",), _still, _build_still),
+    Rule("weights of one-hot vectors", "algebraic", ("contract",), _weighted, _build_weighted),
     Rule("gather", "algebraic", ("contract",), _gathered, _build_gathered),
     Rule("gather of smoothed vectors", "algebraic", ("contract",), _smoothed, _build_smoothed),
-    Rule("index-add", "algebraic", ("contract",), _scattered, _build_scattered),
+    Rule("index-add", "algebraic", ("contract",), _scattered, _build_put),
     Rule("gather", "exact", ("reduce sum",), _picked, _build_picked),
+    Rule("index-add", "algebraic", ("reduce sum",), _counted, _build_put),
 )
