@@ -33,6 +33,7 @@ from namedlayers.emit.emitters import (  # noqa: F401  (importing them fills the
     rotations,
     row_sums,
     scattering,
+    sampling,
     shaping,
     slopes,
     transposed,

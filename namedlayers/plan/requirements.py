@@ -194,7 +194,7 @@ _NEEDS: dict[str, Callable[[Node], Iterator[Guard]]] = {
     "conv": _convolution,
     "conv_transpose": _convolution,
     "pool": _pool,
-    **dict.fromkeys(("adaptive_max", "adaptive_mean"), _adaptive),
+    **dict.fromkeys(("adaptive_max", "adaptive_mean", "sample"), _adaptive),
     "rfft": _real_fft,
     "irfft": _real_fft,
     "pad_around": _pad_around,

@@ -505,6 +505,23 @@ def _pad(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> 
     if mode is not None:
         return np.pad(x, width, mode=mode)  # type: ignore[call-overload]
     value = float(args[1]) if x.dtype.kind == "f" else args[1]
+def _sample(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
+    own = node.attr("axes")
+    assert isinstance(own, tuple)
+    x = args[0]
+    result = np.zeros(space)
+    for at in product(*map(range, space)):
+        weights = []
+        for k, arg, where in zip(own, node.args[1:], args[1:], strict=True):
+            u = where[tuple(at[p] for p in arg.axes)]
+            weights.append(np.maximum(0, 1 - abs(u - np.arange(x.shape[k]))))
+        part = x[tuple(slice(None) if p < 0 else at[p] for p in node.args[0].axes)]
+        for weight in (weights[own.index(k)] for k in sorted(own)):
+            part = np.tensordot(weight, part, 1)
+        result[at] = part
+    return result
+
+
     return np.pad(x, width, constant_values=value)
 
 
@@ -623,7 +640,7 @@ _SPECIAL: dict[str, Callable[..., Any]] = {
     "pool": _pool, "adaptive_max": _adaptive, "adaptive_mean": _adaptive, "pad_around": _pad_around,
     "take": _take, "class_loss": _class_loss,
     "put": _put, "index": _index, "pad": _pad,
-    "gather": _gather, "row_sums": _row_sums, "merge": _merge, "split": _split, "fold": _fold,
+    "gather": _gather, "row_sums": _row_sums, "sample": _sample, "merge": _merge, "split": _split, "fold": _fold,
     "finfo": lambda node, args, space, sizes: np.finfo(args[0].dtype).eps,
     "cast": lambda node, args, space, sizes: args[0],
 }  # fmt: skip

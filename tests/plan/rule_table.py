@@ -42,6 +42,10 @@ KERNELS: dict[str, Row] = {
     "sum of rows that are read": Row(
         "X[p, d], near[m, k]", "mean[k](X[p = near])", "mean[d](X[p = near])", "not what the index has",
     ),
+    "sampling between grid points": Row(
+        "X[c, i], u[p]", "sum[i](X * relu(1 - abs(u - i)))", "sum[i](X * relu(1 - abs(u - i) / 2))",
+        "the weights are not",
+    ),
     "mean by an outer softmax": Row(
         "X[i, j], Y[k, j], V[j, k]", "softmax[j](X + Y) @[j] V", "softmax[j](X + Y) @[j] exp(V + X)",
         "axes of both sides",

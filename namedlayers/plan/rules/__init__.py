@@ -2,8 +2,8 @@
 
 Each phase runs until nothing changes; a later phase may rely on what an earlier one recognised, and on knowing which
 nodes are still needed. `RECOGNISING` finds what each part is, `SUMMING` the sums of exponentials that no softmax has
-taken in, `ATTENDING` what stands on softmax and contraction, `MERGING` joins what contractions are left, `FINISHING`
-adds what kernels do besides.
+taken in, `ATTENDING` what stands on softmax and contraction, `MERGING` joins what contractions are left, `READING`
+finds those that only read, `FINISHING` adds what kernels do besides.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ from namedlayers.plan.rules import (
     rotations,
     row_sums,
     sharing,
+    sampling,
     shifts,
     slopes,
     softmax,
@@ -79,6 +80,12 @@ ATTENDING: tuple[Rule, ...] = (*attention.RULES, *outer_means.RULES, *row_sums.R
 MERGING: tuple[Rule, ...] = (*contraction.MERGING, *sharing.RULES, *read_rows.RULES)
 FINISHING: tuple[Rule, ...] = (
     *convolution.BIASES,
+_SIGNS = frozenset({"double negation", "factor -1", "negations in a product", "constant factors"})
+READING: tuple[Rule, ...] = (
+    *sampling.RULES,
+    *contraction.MERGING,
+    *(rule for rule in identity.RULES if rule.name in _SIGNS),
+)
     *fourier.RULES,
     *padding.RULES,
     *shifts.RULES,
@@ -96,7 +103,7 @@ FINISHING: tuple[Rule, ...] = (
     *slopes.RULES,
 )
 SUMMING: tuple[Rule, ...] = (*triangles.RULES, *log_products.RULES)
-PHASES: tuple[tuple[Rule, ...], ...] = (RECOGNISING, SUMMING, ATTENDING, MERGING, FINISHING)
+PHASES: tuple[tuple[Rule, ...], ...] = (RECOGNISING, SUMMING, ATTENDING, MERGING, READING, FINISHING)
 
 JOINING: tuple[Rule, ...] = (*interpolation.RULES, *sums.RULES)
 """What is left of sums at the very end joins other kernels."""

@@ -1,0 +1,197 @@
+"""Readings between grid points: linear interpolation along one, two or three axes, 0 outside.
+
+In: tensors [n, c, *sizes], and for each of the last axes places along it, in steps of that axis. Out: what is read.
+What always holds: a place that is infinite reads 0, one that is NaN gives NaN; at a whole number, the slope along an
+axis is that of the step behind it.
+
+Torch's `grid_sample` takes places as shares of an axis, so that it rounds them as if all were at its end: where a unit
+in the last place is more than `ROUNDING` of a step there, and for tangents, which it does not have, neighbours are read
+and weighed. On a grid, whose places along each axis are a vector, the product with two matrices of weights is quicker
+where axes are short, and its gradient longer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+
+import torch
+from torch import Tensor
+from torch.compiler import is_compiling, is_dynamo_compiling, is_exporting
+
+from namedlayers.emit.kernels.eager import forward_mode, visible
+
+ROUNDING = 2.0**-13
+"""How many steps a unit in the last place may be at the end of an axis: single precision has 1024 steps."""
+
+MANY = 1 << 18
+"""With more numbers than this it pays to read few channels at once."""
+
+_HALF = (torch.float16, torch.bfloat16)
+
+
+def sampled(x: Tensor, *places: Tensor) -> Tensor:
+    """x [n, c, *sizes] at places [n, points] along each of its last axes: [n, c, points].
+
+    >>> image = torch.tensor([[[[0.0, 1.0], [2.0, 3.0]]]])
+    >>> sampled(image, torch.tensor([[0.5, 1.0, -0.5]]), torch.tensor([[0.5, 0.25, 1.0]]))
+    tensor([[[1.5000, 2.2500, 0.5000]]])
+    """
+    if x.dtype in _HALF:
+        return sampled(x.float(), *(one.float() for one in places)).to(x.dtype)
+    if not _has_kernel(x):
+        return _read(x, places)
+    if not visible(x) or not all(map(visible, places)):
+        return _by_kernel(x, _inside(x, places))
+    if len(places) == 3 and not all(bool(one.isfinite().all()) for one in places):
+        return _read(x, places)  # in three dimensions the kernel takes NaN for 0
+    found = _by_kernel(x, places)
+    seen = found.select(1, 0)  # an infinite place gives NaN in all channels
+    return found if torch.equal(seen, seen) else _read(x, places)
+
+
+def sampled_on_grid(x: Tensor, *places: Tensor) -> Tensor:
+    """x [1, c, *sizes] at places [points] along each of its last axes: [1, c, *points].
+
+    >>> sampled_on_grid(torch.tensor([[[0.0, 1.0, 4.0]]]), torch.tensor([0.5, 1.5, 2.5]))
+    tensor([[[0.5000, 2.5000, 2.0000]]])
+    """
+    if len(places) == 1 and not _is_short(x, places):
+        return sampled(x, places[0].unsqueeze(0))
+    if _is_short(x, places) or not _has_kernel(x):
+        return _multiplied(x, places)
+    grid = torch.meshgrid(*places, indexing="ij")
+    found = sampled(x, *(one.reshape(1, -1) for one in grid))
+    return found.view(*x.shape[:2], *(one.shape[0] for one in places))
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _has_kernel(x: Tensor) -> bool:
+    if forward_mode() and not is_dynamo_compiling() or is_exporting():
+        return False
+    return torch.finfo(x.dtype).eps * max(x.shape[2:]) <= ROUNDING
+
+
+def _by_kernel(x: Tensor, places: Sequence[Tensor]) -> Tensor:
+    """`grid_sample` at shares from -1 to 1 of the axes, the last axis first."""
+    count, channels = max(2, len(places)), x.shape[1]
+    grid = _shares(places, x.shape[2:], count).unsqueeze(1)
+    if len(places) == 1:
+        x = x.unsqueeze(-1)
+    elif len(places) == 3:
+        grid = grid.unsqueeze(1)
+    each = channels
+    if x.shape[0] == 1 and visible(x) and channels * grid.numel() > MANY:
+        each = _few(channels)
+    if each < channels:
+        grid = grid.expand(channels // each, *grid.shape[1:])
+        x = x.reshape(-1, each, *x.shape[2:])
+        return torch.grid_sampler(x, grid, 0, 0, False).flatten(2).view(1, channels, -1)
+    return torch.grid_sampler(x, grid, 0, 0, False).flatten(2)
+
+
+def _few(channels: int) -> int:
+    """How many channels are read at once: those of one batch are read one after the other at each place, and what many
+    of them take is not in the caches. Batches are read by several threads, too."""
+    return next((each for each in (8, 16, 12, 10, 14, 9, 15) if channels % each == 0), channels)
+
+
+def _shares(places: Sequence[Tensor], sizes: Sequence[int], count: int) -> Tensor:
+    """A place u of n is (2 u + 1) / n - 1; what has no place is in the middle."""
+    first = places[0]
+    if _is_plain(places):
+        grid = first.new_zeros(*first.shape, count) if count > len(places) else first.new_empty(*first.shape, count)
+        for k, (place, size) in enumerate(zip(places, sizes, strict=True)):
+            torch.add(_start(place, size), place, alpha=2 / size, out=grid.select(-1, count - 1 - k))
+        return grid
+    shares = [torch.add(_start(place, size), place, alpha=2 / size) for place, size in zip(places, sizes, strict=True)]
+    return torch.stack([*(torch.zeros_like(first) for _ in range(count - len(shares))), *reversed(shares)], -1)
+
+
+def _start(place: Tensor, size: int) -> Tensor:
+    return torch.full((), 1 / size - 1, dtype=place.dtype, device=place.device)
+
+
+def _is_plain(places: Sequence[Tensor]) -> bool:
+    if not all(map(visible, places)):
+        return False
+    return not (torch.is_grad_enabled() and any(one.requires_grad for one in places))
+
+
+def _inside(x: Tensor, places: Sequence[Tensor]) -> list[Tensor]:
+    """Places that are far outside are just outside."""
+    return [place.clamp(-1, size) for place, size in zip(places, x.shape[2:], strict=True)]
+
+
+def _read(x: Tensor, places: Sequence[Tensor]) -> Tensor:
+    """The neighbours, each with its weight."""
+    sizes = x.shape[2:]
+    sides = [_neighbours(one, size) for one, size in zip(_inside(x, places), sizes, strict=True)]
+    flat, found = x.flatten(2), None
+    for corner in product(*sides):
+        index, weight = corner[0]
+        for (more, share), size in zip(corner[1:], sizes[1:], strict=True):
+            index, weight = index * size + more, weight * share
+        index = index.unsqueeze(1).expand(-1, x.shape[1], -1)
+        part = flat.gather(2, index) * weight.unsqueeze(1)
+        found = part if found is None else found + part
+    assert found is not None
+    return found
+
+
+def _neighbours(place: Tensor, size: int) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """The two next to each place, and their weights: 0 for those that are none."""
+    below = place.detach().floor()
+    share, index = place - below, below.nan_to_num(0).long()
+    first = torch.where((below < 0) | (below >= size), 0, 1 - share)
+    second = torch.where((below < -1) | (below >= size - 1), 0, share)
+    return (index.clamp(0, size - 1), first), ((index + 1).clamp(0, size - 1), second)
+
+
+_SPEED = 80.0
+"""Operations a nanosecond in a product of matrices; what the kernel takes for one number, in nanoseconds, without a
+gradient and with one, along so many axes; what a weight takes."""
+_READ = {1: (1.1, 6.0), 2: (1.2, 6.5), 3: (12.0, 40.0)}
+_WEIGHT = (2.0, 5.0)
+
+
+def _is_short(x: Tensor, places: Sequence[Tensor]) -> bool:
+    """Whether it is quicker to multiply by the weights of all."""
+    if is_compiling():
+        return False  # sizes may be symbols
+    derived = torch.is_grad_enabled() and any(one.requires_grad for one in (x, *places))
+    channels, sizes, counts = x.shape[1], list(x.shape[2:]), [one.shape[0] for one in places]
+    operations = weights = 0
+    for k in reversed(range(len(sizes))):
+        weights += sizes[k] * counts[k]
+        outer = channels
+        for size in sizes[:k]:
+            outer *= size
+        for count in counts[k:]:
+            outer *= count
+        operations += 2 * outer * sizes[k]
+    numbers = channels
+    for count in counts:
+        numbers *= count
+    placed = derived and any(one.requires_grad for one in places)
+    multiplied = operations * (1 + derived + placed) / _SPEED + weights * _WEIGHT[derived]
+    return bool(multiplied < numbers * _READ[len(sizes)][derived])
+
+
+def _multiplied(x: Tensor, places: Sequence[Tensor]) -> Tensor:
+    """Axis by axis, the last one first, by matrices of weights."""
+    for k in reversed(range(len(places))):
+        weights = _weights(places[k], x.shape[2 + k])
+        x = torch.matmul(x.movedim(2 + k, -1), weights.t()).movedim(-1, 2 + k)
+    return x
+
+
+def _weights(place: Tensor, size: int) -> Tensor:
+    """The hats at places, with the slopes that the kernel gives them."""
+    apart = place.unsqueeze(1) - torch.arange(size, device=place.device, dtype=place.dtype)
+    if not place.requires_grad:
+        return torch.relu(1 - apart.abs())
+    sides = torch.where(apart < 0, 1 + apart, 1 - apart)
+    return sides.masked_fill((apart < -1) | (apart >= 1), 0)
