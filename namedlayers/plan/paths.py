@@ -22,7 +22,7 @@ import numpy as np
 from namedlayers.plan import prefixes
 from namedlayers.plan.chains import between_neighbours, chain, tree
 from namedlayers.plan.plan import Guard
-from namedlayers.plan.search import CALL, HELD, Costs, Path, Sizes, best_paths, costs, steps
+from namedlayers.plan.search import CALL, COPIED, HELD, Costs, Path, Sizes, best_paths, costs, steps
 from namedlayers.program.graph import Node
 from namedlayers.program.size import Atom, SizeExpr, const
 
@@ -84,25 +84,21 @@ def sampled_costs(graphs: Sequence[Sequence[Node]]) -> list[list[float]]:
     return [list(sum((best[node] for node in nodes), start=np.ones(len(samples)))) for nodes in graphs]
 
 
-def cost(node: Node, path: Path, held: int = 0) -> SizeExpr:
-    """Multiplications and additions of a contraction along a path; of what is none, one for each element.
-
-    Each element of a value that is made counts for `held` more, and if any do, so does each call.
-    """
+def cost(node: Node, path: Path) -> SizeExpr:
+    """What a node costs, along a path if it is a contraction."""
     if not node.args:
         return const(0)
-    calls = const(_calls(node, path) * CALL if held else 0)
+    total = const(_calls(node, path) * CALL)
     if node.op in prefixes.PREFIXES:
-        return sum((_all(s.touched) * s.operations + _all(s.made) * held for s in prefixes.steps(node)), calls)
+        return sum((_all(s.touched) * s.operations + _all(s.made) * HELD for s in prefixes.steps(node)), total)
     if node.op != "contract":
-        operations, made = const(_OPERATIONS_OF_EACH.get(node.op, 1)), const(held)
-        return calls + _elements(node, range(len(node.space)), operations) + _elements(node, range(node.rank), made)
-    total = calls
+        operations = const(_OPERATIONS_OF_EACH.get(node.op, 1))
+        total = total + _elements(node, range(len(node.space)), operations)
+        return total + _elements(node, range(node.rank), const(HELD))
     for step in steps(node, path):
-        total = total + _elements(node, step.touched, const(step.operations))
-        total = total + _elements(node, step.made, const(held))
-        for axes in step.moved:
-            total = total + _elements(node, axes, const(held)) + const(CALL if held else 0)
+        for each, axes in ((step.each, step.touched), (HELD, step.made), *((COPIED, one) for one in step.moved)):
+            total = total + _elements(node, axes, const(each))
+        total = total + const(CALL * len(step.moved))
     return total
 
 
@@ -257,7 +253,7 @@ def _excess(reached: Costs, least: Costs) -> float:
 
 def _guarded(graphs: Sequence[Sequence[Node]], chosen: list[Combination]) -> list[Choice]:
     totals = _apart([
-        sum((cost(node, path, HELD) for node, path in zip(graphs[number], paths, strict=True)), const(0))
+        sum((cost(node, path) for node, path in zip(graphs[number], paths, strict=True)), const(0))
         for number, paths in chosen
     ])  # fmt: skip
     found = [

@@ -4,8 +4,11 @@ In: a contraction and the sizes of its axes in several samples. Out: the orders 
 them, and what an order costs in each. What always holds: up to `EXACT` operands every order is considered, outer
 products included; ties go to the order that is found first, so that plans do not vary.
 
-A step costs its multiplications and additions, `HELD` for each element that it writes and another will read, and `CALL`
-for being there. So does an operand that is copied before a product can take it (`layouts.py`).
+A step costs what its kernel does for each element that it touches, `HELD` for each that it writes and another will
+read, and `CALL` for being there. So does an operand that is copied before a product can take it (`layouts.py`).
+
+The unit is one addition or multiplication of a product of matrices: ten picoseconds on the processor on which the
+others were measured, on one thread. Where gradients are taken, all are three to five times as much.
 """
 
 from __future__ import annotations
@@ -27,22 +30,27 @@ Costs = np.ndarray
 """One number for each sample."""
 
 EXACT = 7
-HELD = 16
-"""Writing and reading one element of a value takes as long as so many operations."""
-CALL = 1 << 15
-"""So does a call of torch, whatever it computes: about two millionths of a second."""
+HELD = 32
+"""Writing and reading one element of a value takes as long as so many operations of a product of matrices."""
+COPIED = 8
+"""So does copying one, which is as often a view in the end."""
+CALL = 1 << 17
+"""So does a call of torch, whatever it computes."""
+MATRICES, OTHERS = 2, 16
+"""What each element costs that a product of matrices touches; and another: of elements, of a batch of vectors."""
 TRIED = 6
 """Of more than `EXACT` operands, for how many samples an order is searched."""
 
 
 class Step(NamedTuple):
     """The positions that a pairwise step touches, those that its result keeps, and those of what is written: all that
-    are touched by a batch of vectors with vectors, which are multiplied and then summed. `moved`: those of each operand
-    that is copied first."""
+    are touched by a batch of vectors with vectors, which are multiplied and then summed. `each`: what the kernel costs
+    for each element that is touched. `moved`: the positions of each operand that is copied first."""
 
     touched: tuple[int, ...]
     kept: tuple[int, ...]
     made: tuple[int, ...]
+    each: int
     moved: tuple[tuple[int, ...], ...] = ()
 
     @property
@@ -61,17 +69,17 @@ def steps(node: Node, path: Path) -> Iterator[Step]:
         touched = frozenset().union(*taken)
         kept = touched & result.union(*operands)
         operands.append(kept)
-        made = touched if len(taken) == 2 and kept and kept < taken[0] == taken[1] else kept
-        yield Step(tuple(sorted(touched)), tuple(sorted(kept)), tuple(sorted(made)), moved)
+        each, made = _work(taken[0], taken[1], kept) if len(taken) == 2 else (OTHERS, kept)
+        yield Step(tuple(sorted(touched)), tuple(sorted(kept)), tuple(sorted(made)), each, moved)
 
 
-def costs(node: Node, path: Path, sizes: Sizes, held: int = HELD) -> Costs:
+def costs(node: Node, path: Path, sizes: Sizes) -> Costs:
     """What an order costs."""
     total = np.full(sizes.shape[1], float(CALL * len(path)))
     for step in steps(node, path):
-        total += _elements(sizes, step.touched) * step.operations + _elements(sizes, step.made) * held
+        total += _elements(sizes, step.touched) * step.each + _elements(sizes, step.made) * HELD
         for axes in step.moved:
-            total += _elements(sizes, axes) * held + CALL
+            total += _elements(sizes, axes) * COPIED + CALL
     return total
 
 
@@ -89,6 +97,16 @@ def best_paths(node: Node, sizes: Sizes) -> tuple[Path, ...]:
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
+
+Axes = frozenset[int]
+
+
+def _work(left: Axes, right: Axes, kept: Axes) -> tuple[int, Axes]:
+    """What a product of two costs for each element that it touches, and what it writes, by the kernel that it is."""
+    touched = left | right
+    alone = left & right & kept and not (left - right and right - left)  # a batch with nothing for a matrix on one side
+    made = touched if kept and kept < left == right else kept
+    return OTHERS if touched == kept or alone else MATRICES, made
 
 
 def _moved(node: Node, path: Path) -> Sequence[tuple[Layout, ...]]:
@@ -162,14 +180,13 @@ class _Search:
 
     def _costs(self, left: int, right: int) -> Costs:
         a, b = self.kept[left], self.kept[right]
-        touched, kept = a | b, self.kept[left | right]
-        made = touched if kept and a == b and kept < a else kept
-        total = _elements(self.sizes, sorted(touched)) * (1 if touched == kept else 2)
-        total = total + _elements(self.sizes, sorted(made)) * HELD
+        kept = self.kept[left | right]
+        each, made = _work(a, b, kept)
+        total = _elements(self.sizes, sorted(a | b)) * each + _elements(self.sizes, sorted(made)) * HELD
         for one, other in ((left, b), (right, a)):
             layout = self.layouts.get(one)
             if layout is not None and self._is_moved(layout, other, kept):
-                total = total + _elements(self.sizes, sorted(self.kept[one] & (kept | other))) * HELD + CALL
+                total = total + _elements(self.sizes, sorted(self.kept[one] & (kept | other))) * COPIED + CALL
         return total
 
     def _is_moved(self, layout: Layout, other: frozenset[int], kept: frozenset[int]) -> bool:

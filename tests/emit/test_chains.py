@@ -11,6 +11,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 import namedlayers as nl
 from namedlayers.plan.chains import Tree, chain, cheapest
+from namedlayers.plan.search import HELD
 from tests.emit.forms import inputs_of, reference, text_of
 from tests.emit.harness import traced
 from tests.helpers import check
@@ -91,7 +92,7 @@ def _cost(order: Tree, ends: list[int]) -> tuple[int, int, int]:
     if isinstance(order, int):
         return 0, order, order + 1
     (one, start, middle), (other, _, stop) = (_cost(side, ends) for side in order)
-    return one + other + ends[start] * ends[stop] * (2 * ends[middle] + 16), start, stop
+    return one + other + ends[start] * ends[stop] * (2 * ends[middle] + HELD), start, stop
 
 
 def test_shared_batches_count() -> None:
