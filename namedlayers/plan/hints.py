@@ -32,8 +32,10 @@ class Hint:
 def hints(graph: Graph, events: Sequence[Event]) -> Iterator[Event]:
     """A near miss for each place where something is left of a kernel's formula and `events` do not say so already."""
     said = {(event.rule, event.spans) for event in events}
+    # What digits were given up for is what was wanted, not what is left of something else.
+    given_up = {event.spans for event in events if event.numerics == "conditioned" and not event.near}
     for node in graph.live():
-        if node.kind is not Kind.REAL or not node.args:
+        if node.kind is not Kind.REAL or not node.args or node.spans in given_up:
             continue
         for hint in _BY_ROOT.get(root_key(node), ()):
             if (hint.rule, node.spans) not in said and _looks_like(graph, node, hint):

@@ -19,7 +19,7 @@ from namedlayers.plan.paths import Choice
 from namedlayers.plan.plan import Event, Gradient, Guard, Plan, Variant
 from namedlayers.plan.regions import LAST_STEPS, region_of, regions
 from namedlayers.plan.requirements import impossible, requirements, together
-from namedlayers.plan.rewrite import Rewriter, live_nodes
+from namedlayers.plan.rewrite import Rewriter, live_nodes, permitted
 from namedlayers.plan.rule import Numerics as Class
 from namedlayers.plan.rules import JOINING, MERGING, ORDERED, PHASES, last_step
 from namedlayers.plan.rules.norms import by_states
@@ -140,15 +140,14 @@ def _rewritten(graph: Graph, numerics: Numerics, held: Held, admit: Callable[[No
     rewriter = Rewriter(target, admit, list(opened.events))
     results: tuple[Sequence[Arg], ...] = (opened.graph.outputs,)
     for phase in PHASES:
-        rules = [rule for rule in (*phase, *by_states(held.states)) if rule.numerics in allowed]
+        rules = permitted((*phase, *by_states(held.states)), allowed)
         before, results = results, tuple(rewriter.rewrite(outputs, rules) for outputs in results)
         if phase is MERGING and "algebraic" in allowed:
             results = alternatives(target, before[0], results[0], rules, admit, rewriter.events)
     results = tuple(rewriter.rewrite(outputs, LAST_STEPS) for outputs in results)
     if "algebraic" in allowed:
         results = tuple(keep_running(target, outputs, held, admit, rewriter.events) for outputs in results)
-    joining = [rule for rule in JOINING if rule.numerics in allowed]
-    results = tuple(rewriter.rewrite(outputs, joining) for outputs in results)
+    results = tuple(rewriter.rewrite(outputs, permitted(JOINING, allowed)) for outputs in results)
     return _Rewritten(target, results, _settled(rewriter.events), admit)
 
 

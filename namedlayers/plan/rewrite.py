@@ -8,12 +8,13 @@ what no result needs any more is simply not live.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
 
 from namedlayers.errors import Span
 from namedlayers.plan.plan import Event
-from namedlayers.plan.rule import Match, Near, Rule, root_key
+from namedlayers.plan.rule import Match, Near, Numerics, Outcome, Rule, root_key
 from namedlayers.plan.view import Scope
 from namedlayers.program.graph import Arg, Graph, Node
 
@@ -159,6 +160,15 @@ class _Uses:
                 waiting += [arg.node for arg in one.args]
 
 
+def permitted(rules: Iterable[Rule], classes: Collection[Numerics]) -> list[Rule]:
+    """The rules of these classes; conditioned ones that are of none of them stay to say where they would apply."""
+    return [
+        rule if rule.numerics in classes else _refused(rule)
+        for rule in rules
+        if rule.numerics in classes or rule.numerics == "conditioned"
+    ]
+
+
 def live_nodes(outputs: Iterable[Arg]) -> list[Node]:
     """The nodes that `outputs` need, in order."""
     needed: dict[int, Node] = {}
@@ -187,6 +197,17 @@ def merged_spans(nodes: Iterable[Node]) -> tuple[Span, ...]:
     """The spans of nodes, each once, without those that lie inside another."""
     spans = list(dict.fromkeys(span for node in nodes for span in node.spans))
     return tuple(s for s in spans if not any(_inside(s, other) for other in spans))
+
+
+@cache
+def _refused(rule: Rule) -> Rule:
+    """The rule, as one that nearly applies wherever it would."""
+
+    def match(scope: Scope, node: Node) -> Outcome:
+        outcome = rule.match(scope, node)
+        return Near(rule.refusal, merged_spans((node, *outcome.parts))) if isinstance(outcome, Match) else None
+
+    return replace(rule, match=match)
 
 
 def _inside(span: Span, other: Span) -> bool:

@@ -44,13 +44,20 @@ Outcome = Match | Near | None
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`roots` are operations, reductions as `sum`, `max`, …; `match` recognises, `build` makes the replacement."""
+    """`roots` are operations, reductions as `sum`, `max`, …; `match` recognises, `build` makes the replacement. `loses`,
+    of a conditioned rule: what costs digits."""
 
     name: str
     numerics: Numerics
     roots: tuple[str, ...]
     match: Callable[[Scope, Node], Outcome]
     build: Callable[[Scope, Node, Any], Arg]
+    loses: str = ""
+
+    @property
+    def refusal(self) -> str:
+        """What is said of a conditioned rule where digits may not be lost."""
+        return f'it is conditioned, as {self.loses}: say `numerics="fast"`'
 
 
 def root_key(node: Node) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from namedlayers.plan import explain
 from namedlayers.plan.hints import HINTS
+from namedlayers.plan.planner import Numerics
 from namedlayers.plan.regions import LAST_STEPS
 from namedlayers.plan.rules import JOINING, PHASES, prefixes
 from namedlayers.program.program import Kind
@@ -42,6 +45,23 @@ def test_it_says_why_not(name: str) -> None:
     assert row.reason in event.near
     assert event.spans and all(span.text in row.misses for span in event.spans), "it points at the formula"
     assert event.near in explain(found.plan)
+
+
+CONDITIONED = [name for name, row in ROWS.items() if row.numerics == "fast"]
+
+
+def test_conditioned_rules_have_rows_that_ask_for_them() -> None:
+    rules = [rule for rules in (*PHASES, prefixes.RULES, JOINING) for rule in rules if rule.numerics == "conditioned"]
+    assert {rule.name for rule in rules} <= set(CONDITIONED) and all(rule.loses for rule in rules)
+
+
+@pytest.mark.parametrize("numerics", ["default", "strict"])
+@pytest.mark.parametrize("name", CONDITIONED)
+def test_what_is_conditioned_says_where_it_would_fire(name: str, numerics: Numerics) -> None:
+    row = ROWS[name]
+    (fast,) = [event for event in _planned(row, row.fires).plan.events if event.rule == name and not event.near]
+    (event,) = [one for one in _planned(replace(row, numerics=numerics), row.fires).plan.events if one.rule == name]
+    assert event.spans == fast.spans and event.near.startswith("it is conditioned") and 'numerics="fast"' in event.near
 
 
 def test_every_hint_is_seen() -> None:

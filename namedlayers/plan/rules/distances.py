@@ -86,7 +86,10 @@ def _build(root: bool) -> Callable[[Scope, Node, tuple[Arg, Arg, tuple[int, ...]
 
 
 RULES = (
-    Rule(NAME, "conditioned", ("reduce sum", "contract"), _distances, _build_product),
+    Rule(
+        NAME, "conditioned", ("reduce sum", "contract"), _distances, _build_product,
+        "what points close together have in common costs digits",
+    ),  # fmt: skip
     Rule("squared distances", "exact", ("reduce sum", "contract"), _distances, _build(root=False)),
     Rule("distances", "exact", ("statistic",), _norm, _build(root=True)),
 )

@@ -4,13 +4,13 @@
 coordinate; `a @[n] X - sum[n](a) * C` none. `W @ (X[near] - X)` (edges of a graph) multiplies each difference;
 `(W @ X)[near] - W @ X` each row. But what X and C have in common cancels after it is added up, and not before: the
 error is of the size of the terms, where the text's is of the size of their difference. So it takes `numerics="fast"`;
-elsewhere `explain` says so. (Reassociation as the planner does it adds up the same products in another order: each
+elsewhere the planner says that it would apply. (Reassociation as the planner does it adds up the same products in another order: each
 keeps its digits.)
 """
 
 from __future__ import annotations
 
-from namedlayers.plan.rule import Match, Near, Outcome, Rule
+from namedlayers.plan.rule import Match, Outcome, Rule
 from namedlayers.plan.rules.contraction import contraction
 from namedlayers.plan.view import Scope
 from namedlayers.program.graph import Arg, Node
@@ -54,17 +54,6 @@ def _build(scope: Scope, node: Node, found: Found) -> Arg:
     return scope.apply(whole.node.op, first, second)
 
 
-def _not_here(scope: Scope, node: Node) -> Outcome:
-    outcome = _taken_apart(scope, node)
-    if not isinstance(outcome, Match):
-        return None
-    return Near(
-        'it is conditioned, as what the terms have in common costs digits: say `numerics="fast"`',
-        outcome.found[0].node.spans,
-    )
-
-
 RULES = (
-    Rule(NAME, "conditioned", ("contract",), _taken_apart, _build),
-    Rule(NAME, "algebraic", ("contract",), _not_here, _build),
+    Rule(NAME, "conditioned", ("contract",), _taken_apart, _build, "what the terms have in common costs digits"),
 )
