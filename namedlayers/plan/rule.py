@@ -44,8 +44,8 @@ Outcome = Match | Near | None
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`roots` are operations, reductions as `sum`, `max`, …; `match` recognises, `build` makes the replacement. `loses`,
-    of a conditioned rule: what costs digits."""
+    """`roots` are operations, reductions as `sum`, `max`, …; `match` recognises, `build` makes the replacement.
+    `loses`, of a conditioned rule: what costs digits."""
 
     name: str
     numerics: Numerics

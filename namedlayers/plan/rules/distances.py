@@ -87,7 +87,11 @@ def _build(root: bool) -> Callable[[Scope, Node, tuple[Arg, Arg, tuple[int, ...]
 
 RULES = (
     Rule(
-        NAME, "conditioned", ("reduce sum", "contract"), _distances, _build_product,
+        NAME,
+        "conditioned",
+        ("reduce sum", "contract"),
+        _distances,
+        _build_product,
         "what points close together have in common costs digits",
     ),  # fmt: skip
     Rule("squared distances", "exact", ("reduce sum", "contract"), _distances, _build(root=False)),

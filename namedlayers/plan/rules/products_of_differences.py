@@ -4,8 +4,8 @@
 coordinate; `a @[n] X - sum[n](a) * C` none. `W @ (X[near] - X)` (edges of a graph) multiplies each difference;
 `(W @ X)[near] - W @ X` each row. But what X and C have in common cancels after it is added up, and not before: the
 error is of the size of the terms, where the text's is of the size of their difference. So it takes `numerics="fast"`;
-elsewhere the planner says that it would apply. (Reassociation as the planner does it adds up the same products in another order: each
-keeps its digits.)
+elsewhere the planner says that it would apply. (Reassociation as the planner does it adds up the same products in
+another order: each keeps its digits.)
 """
 
 from __future__ import annotations
@@ -54,6 +54,4 @@ def _build(scope: Scope, node: Node, found: Found) -> Arg:
     return scope.apply(whole.node.op, first, second)
 
 
-RULES = (
-    Rule(NAME, "conditioned", ("contract",), _taken_apart, _build, "what the terms have in common costs digits"),
-)
+RULES = (Rule(NAME, "conditioned", ("contract",), _taken_apart, _build, "what the terms have in common costs digits"),)
