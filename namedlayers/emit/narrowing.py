@@ -67,6 +67,7 @@ _PRODUCTS: Mapping[str, _Product] = {
     **dict.fromkeys(("matmul", "mm", "bmm", "mv", "vector_matrix", "matrix_vector"), _MATRICES),
     **dict.fromkeys(("linear", *(f"conv{form}{n}d" for form in ("", "_transpose") for n in (1, 2, 3))), _WITH_BIAS),
     "within_blocks": _MATRICES,
+    "matrix_columns": _Product((0, 1, 2)),
     "chain_product": _Product(tuple(range(1, 64))),
     "scaled_dot_product_attention": _Product((0, 1, 2, 3), ("attn_mask", "mask")),
 }  # fmt: skip

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx
 
+from namedlayers.emit.kernels.columns import matrix_columns
 from namedlayers.emit.kernels.vectors import matrix_vector, vector_matrix
 from namedlayers.program.program import Kind
 
@@ -35,7 +36,8 @@ MATRICES: Mapping[Callable, int] = {matrix_vector: 0, vector_matrix: 1}
 """Products with vectors that may be told that their matrices are `spare`, and where these stand."""
 
 FRESH: frozenset[Any] = frozenset({
-    F.linear, torch.matmul, torch.mm, torch.bmm, torch.addmm, F.conv1d, F.conv2d, F.conv3d, operator.add, operator.sub,
+    F.linear, torch.matmul, torch.mm, torch.bmm, torch.addmm, matrix_columns, F.conv1d, F.conv2d, F.conv3d,
+    operator.add, operator.sub,
 })  # fmt: skip
 """Operations whose result is nobody else's memory."""
 

@@ -36,7 +36,7 @@ PRINTED: dict[str, tuple[str, dict[str, tuple[int, ...]], list[str]]] = {
     ),
     "channels in the middle": (
         "def f(X[b, c, h, w]; W[o, c]) -> [b, o, h, w] = W @[c] X", {"X": (2, 3, 4, 5), "W": (6, 3)},
-        ["result = torch.matmul(W, X.flatten(2, 3)).unflatten(2, (h, w))", "return result"],
+        ["result = matrix_columns(W, X.flatten(2, 3)).unflatten(2, (h, w))", "return result"],
     ),
     "a batch of products": (
         "def f(A[b, i, j], B[b, j, k]) -> [b, i, k] = A @[j] B", {"A": (2, 3, 4), "B": (2, 4, 5)},
@@ -70,7 +70,7 @@ PRINTED: dict[str, tuple[str, dict[str, tuple[int, ...]], list[str]]] = {
     "a sum that would have to be moved to begin a product": (
         "def f(X[b, s, d], G[b, h, d]; W[s, h]) -> [b, s, d] = X + W @[h] G",
         {"X": (2, 3, 4), "G": (2, 5, 4), "W": (3, 5)},
-        ["product = torch.matmul(W, G)", "result = product + X", "return result"],
+        ["product = matrix_columns(W, G)", "result = product + X", "return result"],
     ),
     "layer normalisation": (
         "def f(X[b, s, d]; g[d], c[d]) = standardize[d](X) * g + c", {"X": (2, 3, 4), "g": (4,), "c": (4,)},

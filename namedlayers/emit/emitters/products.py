@@ -19,13 +19,18 @@ from torch import fx
 from namedlayers.emit.emitters.elementwise import elementwise
 from namedlayers.emit.emitters.pairwise import innermost
 from namedlayers.emit.emitters.reductions import total
+from namedlayers.emit.kernels.columns import matrix_columns
 from namedlayers.emit.kernels.vectors import matrix_vector, mv, vector_matrix
 from namedlayers.emit.lowering import Lowering
 from namedlayers.emit.narrowing import add_product
 from namedlayers.emit.value import Value, adjacent
 from namedlayers.program.program import Kind
 
-_ROWS, _COLUMNS, _INNER = -101, -102, -103
+_ROWS, _COLUMNS, _INNER, _BATCH = -101, -102, -103, -104
+
+READS_ROWS = frozenset({"attention", "standardize", "rms_norm", "softmax", "log_softmax", "rotation", "norm"})
+"""Operations that want what they go along to lie side by side."""
+FEW_USERS = 16
 
 
 def product(lo: Lowering, left: Value, right: Value, keep: Iterable[int], between: bool = False) -> Value:
@@ -47,8 +52,8 @@ def product(lo: Lowering, left: Value, right: Value, keep: Iterable[int], betwee
         return _batch_of_vectors(lo, left, right, batch, inner)
     if batch:
         return matrices(lo, left, right, keep)
-    if len(rows) > 1 and columns and not _trailing(left, inner):
-        around = _around(lo, left, right, rows, columns, inner)
+    if len(rows) > 1 and columns:
+        around = _around(lo, left, right, columns, inner)
         if around is not None:
             return around
     if columns and rows:
@@ -82,6 +87,9 @@ def linear(lo: Lowering, x: Value, w: Value, rows: tuple[int, ...], bias: Value 
     """No batch axes: `w` becomes a matrix, and the rows of `x` stay as they are, unless it is copied anyway."""
     inner = _inner_order(x, w, tuple(a for a in x.axes if a not in rows))
     columns = tuple(a for a in w.axes if a not in inner)
+    around = _around(lo, x, w, columns, frozenset(inner), bias) if bias is not None and rows and columns else None
+    if around is not None:
+        return around
     copied = len(rows) > 1 < len(inner) and not adjacent(x.axes, inner) and not lo.prologue.inner
     row_sizes = [lo.size(lo.space(a)) for a in rows] if copied else []
     x = lo.grouped(x, [(rows, _ROWS), (inner, _INNER)]) if copied else lo.merged(_last(lo, x, inner), inner, _INNER)
@@ -188,23 +196,50 @@ def _vector(lo: Lowering, left: Value, right: Value, rows: tuple[int, ...], colu
 
 
 def _around(
-    lo: Lowering, x: Value, w: Value, rows: tuple[int, ...], columns: tuple[int, ...], inner: frozenset[int]
+    lo: Lowering, x: Value, w: Value, columns: tuple[int, ...], inner: frozenset[int], bias: Value | None = None
 ) -> Value | None:
     """The contracted axes lie in the midst of `x` (channels before space): the matrix stands on the left, and the axes
     of `x` before them are a batch, so that nothing of `x` is moved."""
     order = tuple(a for a in x.axes if a in inner)
-    if not adjacent(x.axes, order):
+    if _trailing(x, inner) or not adjacent(x.axes, order) or (lo.prologue.inner and bias is not None):
         return None
     before, after = x.axes[: x.dim(order[0])], x.axes[x.dim(order[-1]) + 1 :]
     order = _inner_order(x, w, order)
-    if not after or not adjacent(x.axes, order):
+    if not adjacent(x.axes, order) or not _fits_around(lo, columns, after):
         return None
-    sizes = [[lo.size(lo.space(a)) for a in group] for group in (columns, after)]
+    sizes = [[lo.size(lo.space(a)) for a in group] for group in (columns, after, before)]
     w = lo.grouped(w, ((columns, _COLUMNS), (order, _INNER)))
-    x = lo.grouped(x, [*(((axis,), axis) for axis in before), (order, _INNER), (after, _ROWS)])
     split = len(columns) != 1 or len(after) != 1
-    found = lo.call(torch.matmul, (w, x), (*before, _COLUMNS, _ROWS), inline=split)
-    return lo.split_all(found, ((_ROWS, after, sizes[1]), (_COLUMNS, columns, sizes[0])), inline=False)
+    if lo.prologue.inner or len(before) > 1 and bias is None:  # of which `matmul` knows
+        x = lo.grouped(x, [*(((axis,), axis) for axis in before), (order, _INNER), (after, _ROWS)])
+        found = lo.call(torch.matmul, (w, x), (*before, _COLUMNS, _ROWS), inline=split)
+        return lo.split_all(found, ((_ROWS, after, sizes[1]), (_COLUMNS, columns, sizes[0])), inline=False)
+    label = before[0] if len(before) == 1 else _BATCH
+    batch = ((before, label),) if before else ()
+    x = lo.grouped(x, [*batch, (order, _INNER), (after, _ROWS)])
+    more = () if bias is None else (lo.merged(lo.permuted(bias, columns), columns, _COLUMNS),)
+    axes = (*(label for _ in batch), _COLUMNS, _ROWS)
+    found = lo.call(matrix_columns, (w, x, *more), axes, inline=split or len(before) > 1)
+    parts = ((_ROWS, after, sizes[1]), (_COLUMNS, columns, sizes[0]), (label, before, sizes[2]))
+    return lo.split_all(found, parts[: 2 + bool(batch)], inline=False)
+
+
+def _fits_around(lo: Lowering, columns: tuple[int, ...], after: tuple[int, ...]) -> bool:
+    """Whether whoever uses the result may have it with `columns` before what lies `after` them."""
+    wanted = list(lo.wanted())
+    places = [[wanted.index(a) for a in group if a in wanted] for group in (columns, after)]
+    if all(places) and min(places[0]) < min(places[1]):
+        return True
+    waiting, seen = [lo.node], 0
+    while waiting and seen < FEW_USERS:
+        node = waiting.pop()
+        for user in lo.users.get(node.number, ()):
+            seen += 1
+            if user.op in READS_ROWS:
+                return False
+            if user.rank == len(user.space):
+                waiting.append(user)
+    return True
 
 
 # --- layouts ----------------------------------------------------------------------------------------------------------
