@@ -13,6 +13,7 @@ from tests.benchmarks.workloads import (
     norms,
     pairwise,
     recurrences,
+    sampling,
 )
 
 WORKLOADS: tuple[Workload, ...] = (
@@ -22,6 +23,7 @@ WORKLOADS: tuple[Workload, ...] = (
     *contractions.WORKLOADS,
     *log_semiring.WORKLOADS,
     *pairwise.WORKLOADS,
+    *sampling.WORKLOADS,
     *recurrences.WORKLOADS,
     *blocks.WORKLOADS,
     library.MINILM,
