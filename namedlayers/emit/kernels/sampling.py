@@ -24,8 +24,8 @@ from namedlayers.emit.kernels.eager import forward_mode, visible
 ROUNDING = 2.0**-13
 """How many steps a unit in the last place may be at the end of an axis: single precision has 1024 steps."""
 
-MANY = 1 << 18
-"""With more numbers than this it pays to read few channels at once."""
+MANY = 1 << 19
+"""With so many numbers, read and written, it pays to read few channels at once."""
 
 _HALF = (torch.float16, torch.bfloat16)
 
@@ -83,7 +83,7 @@ def _by_kernel(x: Tensor, places: Sequence[Tensor]) -> Tensor:
     elif len(places) == 3:
         grid = grid.unsqueeze(1)
     each = channels
-    if x.shape[0] == 1 and visible(x) and channels * grid.numel() > MANY:
+    if x.shape[0] == 1 and visible(x) and x.numel() + channels * places[0].numel() >= MANY:
         each = _few(channels)
     if each < channels:
         grid = grid.expand(channels // each, *grid.shape[1:])
