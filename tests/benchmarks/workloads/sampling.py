@@ -38,7 +38,7 @@ def places(axes: str, along: str) -> Input:
 
 
 def hats(place: Tensor, size: int) -> Tensor:
-    return torch.relu(1 - (place.unsqueeze(-1) - torch.arange(size)).abs())
+    return torch.relu(1 - (place.unsqueeze(-1) - torch.arange(size, device=place.device)).abs())
 
 
 def warp_by_weights(x: Tensor, u: Tensor, v: Tensor) -> Tensor:
@@ -61,9 +61,14 @@ def table_by_grid(x: Tensor, u: Tensor) -> Tensor:
     return F.grid_sample(x[None, :, :, None], grid[None, None], align_corners=False)[0, :, 0]
 
 
+def twice(x: Tensor, size: int) -> Tensor:
+    """The weights of an axis of so many places at twice as many."""
+    places = (torch.arange(2 * size, device=x.device) + 0.5) / 2 - 0.5
+    return hats(places.clamp(0, size - 1), size)
+
+
 def larger_by_weights(x: Tensor) -> Tensor:
-    sides = [hats(((torch.arange(2 * n) + 0.5) / 2 - 0.5).clamp(0, n - 1), n) for n in x.shape[2:]]
-    return torch.einsum("bcij,yi,xj->bcyx", x, *sides)
+    return torch.einsum("bcij,yi,xj->bcyx", x, *(twice(x, n) for n in x.shape[2:]))
 
 
 def larger_by_interpolate(x: Tensor) -> Tensor:
@@ -71,7 +76,7 @@ def larger_by_interpolate(x: Tensor) -> Tensor:
 
 
 def larger_by_products(x: Tensor) -> Tensor:
-    rows, columns = (hats(((torch.arange(2 * n) + 0.5) / 2 - 0.5).clamp(0, n - 1), n) for n in x.shape[2:])
+    rows, columns = (twice(x, n) for n in x.shape[2:])
     return rows @ (x @ columns.t())
 
 
