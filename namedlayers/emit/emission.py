@@ -26,6 +26,7 @@ from namedlayers.emit.emitters import (  # noqa: F401  (importing them fills the
     indexing,
     linalg,
     losses,
+    nearest,
     norms,
     numbers,
     prefixes,

@@ -223,7 +223,7 @@ _OPERATIONS: dict[str, Callable[[Node], Formula]] = {
     "class_loss": _class_loss,
     **dict.fromkeys(prefixes.PREFIXES, _prefixes),
     **dict.fromkeys(("conv", "conv_transpose", "log_contract"), _times(2)),
-    **dict.fromkeys(("distance", "rotation"), _times(3)),
+    **dict.fromkeys(("distance", "rotation", "nearest"), _times(3)),
     "outer_mean": _times(4),
     **dict.fromkeys(("softmax", "log_softmax"), _times(5)),
     **dict.fromkeys(("standardize", "batch_norm", "group_norm"), _times(8)),

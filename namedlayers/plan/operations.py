@@ -103,6 +103,12 @@ OPERATIONS: dict[str, OperationSpec] = {
         "operands X, Y, each with result axes that the other lacks, which share the consumed axes: the sum over these "
         "of (X - Y)^2, or its root; the slope of a root that is 0 is 0",
     ),
+    "nearest": OperationSpec(
+        ("op", "root"),
+        "operands X, which has all result axes, and Y, which share consumed axes (features); of the other consumed ones, "
+        "which Y alone has, op index: the coordinate (there is one such axis, the last) of the least, op value: the "
+        "least itself, of the sums over features of (X - Y)^2, or their roots",
+    ),
     "statistic": OperationSpec(
         ("op", "ddof"),
         "op mean, var, std or norm (root of the sum of squared magnitudes) over the consumed axes; ddof for var and "

@@ -119,6 +119,7 @@ KERNELS: dict[str, str] = {
     "put": "y = h[r -> s] @[s] one_hot[r](I[r -> s])",
     "fold": "y = fold[k, w](unroll[k, w = 3](h))",
     "distance": "y = sum[s](sum[k]((h - A[r -> s]) ^ 2)) * h",
+    "nearest": "y = min[s](sum[k]((h - A[r -> s]) ^ 2)) * h",
     "root of a distance": "y = sum[s](norm[k](h - A[r -> s])) * h",
     "recurrence": "scan k with y = 0:\n            y = A * y + h",
     "inv": "y = sum[k'](inv[k, k'](P)) * h",

@@ -230,6 +230,16 @@ def _distance(node: Node, over: list[np.ndarray], whole: list[np.ndarray], axes:
     return np.sqrt(total) if node.attr("root") else total
 
 
+def _nearest(node: Node, over: list[np.ndarray], whole: list[np.ndarray], axes: tuple[int, ...]) -> Any:
+    features = tuple(p for p in axes if p in node.args[0].axes)
+    total = np.square(whole[0] - whole[1]).sum(features, keepdims=True)
+    among = tuple(p for p in axes if p not in features)
+    if node.attr("op") == "index":
+        return total.argmin(among[0]).reshape(total.shape[: node.rank])
+    least = total.min(among).reshape(total.shape[: node.rank])
+    return np.sqrt(least) if node.attr("root") else least
+
+
 def _outer_mean(node: Node, over: list[np.ndarray], whole: list[np.ndarray], axes: tuple[int, ...]) -> Any:
     logits = np.broadcast_arrays(whole[0] + whole[1], *whole)[0]
     powers = np.exp(logits - logits.max(axis=axes, keepdims=True))
@@ -252,6 +262,7 @@ _OVER_SPACE: dict[str, Callable[..., Any]] = {
     "log_contract": _log_contract,
     "outer_mean": _outer_mean,
     "distance": _distance,
+    "nearest": _nearest,
 }
 
 

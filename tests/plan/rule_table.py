@@ -263,8 +263,14 @@ TIDYING: dict[str, Row] = {
     "gather": Row("E[v = 3, e], I[t]", "one_hot[v](I) @[v] E", "exp(one_hot[v](I)) @[v] E"),
     "index-add": Row("X[t, e], I[t]; Y[v = 3, e]", "Y + X @[t] one_hot[v](I)", "Y + X @[t] exp(one_hot[v](I))"),
     "weights of one-hot vectors": Row(
-        "X[t, e], I[t], w[t]; Y[v = 3, e]", "Y + sum[t](w * one_hot[v](I) * X)", "Y + sum[t](w * exp(one_hot[v](I)) * X)",
+        "X[t, e], I[t], w[t]; Y[v = 3, e]", "Y + sum[t](w * one_hot[v](I) * X)",
+        "Y + sum[t](w * exp(one_hot[v](I)) * X)",
     ),
+    "nearest point": Row(PAIRS, "argmin[j](sum[c]((X - Y) ^ 2))", "argmax[j](sum[c]((X - Y) ^ 2))"),
+    "nearest point by its order": Row(
+        PAIRS, "argmax[j](2 * X @[c] Y - sum[c](Y ^ 2))", "argmax[j](2 * X @[c] Y + sum[c](Y ^ 2))",
+    ),
+    "distance of the nearest point": Row(PAIRS, "min[j](sum[c]((X - Y) ^ 2))", "max[j](sum[c]((X - Y) ^ 2))"),
     "gather of smoothed vectors": Row(
         CLASSES, "(0.9 * one_hot[c](T) - 0.25) @[c] Z", "(one_hot[c](T) + w) @[c] Z"
     ),

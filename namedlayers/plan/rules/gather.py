@@ -68,7 +68,7 @@ def take(scope: Scope, x: Arg, axis: int, index: Arg) -> Arg:
 def _in_range(index: Arg, size: object) -> bool:
     """Coordinates and positions of extrema along axes of this size are in range by what they are."""
     node = index.node
-    return node.op in ("coord", "argreduce") and len(node.space) > 0 and node.space[-1] == size
+    return node.op in ("coord", "argreduce", "nearest") and len(node.space) > 0 and node.space[-1] == size
 
 
 @dataclass(frozen=True, slots=True)

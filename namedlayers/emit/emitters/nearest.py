@@ -1,0 +1,86 @@
+"""The nearest points, and how far they are.
+
+In: points as rows. Out: for each the number of the nearest of the others, or its distance. What always holds: at a tie
+the first number counts, and the slope of a distance goes to all that are as near, in equal parts; the slope of a
+distance of 0 is 0. Traced by torch, transformed, on other devices and of few points all distances are there.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from namedlayers.emit.emitters.distances import distances, square_distances
+from namedlayers.emit.kernels import nearest as kernel
+from namedlayers.emit.kernels.reading import rows_of_each
+from namedlayers.emit.lowering import Lowering, emits
+from namedlayers.emit.value import Value
+from namedlayers.program.graph import Node
+from namedlayers.program.program import Kind
+
+_ROWS, _AMONG, _FEATURES = -101, -102, -103
+
+
+@emits("nearest")
+def emit_nearest(lo: Lowering, node: Node) -> Value:
+    x, y = lo.alike(lo.operands(node))
+    x, y = lo.filled(x, node.args[0].axes), lo.filled(y, node.args[1].axes)
+    batch = tuple(a for a in x.axes if a in y.axes and a < node.rank)
+    rows = tuple(a for a in x.axes if a < node.rank and a not in batch)
+    features = tuple(a for a in x.axes if a >= node.rank)
+    among = tuple(a for a in y.axes if a not in x.axes)
+    sizes = [lo.size(lo.space(a)) for a in rows]
+    x = lo.merged(lo.permuted(x, (*batch, *rows, *features)), features, _FEATURES)
+    y = lo.merged(lo.permuted(y, (*batch, *among, *features)), features, _FEATURES)
+    x, y = lo.merged(x, rows, _ROWS), lo.merged(y, among, _AMONG)
+    if node.attr("op") == "index":
+        found = lo.call(nearest, (x, y), (*batch, _ROWS), kind=Kind.INT, inline=len(rows) != 1)
+    else:
+        found = lo.call(least, (x, y, bool(node.attr("root"))), (*batch, _ROWS), inline=len(rows) != 1)
+    return lo.split(found, _ROWS, rows, sizes, inline=False)
+
+
+def nearest(x: Tensor, y: Tensor) -> Tensor:
+    """The numbers of the nearest rows of y, for rows of x, for batches of both.
+
+    >>> nearest(torch.tensor([[0.0, 0.0], [3.0, 3.0]]), torch.tensor([[3.0, 4.0], [1.0, 0.0]]))
+    tensor([1, 0])
+    """
+    x, y = x.detach(), y.detach()
+    if kernel.is_taken(x, y):
+        return kernel.nearest(x, y)[0]
+    return square_distances(x, y.mT).min(-1)[1]
+
+
+def least(x: Tensor, y: Tensor, root: bool) -> Tensor:
+    """How far the nearest rows of y are, or the square of that.
+
+    >>> least(torch.tensor([[0.0, 0.0], [3.0, 3.0]]), torch.tensor([[3.0, 4.0], [2.0, 0.0]]), False)
+    tensor([4., 1.])
+    """
+    if y.shape[-2] == 0:
+        return x.new_full(x.shape[:-1], torch.inf)
+    if not kernel.is_taken(x, y):
+        return (distances if root else square_distances)(x, y.mT).amin(-1)
+    number, several = kernel.nearest(x.detach(), y.detach())
+    if several is not None and torch.is_grad_enabled() and (x.requires_grad or y.requires_grad):
+        return _shared(x, y, root, *several)
+    return _length(x - _read(y, number), root)
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _read(y: Tensor, number: Tensor) -> Tensor:
+    return torch.embedding(y, number) if y.dim() == 2 else rows_of_each(y, number, None)
+
+
+def _length(x: Tensor, root: bool) -> Tensor:
+    return torch.linalg.vector_norm(x, dim=-1) if root else (x * x).sum(-1)
+
+
+def _shared(x: Tensor, y: Tensor, root: bool, row: Tensor, column: Tensor) -> Tensor:
+    """The mean over all pairs that are as near."""
+    each = _length(x.flatten(0, -2)[row] - y.flatten(0, -2)[column], root)
+    count = torch.bincount(row, minlength=x.shape[:-1].numel())
+    return each.new_zeros(len(count)).index_add(0, row, each / count[row]).view(x.shape[:-1])
