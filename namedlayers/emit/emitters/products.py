@@ -135,6 +135,14 @@ def onto(lo: Lowering, left: Value, right: Value, summand: Value) -> Value:
 
 
 def _by_elements(lo: Lowering, left: Value, right: Value, inner: frozenset[int]) -> Value:
+    """What lies otherwise than matrices that were multiplied, with their batch innermost, is copied: their slope would
+    lie like it, and be taken apart matrix by matrix for the products that give theirs."""
+    for one, other in ((left, right), (right, left)):
+        if set(one.axes) == set(other.axes) and _is_of_matrices(one) and innermost(other) not in inner:
+            other = lo.permuted(other, one.axes)
+            other = lo.call("contiguous", (other,), other.axes, kind=other.kind, weak=other.weak, inline=True)
+            left, right = one, other
+            break
     both = elementwise(lo, operator.mul, [left, right])
     return total(lo, both, tuple(a for a in both.axes if a in inner))
 
@@ -303,6 +311,14 @@ def _trailing(value: Value, group: frozenset[int]) -> bool:
 
 def _before(axes: tuple[int, ...], first: tuple[int, ...], second: tuple[int, ...]) -> bool:
     return max(axes.index(a) for a in first) < min(axes.index(a) for a in second)
+
+
+def _is_of_matrices(value: Value) -> bool:
+    """Whether this is a product of batches of matrices, as it is seen."""
+    held = value.held
+    while isinstance(held, fx.Node) and held.target in ("permute", "transpose"):
+        held = held.args[0]  # type: ignore[assignment]
+    return isinstance(held, fx.Node) and held.target is torch.bmm
 
 
 def _is_view(value: Value) -> bool:
