@@ -11,14 +11,16 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from namedlayers.emit.kernels.eager import visible
+from namedlayers.emit.kernels.eager import batched_backward, visible
 from namedlayers.emit.kernels.rows import as_index
 
 FEW = 1 << 13
 """Up to how many elements of rows it is quicker to hold them."""
+
+BLOCK = 1 << 18
+"""So many products of slopes and weights are made at once."""
 
 SHORT = 1 << 10
 """Slopes of fewer elements are added for all k at once."""
@@ -86,7 +88,10 @@ def _in_bags(table: Tensor, index: Tensor, weights: Tensor | None) -> Tensor | N
 
 
 def _summed(table: Tensor, index: Tensor, weights: Tensor | None) -> Tensor:
-    return F.embedding_bag(index, table, mode="sum", per_sample_weights=weights)
+    count, each = index.shape
+    ends = torch.arange(0, count * each, each, dtype=index.dtype) if each else index.new_zeros(count)
+    shares = None if weights is None else weights.flatten()
+    return torch.embedding_bag(table, index.flatten(), ends, False, 0, False, shares)[0]
 
 
 class _Bags(torch.autograd.Function):
@@ -103,8 +108,13 @@ class _Bags(torch.autograd.Function):
         index, *weighed = ctx.saved_tensors
         if weighed:
             table, weights = weighed
-            to_table = _added(index, slope, weights, ctx.count) if ctx.needs_input_grad[0] else None
-            return to_table, None, _products(table, index, slope) if ctx.needs_input_grad[2] else None
+            plain = not torch.is_grad_enabled() and visible(slope) and not batched_backward(slope) and index.numel() > 0
+            to_table, to_weights = (_added_in_place, _products_at_once) if plain else (_added, _products)
+            return (
+                to_table(index, slope, weights, ctx.count) if ctx.needs_input_grad[0] else None,
+                None,
+                to_weights(table, index, slope) if ctx.needs_input_grad[2] else None,
+            )
         found = slope.new_zeros(ctx.count, slope.shape[-1])
         if slope.numel() < SHORT:
             each = slope.unsqueeze(1).expand(-1, index.shape[1], -1).flatten(0, 1)
@@ -122,6 +132,30 @@ def _added(index: Tensor, slope: Tensor, weights: Tensor, count: int) -> Tensor:
     return found
 
 
+def _added_in_place(index: Tensor, slope: Tensor, weights: Tensor, count: int) -> Tensor:
+    """The same in blocks, in one memory for all of them."""
+    (bags, each), wide = index.shape, slope.shape[-1]
+    found = slope.new_zeros(count, wide)
+    room = slope.new_empty(min(bags, max(1, BLOCK // max(1, each * wide))), each, wide)
+    for start in range(0, bags, len(room)):
+        rows = index[start : start + len(room)]
+        part = room[: len(rows)]
+        torch.mul(
+            slope[start : start + len(room)].unsqueeze(1), weights[start : start + len(room)].unsqueeze(2), out=part
+        )
+        found.index_add_(0, rows.flatten(), part.flatten(0, 1))
+    return found
+
+
 def _products(table: Tensor, index: Tensor, slope: Tensor) -> Tensor:
     """Of each row with the slope at its sum."""
     return torch.stack([(torch.embedding(table, rows) * slope).sum(-1) for rows in index.unbind(1)], 1)
+
+
+def _products_at_once(table: Tensor, index: Tensor, slope: Tensor) -> Tensor:
+    """The same by torch's kernel, which has no slopes."""
+    (bags, each), kind = index.shape, index.dtype
+    ends = torch.arange(0, bags * each, each, dtype=kind)
+    bag = torch.arange(bags, dtype=kind).repeat_interleave(each)
+    kernel = torch.ops.aten._embedding_bag_per_sample_weights_backward
+    return kernel(slope, table, index.flatten(), ends, bag, 0, -1).view(bags, each)
