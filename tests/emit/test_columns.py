@@ -56,6 +56,12 @@ FORMS = {
     "tokens": ("def f(X[b, s, d]; W[t, s], c[t]) -> [b, t, d] = W @[s] X + c", True),
     "two axes before": ("def f(X[a, b, s, d]; W[t, s], c[t]) -> [a, b, t, d] = c + sum[s](X * W)", True),
     "two axes behind": ("def f(X[b, s, d, e]; W[t, s], c[t]) -> [b, t, d, e] = W @[s] X + c", True),
+    "heads that talk": ("def f(S[b, h, s, d]; W[t, h]) -> [b, t, s, d] = softmax[d](W @[h] S)", True),
+    "projected positions": (
+        "def f(Q[b, q, d], K[b, s, d], X[b, s, e]; W[t, s]) -> [b, q, e]:\n"
+        "    return softmax[t](Q @[d] (W @[s] K)) @[t] (W @[s] X)",
+        True,
+    ),
     "features last": ("def f(X[b, s, d]; W[t, d], c[t]) -> [b, s, t] = W @[d] X + c", False),
     "for a norm": ("def f(X[b, s, d]; W[t, s], c[t]) -> [b, d, t] = standardize[t](W @[s] X + c)", False),
 }
@@ -64,7 +70,7 @@ FORMS = {
 @pytest.mark.parametrize(("text", "around"), FORMS.values(), ids=FORMS)
 def test_nothing_is_turned(text: str, around: bool) -> None:
     function = nl.compile(text)
-    sizes = {"a": 2, "b": 3, "s": 4, "d": 5, "e": 2, "t": 6}
+    sizes = {"a": 2, "b": 3, "s": 4, "d": 5, "e": 2, "t": 6, "h": 3, "q": 2}
     given = [torch.randn([sizes[axis] for axis in port.axes]) for port in function.inputs]
     torch.testing.assert_close(function(*given).double(), function.reference(*given), atol=1e-5, rtol=1e-5)
     assert ("matrix_columns" in function.code) == around

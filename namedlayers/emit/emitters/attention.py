@@ -22,7 +22,7 @@ from namedlayers.emit.emitters.numbers import arange
 from namedlayers.emit.kernels.attending import scaled_dot_product_attention
 from namedlayers.emit.kernels.banded import banded_attention
 from namedlayers.emit.lowering import Lowering, emits
-from namedlayers.emit.value import Value
+from namedlayers.emit.value import Value, adjacent
 from namedlayers.program.graph import Node
 from namedlayers.program.program import Kind
 from namedlayers.program.size import SizeExpr, const
@@ -67,10 +67,9 @@ def emit_attention(lo: Lowering, node: Node) -> Value:
             mask = _causal_mask(lo, mask, *causal)
     if mask is not None:
         mask = mask if mask.axes else lo.filled(mask, roles.position)
-        options["attn_mask"] = _in_four(lo, mask, roles, (roles.query, _QUERY), (roles.position, _POSITION), loose=True)
     elif len(roles.query) > 1 and not causal:
         options["members"] = lo.size(lo.extent(roles.query[:-1]))
-    return _out_of_four(lo, _four(lo, query, given["key"], given["value"], roles), options, roles)
+    return _in_batches(lo, (query, given["key"], given["value"]), mask, options, roles)
 
 
 def _seen(
@@ -120,6 +119,29 @@ def _out_of_four(
     assert isinstance(found.held, fx.Node)
     found.held.meta.pop("inline", None)
     return found
+
+
+def _in_batches(
+    lo: Lowering, operands: tuple[Value, Value, Value], mask: Value | None, options: dict, roles: _Roles
+) -> Value:  # fmt: skip
+    """Of many batch axes one stays as the kernel's heads, if the others lie in one piece then: windows and rows are
+    merged where they are, and a mask that heads alone have is read by all of them."""
+    outer: tuple[int, ...] = ()
+    for heads in reversed(roles.batch if len(roles.batch) > 2 else ()):
+        others = tuple(axis for axis in roles.batch if axis != heads)
+        if all(adjacent(one.axes, others) for one in operands if set(others) <= set(one.axes)):
+            outer, roles = others, replace(roles, batch=(_BATCH, heads))
+            break
+    sizes = [lo.size(lo.space(axis)) for axis in outer]
+    if outer:
+        query, key, value = (lo.merged(lo.filled(one, outer), outer, _BATCH) for one in operands)
+        operands = (query, key, value)
+        if mask is not None and set(outer) & set(mask.axes):
+            mask = lo.merged(lo.filled(mask, outer), outer, _BATCH)
+    if mask is not None:
+        options["attn_mask"] = _in_four(lo, mask, roles, (roles.query, _QUERY), (roles.position, _POSITION), loose=True)
+    found = _out_of_four(lo, _four(lo, *operands, roles), options, roles)
+    return lo.split(found, _BATCH, outer, sizes, inline=False) if outer else found
 
 
 def _in_groups(lo: Lowering, operands: tuple[Value, Value, Value], options: dict, roles: _Roles, place: int) -> Value:

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import fx
 
+from namedlayers.emit.attributes import positions
 from namedlayers.emit.emitters.elementwise import elementwise
 from namedlayers.emit.emitters.pairwise import innermost
 from namedlayers.emit.emitters.reductions import total
@@ -24,12 +25,13 @@ from namedlayers.emit.kernels.vectors import matrix_vector, mv, vector_matrix
 from namedlayers.emit.lowering import Lowering
 from namedlayers.emit.narrowing import add_product
 from namedlayers.emit.value import Value, adjacent
+from namedlayers.program.graph import Arg, Node
 from namedlayers.program.program import Kind
 
 _ROWS, _COLUMNS, _INNER, _BATCH = -101, -102, -103, -104
 
-READS_ROWS = frozenset({"attention", "standardize", "rms_norm", "softmax", "log_softmax", "rotation", "norm"})
-"""Operations that want what they go along to lie side by side."""
+READS_ROWS = frozenset({"standardize", "rms_norm", "softmax", "log_softmax"})
+"""Operations that want the axes which they go along to lie side by side, beside attention."""
 FEW_USERS = 16
 
 
@@ -52,10 +54,11 @@ def product(lo: Lowering, left: Value, right: Value, keep: Iterable[int], betwee
         return _batch_of_vectors(lo, left, right, batch, inner)
     if batch:
         return matrices(lo, left, right, keep)
-    if len(rows) > 1 and columns:
-        around = _around(lo, left, right, columns, inner)
-        if around is not None:
-            return around
+    for x, w, own in ((left, right, columns), (right, left, rows)):
+        if own and len(x.axes) > 1 + len(inner):
+            around = _around(lo, x, w, own, inner)
+            if around is not None:
+                return around
     if columns and rows:
         return linear(lo, left, right, rows)
     return _vector(lo, left, right, rows, columns)
@@ -195,12 +198,25 @@ def _vector(lo: Lowering, left: Value, right: Value, rows: tuple[int, ...], colu
         left, right, rows = right, left, columns
     inner = _inner_order(left, right, tuple(a for a in left.axes if a not in rows))
     right = lo.merged(lo.permuted(right, inner), inner, _INNER)
+    if adjacent(left.axes, inner) and innermost(left) in rows and left.axes[0] in rows and not lo.prologue.inner:
+        return _weighted_columns(lo, left, right, inner)
     if rows and len(rows) == 1 and not _trailing(left, frozenset(inner)):
         flat = lo.merged(_last(lo, left, rows), inner, _INNER)
         return lo.call(torch.matmul, (right, flat), rows)
     flat = lo.merged(_last(lo, left, inner), inner, _INNER)
     multiply = mv if len(flat.axes) == 2 else torch.matmul  # which finds out by a detour
     return lo.call(multiply, (flat, right), flat.axes[:-1])
+
+
+def _weighted_columns(lo: Lowering, x: Value, weights: Value, inner: tuple[int, ...]) -> Value:
+    """What is summed over lies in the midst of `x`: the weights are a row for each of what lies before."""
+    before, after = x.axes[: x.dim(inner[0])], x.axes[x.dim(inner[-1]) + 1 :]
+    sizes = [[lo.size(lo.space(a)) for a in group] for group in (before, after)]
+    x = lo.grouped(x, [(before, _BATCH), (inner, _INNER), (after, _ROWS)])
+    row = lo.call("unsqueeze", (weights, 0), (_COLUMNS, _INNER), inline=True)
+    found = lo.call(matrix_columns, (row, x), (_BATCH, _COLUMNS, _ROWS), inline=True)
+    found = lo.call("squeeze", (found, 1), (_BATCH, _ROWS), inline=len(before) + len(after) > 2)
+    return lo.split_all(found, ((_ROWS, after, sizes[1]), (_BATCH, before, sizes[0])), inline=False)
 
 
 def _around(
@@ -238,16 +254,34 @@ def _fits_around(lo: Lowering, columns: tuple[int, ...], after: tuple[int, ...])
     places = [[wanted.index(a) for a in group if a in wanted] for group in (columns, after)]
     if all(places) and min(places[0]) < min(places[1]):
         return True
-    waiting, seen = [lo.node], 0
+    waiting, seen = [(lo.node, frozenset(columns))], 0
     while waiting and seen < FEW_USERS:
-        node = waiting.pop()
+        node, own = waiting.pop()
         for user in lo.users.get(node.number, ()):
             seen += 1
-            if user.op in READS_ROWS:
-                return False
-            if user.rank == len(user.space):
-                waiting.append(user)
+            for arg in user.args:
+                there = (
+                    frozenset(arg.axes[axis] for axis in own if axis < node.rank) if arg.node is node else frozenset()
+                )
+                if there & _read_along(user, arg):
+                    return False
+                if there and user.rank == len(user.space):
+                    waiting.append((user, there))
     return True
+
+
+def _read_along(user: Node, arg: Arg) -> frozenset[int]:
+    """The axes of a user that it wants to lie side by side in an operand."""
+    if user.op in READS_ROWS:
+        return frozenset(positions(user, "axes"))
+    if user.op != "attention":
+        return frozenset()
+    query, key, value, *_ = user.args
+    sides = [frozenset(one.axes) for one in (query, key, value)]
+    gone = frozenset(range(user.rank, len(user.space)))
+    if arg in (query, key):
+        return gone & sides[0] & sides[1] - sides[2]
+    return sides[2] - gone - sides[0] - sides[1] if arg == value else frozenset()
 
 
 # --- layouts ----------------------------------------------------------------------------------------------------------

@@ -5,8 +5,9 @@ In: what torch's function takes, in four dimensions. Out: what it gives. What al
 tangents, which the fused kernels lack, come from the same formula in differentiable operations; the first ones, where
 no second are asked for, from the kernel.
 
-On the CPU the kernel wants features side by side in memory, and values as wide as keys: features are copied where they
-are not, and zeros make the narrower of the two as wide as the other.
+On the CPU there is no kernel where a gradient flows into the mask (learned positions): two products and a softmax are
+faster than what torch makes of it. The kernel wants features side by side in memory, and values as wide as keys:
+features are copied where they are not, and zeros make the narrower of the two as wide as the other.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from namedlayers.emit.kernels.eager import forward_mode, visible
+from namedlayers.emit.kernels.looking import softmax
 
 
 def scaled_dot_product_attention(
@@ -41,6 +43,8 @@ def scaled_dot_product_attention(
     if not visible(query):
         further = not torch.compiler.is_compiling() and (forward_mode() or _derived_again(query, key, value))
         return (_written_out if further else _as_torch)(query, key, value, attn_mask, is_causal, scale, enable_gqa)
+    if attn_mask is not None and not enable_gqa and _is_learned(attn_mask):
+        return _by_products(query, key, value, attn_mask, scale)
     if not query.stride(-1) == key.stride(-1) == value.stride(-1) == 1:
         query, key, value = (one if one.stride(-1) == 1 else one.contiguous() for one in (query, key, value))
     if members > 1 and query.size(2) >= members * MANY_QUERIES:
@@ -96,6 +100,17 @@ def _written_out(
         query, key, value, mask, 0.0, causal, None, scale=scale, enable_gqa=grouped
     )
     return found
+
+
+def _is_learned(mask: Tensor) -> bool:
+    """Whether there is a gradient at a mask, which the fused kernel does not give."""
+    return torch.is_grad_enabled() and mask.requires_grad and not torch.is_autocast_enabled("cpu")
+
+
+def _by_products(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scale: float | None) -> Tensor:
+    """Two products and a softmax: torch's own form without its kernel scales both sides, and its softmax is slower."""
+    scores = torch.matmul(query * (query.size(-1) ** -0.5 if scale is None else scale), key.mT) + mask
+    return torch.matmul(softmax(scores, -1), value)
 
 
 def _added(mask: Tensor | None, dtype: torch.dtype) -> Tensor | None:
