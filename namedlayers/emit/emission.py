@@ -38,6 +38,7 @@ from namedlayers.emit.emitters import (  # noqa: F401  (importing them fills the
     shaping,
     slopes,
     transposed,
+    waves,
     windows,
 )
 from namedlayers.emit.emitters.elementwise import cast_kind

@@ -18,7 +18,7 @@ from namedlayers.plan import paths
 from namedlayers.plan.plan import Event
 from namedlayers.plan.rewrite import Rewriter, live_nodes
 from namedlayers.plan.rule import Rule
-from namedlayers.plan.rules import prefixes
+from namedlayers.plan.rules import prefixes, waves
 from namedlayers.plan.rules.expansion import DEEPEST, THROUGH, is_sum
 from namedlayers.plan.rules.sharing import NAME, is_outer, multiplied_out
 from namedlayers.program.graph import Arg, Graph, Node
@@ -40,10 +40,48 @@ NEAR = 1.5
 
 def alternatives(
     graph: Graph, before: Results, merged: Results, rules: Sequence[Rule], admit: Callable[[Node], bool],
-    events: list[Event],
+    events: list[Event], conditioned: bool = False,
 ) -> tuple[Results, ...]:  # fmt: skip
     """The results as they are best, and as they are better for some sizes. `rules`: those that merge contractions,
-    which made `merged` of `before`."""
+    which made `merged` of `before`. `conditioned`: digits may be lost."""
+    own: list[Event] = []
+    found = _multiplied_out(graph, before, merged, rules, admit, own)
+    noted: list[Event] = []
+    rewriter = Rewriter(graph, admit, noted)
+    apart = rewriter.rewrite(before, waves.RULES)
+    if not noted:
+        events += own
+        return found
+    parted = _multiplied_out(graph, apart, rewriter.rewrite(apart, rules), rules, admit, noted)
+    spread = frozenset(node.number for node in live_nodes(apart) if waves.is_product(node) or is_outer(node))
+    through = Rewriter(graph, admit).rewrite(apart, [multiplied_out(spread), *rules])
+    as_is, first, second = _least(found, parted, (through,))
+    others, cost = (parted, first) if _gain(first, second) < 0 else ((through,), second)
+    costs = list(zip(as_is, cost, strict=True))
+    held = all(any(map(waves.is_product, live_nodes(one))) for one in others)
+    if held or all(b > a * WORTH for a, b in costs):
+        events += own
+        return found
+    if not conditioned and any(event.numerics == "conditioned" for event in noted):
+        events += own + [waves.refused(event) for event in noted if event.numerics == "conditioned"]
+        return found
+    events += noted
+    return others if all(b <= a * NEAR for a, b in costs) else (found[0], others[-1])
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _least(*groups: Sequence[Results]) -> list[list[float]]:
+    """What the cheapest of each group costs at each of the sizes assumed."""
+    costs = iter(paths.sampled_costs([live_nodes(one) for group in groups for one in group]))
+    return [[min(each) for each in zip(*(next(costs) for _ in group), strict=True)] for group in groups]
+
+
+def _multiplied_out(
+    graph: Graph, before: Results, merged: Results, rules: Sequence[Rule], admit: Callable[[Node], bool],
+    events: list[Event],
+) -> tuple[Results, ...]:  # fmt: skip
     best, other = _up_to_each_place(graph, before, merged, rules, admit, events)
     refused: set[frozenset[int]] = set()
     for _ in range(MOST_TRIES):
@@ -64,9 +102,6 @@ def alternatives(
             other = found
         events += noted
     return (best,) if other is None else (best, other)
-
-
-# --- helpers ----------------------------------------------------------------------------------------------------------
 
 
 def _up_to_each_place(

@@ -69,6 +69,11 @@ OPERATIONS: dict[str, OperationSpec] = {
         "operands P, of which one axis (-1 in its Arg) has the two parts x and y, C and S: along `axis` (a position) "
         "x * C - y * S and x * S + y * C",
     ),
+    "wave": OperationSpec(
+        ("axis", "parts"),
+        "operands A[, r, n]: of the angle A (+ r * n, n whole numbers, in double precision) the functions `parts` (cos, "
+        "sin, -sin) along `axis` (a position), which no operand has",
+    ),
     "slice_dropout": OperationSpec(
         ("axes", "site"),
         "operands X, q (a number): for each coordinate of `axes` (positions) all of X is 0 with probability 1 - q, "

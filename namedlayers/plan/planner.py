@@ -143,7 +143,9 @@ def _rewritten(graph: Graph, numerics: Numerics, held: Held, admit: Callable[[No
         rules = permitted((*phase, *by_states(held.states)), allowed)
         before, results = results, tuple(rewriter.rewrite(outputs, rules) for outputs in results)
         if phase is MERGING and "algebraic" in allowed:
-            results = alternatives(target, before[0], results[0], rules, admit, rewriter.events)
+            results = alternatives(
+                target, before[0], results[0], rules, admit, rewriter.events, "conditioned" in allowed
+            )
     results = tuple(rewriter.rewrite(outputs, LAST_STEPS) for outputs in results)
     if "algebraic" in allowed:
         results = tuple(keep_running(target, outputs, held, admit, rewriter.events) for outputs in results)

@@ -86,7 +86,8 @@ _ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "neg": _counted(np.negative), "abs": _counted(np.abs), "exp": _real(np.exp), "log": _real(np.log),
     "log1p": _real(np.log1p), "expm1": _real(np.expm1), "sqrt": _real(np.sqrt),
     "rsqrt": _real(lambda x: 1 / np.sqrt(x)), "tanh": _real(np.tanh),
-    "erf": _real(erf), "not": lambda x: np.logical_not(x), "detach": lambda x: x, "isfinite": np.isfinite,
+    "erf": _real(erf), "cos": _real(np.cos), "sin": _real(np.sin),
+    "not": lambda x: np.logical_not(x), "detach": lambda x: x, "isfinite": np.isfinite,
     "real": np.real, "conj": np.conj, "imag": np.imag,
     "add": _counted(np.add), "sub": _counted(np.subtract), "mul": _counted(np.multiply), "div": _real(np.divide),
     "floordiv": _counted(np.floor_divide), "mod": _counted(np.mod), "pow": _counted(_power), "lt": np.less,
@@ -595,6 +596,15 @@ def _prefix_product(node: Node, args: list[np.ndarray], space: list[int], sizes:
     return np.where(far >= 0, whole, 0).sum(tuple(range(node.rank, len(space))))
 
 
+_PARTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"cos": np.cos, "sin": np.sin, "-sin": lambda x: -np.sin(x)}
+
+
+def _wave(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
+    angle, *more = [aligned(arg, value, len(space)) for arg, value in zip(node.args, args, strict=True)]
+    angle = np.squeeze(angle + math.prod(more) if more else angle, node.attr("axis"))  # type: ignore[call-overload]
+    return np.stack([_PARTS[part](angle) for part in node.attr("parts")], node.attr("axis"))  # type: ignore[union-attr, call-overload]
+
+
 _RUNNING: dict[str, Callable[..., Any]] = {
     "sum": np.cumsum, "prod": np.cumprod, "max": np.maximum.accumulate, "min": np.minimum.accumulate,
     "logsumexp": np.logaddexp.accumulate,
@@ -643,7 +653,7 @@ _SPECIAL: dict[str, Callable[..., Any]] = {
     **dict.fromkeys(("fft", "rfft", "irfft"), _fft),
     "triangle": _triangle,
     **dict.fromkeys(("prefix_product", "prefix_sum"), _prefix_product),
-    "cumulative": _cumulative,
+    "cumulative": _cumulative, "wave": _wave,
     "gelu": _gelu, "softmax": _axiswise(_softmax), "standardize": _standardize, "rms_norm": _standardize, "conv": _conv,
     "conv_transpose": _conv_transpose,
     "group_norm": _group_norm,

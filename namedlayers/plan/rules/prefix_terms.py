@@ -21,6 +21,9 @@ from namedlayers.plan.rules.triangles import turned
 from namedlayers.plan.view import Product, Scope
 from namedlayers.program.graph import Arg
 
+FEW = 2
+"""Along an axis of so many, a product that is larger than each of its factors may be built."""
+
 Group = tuple[Arg, ...]
 """Factors that are multiplied, and summed over the axes that no other group has."""
 
@@ -57,8 +60,9 @@ def is_nothing(term: Term) -> bool:
     return any(one.misses(other) for one, other in combinations(masks, 2))
 
 
-def grouped(term: Term, axes: Axes, rank: int) -> Grouped | None:
+def grouped(scope: Scope, term: Term, axes: Axes) -> Grouped | None:
     """A term by what its factors do; None where it is no product of queries with keys."""
+    rank = scope.root.rank
     place, gone = axes
     mask = seen(term)
     if mask is None or gone not in term.consumed:
@@ -77,7 +81,7 @@ def grouped(term: Term, axes: Axes, rank: int) -> Grouped | None:
     queries, after = _parted(rest, contracted, shared)
     if not shared:  # no products at all
         queries, keys, values, after = [], along, [], rest
-    if not all(_compact(part, contracted - shared) for part in (queries, keys, values)):
+    if not all(_compact(scope, part, contracted - shared) for part in (queries, keys, values)):
         return None
     every = {c for a in term.top for c in a.axes}.union(*(decay.axes for decay in decays))
     covered = contracted <= every and (place in {c for a in queries for c in a.axes} or not shared)
@@ -123,9 +127,9 @@ def _parted(factors: Sequence[Arg], contracted: set[int], shared: set[int]) -> t
         reached |= {c for a in more for c in a.axes} & contracted
 
 
-def _compact(group: Sequence[Arg], inner: Iterable[int]) -> bool:
-    """Whether the product of a group, summed over what is its own, is no larger than one of its factors."""
-    kept = {c for a in group for c in a.axes} - set(inner)
+def _compact(scope: Scope, group: Sequence[Arg], inner: Iterable[int]) -> bool:
+    """Whether the product of a group, summed over what is its own, is hardly larger than one of its factors."""
+    kept = {c for a in group for c in a.axes if not 0 < (scope.sizes[c].value or 0) <= FEW} - set(inner)
     summed = any(set(a.axes) & set(inner) for a in group)
     return len(group) < 2 or summed or any(kept <= set(a.axes) for a in group)
 

@@ -50,7 +50,7 @@ def _match(scope: Scope, node: Node) -> Outcome:
     terms = reader.terms()
     if terms is not None:
         terms = [term for term in terms if not is_nothing(term)]
-    plans = [grouped(term, found, node.rank) for term in terms or ()]
+    plans = [grouped(scope, term, found) for term in terms or ()]
     if terms and all(plans):
         return Match(plans)
     differing = _differing(scope, terms or (), found[1])

@@ -1,0 +1,51 @@
+"""Cosines and sines of angles, side by side.
+
+In: angles, or numbers; rates and whole numbers whose products are added to them. Out: the functions asked for, along an
+axis of their own. What always holds: products with whole numbers are in double precision, so that a wave is right to a
+rounding however far its place is from the first one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from namedlayers.emit.kernels.eager import visible
+
+_PARTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "cos": torch.cos,
+    "sin": torch.sin,
+    "-sin": lambda angle: torch.sin(angle).neg_(),
+}
+
+_INTO: dict[str, Callable[..., Tensor]] = {
+    "cos": torch.cos,
+    "sin": torch.sin,
+    "-sin": lambda angle, out: torch.sin(angle, out=out).neg_(),
+}
+"""The same, written where there is room for it."""
+
+
+def wave(
+    angle: Tensor | float, rate: Tensor | float | None, place: Tensor | None, parts: tuple[str, ...], dim: int,
+    dtype: torch.dtype,
+) -> Tensor:  # fmt: skip
+    """The functions `parts` of `angle + rate * place`, stacked along `dim`.
+
+    >>> wave(0.0, torch.pi / 2, torch.arange(3), ("cos", "sin"), 1, torch.float32).round()
+    tensor([[1., 0.],
+            [0., 1.],
+            [-1., 0.]])
+    """
+    if place is not None and rate is not None:
+        rate = rate.double() if isinstance(rate, Tensor) else rate
+        angle = angle + place.double() * rate
+    assert isinstance(angle, Tensor)
+    if visible(angle) and not angle.requires_grad and angle.dtype is dtype:
+        found = angle.new_empty((*angle.shape[:dim], len(parts), *angle.shape[dim:]))
+        for one, part in zip(found.unbind(dim), parts, strict=True):
+            _INTO[part](angle, out=one)
+        return found
+    return torch.stack([_PARTS[part](angle).to(dtype) for part in parts], dim)

@@ -1,0 +1,123 @@
+"""Cosines and sines of differences between axes that a contraction separates: which become products, and where not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import namedlayers as nl
+from tests.emit.forms import inputs_of, reference, text_of
+from tests.helpers import check
+from tests.plan.formulas import agree, planned_text
+
+QKV = "Q[t, key], K[s, key], V[s, val]"
+AB = "A[t, d], B2[s, d], V[s, val]"
+SIZES = {"t": 7, "s": 6, "key": 3, "val": 2, "h": 2, "d": 4, "m": 3}
+
+COSFORMER = "S = (exp(Q) @[key] exp(K)) * cos(pi / 2 * (t - s) / |t|)\nreturn (S @[s] V) / sum[s](S)"
+OF_PLACES = {
+    "normed": (QKV, COSFORMER),
+    "as products of places": (QKV, "return ((Q @[key] K) * cos(t * 0.1 - 0.1 * s)) @[s] V"),
+    "of positions less places": (QKV, "return ((Q @[key] K) * cos((s - t) / 9 + 0.5)) @[s] V"),
+    "of sums": (QKV, "return ((Q @[key] K) * cos(0.1 * (s + t))) @[s] V"),
+    "up to each place": (QKV, "return where(s <= t, (Q @[key] K) * cos(0.1 * (t - s)), 0) @[s] V"),
+    "no products": ("V[s, val], A[t]", "return A * sum[s](cos(0.2 * (t - s)) * V)"),
+    "heads": ("Q[h, t, key], K[s, h, key], V[s, val]", "return ((Q @[key] K) * cos(0.1 * (t - s))) @[s] V"),
+}
+OF_DATA = {
+    "random features": (AB, "return mean[d](cos(A - B2)) @[s] V"),
+    "a kernel of them": (AB, "return sum[d](cos(A - B2)) + 0 * sum[val](V)"),
+    "sums and phases": (f"{AB}, p[d]", "return sum[d](cos(p + A + B2)) @[s] V"),
+    "sines": (AB, "return sum[d](sin(A - B2) * cos(B2)) @[s] V"),
+    "scaled differences": (f"{AB}, w[d]", "return sum[d](sin(w * (A - B2) / 2)) @[s] V"),
+    "oscillators": ("A[t], w[]", "return w + mean[s](sin(A[t -> s] - A))"),
+    "frequencies": (
+        "Q[t, key], K[s, key], P[t, key], R[s, key], w[key]",
+        "return sum[key]((Q * K + P * R) * cos(w * (t - s)) + (Q * R - P * K) * sin(w * (t - s)))",
+    ),
+    "places from data": (f"{QKV}, w[]", "return ((Q @[key] K) * cos(w * (t - s))) @[s] V"),
+}
+NOT = {
+    "a product of places": (QKV, "return ((Q @[key] K) * cos(0.1 * t * s)) @[s] V"),
+    "a distance": (QKV, "return ((Q @[key] K) * cos(0.1 * abs(t - s))) @[s] V"),
+    "a square": (QKV, "return ((Q @[key] K) * cos(0.1 * (t - s)^2)) @[s] V"),
+    "an angle of both": (f"{QKV}, A3[t, s]", "return ((Q @[key] K) * cos(A3)) @[s] V"),
+    "nothing that is summed": ("A[t], B2[s]", "return cos(A - B2)"),
+    "a tangent": (QKV, "return ((Q @[key] K) * tan(0.1 * (t - s))) @[s] V"),
+}
+
+
+def _waves(text: str, numerics: str) -> bool:
+    found = planned_text(text, numerics=numerics)  # type: ignore[arg-type]
+    return any(node.op == "wave" for variant in found.plan.variants for node in variant.graph.live())
+
+
+@pytest.mark.parametrize("name", OF_PLACES | OF_DATA)
+def test_nothing_is_held_for_all_pairs_that_is_not_a_result(name: str) -> None:
+    text = text_of(*(OF_PLACES | OF_DATA)[name])
+    found = planned_text(text, numerics="fast")
+    last = found.plan.variants[0].graph.live() if len(found.plan.variants) == 1 else []
+    assert _waves(text, "fast") and not any(node.op in ("cos", "sin") and node.rank > 1 for node in last)
+    for seed in range(3):
+        agree(found, seed, inputs_of(text, SIZES), **{s: SIZES[s.split("_")[0]] for s in found.program.symbols})
+
+
+@pytest.mark.parametrize("name", OF_PLACES)
+def test_angles_of_places_need_no_leave(name: str) -> None:
+    text = text_of(*OF_PLACES[name])
+    assert _waves(text, "default") and not _waves(text, "strict")
+
+
+@pytest.mark.parametrize("name", OF_DATA)
+def test_angles_of_data_need_leave_to_lose_digits(name: str) -> None:
+    text = text_of(*OF_DATA[name])
+    assert not _waves(text, "default")
+    if name != "a kernel of them":
+        assert any("numerics" in reason for reason in planned_text(text).near.values())
+
+
+@pytest.mark.parametrize("name", NOT)
+def test_what_is_no_sum_of_angles(name: str) -> None:
+    text = text_of(*NOT[name])
+    assert not _waves(text, "fast")
+    arrays = inputs_of(text, SIZES)
+    check(text, arrays, reference(text, arrays))
+
+
+@pytest.mark.parametrize("name", OF_PLACES)
+@pytest.mark.parametrize("sizes", [{}, {"t": 1}, {"s": 1, "key": 1}, {"t": 0}, {"s": 0}, {"key": 0}, {"val": 0}])
+def test_values_and_gradients(name: str, sizes: dict[str, int]) -> None:
+    text = text_of(*OF_PLACES[name])
+    arrays = inputs_of(text, {**SIZES, **sizes})
+    plain = "/ sum" not in text or min(sizes.values(), default=1) > 0
+    check(text, arrays, reference(text, arrays), gradients=plain)
+
+
+@pytest.mark.parametrize("name", OF_DATA)
+@pytest.mark.parametrize("sizes", [{}, {"t": 1, "d": 1}, {"t": 0}, {"s": 0}])
+def test_values_and_gradients_of_data(name: str, sizes: dict[str, int]) -> None:
+    text = text_of(*OF_DATA[name])
+    sizes = {**SIZES, **sizes}
+    arrays = inputs_of(text, sizes)
+    if name == "oscillators" and not arrays["A"].size:
+        return  # a mean of nothing
+    given = [torch.from_numpy(np.asarray(one)).requires_grad_() for one in arrays.values()]
+    found = nl.compile(text, numerics="fast")(*given)
+    np.testing.assert_allclose(found.detach().numpy(), reference(text, arrays), rtol=1e-9, atol=1e-12)
+    written = nl.compile(text, numerics="strict")(*given)
+    slopes, expected = (torch.autograd.grad(one.square().sum(), given, allow_unused=True) for one in (found, written))
+    for one, other in zip(slopes, expected, strict=True):
+        assert (one is None) == (other is None)
+        if one is not None:
+            torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-10)
+
+
+def test_places_far_away_lose_no_digits() -> None:
+    """Whose angles, in single precision, are right to a thousandth only."""
+    text = "def f(V[s, c], w[s]) -> [t, c]:\n    |t| = |s|\n    return sum[s](cos(3 * (index[t] - index[s])) * V)\n"
+    v, w = torch.randn(20000, 2), torch.zeros(20000)
+    found = nl.compile(text)
+    exact = nl.compile(text)(v.double(), w.double())
+    assert "wave" in found.code or "wave" in str(found.graph)
+    torch.testing.assert_close(found(v, w).double(), exact, rtol=0, atol=1e-5 * float(v.abs().sum()) / 100)
