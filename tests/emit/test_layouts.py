@@ -38,6 +38,10 @@ PRINTED: dict[str, tuple[str, dict[str, tuple[int, ...]], list[str]]] = {
         "def f(X[b, c, h, w]; W[o, c]) -> [b, o, h, w] = W @[c] X", {"X": (2, 3, 4, 5), "W": (6, 3)},
         ["result = matrix_columns(W, X.flatten(2, 3)).unflatten(2, (h, w))", "return result"],
     ),
+    "weights of what lies in the middle": (
+        "def f(X[b, s, c]; w[s]) -> [b, c] = sum[s](X * w)", {"X": (2, 3, 4), "w": (3,)},
+        ["result = matrix_columns(w.unsqueeze(0), X).squeeze(1)", "return result"],
+    ),
     "a batch of products": (
         "def f(A[b, i, j], B[b, j, k]) -> [b, i, k] = A @[j] B", {"A": (2, 3, 4), "B": (2, 4, 5)},
         ["result = torch.bmm(A, B)", "return result"],

@@ -19,6 +19,7 @@ CHAIN = Formula("""
 def chain(A[a, b], B[b, c], C[c, d], D[d, e], E[e, f]) -> [a, f] = A @[b] B @[c] C @[d] D @[e] E
 """)
 VECTOR = Formula("def apply(A[i, k], B[k, j], x[j]) -> [i] = (A @[k] B) @[j] x")
+TOKENS = Formula("def pool(X[batch, seq, layer]; w[seq]) -> [batch, layer] = sum[seq](X * w)")
 BILINEAR = Formula("""
 def attend(X[query, l], Y[seq, m], Z[seq, n]; Wq[key, l], Wk[key, m], Wv[val, n]) -> [query, val]:
     return sum[l, m, n, key, seq](X * Y * Z * Wq * Wk * Wv)
@@ -65,6 +66,18 @@ def vector(a: Tensor, b: Tensor, x: Tensor) -> Tensor:
 
 def vector_by_hand(a: Tensor, b: Tensor, x: Tensor) -> Tensor:
     return a @ (b @ x)
+
+
+def weighted_tokens(x: Tensor, w: Tensor) -> Tensor:
+    return (x * w.unsqueeze(1)).sum(1)
+
+
+def weighted_tokens_by_matmul(x: Tensor, w: Tensor) -> Tensor:
+    return w @ x
+
+
+def weighted_tokens_by_bmm(x: Tensor, w: Tensor) -> Tensor:
+    return torch.bmm(w.expand(len(x), 1, len(w)), x).squeeze(1)
 
 
 def bilinear(x: Tensor, y: Tensor, z: Tensor, wq: Tensor, wk: Tensor, wv: Tensor) -> Tensor:
@@ -173,6 +186,16 @@ WORKLOADS = (
         inputs=(normal("i k"), normal("k j"), normal("j")),
         full={"i": 512, "k": 512, "j": 512},
         quick={"i": 4, "k": 5, "j": 6},
+    ),
+    Workload(
+        name="weighted sum of tokens",
+        group=GROUP,
+        ours=TOKENS,
+        by_hand={"bmm": weighted_tokens_by_bmm, "matmul": weighted_tokens_by_matmul},
+        naive=weighted_tokens,
+        inputs=(normal("batch seq layer"), normal("seq", 0.1)),
+        full={"batch": 32, "seq": 196, "layer": 512},
+        quick={"batch": 2, "seq": 3, "layer": 4},
     ),
     Workload(
         name="bilinear attention, six operands",
