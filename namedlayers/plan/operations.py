@@ -220,16 +220,18 @@ OPERATIONS: dict[str, OperationSpec] = {
         "proved; fill True: 0 where I is out of range, negative or beyond the end. Other axes that X and I share "
         "are aligned",
     ),
+    "sample": OperationSpec(
+        ("axes", "edge"),
+        "operands X, then for each of X's own `axes` (-1 in its Arg) u, a place along it: the sum over these axes of X "
+        "times max(0, 1 - abs(u - i)), i being the coordinates along u's axis. edge zeros: just that; border: X is "
+        "continued by its ends, at which the slope is 0; inside: what is not between the first and the last is an "
+        "error, as is the last. Other axes that X and u share are aligned. No axis is empty (the guards say so); at a "
+        "whole number, the slope is that of the step behind it",
+    ),
     "embedding": OperationSpec(
         ("axis", "row"),
         "operands E, of two axes, and I, integers: E at its own axis number `axis` (-1 in its Arg) = I, which is in "
         "range or an error; no gradient flows into `row`, which is one of that axis (the guards say so)",
-    ),
-    "sample": OperationSpec(
-        ("axes",),
-        "operands X, then for each of X's own `axes` (-1 in its Arg) u, a place along it: the sum over these axes of X "
-        "times max(0, 1 - abs(u - i)), i being the coordinates along u's axis. Other axes that X and u share are "
-        "aligned. No axis is empty (the guards say so); at a whole number, the slope is that of the step behind it",
     ),
     "class_loss": OperationSpec(
         ("axis", "logits", "reduction", "roles", "within"),

@@ -83,6 +83,7 @@ def _power(x: Any, y: Any) -> Any:
 erf = np.vectorize(math.erf, otypes=[float])
 sigmoid = _real(lambda x: 1 / (1 + np.exp(-x)))
 _ELEMENTWISE: dict[str, Callable[..., Any]] = {
+    "floor": np.floor, "int": lambda x: np.trunc(x).astype(int), "mod": np.mod,
     "neg": _counted(np.negative), "abs": _counted(np.abs), "exp": _real(np.exp), "log": _real(np.log),
     "log1p": _real(np.log1p), "expm1": _real(np.expm1), "sqrt": _real(np.sqrt),
     "rsqrt": _real(lambda x: 1 / np.sqrt(x)), "tanh": _real(np.tanh),
@@ -506,17 +507,6 @@ def _row_sums(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes
     return result / count if node.attr("op") == "mean" else result
 
 
-def _pad(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
-    position = node.attr("axis")
-    assert isinstance(position, int)
-    arg = Arg(node.args[0].node, tuple(position if p < 0 else p for p in node.args[0].axes))
-    x = aligned(arg, args[0], node.rank)
-    before, after = (node.attr(n).evaluate(sizes) for n in ("before", "after"))  # type: ignore[attr-defined]
-    width = [(before, after) if k == position else (0, 0) for k in range(x.ndim)]
-    mode = {"circular": "wrap", "reflect": "reflect", "replicate": "edge"}.get(str(node.attr("mode")))
-    if mode is not None:
-        return np.pad(x, width, mode=mode)  # type: ignore[call-overload]
-    value = float(args[1]) if x.dtype.kind == "f" else args[1]
 def _sample(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
     own = node.attr("axes")
     assert isinstance(own, tuple)
@@ -538,6 +528,7 @@ def _sample(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) 
 
 
 def _fold(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
+            u = np.clip(u, 0, x.shape[k] - 1) if node.attr("edge") == "border" else u
     position, kernel = node.attr("axis"), node.attr("kernel")
     assert isinstance(position, int) and isinstance(kernel, int)
     stride, dilation, padding = (_number(node.attr(n), sizes) for n in ("stride", "dilation", "padding"))  # type: ignore[arg-type]
@@ -546,6 +537,17 @@ def _fold(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) ->
     rest = [p for p in arg.axes if p not in (-1, kernel)]
     result = np.zeros([space[position], *(space[p] for p in rest)])
     for s, k in np.ndindex(windows.shape[:2]):
+def _pad(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
+    position = node.attr("axis")
+    assert isinstance(position, int)
+    arg = Arg(node.args[0].node, tuple(position if p < 0 else p for p in node.args[0].axes))
+    x = aligned(arg, args[0], node.rank)
+    before, after = (node.attr(n).evaluate(sizes) for n in ("before", "after"))  # type: ignore[attr-defined]
+    width = [(before, after) if k == position else (0, 0) for k in range(x.ndim)]
+    mode = {"circular": "wrap", "reflect": "reflect", "replicate": "edge"}.get(str(node.attr("mode")))
+    if mode is not None:
+        return np.pad(x, width, mode=mode)  # type: ignore[call-overload]
+    value = float(args[1]) if x.dtype.kind == "f" else args[1]
         if 0 <= (to := stride * s + dilation * k - padding) < space[position]:
             result[to] += windows[s, k]
     return result.transpose(np.argsort([position, *rest]))
@@ -661,7 +663,7 @@ _SPECIAL: dict[str, Callable[..., Any]] = {
     "pool": _pool, "adaptive_max": _adaptive, "adaptive_mean": _adaptive, "pad_around": _pad_around,
     "take": _take, "class_loss": _class_loss,
     "put": _put, "index": _index, "pad": _pad,
-    "gather": _gather, "row_sums": _row_sums, "sample": _sample, "merge": _merge, "split": _split, "fold": _fold,
+    "gather": _gather, "row_sums": _row_sums, "row_products": _row_products, "sample": _sample, "merge": _merge, "split": _split, "fold": _fold,
     "finfo": lambda node, args, space, sizes: np.finfo(args[0].dtype).eps,
     "cast": lambda node, args, space, sizes: args[0],
 }  # fmt: skip

@@ -46,6 +46,11 @@ KERNELS: dict[str, Row] = {
         "X[c, i], u[p]", "sum[i](X * relu(1 - abs(u - i)))", "sum[i](X * relu(1 - abs(u - i) / 2))",
         "the weights are not",
     ),
+    "neighbours that are read": Row(
+        "X[c, i], u[p]", "X[i = int(floor(u))] * (1 - u % 1) + X[i = int(floor(u)) + 1] * (u % 1)",
+        "X[i = int(floor(u))] * (1 - u % 1) + X[i = minimum(int(floor(u)) + 1, |i| - 1)] * (u % 1)",
+        "clipped at one end only",
+    ),
     "mean by an outer softmax": Row(
         "X[i, j], Y[k, j], V[j, k]", "softmax[j](X + Y) @[j] V", "softmax[j](X + Y) @[j] exp(V + X)",
         "axes of both sides",

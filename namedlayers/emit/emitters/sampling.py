@@ -11,12 +11,13 @@ from collections.abc import Sequence
 
 from namedlayers.emit.attributes import positions
 from namedlayers.emit.emitters.gathering import with_dimensions
-from namedlayers.emit.kernels.sampling import sampled, sampled_on_grid
+from namedlayers.emit.kernels.sampling import sampled, sampled_inside, sampled_on_grid, sampled_up_to_ends
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.value import Value, own
 from namedlayers.program.graph import Node
 
 _BATCH, _CHANNELS, _POINTS = -401, -402, -403
+_KERNELS = {"zeros": sampled, "border": sampled_up_to_ends, "inside": sampled_inside}
 
 
 @emits("sample")
@@ -31,13 +32,19 @@ def emit_sample(lo: Lowering, node: Node) -> Value:
     channels = [axis for axis in x.axes if axis >= 0 and axis not in where]
     points = [axis for axis in lo.wanted() if axis in where and axis not in batch]
     x = _in_groups(lo, x, ((batch, _BATCH), (channels, _CHANNELS)), (_BATCH, _CHANNELS, *labels))
-    if not batch and all(one.axes for one in places) and sum(len(one.axes) for one in places) == len(points):
+    edge = str(node.attr("edge"))
+    if (
+        edge == "zeros"
+        and not batch
+        and all(one.axes for one in places)
+        and sum(len(one.axes) for one in places) == len(points)
+    ):
         return _on_grid(lo, x, places, channels, points)
     all_places = [
         _in_groups(lo, lo.filled(one, (*batch, *points)), ((batch, _BATCH), (points, _POINTS)), (_BATCH, _POINTS))
         for one in places
     ]
-    found = lo.call(sampled, (x, *all_places), (_BATCH, _CHANNELS, _POINTS), inline=len(points) != 1)
+    found = lo.call(_KERNELS[edge], (x, *all_places), (_BATCH, _CHANNELS, _POINTS), inline=len(points) != 1)
     return _apart(lo, found, ((_POINTS, points), (_CHANNELS, channels), (_BATCH, batch)))
 
 

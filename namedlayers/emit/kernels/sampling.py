@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from itertools import product
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.compiler import is_compiling, is_dynamo_compiling, is_exporting
 
@@ -26,6 +27,9 @@ ROUNDING = 2.0**-13
 
 MANY = 1 << 19
 """With so many numbers, read and written, it pays to read few channels at once."""
+
+Side = tuple[Tensor, Tensor]
+"""Indices and weights."""
 
 _HALF = (torch.float16, torch.bfloat16)
 
@@ -63,6 +67,27 @@ def sampled_on_grid(x: Tensor, *places: Tensor) -> Tensor:
     grid = torch.meshgrid(*places, indexing="ij")
     found = sampled(x, *(one.reshape(1, -1) for one in grid))
     return found.view(*x.shape[:2], *(one.shape[0] for one in places))
+
+
+def sampled_up_to_ends(x: Tensor, *places: Tensor) -> Tensor:
+    """As `sampled`, of x continued by its ends, where slopes are 0.
+
+    >>> sampled_up_to_ends(torch.tensor([[[2.0, 4.0]]]), torch.tensor([[-3.0, 0.5, 1.5]]))
+    tensor([[[2., 3., 4.]]])
+    """
+    ends = [float(size - 1) for size in x.shape[2:]]
+    return sampled(x, *(F.hardtanh(place, 0.0, end) for place, end in zip(places, ends, strict=True)))
+
+
+def sampled_inside(x: Tensor, *places: Tensor) -> Tensor:
+    """As `sampled`, at places that have neighbours on both sides; others are refused.
+
+    >>> sampled_inside(torch.tensor([[[2.0, 4.0]]]), torch.tensor([[0.0, 0.75]]))
+    tensor([[[2.0000, 3.5000]]])
+    """
+    if visible(x) and all(map(visible, places)) and _are_inside(places, x.shape[2:]):
+        return sampled(x, *places)
+    return _weighed(x, [_both(place, size) for place, size in zip(places, x.shape[2:], strict=True)])
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
@@ -128,12 +153,17 @@ def _inside(x: Tensor, places: Sequence[Tensor]) -> list[Tensor]:
 def _read(x: Tensor, places: Sequence[Tensor]) -> Tensor:
     """The neighbours, each with its weight."""
     sizes = x.shape[2:]
-    sides = [_neighbours(one, size) for one, size in zip(_inside(x, places), sizes, strict=True)]
-    flat, found = x.flatten(2), None
+    return _weighed(x, [_neighbours(one, size) for one, size in zip(_inside(x, places), sizes, strict=True)])
+
+
+def _weighed(x: Tensor, sides: Sequence[tuple[Side, Side]]) -> Tensor:
+    """The sum of what lies at the corners; a negative index is refused."""
+    sizes, flat, found = x.shape[2:], x.flatten(2), None
     for corner in product(*sides):
         index, weight = corner[0]
         for (more, share), size in zip(corner[1:], sizes[1:], strict=True):
-            index, weight = index * size + more, weight * share
+            index = torch.where((index < 0) | (more < 0), -1, index * size + more)
+            weight = weight * share
         index = index.unsqueeze(1).expand(-1, x.shape[1], -1)
         part = flat.gather(2, index) * weight.unsqueeze(1)
         found = part if found is None else found + part
@@ -141,7 +171,23 @@ def _read(x: Tensor, places: Sequence[Tensor]) -> Tensor:
     return found
 
 
-def _neighbours(place: Tensor, size: int) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+def _are_inside(places: Sequence[Tensor], sizes: Sequence[int]) -> bool:
+    for place, size in zip(places, sizes, strict=True):
+        least, most = place.detach().aminmax()
+        if not (least.item() >= 0 and most.item() < size - 1):
+            return False
+    return True
+
+
+def _both(place: Tensor, size: int) -> tuple[Side, Side]:
+    """The two next to each place; -1 for those that are none."""
+    below = place.detach().floor()
+    share, index = place - below, below.long()
+    first, second = (torch.where((one >= 0) & (one < size), one, -1) for one in (index, index + 1))
+    return (first, 1 - share), (second, share)
+
+
+def _neighbours(place: Tensor, size: int) -> tuple[Side, Side]:
     """The two next to each place, and their weights: 0 for those that are none."""
     below = place.detach().floor()
     share, index = place - below, below.nan_to_num(0).long()

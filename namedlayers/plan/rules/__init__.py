@@ -31,6 +31,7 @@ from namedlayers.plan.rules import (
     losses,
     nearest,
     norms,
+    neighbours,
     outer_means,
     padding,
     pooling,
@@ -85,6 +86,7 @@ FINISHING: tuple[Rule, ...] = (
 _SIGNS = frozenset({"double negation", "factor -1", "negations in a product", "constant factors"})
 READING: tuple[Rule, ...] = (
     *sampling.RULES,
+    *neighbours.RULES,
     *contraction.MERGING,
     *(rule for rule in identity.RULES if rule.name in _SIGNS),
 )

@@ -33,4 +33,13 @@ CASES = (
         "trilinear", "X[i, j, k], u[p], v[p], w[p]",
         "sum[i, j, k](X * relu(1 - abs(u - i)) * relu(1 - abs(v - j)) * relu(1 - abs(w - k)))", "X",
     ),
+    _case(
+        "linear, by neighbours", "X[c, i], u[p]",
+        "t = u - floor(u)\n"
+        "return X[i = int(floor(u)); fill = 0] * (1 - t) + X[i = int(floor(u)) + 1; fill = 0] * t", "X",
+    ),
+    _case(
+        "linear, from one neighbour to the other", "X[c, i], u[p]",
+        "a = X[i = int(floor(u)); fill = 0]\nreturn a + (X[i = int(floor(u)) + 1; fill = 0] - a) * (u % 1)", "X",
+    ),
 )  # fmt: skip
