@@ -25,6 +25,16 @@ def larger(X[b, c, i, j]) -> [b, c, y, x]:
     v = clip((index[x] + 0.5) / 2 - 0.5, 0, |j| - 1)
     return sum[i, j](X * relu(1 - abs(u - i)) * relu(1 - abs(v - j)))
 """
+CORNERS = """
+def corners(X[b, c, i, j], u[b, y, x], v[b, y, x]) -> [b, c, y, x]:
+    k = int(floor(u))
+    l = int(floor(v))
+    s = u - k
+    t = v - l
+    above = X[i = k, j = l; fill = 0] * (1 - t) + X[i = k, j = l + 1; fill = 0] * t
+    below = X[i = k + 1, j = l; fill = 0] * (1 - t) + X[i = k + 1, j = l + 1; fill = 0] * t
+    return (1 - s) * above + s * below
+"""
 
 
 def places(axes: str, along: str) -> Input:
@@ -43,6 +53,17 @@ def hats(place: Tensor, size: int) -> Tensor:
 
 def warp_by_weights(x: Tensor, u: Tensor, v: Tensor) -> Tensor:
     return torch.einsum("bcij,byxi,byxj->bcyx", x, hats(u, x.shape[2]), hats(v, x.shape[3]))
+
+
+def corners_by_index(x: Tensor, u: Tensor, v: Tensor) -> Tensor:
+    """Zeros stand around the image."""
+    wide, rows, columns = F.pad(x, (1, 1, 1, 1)), u.floor(), v.floor()
+    s, t = (u - rows).unsqueeze(1), (v - columns).unsqueeze(1)
+    batch, k, m = torch.arange(x.shape[0])[:, None, None], rows.long() + 1, columns.long() + 1
+    above, above_right, below, below_right = (
+        wide[batch, :, k + i, m + j].movedim(-1, 1) for i in (0, 1) for j in (0, 1)
+    )
+    return (1 - s) * ((1 - t) * above + t * above_right) + s * ((1 - t) * below + t * below_right)
 
 
 def warp_by_grid(x: Tensor, u: Tensor, v: Tensor) -> Tensor:
@@ -87,6 +108,17 @@ WORKLOADS = (
         ours=Formula(WARP),
         by_hand={"grid_sample": warp_by_grid},
         naive=warp_by_weights,
+        inputs=(normal("b c i j"), places("b y x", "i"), places("b y x", "j")),
+        full={"b": 8, "c": 32, "i": 64, "j": 64, "y": 64, "x": 64},
+        quick={"b": 2, "c": 3, "i": 6, "j": 5, "y": 4, "x": 7},
+        tolerance=1e-3,
+    ),
+    Workload(
+        name="bilinear sampling by four neighbours",
+        group=GROUP,
+        ours=Formula(CORNERS),
+        by_hand={"grid_sample": warp_by_grid},
+        naive=corners_by_index,
         inputs=(normal("b c i j"), places("b y x", "i"), places("b y x", "j")),
         full={"b": 8, "c": 32, "i": 64, "j": 64, "y": 64, "x": 64},
         quick={"b": 2, "c": 3, "i": 6, "j": 5, "y": 4, "x": 7},
