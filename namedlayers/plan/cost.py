@@ -211,6 +211,14 @@ def _class_loss(node: Node) -> Formula:
     return product(node.args[0].node.sizes) * 5 if node.attr("logits") else product(node.space)
 
 
+def _row_products(node: Node) -> Formula:
+    """What is read, and the product of the sums with the matrix."""
+    x, index, matrix = node.args[:3]
+    read = product([*(node.space[p] for p in x.axes if p >= 0), *(node.space[p] for p in index.axes)])
+    bags = (node.space[p] for p in index.axes if p < node.rank)
+    return read + product([*bags, *(node.space[p] for p in matrix.axes)]) * 2
+
+
 def _prefixes(node: Node) -> Formula:
     return total(product(step.touched) * step.operations for step in prefixes.steps(node))
 
@@ -221,6 +229,7 @@ _OPERATIONS: dict[str, Callable[[Node], Formula]] = {
     "attention": _attention,
     "pool": _pool,
     "class_loss": _class_loss,
+    "row_products": _row_products,
     **dict.fromkeys(prefixes.PREFIXES, _prefixes),
     **dict.fromkeys(("conv", "conv_transpose", "log_contract"), _times(2)),
     **dict.fromkeys(("distance", "rotation", "nearest"), _times(3)),

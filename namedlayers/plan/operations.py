@@ -250,6 +250,11 @@ OPERATIONS: dict[str, OperationSpec] = {
         "in its Arg) = I, integers, which is in range or an error, times w, whose axes are of I. The consumed axes are "
         "of I and not of X; other axes that both have are aligned; X has an axis that I lacks",
     ),
+    "row_products": OperationSpec(
+        ("axis", "op"),
+        "operands X, I, W[, w]: contract(row_sums(X, I[, w]), W), where the consumed axes that I lacks, which are all "
+        "but one of X's, are those of W that the result lacks; W and X have no axis of I",
+    ),
     "put": OperationSpec(
         ("axis",),
         "operands X, I: the sum over the consumed axes of X where I, integers, equals the coordinate of the result "

@@ -115,6 +115,7 @@ KERNELS: dict[str, str] = {
     "rotation": "a = h[k -> (j, two = 2)][two = 0]\n        b = h[k -> (j, two = 2)][two = 1]\n"
     "        y = stack[two](a * cos(1.0 * j) - b * sin(1.0 * j), a * sin(1.0 * j) + b * cos(1.0 * j))[(j, two) -> k]",
     "row_sums": "y = mean[w](h[r = (I[r -> s] + index[w]) % |r|])[s -> r]",
+    "row_products": "y = h * sum[s](tanh(A[r -> q] @[k] mean[w](h[r = (I[r -> s] + index[w]) % |r|])))[q -> r]",
     "sample": "y = sum[s](A[r -> s] * relu(1 - abs(2 * cos(h) - s)))",
     "put": "y = h[r -> s] @[s] one_hot[r](I[r -> s])",
     "fold": "y = fold[k, w](unroll[k, w = 3](h))",

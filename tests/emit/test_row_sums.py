@@ -56,10 +56,27 @@ FORMULAS = {
     ),
 }  # fmt: skip
 
+PRODUCTS = {
+    "of means": ("W @[d] mean[k](X[n = I])", 3),
+    "of sums": ("sum[k](X[n = I]) @[d] W", 60),
+    "of rows": ("mean[k]((W @[d] X)[n = I])", 60),
+    "of rows, weighed": ("w @[k] (W @[d] X)[n = I]", 3),
+    "of sums, weighed": ("W @[d] sum[k](w * X[n = I])", 3),
+}
+
+
+@pytest.mark.parametrize("rows", [9, 700])
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_products(name: str, rows: int) -> None:
+    expression, columns = PRODUCTS[name]
+    text = f"def f(X[n, d], I[m, k]; W[o, d], w[m, k]) -> [m, o] = {expression}"
+    inputs = {"X": np.resize(X, (rows, 40)), "I": NEAR, "W": R.normal(size=(columns, 40))}
+    check_calls("row_products", text, {**inputs, "w": WEIGHTS}, None)
+
 
 @pytest.mark.parametrize("name", FORMULAS)
 def test_it_is_the_same(name: str) -> None:
-    check_calls("row_sums", *FORMULAS[name])
+    check_calls("row_products" if name == "its own neighbours" else "row_sums", *FORMULAS[name])
 
 
 def _given(batches: bool) -> tuple[Tensor, Tensor]:

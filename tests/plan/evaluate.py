@@ -497,6 +497,18 @@ def _gather(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) 
     return result
 
 
+def _row_products(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
+    x, index, matrix, *weights = node.args
+    letters = "abcdefghijklmnopqrst"
+    read = [p for p in range(node.rank, len(space)) if p in index.axes]
+    rows = np.moveaxis(args[0], x.axes.index(-1), 0)[args[1]]
+    axes = [*index.axes, *(p for p in x.axes if p >= 0)]
+    terms = [axes, matrix.axes, *(one.axes for one in weights)]
+    text = ",".join("".join(letters[p] for p in one) for one in terms)
+    found = np.einsum(f"{text}->{letters[: node.rank]}", rows, *args[2:])
+    return found / max(1, math.prod(space[p] for p in read)) if node.attr("op") == "mean" else found
+
+
 def _row_sums(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
     (x, index, *weights), count = args, max(1, int(np.prod(space[node.rank :])))
     result = np.zeros(space[: node.rank])
@@ -663,7 +675,7 @@ _SPECIAL: dict[str, Callable[..., Any]] = {
     "pool": _pool, "adaptive_max": _adaptive, "adaptive_mean": _adaptive, "pad_around": _pad_around,
     "take": _take, "class_loss": _class_loss,
     "put": _put, "index": _index, "pad": _pad,
-    "gather": _gather, "row_sums": _row_sums, "row_products": _row_products, "sample": _sample, "merge": _merge, "split": _split, "fold": _fold,
+    "gather": _gather, "row_sums": _row_sums, "row_products": _row_products, "row_products": _row_products, "sample": _sample, "merge": _merge, "split": _split, "fold": _fold,
     "finfo": lambda node, args, space, sizes: np.finfo(args[0].dtype).eps,
     "cast": lambda node, args, space, sizes: args[0],
 }  # fmt: skip

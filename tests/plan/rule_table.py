@@ -267,6 +267,12 @@ TIDYING: dict[str, Row] = {
     "contraction of two": Row("A[i, j], B[j, k]", "sum[j](A * B)", "sum[j](2 * A)", numerics="strict"),
     "gather": Row("E[v = 3, e], I[t]", "one_hot[v](I) @[v] E", "exp(one_hot[v](I)) @[v] E"),
     "index-add": Row("X[t, e], I[t]; Y[v = 3, e]", "Y + X @[t] one_hot[v](I)", "Y + X @[t] exp(one_hot[v](I))"),
+    "product of sums of rows": Row(
+        "X[p, d], near[m, k], W[o, d], V[o, d, m]", "W @[d] mean[k](X[p = near])", "V @[d] mean[k](X[p = near])",
+    ),
+    "product of rows before their sums": Row(
+        "X[p, d], near[m, k], W[o, d], V[o, d, p]", "sum[k]((W @[d] X)[p = near])", "sum[k]((V @[d] X)[p = near])",
+    ),
     "weights of one-hot vectors": Row(
         "X[t, e], I[t], w[t]; Y[v = 3, e]", "Y + sum[t](w * one_hot[v](I) * X)",
         "Y + sum[t](w * exp(one_hot[v](I)) * X)",

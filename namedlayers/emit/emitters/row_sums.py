@@ -6,35 +6,65 @@ the table's is one dimension, as are the axes that stay of the numbers, and thos
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from namedlayers.emit.attributes import position
-from namedlayers.emit.kernels.row_sums import row_sums
+from namedlayers.emit.emitters.products import product
+from namedlayers.emit.kernels.row_sums import row_products, row_sums
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.value import Value, own
 from namedlayers.program.graph import Node
 
-_BAGS, _READ, _REST = -301, -302, -303
+_BAGS, _READ, _REST, _COLUMNS = -301, -302, -303, -304
 
 
 @emits("row_sums")
 def emit_row_sums(lo: Lowering, node: Node) -> Value:
     x, index, *weights = lo.operands(node)
-    x, *weights = lo.alike([x, *weights])
+    return _sums(lo, node, *lo.alike([x, *weights]), index=index)
+
+
+@emits("row_products")
+def emit_row_products(lo: Lowering, node: Node) -> Value:
+    x, index, matrix, *weights = lo.operands(node)
+    x, matrix, *weights = lo.alike([x, matrix, *weights])
+    matrix = lo.filled(matrix, node.args[2].axes)
+    own_axes, read = node.args[0].axes, node.args[1].axes
+    if any(0 <= axis < node.rank for axis in own_axes) or set(matrix.axes) & set(read):  # all steps of a loop at once
+        return product(lo, _sums(lo, node, x, *weights, index=index), matrix, range(node.rank))
+    rest = [axis for axis in own_axes if axis >= 0]
+    columns = [axis for axis in matrix.axes if axis < node.rank]
+    matrix = lo.permuted(lo.merged(lo.merged(matrix, rest, _REST), columns, _COLUMNS), (_REST, _COLUMNS))
+    return _sums(lo, node, x, *weights, index=index, matrix=matrix, columns=columns)
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _sums(
+    lo: Lowering, node: Node, x: Value, *weights: Value, index: Value, matrix: Value | None = None,
+    columns: Sequence[int] = (),
+) -> Value:  # fmt: skip
+    """The sums, or what a matrix, of which these are the columns, makes of them."""
     label = own(position(node, "axis"))
     x = lo.filled(lo.tensor(x), [label if axis < 0 else axis for axis in node.args[0].axes])
     index = lo.filled(lo.integer(lo.tensor(index)), node.args[1].axes)
     batch = [axis for axis in x.axes if axis in index.axes]
-    rest = [axis for axis in x.axes if axis not in index.axes and axis != label]
+    order = x.axes if matrix is None else node.args[0].axes
+    rest = [axis for axis in order if axis not in index.axes and axis != label and axis != -1]
     read = [axis for axis in index.axes if axis >= node.rank]
     bags = [axis for axis in index.axes if axis not in batch and axis not in read]
-    weights = [lo.permuted(lo.filled(one, index.axes), index.axes) for one in weights]
-    index, *weights = (
+    weights = tuple(lo.permuted(lo.filled(one, index.axes), index.axes) for one in weights)
+    index, *weighed = (
         lo.permuted(lo.merged(lo.merged(one, read, _READ), bags, _BAGS), (*batch, _BAGS, _READ))
         for one in (index, *weights)
     )
     x = lo.permuted(lo.merged(x, rest, _REST), (*batch, label, _REST))
     mean = node.attr("op") == "mean"
+    left = rest if matrix is None else columns
+    target, operands = (row_sums, ()) if matrix is None else (row_products, (matrix,))
     found = lo.call(
-        row_sums, (x, index, mean, *weights), (*batch, _BAGS, _REST), inline=len(rest) != 1 or len(bags) != 1
+        target, (x, index, mean, *operands, *weighed), (*batch, _BAGS, _REST), inline=len(left) != 1 or len(bags) != 1
     )
-    found = lo.split(found, _REST, rest, [lo.size(lo.space(axis)) for axis in rest], inline=len(bags) != 1)
+    found = lo.split(found, _REST, left, [lo.size(lo.space(axis)) for axis in left], inline=len(bags) != 1)
     return lo.split(found, _BAGS, bags, [lo.size(lo.space(axis)) for axis in bags], inline=False)

@@ -22,6 +22,9 @@ FEW = 1 << 13
 BLOCK = 1 << 18
 """So many products of slopes and weights are made at once."""
 
+READ = 4
+"""To read and add a number takes as long as so many products."""
+
 SHORT = 1 << 10
 """Slopes of fewer elements are added for all k at once."""
 
@@ -46,6 +49,21 @@ def row_sums(table: Tensor, index: Tensor, mean: bool, weights: Tensor | None = 
             return torch.matmul(weights.unsqueeze(-2), rows).squeeze(-2)
         return rows.mean(-2) if mean else rows.sum(-2)
     return total / index.shape[-1] if mean else total
+
+
+def row_products(table: Tensor, index: Tensor, mean: bool, matrix: Tensor, weights: Tensor | None = None) -> Tensor:
+    """`row_sums` times a matrix: of the sums, or of the rows before, whichever is less.
+
+    >>> row_products(torch.eye(2), torch.tensor([[0, 1], [1, 1]]), False, torch.tensor([[1.0], [2.0]]))
+    tensor([[3.],
+            [4.]])
+    """
+    if visible(table) and visible(index) and visible(matrix):
+        (count, wide), columns, (bags, _) = table.shape, matrix.shape[1], index.shape
+        before = (count * wide + READ * index.numel()) * columns
+        if before < (bags * columns + READ * index.numel()) * wide:
+            return row_sums(torch.mm(table, matrix), index, mean, weights)
+    return torch.matmul(row_sums(table, index, mean, weights), matrix)
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------

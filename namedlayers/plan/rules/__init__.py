@@ -109,7 +109,7 @@ READING: tuple[Rule, ...] = (
 SUMMING: tuple[Rule, ...] = (*triangles.RULES, *log_products.RULES)
 PHASES: tuple[tuple[Rule, ...], ...] = (RECOGNISING, SUMMING, ATTENDING, MERGING, READING, FINISHING)
 
-JOINING: tuple[Rule, ...] = (*interpolation.RULES, *sums.RULES)
+JOINING: tuple[Rule, ...] = (*interpolation.RULES, *row_sums.LAST, *sums.RULES)
 """What is left of sums at the very end joins other kernels."""
 
 ORDERED: tuple[Rule, ...] = last_step.RULES

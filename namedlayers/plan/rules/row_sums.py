@@ -57,6 +57,53 @@ def _build(scope: Scope, node: Node, found: tuple[Arg, ...]) -> Arg:
     )
 
 
+def _product_of_sums(scope: Scope, node: Node) -> Outcome:
+    """W @ sum(X[n = I])"""
+    if len(node.args) != 2:
+        return None
+    for sums, matrix in (node.args, node.args[::-1]):
+        if sums.node.op == "row_sums" and scope.once(sums.node):
+            x, index, *weights = scope.operands(sums)
+            gone = set(scope.consumed(scope.whole()))
+            if _is_mapped(x, index, matrix, gone):
+                return Match((x, index, matrix, *weights, sums.node, scope.consumed(sums)), (sums.node,))
+    return None
+
+
+def _sums_of_product(scope: Scope, node: Node) -> Outcome:
+    """sum((W @ X)[n = I])"""
+    product, index, *weights = node.args
+    if product.node.op != "contract" or len(product.node.args) != 2 or not scope.once(product.node):
+        return None
+    gone = set(scope.consumed(product))
+    for x, matrix in (scope.operands(product), scope.operands(product)[::-1]):
+        if -1 in x.axes and -1 not in matrix.axes and _is_mapped(x, index, matrix, gone):
+            read = tuple(range(node.rank, len(node.space)))
+            return Match((x, index, matrix, *weights, node, read), (product.node,))
+    return None
+
+
+def _is_mapped(x: Arg, index: Arg, matrix: Arg, gone: set[int]) -> bool:
+    """Whether all of a row goes into the product, and nothing of its number."""
+    features = set(x.axes) - {-1}
+    apart = not features & set(index.axes) and not set(matrix.axes) & set(index.axes)
+    return apart and features == gone and gone < set(matrix.axes) and matrix.node.kind is Kind.REAL
+
+
+def _build_mapped(scope: Scope, node: Node, found: tuple) -> Arg:
+    x, index, matrix, *weights, sums, read = found
+    attrs = {"axis": x.axes.index(-1), "op": sums.attr("op")}
+    consumed = (*read, *(c for c in x.axes if c >= 0))
+    operands = (x, index, matrix, *weights)
+    return scope.build("row_products", operands, range(node.rank), consumed, kind=node.kind, attrs=attrs)
+
+
+LAST = (
+    Rule("product of sums of rows", "algebraic", ("contract",), _product_of_sums, _build_mapped),
+    Rule("product of rows before their sums", "algebraic", ("row_sums",), _sums_of_product, _build_mapped),
+)
+"""In which order, the call decides. (What joins a sum, as a bias does, is done by then.)"""
+
 RULES = (
     Rule("sum of rows that are read", "exact", ("reduce sum", "statistic"), _sum_of_rows, _build),
     Rule("weighted sum of rows that are read", "exact", ("contract",), _weighted_sum_of_rows, _build),
