@@ -14,7 +14,8 @@ from torch.autograd import forward_ad
 from torch.compiler import is_dynamo_compiling, is_exporting
 from torch.nn import Parameter
 
-_PLAIN = frozenset((Tensor, Parameter))
+PLAIN = frozenset((Tensor, Parameter))
+"""The classes of tensors on which an operation does just what it says."""
 # By their own names: after a large kernel nothing is in the caches, and every step of the way to a function counts. For
 # the same reason nobody asks `is_compiling`: what else it tells of has fake tensors or a mode of dispatch.
 _transforms = torch._C._functorch.peek_interpreter_stack
@@ -32,7 +33,7 @@ def visible(x: Tensor) -> bool:
     return (
         not is_dynamo_compiling()
         and not is_exporting()
-        and type(x) in _PLAIN
+        and type(x) in PLAIN
         and x.is_cpu
         and _transforms() is None
         and not _modes()
@@ -47,7 +48,12 @@ def refuses(x: Tensor) -> bool:
     >>> refuses(torch.ones(2)), refuses(torch.ones(2, device="meta"))
     (True, False)
     """
-    return not is_dynamo_compiling() and not is_exporting() and type(x) in _PLAIN and x.is_cpu and not _modes()
+    return not is_dynamo_compiling() and not is_exporting() and type(x) in PLAIN and x.is_cpu and not _modes()
+
+
+def told(x: Tensor) -> bool:
+    """What one element says, for which the host waits if it lies on a device: for what is asked once in many steps."""
+    return bool(x)
 
 
 def without_numbers(*tensors: Tensor) -> bool:

@@ -12,6 +12,8 @@ import math
 import torch
 from torch import Tensor
 
+from namedlayers.emit.kernels import eager
+
 
 class TooSmall(ArithmeticError):
     """Shares are too small for products with their inverse."""
@@ -29,8 +31,10 @@ def inverse_share(a: Tensor, b: Tensor, product: Tensor) -> Tensor:
     inverse = a + b - product
     dead = product == -math.inf
     inverse.masked_fill_(dead, -math.inf)
-    # What is NaN is not below the limit either.
-    if inverse.dtype not in _LARGEST or (inverse.numel() and not bool(inverse.amax() < _LARGEST[inverse.dtype])):
+    if inverse.is_cuda and torch.cuda.is_current_stream_capturing():
+        raise TooSmall("what is recorded may not depend on numbers")
+    # What is NaN is not below the limit either. A device is waited for once in a block of steps.
+    if inverse.dtype not in _LARGEST or (inverse.numel() and not eager.told(inverse.amax() < _LARGEST[inverse.dtype])):
         raise TooSmall("a share is too small to be divided by")
     return inverse.exp_()
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import Parameter
+
+from namedlayers.emit.kernels import eager
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def at_top_level(*tensors: Tensor) -> bool:
         return False
     if torch._C._len_torch_dispatch_stack() or torch.autograd.forward_ad._current_level >= 0:
         return False
-    if not all(type(one) is Tensor or type(one) is Parameter for one in tensors):
+    if not all(type(one) in eager.PLAIN for one in tensors):
         return False
     # torch knows no autocast of what has no numbers.
     return not tensors or not tensors[0].is_meta and not torch.is_autocast_enabled(tensors[0].device.type)

@@ -61,6 +61,8 @@ def softmax_into(x: Tensor, dim: int, *, out: Tensor) -> Tensor:
     >>> softmax_into(torch.full((2,), -torch.inf), 0, out=torch.empty(2))
     tensor([0., 0.])
     """
+    if not x.is_cpu:  # nobody waits for a device at every step
+        return out.copy_(looking.softmax(x, dim))
     torch.softmax(x, dim, out=out)
     seen = out.select(dim, 0) if out.numel() > looking.FEW else out
     return out if torch.equal(seen, seen) else out.copy_(looking.softmax(x, dim))

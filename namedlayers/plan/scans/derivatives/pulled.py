@@ -1,7 +1,8 @@
 """Derivatives that are left to torch, of one operation at a time: `pulled_back`.
 
 In: an operation that takes part in a step. Out: a node that runs it again, as a body of its own, and asks torch for
-what comes back to one of its operands. What always holds: the body has that operation and nothing else.
+what comes back to one of its operands. What always holds: the body has that operation and the constants that it takes,
+and nothing else.
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ def pulled_back(node: Node, g: Term, number: int) -> Term | None:
     wanted = node.args[number].node
     scope = g.scope
     axes = tuple(scope.fresh(wanted.sizes[k], wanted.names[k]) for k in range(wanted.rank))
-    places = tuple(tuple(range(arg.node.rank)) for arg in node.args)
-    args = (*(Arg(arg.node, (-1,) * arg.node.rank) for arg in node.args), Arg(g.arg.node, (-1,) * node.rank))
+    given = [arg.node for arg in node.args if arg.node.op != "const"]
+    number -= sum(arg.node.op == "const" for arg in node.args[:number])
+    places = tuple(tuple(range(one.rank)) for one in given)
+    args = tuple(Arg(one, (-1,) * one.rank) for one in (*given, g.arg.node))
     made = scope.build(
         "pulled_back", args, axes, kind=Kind.REAL, weak=False,
         attrs={"region": region, "places": (*places, g.arg.axes), "number": number},
@@ -46,6 +49,10 @@ def _alone(node: Node) -> Region:
     graph, inputs, args = Graph(), [], []
     for k, arg in enumerate(node.args):
         one = arg.node
+        if one.op == "const":  # a number of the host: kernels take some as such only
+            made = graph.node("const", (), one.space, one.rank, one.kind, attrs=dict(one.attrs), weak=one.weak)
+            args.append(Arg(made, arg.axes))
+            continue
         made = graph.node(
             "input", (), one.sizes, one.rank, one.kind, attrs={"name": f"x{k}"}, weak=one.weak,
             names=one.names[: one.rank], spans=one.spans,

@@ -1,0 +1,60 @@
+"""What CUDA devices run, without one: on a stand-in whose numbers are the CPU's.
+
+Each test is a process of its own, since a process has the stand-in from its first line or not at all. What it runs must
+give what it gives on the CPU, values and gradients, without a tensor that lies elsewhere and without the host waiting.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parents[2]
+BY_PROXY = "tests.device.by_proxy"
+PLUGIN = "tests.device.plugin"
+
+# What the interpreter of Triton's kernels takes minutes for, and what torch.compile would have to know of the stand-in.
+TOO_SLOW = "test_products_and_slopes", "second_order", "does_not_wait", "digits", "compiled", "inductor"
+
+RUNS = {
+    "the library": (BY_PROXY, "tests/library"),
+    "workloads": (BY_PROXY, "tests/benchmarks/test_workloads.py", "-k", "all_sides_agree"),
+    "loops": (BY_PROXY, "tests/benchmarks/test_workloads.py", "-k", "loop_by_hand"),
+    "derivatives of loops": (BY_PROXY, "tests/emit/test_loop_derivatives.py", "tests/emit/test_gradient_steps.py"),
+    "loops in blocks and in place": (
+        BY_PROXY, "tests/emit/test_gradients_in_blocks.py", "tests/emit/test_steps_in_place.py",
+        "tests/emit/test_stretches.py", "tests/emit/test_networks.py",
+    ),
+    "pieces": (BY_PROXY, "tests/emit/test_tiled.py", "tests/emit/test_pieces.py", "-k", "not compiled and not traced"),
+    "tests that need a device": (PLUGIN, "tests/gpu", "-k", " and ".join(f"not {one}" for one in TOO_SLOW)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_on_a_device(name: str) -> None:
+    plugin, *chosen = RUNS[name]
+    said = _run("pytest", "-p", plugin, "-p", "no:cacheprovider", "-q", "--tb=short", *chosen)
+    assert " passed" in said and "failed" not in said, said
+
+
+def test_benchmarks_of_a_device_run(tmp_path: Path) -> None:
+    """Every group, and the page; what Triton's interpreter takes long for is left out."""
+    only = [
+        word for one in ("Contractions", "Attention", "Windows", "Norms*", "Recurrences") for word in ("--only", one)
+    ]
+    said = _run("tests.device.benchmarks", "--no-plot", "--out", str(tmp_path), *only)
+    assert (tmp_path / "benchmarks-cuda.md").read_text().startswith("# What it costs on a GPU"), said
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _run(module: str, *arguments: str) -> str:
+    found = subprocess.run(
+        [sys.executable, "-m", module, *arguments], cwd=HERE, capture_output=True, text=True, check=False
+    )
+    assert found.returncode == 0, found.stdout + found.stderr
+    return found.stdout
