@@ -101,7 +101,7 @@ class Calls:
 _PLAIN = {
     "scaled_dot_product_attention": "attended", "truediv": "div", "_safe_softmax": "softmax", "matmul": "product",
     "linear": "product", "add_product": "product", "getitem": "part", "mv": "product", "vector_matrix": "product",
-    "matrix_vector": "product", "matrix_columns": "product",
+    "weighted_rows": "product", "matrix_vector": "product", "matrix_columns": "product",
 }  # fmt: skip
 
 

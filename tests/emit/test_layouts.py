@@ -40,7 +40,7 @@ PRINTED: dict[str, tuple[str, dict[str, tuple[int, ...]], list[str]]] = {
     ),
     "weights of what lies in the middle": (
         "def f(X[b, s, c]; w[s]) -> [b, c] = sum[s](X * w)", {"X": (2, 3, 4), "w": (3,)},
-        ["result = matrix_columns(w.unsqueeze(0), X).squeeze(1)", "return result"],
+        ["result = weighted_rows(w, X)", "return result"],
     ),
     "a batch of products": (
         "def f(A[b, i, j], B[b, j, k]) -> [b, i, k] = A @[j] B", {"A": (2, 3, 4), "B": (2, 4, 5)},

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from namedlayers.emit.kernels import vectors
-from namedlayers.emit.kernels.vectors import matrix_vector, vector_matrix
+from namedlayers.emit.kernels.vectors import matrix_vector, vector_matrix, weighted_rows
 
 SIZES = [(600, 4, 5), (1024, 8, 1), (20, 20, 20), (3, 2, 2), (0, 4, 5), (600, 0, 5), (600, 4, 0), (40_000, 2, 3)]
 
@@ -110,3 +110,17 @@ def test_under_autocast_it_is_a_product(way: str) -> None:
     given = [one.detach().float() for one in _given((600, 4, 5), dim)]
     with torch.autocast("cpu", torch.bfloat16):
         assert function(*given).dtype is torch.bfloat16
+
+
+@pytest.mark.parametrize("size", [*SIZES, (2, 30, 40)])
+def test_the_same_weights_for_all_matrices(size: tuple[int, ...]) -> None:
+    matrices, _ = _given(size, 1)
+    weights = torch.linspace(-1, 1, size[1], dtype=torch.float64, requires_grad=True)
+    found, expected = weighted_rows(weights, matrices), torch.einsum("qrs,r->qs", matrices, weights)
+    slopes = torch.randn_like(expected)
+    torch.testing.assert_close(found, expected)
+    both = (torch.autograd.grad(one, (matrices, weights), slopes) for one in (found, expected))
+    for one, other in zip(*both, strict=True):
+        torch.testing.assert_close(one, other)
+    lifted = torch.func.vmap(weighted_rows, in_dims=(0, None))(torch.stack([weights, 2 * weights]), matrices)
+    torch.testing.assert_close(lifted, torch.stack([expected, 2 * expected]))

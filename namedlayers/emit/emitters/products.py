@@ -21,7 +21,7 @@ from namedlayers.emit.emitters.elementwise import elementwise
 from namedlayers.emit.emitters.pairwise import innermost
 from namedlayers.emit.emitters.reductions import total
 from namedlayers.emit.kernels.columns import matrix_columns
-from namedlayers.emit.kernels.vectors import matrix_vector, mv, vector_matrix
+from namedlayers.emit.kernels.vectors import matrix_vector, mv, vector_matrix, weighted_rows
 from namedlayers.emit.lowering import Lowering
 from namedlayers.emit.narrowing import add_product
 from namedlayers.emit.value import Value, adjacent
@@ -209,13 +209,11 @@ def _vector(lo: Lowering, left: Value, right: Value, rows: tuple[int, ...], colu
 
 
 def _weighted_columns(lo: Lowering, x: Value, weights: Value, inner: tuple[int, ...]) -> Value:
-    """What is summed over lies in the midst of `x`: the weights are a row for each of what lies before."""
+    """What is summed over lies in the midst of `x`: what lies before it is a batch."""
     before, after = x.axes[: x.dim(inner[0])], x.axes[x.dim(inner[-1]) + 1 :]
     sizes = [[lo.size(lo.space(a)) for a in group] for group in (before, after)]
     x = lo.grouped(x, [(before, _BATCH), (inner, _INNER), (after, _ROWS)])
-    row = lo.call("unsqueeze", (weights, 0), (_COLUMNS, _INNER), inline=True)
-    found = lo.call(matrix_columns, (row, x), (_BATCH, _COLUMNS, _ROWS), inline=True)
-    found = lo.call("squeeze", (found, 1), (_BATCH, _ROWS), inline=len(before) + len(after) > 2)
+    found = lo.call(weighted_rows, (weights, x), (_BATCH, _ROWS), inline=len(before) + len(after) > 2)
     return lo.split_all(found, ((_ROWS, after, sizes[1]), (_BATCH, before, sizes[0])), inline=False)
 
 

@@ -63,6 +63,19 @@ def matrix_vector(matrices: Tensor, vectors: Tensor, spare: bool = False) -> Ten
     return _product(matrices, vectors.unsqueeze(-1)).squeeze(-1)
 
 
+def weighted_rows(weights: Tensor, matrices: Tensor) -> Tensor:
+    """The rows of each matrix, with the same weights for all matrices, summed.
+
+    >>> weighted_rows(torch.tensor([1.0, 2.0]), torch.tensor([[[3.0, 4.0], [5.0, 6.0]]]))
+    tensor([[13., 16.]])
+    """
+    if is_dynamo_compiling() and not is_exporting() and matrices.dtype in _ACCURATE:
+        return _at_once(matrices, weights, -2)
+    if _is_small(matrices) and _pays(matrices, weights):  # a copy and one product take a third of many small ones
+        return torch.mv(matrices.transpose(0, 1).flatten(1).t(), weights).view(len(matrices), -1)
+    return torch.bmm(weights.expand(len(matrices), 1, -1), matrices).squeeze(1)
+
+
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
 
