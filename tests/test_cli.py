@@ -113,7 +113,7 @@ def test_check_reads_standard_input(shell: Shell, monkeypatch: pytest.MonkeyPatc
 # --- show -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("view", ["program", "graph", "code", "explain"])
+@pytest.mark.parametrize("view", ["program", "graph", "code", "explain", "latex", "html", "svg"])
 def test_show_prints_each_view_of_the_last_definition(shell: Shell, view: str) -> None:
     done = shell("show", "attention.nl", "--as", view)
     assert (done.status, done.err) == (0, "")

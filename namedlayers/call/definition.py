@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from torch import fx
@@ -19,9 +20,9 @@ from namedlayers.call.manner import Manner, manner_of
 from namedlayers.call.packing import Packed, pack, unpack
 from namedlayers.call.ports import Port, inputs, outputs
 from namedlayers.call.settings import check_options
-from namedlayers.call.specialise import Specialisation
+from namedlayers.call.specialise import Specialisation, latex
 from namedlayers.call.words import listed
-from namedlayers.errors import ArgumentError, Label
+from namedlayers.errors import ArgumentError, FormulaError, Label
 from namedlayers.program.elaboration.checking import check_definition
 from namedlayers.program.namespace import Namespace
 from namedlayers.program.program import Program
@@ -30,6 +31,7 @@ from namedlayers.program.spec import Static
 from namedlayers.syntax import tree
 
 if TYPE_CHECKING:
+    from namedlayers.inspect.page import Page
     from namedlayers.plan.cost import Cost, Figures
 
 
@@ -157,6 +159,33 @@ class Definition(ABC):
         12
         """
         return self._shown().cost(**sizes)
+
+    def latex(self) -> str:
+        r"""The formula as a paper prints it: an `aligned` environment of LaTeX, which needs amsmath and amssymb.
+
+        >>> import namedlayers as nl
+        >>> total = nl.compile("def total(X[row, i]) -> [row] = sum[i](X ^ 2)")
+        >>> print(total.latex())
+        \begin{aligned}
+          \operatorname{total} & \colon \mathbb{R}^{\mathsf{row} \times \mathsf{i}} \to \mathbb{R}^{\mathsf{row}} \\
+          \operatorname{total}(X) & = \sum\limits_{\mathsf{i}} X^{2}
+        \end{aligned}
+        """
+        try:
+            program = self._shown().program
+        except FormulaError:  # what is not settled yet, the text is shown without
+            program = None
+        return latex(self.namespace, self.definition, program)
+
+    def show(self, path: str | Path | None = None) -> Page:
+        """All views on one page: the formula, its text, program, graph, code, rules and cost, linked with one another.
+        One file of HTML, which needs nothing else, written to `path` if one is given; notebooks display it.
+
+        >>> import namedlayers as nl
+        >>> nl.compile("def twice(X[i]) = 2 * X").show().html[:15]
+        '<!doctype html>'
+        """
+        return self._shown().show(path)
 
     # --- for those who inherit ----------------------------------------------------------------------------------------
 

@@ -33,6 +33,7 @@ from namedlayers.program.program import Program
 from namedlayers.program.structure import Declared
 
 if TYPE_CHECKING:
+    from namedlayers.inspect.page import Page
     from namedlayers.plan.cost import Cost, Figures
 
 
@@ -40,7 +41,8 @@ class Layer(Owner):
     """A layer as a module. Made by a `LayerType`; the parts of a layer are `Layer`s too.
 
     Beside what every module has: `name`, `source`, `signature`, `inputs`, `outputs`, `declared` (what it owns), and of
-    the newest kind of call `program`, `graph` and `code`. (Parameters that are called so are found first.)
+    the newest kind of call `program`, `graph`, `code`, `latex()` and `show(path)`. (Parameters that are called so are
+    found first.)
 
     A call may say `max_memory=` (see `compile`) for itself, unless an input is called so.
     """
@@ -55,6 +57,8 @@ class Layer(Owner):
         program: Program
         graph: fx.GraphModule
         code: str
+        latex: Callable[[], str]
+        show: Callable[..., Page]
 
     def __init__(self, whole: Settled, symbols: dict[str, int]) -> None:
         super().__init__(whole, symbols)
@@ -226,6 +230,8 @@ VIEWS: Mapping[str, Callable[[Layer], Any]] = {
     "program": lambda self: self._shown().program,
     "graph": lambda self: self._shown().graph,
     "code": lambda self: self._shown().code,
+    "latex": lambda self: self._shown().latex,
+    "show": lambda self: self._shown().show,
 }
 
 

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
@@ -27,6 +28,7 @@ from namedlayers.syntax import tree
 
 if TYPE_CHECKING:
     from namedlayers.emit.build import Compiled
+    from namedlayers.inspect.page import Page
     from namedlayers.plan.cost import Cost, Figures
     from namedlayers.plan.plan import Plan
 
@@ -36,9 +38,12 @@ MOST = 256
 
 @dataclass(frozen=True)
 class Specialisation:
-    """One program with its plan and its compiled form. `owned` is what a layer's module supplies; None for a function.
-    `variant` is the number of the one that the views show; `sizes` are those of the call that they are of, if any."""
+    """One program of a definition, with its plan and its compiled form. `owned` is what a layer's module supplies; None
+    for a function. `variant` is the number of the one that the views show; `sizes` are those of the call that they are
+    of, if any."""
 
+    namespace: Namespace
+    definition: tree.Definition
     program: Program
     plan: Plan
     compiled: Compiled
@@ -76,6 +81,23 @@ class Specialisation:
             return cost(self.plan)
         number = self.compiled.select_for(found)
         return cost(self.plan, min(number, len(self.plan.variants) - 1), found).at(found)
+
+    def latex(self) -> str:
+        """The formula as a paper prints it, for a display of LaTeX."""
+        return latex(self.namespace, self.definition, self.program)
+
+    def show(self, path: str | Path | None = None) -> Page:
+        """All views on one page of HTML, written to `path` if one is given."""
+        from namedlayers.inspect.page import page
+
+        return page(self).at(path)
+
+
+def latex(namespace: Namespace, definition: tree.Definition, program: Program | None) -> str:
+    """A definition as a paper prints it; its program, where there is one, says which inputs are integers."""
+    from namedlayers.inspect.latex import latex, lines
+
+    return latex(lines(definition, namespace, program))
 
 
 class Specialisations:
@@ -152,7 +174,7 @@ class Specialisations:
         if self.manner.max_memory is not None:
             make = partial(function_of, checkpoint=self.checkpoint, precision=precision, compiled=inductor)
             compiled = replace(compiled, function=Tiled(compiled, self.manner.max_memory, make))
-        return Specialisation(program, planned, compiled, owned(program))
+        return Specialisation(self.namespace, self.definition, program, planned, compiled, owned(program))
 
 
 def _by_symbol(program: Program, sizes: Mapping[str, int]) -> dict[str, int]:

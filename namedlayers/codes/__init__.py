@@ -140,6 +140,13 @@ LIMITS = _told(
         "See docs/support.md for what each of them takes, or choose another format.",
     ),
     Code(
+        "NL0661",
+        "a drawing without the package that places it",
+        "`show --as svg` draws the graph; which box stands where is found by igraph, which is not installed.",
+        "`namedlayers show f.nl --as svg` without igraph",
+        '`pip install "namedlayers[svg]"`, or `--as dot` for Graphviz; `--as html` then shows a table.',
+    ),
+    Code(
         "NL0660",
         "an exported axis that cannot be open",
         "`--dynamic` says that an axis may have any size where the file is run. torch learns that from an example "

@@ -51,6 +51,19 @@ def text_of(node: fx.Node, which: str) -> str:
     return str(node.meta.get(which) or "")
 
 
+def row(node: fx.Node) -> tuple[str, ...]:
+    """The cells of a node, in the order of `COLUMNS`."""
+    axes = axes_of(node)
+    return (
+        node.name,
+        "" if axes is None else f"[{', '.join(axes)}]",
+        operation(node),
+        ", ".join([*map(str, node.args), *(f"{name}={value}" for name, value in node.kwargs.items())]),
+        text_of(node, "rule"),
+        text_of(node, "text"),
+    )
+
+
 def rendered(table: Table, terminal: TextIO | None) -> str:
     """A table as text; given a terminal, in its width and colours."""
     page = io.StringIO()
@@ -69,17 +82,5 @@ def _table(module: fx.GraphModule, terminal: TextIO | None) -> str:
         column.overflow = "fold"
     for node in module.graph.nodes:
         # `Text` keeps rich from reading `[seq]` as markup.
-        table.add_row(*(Text(cell) for cell in _row(node)))
+        table.add_row(*(Text(cell) for cell in row(node)))
     return rendered(table, terminal)
-
-
-def _row(node: fx.Node) -> tuple[str, ...]:
-    axes = axes_of(node)
-    return (
-        node.name,
-        "" if axes is None else f"[{', '.join(axes)}]",
-        operation(node),
-        ", ".join([*map(str, node.args), *(f"{name}={value}" for name, value in node.kwargs.items())]),
-        text_of(node, "rule"),
-        text_of(node, "text"),
-    )

@@ -15,6 +15,7 @@ from torch import fx
 from namedlayers.errors import FormulaError, SizeError, near_miss
 from namedlayers.inspect.graph import graph_table
 from namedlayers.inspect.graph_data import graph_dot, graph_json
+from namedlayers.inspect.svg import graph_svg
 from namedlayers.program.program import Kind
 
 
@@ -34,6 +35,10 @@ class Shown(Protocol):
 
     def cost(self) -> Any: ...
 
+    def latex(self) -> str: ...
+
+    def show(self) -> Any: ...
+
 
 View = Callable[[Shown, TextIO | None], str]
 
@@ -43,8 +48,11 @@ VIEWS: Mapping[str, View] = MappingProxyType({
     "dot": lambda shown, terminal: graph_dot(shown.graph),
     "explain": lambda shown, terminal: shown.explain(),
     "graph": lambda shown, terminal: graph_table(shown.graph, terminal),
+    "html": lambda shown, terminal: shown.show().html,
     "json": lambda shown, terminal: graph_json(shown.graph),
+    "latex": lambda shown, terminal: shown.latex(),
     "program": lambda shown, terminal: str(shown.program),
+    "svg": lambda shown, terminal: graph_svg(shown.graph),
 })  # fmt: skip
 """Each takes what is shown, and the terminal for which it may be coloured, if any."""
 
