@@ -219,6 +219,11 @@ def _row_products(node: Node) -> Formula:
     return read + product([*bags, *(node.space[p] for p in matrix.axes)]) * 2
 
 
+def _harmonics(node: Node) -> Formula:
+    """Ten for each number of a transform, as if it had a thousand."""
+    return (product(node.args[0].node.sizes) + product(node.sizes)) * 20
+
+
 def _prefixes(node: Node) -> Formula:
     return total(product(step.touched) * step.operations for step in prefixes.steps(node))
 
@@ -229,6 +234,7 @@ _OPERATIONS: dict[str, Callable[[Node], Formula]] = {
     "attention": _attention,
     "pool": _pool,
     "class_loss": _class_loss,
+    "harmonics": _harmonics,
     "row_products": _row_products,
     **dict.fromkeys(prefixes.PREFIXES, _prefixes),
     **dict.fromkeys(("conv", "conv_transpose", "log_contract"), _times(2)),

@@ -176,6 +176,12 @@ OPERATIONS: dict[str, OperationSpec] = {
         "operand A, an rfft or made of such: the n reals along `into` of which the frequencies along the consumed "
         "`axis` are. No axis is empty (the guards say so)",
     ),
+    "harmonics": OperationSpec(
+        ("axis", "into", "wave", "sign", "moved", "period"),
+        "operand X: the sum over the consumed `axis`, t, of X times the wave (exp, of i times the angle, cos or sin) of "
+        "the angle sign * 2 pi (t + moved[0]) (f + moved[1]) / period (a size), f being the coordinate of `into` "
+        "(positions). Neither axis is longer than the period; for cos and sin, X is real",
+    ),
     "triangle": OperationSpec(
         ("row", "column", "diagonal"),
         "operand X: X where the coordinate of `column` is at most that of `row` (positions) plus `diagonal` (a size), "

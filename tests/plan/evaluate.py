@@ -610,6 +610,15 @@ def _prefix_product(node: Node, args: list[np.ndarray], space: list[int], sizes:
     return np.where(far >= 0, whole, 0).sum(tuple(range(node.rank, len(space))))
 
 
+def _harmonics(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
+    axis, into, moved = node.attr("axis"), node.attr("into"), node.attr("moved")
+    grid = np.indices(space)
+    turns = (grid[axis] + moved[0]) * (grid[into] + moved[1]) / node.attr("period").evaluate(sizes)  # type: ignore[index, attr-defined]
+    wave = {"exp": lambda x: np.exp(1j * x), "cos": np.cos, "sin": np.sin}[str(node.attr("wave"))]
+    x = aligned(node.args[0], args[0], len(space))
+    return (x * wave(2 * np.pi * node.attr("sign") * turns)).sum(axis)
+
+
 _PARTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"cos": np.cos, "sin": np.sin, "-sin": lambda x: -np.sin(x)}
 
 
@@ -667,7 +676,7 @@ _SPECIAL: dict[str, Callable[..., Any]] = {
     **dict.fromkeys(("fft", "rfft", "irfft"), _fft),
     "triangle": _triangle,
     **dict.fromkeys(("prefix_product", "prefix_sum"), _prefix_product),
-    "cumulative": _cumulative, "wave": _wave,
+    "cumulative": _cumulative, "wave": _wave, "harmonics": _harmonics,
     "gelu": _gelu, "softmax": _axiswise(_softmax), "standardize": _standardize, "rms_norm": _standardize, "conv": _conv,
     "conv_transpose": _conv_transpose,
     "group_norm": _group_norm,

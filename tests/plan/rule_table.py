@@ -51,6 +51,10 @@ KERNELS: dict[str, Row] = {
         "X[i = int(floor(u))] * (1 - u % 1) + X[i = minimum(int(floor(u)) + 1, |i| - 1)] * (u % 1)",
         "clipped at one end only",
     ),
+    "fast Fourier transform": Row(
+        "X[b, t], Y[f]", "|f| = |t|\nreturn Y * sum[t](X * exp(-2j * pi * index[f] * index[t] / |t|))",
+        "|f| = |t|\nreturn Y * sum[t](X * cos(0.3 * index[f] * index[t]))", "no whole part of a turn",
+    ),
     "mean by an outer softmax": Row(
         "X[i, j], Y[k, j], V[j, k]", "softmax[j](X + Y) @[j] V", "softmax[j](X + Y) @[j] exp(V + X)",
         "axes of both sides",

@@ -1,4 +1,4 @@
-"""Fourier transforms of reals, and back to reals.
+"""Fourier transforms of reals, and back to reals; transforms that are written as sums.
 
 In: a real tensor, or the frequencies up to n / 2 of one. Out: these frequencies, or n reals. What always holds: nothing
 is empty (the guards say so); shorter precisions than single are computed in it.
@@ -9,9 +9,26 @@ from __future__ import annotations
 import torch
 
 from namedlayers.emit.attributes import position
+from namedlayers.emit.kernels.harmonics import harmonics
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.value import Value
 from namedlayers.program.graph import Node
+from namedlayers.program.program import Kind
+from namedlayers.program.size import SizeExpr
+
+
+@emits("harmonics")
+def emit_harmonics(lo: Lowering, node: Node) -> Value:
+    (x,) = lo.operands(node)
+    axis, into = position(node, "axis"), position(node, "into")
+    x = lo.filled(lo.working(lo.tensor(x)), (axis,))
+    raised, back = lo.raised(x)
+    period = node.attr("period")
+    assert isinstance(period, SizeExpr)
+    sizes = (raised.dim(axis), lo.size(lo.space(into)), lo.size(period))
+    axes = tuple(into if a == axis else a for a in raised.axes)
+    found = lo.call(harmonics, (raised, *sizes, *(node.attr(name) for name in ("wave", "sign", "moved"))), axes)
+    return back(found) if node.kind is Kind.REAL else found
 
 
 @emits("rfft", "irfft")

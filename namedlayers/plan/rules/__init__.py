@@ -24,6 +24,7 @@ from namedlayers.plan.rules import (
     gates,
     gather,
     groups,
+    harmonics,
     identity,
     interpolation,
     last_step,
@@ -79,7 +80,13 @@ RECOGNISING: tuple[Rule, ...] = (
     *pooling.RULES,
     *pulled.RULES,
 )
-ATTENDING: tuple[Rule, ...] = (*attention.RULES, *outer_means.RULES, *row_sums.RULES, *products_of_differences.RULES)
+ATTENDING: tuple[Rule, ...] = (
+    *harmonics.RULES,
+    *attention.RULES,
+    *outer_means.RULES,
+    *row_sums.RULES,
+    *products_of_differences.RULES,
+)
 MERGING: tuple[Rule, ...] = (*contraction.MERGING, *sharing.RULES, *read_rows.RULES)
 FINISHING: tuple[Rule, ...] = (
     *convolution.BIASES,

@@ -64,6 +64,11 @@ class Angle:
         return {c for _, one in self.terms for c in one.axes}.union(*(one.axes for one in self.multiples))
 
     @property
+    def is_negative(self) -> bool:
+        signs = [sign < 0 for sign, _ in self.terms] + [(-one.step).nonnegative for one in self.multiples]
+        return all(signs)
+
+    @property
     def opposite(self) -> Angle:
         multiples = tuple(replace(one, step=-one.step) for one in self.multiples)
         return Angle(tuple((-sign, one) for sign, one in self.terms), multiples)
@@ -74,6 +79,8 @@ def _match(scope: Scope, node: Node, fixed: bool) -> Outcome:
         return None
     angle = _angle(scope, node.args[0])
     halves = _parted(angle, range(node.rank)) if angle is not None else None
+    if halves is not None and node.op == "cos" and halves[0].is_negative:
+        halves = halves[0].opposite, halves[1].opposite
     return Match(halves) if halves is not None else None
 
 
@@ -144,6 +151,8 @@ def _term(scope: Scope, sign: int, term: Arg) -> Angle | None:
     if len(sums) > 1 or any(len(one.axes) > 1 and one.node.op in _SUMS for one in whole.bottom):
         return None
     rest = tuple(one for one in whole.top if one is not sums[0])
+    if not isinstance(whole.number, complex) and whole.number < 0:
+        sign, whole = -sign, replace(whole, number=-whole.number)
 
     def times(number: Number, *parts: Arg) -> Arg:
         return scope.multiply(Product(whole.number * number, rest + parts, whole.bottom))
