@@ -10,6 +10,7 @@ import torch
 
 import namedlayers as nl
 from namedlayers.emit.log_products.outer_mean import outer_mean
+from namedlayers.emit.log_products.traced_outer_mean import outer_mean as compiled_outer_mean
 from tests.helpers import check_calls
 
 R = np.random.default_rng(4)
@@ -139,3 +140,21 @@ def test_second_slopes_and_transforms() -> None:
 def test_nothing_to_sum() -> None:
     assert outer_mean(torch.ones(3, 0), torch.ones(0, 2), torch.ones(0, 2)).equal(torch.zeros(3, 2))
     assert outer_mean(torch.ones(0, 3), torch.ones(3, 2), torch.ones(3, 2)).shape == (0, 2)
+
+
+@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
+@pytest.mark.parametrize("spread", [1.0, 300.0])
+def test_compiled_it_is_the_same(spread: float, backend: str) -> None:
+    """Of several batches, one of which the values lack, and with logits of -inf."""
+    a, b = spread * torch.randn(2, 9, 40), spread * torch.randn(2, 40, 12)
+    b[0, :, 3] = -torch.inf
+    given = [one.double().requires_grad_() for one in (a, b, torch.randn(1, 40, 12))]
+    torch._dynamo.reset()
+    wanted = compiled_outer_mean(*given)
+    found = torch.compile(compiled_outer_mean, backend=backend, fullgraph=True)(*given)
+    torch.testing.assert_close(found, wanted)
+    slope = torch.randn_like(wanted)
+    for one, other in zip(
+        torch.autograd.grad(found, given, slope), torch.autograd.grad(wanted, given, slope), strict=True
+    ):
+        torch.testing.assert_close(one, other)

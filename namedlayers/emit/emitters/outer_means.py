@@ -7,7 +7,7 @@ have; what the second side and the values have, but for one axis, is a batch, so
 from __future__ import annotations
 
 from namedlayers.emit.emitters.log_contractions import spread
-from namedlayers.emit.log_products.outer_mean import outer_mean
+from namedlayers.emit.log_products.traced_outer_mean import outer_mean
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.value import Value
 from namedlayers.program.graph import Node

@@ -9,6 +9,7 @@ weights. Where numbers may not be looked at, all are. Half precision is computed
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import cache, reduce
 
 import torch
@@ -34,32 +35,47 @@ def outer_mean(a: Tensor, b: Tensor, values: Tensor) -> Tensor:
     >>> outer_mean(a, b, values), outer_mean(a, b * 0, values)
     (tensor([[3.]]), tensor([[4.]]))
     """
+    return in_one_precision(_mean, a, b, values)
+
+
+def in_one_precision(function: Callable[..., Tensor], a: Tensor, b: Tensor, values: Tensor) -> Tensor:
+    """What a function makes of them in the widest of their precisions, or in single precision if that is half."""
     dtype = a.dtype
     if not dtype is b.dtype is values.dtype:
         dtype = reduce(torch.promote_types, (x.dtype for x in (a, b, values)))
-        return outer_mean(a.to(dtype), b.to(dtype), values.to(dtype))
+        a, b, values = (x.to(dtype) for x in (a, b, values))
     if dtype in _HALF:
-        return outer_mean(a.float(), b.float(), values.float()).to(dtype)
-    looked_at = visible(a) and visible(b) and visible(values)
-    return _multiplied_out(a, b, values) if looked_at and _are_many(a, b, values) else _weighed(a, b, values)
+        return function(a.float(), b.float(), values.float()).to(dtype)
+    return function(a, b, values)
+
+
+def weighed(a: Tensor, b: Tensor, values: Tensor) -> Tensor:
+    """With all weights."""
+    weights = softmax(a.unsqueeze(-1) + b.unsqueeze(-3), -2)
+    return (weights * values.unsqueeze(-3)).sum(-2)
+
+
+@cache
+def least_derived(dtype: torch.dtype) -> float:
+    """What is divided by a total may be divided by it again, and does not overflow."""
+    return math.sqrt(torch.finfo(dtype).tiny)
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _mean(a: Tensor, b: Tensor, values: Tensor) -> Tensor:
+    looked_at = visible(a) and visible(b) and visible(values)
+    return _multiplied_out(a, b, values) if looked_at and _are_many(a, b, values) else weighed(a, b, values)
 
 
 def _are_many(a: Tensor, b: Tensor, values: Tensor) -> bool:
     return a.numel() * b.shape[-1] > FEW and b.numel() > 0 and values.numel() > 0
 
 
-def _weighed(a: Tensor, b: Tensor, values: Tensor) -> Tensor:
-    """With all weights."""
-    weights = softmax(a.unsqueeze(-1) + b.unsqueeze(-3), -2)
-    return (weights * values.unsqueeze(-3)).sum(-2)
-
-
 def _multiplied_out(a: Tensor, b: Tensor, values: Tensor) -> Tensor:
     derived = torch.is_grad_enabled() and any(x.requires_grad for x in (a, b, values))
-    bound = _least_derived(a.dtype) if derived else least(a.dtype, a.shape[-1])
+    bound = least_derived(a.dtype) if derived else least(a.dtype, a.shape[-1])
     left, right = (a - a.detach().amax(-1, keepdim=True)).exp_(), (b - b.detach().amax(-2, keepdim=True)).exp_()
     total = multiplied(left, right)
     if total.detach().amin().item() >= bound:
@@ -69,7 +85,7 @@ def _multiplied_out(a: Tensor, b: Tensor, values: Tensor) -> Tensor:
     low = ~(total.detach() >= bound)
     rows = low.movedim(-2, 0).flatten(1).any(1).nonzero()[:, 0]
     each = max(1, CHUNK // max(1, math.prod(found.shape[:-2]) * b.shape[-2] * b.shape[-1]))
-    whole = torch.cat([_weighed(a[..., some, :], b, values) for some in rows.split(each)], -2)
+    whole = torch.cat([weighed(a[..., some, :], b, values) for some in rows.split(each)], -2)
     return (found / total.masked_fill(low, 1)).index_copy(-2, rows, whole)
 
 
@@ -77,9 +93,3 @@ def _shares(x: Tensor, dim: int) -> Tensor:
     """Where all is -inf, 0."""
     top = x.detach().amax(dim, keepdim=True).clamp_(min=torch.finfo(x.dtype).min)
     return (x - top).exp_()
-
-
-@cache
-def _least_derived(dtype: torch.dtype) -> float:
-    """What is divided by a total may be divided by it again, and does not overflow."""
-    return math.sqrt(torch.finfo(dtype).tiny)
