@@ -87,7 +87,7 @@ def sampled_inside(x: Tensor, *places: Tensor) -> Tensor:
     """
     if visible(x) and all(map(visible, places)) and _are_inside(places, x.shape[2:]):
         return sampled(x, *places)
-    return _weighed(x, [_both(place, size) for place, size in zip(places, x.shape[2:], strict=True)])
+    return _weighed(x, [_both(place, size) for place, size in zip(places, x.shape[2:], strict=True)], checked=True)
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
@@ -153,22 +153,32 @@ def _inside(x: Tensor, places: Sequence[Tensor]) -> list[Tensor]:
 def _read(x: Tensor, places: Sequence[Tensor]) -> Tensor:
     """The neighbours, each with its weight."""
     sizes = x.shape[2:]
+    if visible(x) and all(map(visible, places)) and _are_inside(places, sizes):
+        return _weighed(x, [_between(one) for one in places])
     return _weighed(x, [_neighbours(one, size) for one, size in zip(_inside(x, places), sizes, strict=True)])
 
 
-def _weighed(x: Tensor, sides: Sequence[tuple[Side, Side]]) -> Tensor:
-    """The sum of what lies at the corners; a negative index is refused."""
+def _weighed(x: Tensor, sides: Sequence[tuple[Side, Side]], checked: bool = False) -> Tensor:
+    """The sum of what lies at the corners; if `checked`, a negative index is refused."""
     sizes, flat, found = x.shape[2:], x.flatten(2), None
     for corner in product(*sides):
         index, weight = corner[0]
         for (more, share), size in zip(corner[1:], sizes[1:], strict=True):
-            index = torch.where((index < 0) | (more < 0), -1, index * size + more)
+            whole = index * size + more
+            index = torch.where((index < 0) | (more < 0), -1, whole) if checked else whole
             weight = weight * share
         index = index.unsqueeze(1).expand(-1, x.shape[1], -1)
         part = flat.gather(2, index) * weight.unsqueeze(1)
         found = part if found is None else found + part
     assert found is not None
     return found
+
+
+def _between(place: Tensor) -> tuple[Side, Side]:
+    """The two next to each place, where both are there."""
+    below = place.detach().floor()
+    share, index = place - below, below.long()
+    return (index, 1 - share), (index + 1, share)
 
 
 def _are_inside(places: Sequence[Tensor], sizes: Sequence[int]) -> bool:
@@ -180,11 +190,10 @@ def _are_inside(places: Sequence[Tensor], sizes: Sequence[int]) -> bool:
 
 
 def _both(place: Tensor, size: int) -> tuple[Side, Side]:
-    """The two next to each place; -1 for those that are none."""
-    below = place.detach().floor()
-    share, index = place - below, below.long()
-    first, second = (torch.where((one >= 0) & (one < size), one, -1) for one in (index, index + 1))
-    return (first, 1 - share), (second, share)
+    """The same; -1 for those that are none."""
+    (first, left), (second, right) = _between(place)
+    first, second = (torch.where((one >= 0) & (one < size), one, -1) for one in (first, second))
+    return (first, left), (second, right)
 
 
 def _neighbours(place: Tensor, size: int) -> tuple[Side, Side]:
