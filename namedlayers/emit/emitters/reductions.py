@@ -15,7 +15,7 @@ import torch
 
 from namedlayers.emit.attributes import position, positions
 from namedlayers.emit.emitters.elementwise import cast_kind
-from namedlayers.emit.kernels import looking
+from namedlayers.emit.kernels import deviations, looking
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.value import Value
 from namedlayers.program.graph import Node
@@ -190,7 +190,8 @@ def emit_statistic(lo: Lowering, node: Node) -> Value:
         return lo.call("mean", (x, dims), left, weak=x.weak)
     if op == "norm":
         return lo.call(torch.linalg.vector_norm, (x,), left, {"dim": dims}, weak=x.weak)
-    target = torch.var if op == "var" else torch.std
+    found = torch if x.kind is Kind.COMPLEX or lo.prologue.inner else deviations  # a step is told where to write
+    target = found.var if op == "var" else found.std
     return lo.call(target, (x, dims), left, {"correction": node.attr("ddof")}, weak=x.weak)
 
 

@@ -21,6 +21,7 @@ from namedlayers.program.graph import Arg, Node
 from namedlayers.program.program import Kind
 
 _FLOATING = (Kind.REAL, Kind.COMPLEX)
+_SHARED = Near("the squares are needed elsewhere, too, so that their mean is one pass over what is there")
 
 
 def centred(scope: Scope, d: Arg, consumed: tuple[int, ...]) -> Arg | None:
@@ -78,6 +79,8 @@ def _var(scope: Scope, node: Node) -> Outcome:
         x = centred(scope, d, consumed)
         if x is None:
             continue
+        if part.node.op == "reduce" and not scope.once(scope.operands(part)[0].node):
+            return _SHARED
         ddof = (count(scope, consumed) - size).value
         if ddof is None or ddof < 0:
             return Near(f"the squares are divided by {size}, which is not the number of values less a constant")
@@ -92,7 +95,9 @@ def _var_of_mean(scope: Scope, node: Node) -> Outcome:
     if found is None or d is None:
         return None
     x = centred(scope, d, found[1])
-    return Match((x, found[1], "var", 0), (found[0].node, d.node)) if x is not None else None
+    if x is None:
+        return None
+    return Match((x, found[1], "var", 0), (found[0].node, d.node)) if scope.once(found[0].node) else _SHARED
 
 
 def _std(scope: Scope, node: Node) -> Outcome:
