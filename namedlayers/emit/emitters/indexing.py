@@ -1,8 +1,8 @@
 """Reading by coordinates that are affine: slices, and gathers where there is no slice.
 
 In: a tensor, and where to read along some of its axes. Out: a tensor in whose layout new axes stand where the old one
-was. What always holds: affine reads of one axis are views, and so are windows that tile; nothing is emitted as
-`unfold`.
+was. What always holds: affine reads of one axis are views, and so are windows that tile; other windows are views while
+a call runs that nothing traces, and no result.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from namedlayers.emit.attributes import listed
 from namedlayers.emit.emitters import pieces
 from namedlayers.emit.emitters.gathering import read
 from namedlayers.emit.emitters.numbers import arange
+from namedlayers.emit.kernels.windows import windows
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.sizes import never_negative
 from namedlayers.emit.value import Value, own
@@ -84,7 +85,21 @@ def _affine(lo: Lowering, x: Value, label: int, coefficients: Coefficients, offs
     if order is not None and not any(axis in x.axes for axis in order):
         part = _strided(lo, x, label, _FLAT, 1, offset, lo.extent(order))
         return lo.unmerged(part, _FLAT, order, inline=False)
+    if _are_windows(lo, x, coefficients, offset):
+        (first, stride), (second, dilation) = coefficients
+        axes = tuple(b for a in x.axes for b in ((first, second) if a == label else (a,)))
+        sizes, steps = (tuple(map(lo.size, pair)) for pair in ((lo.space(first), lo.space(second)), (stride, dilation)))
+        start = () if offset == 0 else (lo.size(offset),)
+        return lo.call(windows, (x, x.dim(label), sizes, steps, *start), axes, kind=x.kind)
     return read(lo, x, label, _coordinates(lo, coefficients, offset))
+
+
+def _are_windows(lo: Lowering, x: Value, coefficients: Coefficients, offset: SizeExpr) -> bool:
+    """Whether two new axes go forwards along the one that is read. (What a result shares with an input, or with itself,
+    its user could write to.)"""
+    ahead = len(coefficients) == 2 and all((step.value or 0) > 0 for _, step in coefficients)
+    free = not {axis for axis, _ in coefficients} & set(x.axes)
+    return ahead and free and offset.nonnegative and not lo.prologue.inner and not _is_shown(lo, lo.node)
 
 
 def _tiling(lo: Lowering, coefficients: Coefficients) -> tuple[int, ...] | None:
