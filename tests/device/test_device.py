@@ -16,20 +16,27 @@ HERE = Path(__file__).parents[2]
 BY_PROXY = "tests.device.by_proxy"
 PLUGIN = "tests.device.plugin"
 
-# What the interpreter of Triton's kernels takes minutes for, and what torch.compile would have to know of the stand-in.
-TOO_SLOW = "test_products_and_slopes", "second_order", "does_not_wait", "digits", "compiled", "inductor"
+# What the interpreter of Triton's kernels takes minutes for.
+SLOW = "test_products_and_slopes", "second_order", "does_not_wait", "digits"
+# What would have to know of the stand-in: torch.compile, memory that is measured, hooks of tensors.
+OF_HOSTS = "compil", "inductor", "traced", "operator", "nobody_asks", "written_over", "rules_are_tried"
+
+
+def without(*words: str) -> tuple[str, str]:
+    return "-k", " and ".join(f"not {one}" for one in words)
+
+
+EMIT = "tests/emit/test"
 
 RUNS = {
-    "the library": (BY_PROXY, "tests/library"),
+    "devices": (PLUGIN, "tests/gpu", *without(*SLOW, *OF_HOSTS)),
+    "library": (BY_PROXY, "tests/library"),
     "workloads": (BY_PROXY, "tests/benchmarks/test_workloads.py", "-k", "all_sides_agree"),
     "loops": (BY_PROXY, "tests/benchmarks/test_workloads.py", "-k", "loop_by_hand"),
-    "derivatives of loops": (BY_PROXY, "tests/emit/test_loop_derivatives.py", "tests/emit/test_gradient_steps.py"),
-    "loops in blocks and in place": (
-        BY_PROXY, "tests/emit/test_gradients_in_blocks.py", "tests/emit/test_steps_in_place.py",
-        "tests/emit/test_stretches.py", "tests/emit/test_networks.py",
+    "derivatives": (BY_PROXY, f"{EMIT}_loop_derivatives.py", f"{EMIT}_gradient_steps.py", *without(*OF_HOSTS)),
+    "blocks": (
+        BY_PROXY, f"{EMIT}_gradients_in_blocks.py", f"{EMIT}_stretches.py", f"{EMIT}_networks.py", *without(*OF_HOSTS)
     ),
-    "pieces": (BY_PROXY, "tests/emit/test_tiled.py", "tests/emit/test_pieces.py", "-k", "not compiled and not traced"),
-    "tests that need a device": (PLUGIN, "tests/gpu", "-k", " and ".join(f"not {one}" for one in TOO_SLOW)),
 }  # fmt: skip
 
 
