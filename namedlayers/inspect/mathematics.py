@@ -78,10 +78,10 @@ def axis(name: str, *, star: bool = False) -> Math:
     """The name of an axis, without serifs; a star for a set of axes.
 
     >>> axis("seq'").latex, axis("ax", star=True).latex, axis("key_in").latex
-    ("\\\\mathsf{seq}'", '\\\\mathsf{ax}^{\\\\ast}', '\\\\mathsf{key\\\\_in}')
+    ("\\\\mathsf{seq}'", '\\\\mathsf{ax}^{\\\\ast}', '\\\\mathsf{key{\\\\_}in}')
     """
     stem, primes = _primes(name)
-    plain = Math(rf"\mathsf{{{_latex(stem)}}}", f'<mi class="axis" mathvariant="normal">{_html(stem)}</mi>', True)
+    plain = Math(rf"\mathsf{{{_name(stem)}}}", f'<mi class="axis" mathvariant="normal">{_html(stem)}</mi>', True)
     found = _primed(plain, primes)
     return sup(found, Math(r"\ast", "<mo>∗</mo>")) if star else found
 
@@ -89,7 +89,9 @@ def axis(name: str, *, star: bool = False) -> Math:
 def word(name: str) -> Math:
     """The name of a function."""
     stem, primes = _primes(name)
-    return _primed(Math(rf"\operatorname{{{_latex(stem)}}}", f'<mi mathvariant="normal">{_html(stem)}</mi>'), primes)
+    # MathJax sets digits and underscores apart from letters, unless they are of one font.
+    latex = _name(stem) if stem.isalpha() else rf"\mathrm{{{_name(stem)}}}"
+    return _primed(Math(rf"\operatorname{{{latex}}}", f'<mi mathvariant="normal">{_html(stem)}</mi>'), primes)
 
 
 def number(given: int | float | complex) -> Math:
@@ -259,11 +261,11 @@ def _letters(stem: str) -> Math:
         return Math(rf"\text{{{_latex(stem)}}}", f"<mi>{_html(stem)}</mi>", True)
     if len(stem) == 1:
         return Math(_latex(stem), f"<mi>{_html(stem)}</mi>", True)
-    return Math(rf"\mathit{{{_latex(stem)}}}", f'<mi class="name">{_html(stem)}</mi>', True)
+    return Math(rf"\mathit{{{_name(stem)}}}", f'<mi class="name">{_html(stem)}</mi>', True)
 
 
 def _upright(stem: str) -> Math:
-    return Math(rf"\mathrm{{{_latex(stem)}}}", f'<mi mathvariant="normal">{_html(stem)}</mi>', True)
+    return Math(rf"\mathrm{{{_name(stem)}}}", f'<mi mathvariant="normal">{_html(stem)}</mi>', True)
 
 
 def _base(piece: Math) -> str:
@@ -283,6 +285,11 @@ _ESCAPES = MappingProxyType({
 
 def _latex(words: str) -> str:
     return "".join(_ESCAPES.get(character, character if character.isprintable() else " ") for character in words)
+
+
+def _name(stem: str) -> str:
+    """As `_latex`, for a font of mathematics, in which `\\_` alone would be set apart."""
+    return _latex(stem).replace(r"\_", r"{\_}")
 
 
 def _html(words: str) -> str:
