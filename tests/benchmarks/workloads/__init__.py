@@ -13,6 +13,7 @@ from tests.benchmarks.workloads import (
     norms,
     pairwise,
     recurrences,
+    rows,
     sampling,
 )
 
@@ -24,6 +25,7 @@ WORKLOADS: tuple[Workload, ...] = (
     *log_semiring.WORKLOADS,
     *pairwise.WORKLOADS,
     *sampling.WORKLOADS,
+    *rows.WORKLOADS,
     *recurrences.WORKLOADS,
     *blocks.WORKLOADS,
     library.MINILM,
