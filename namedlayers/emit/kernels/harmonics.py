@@ -85,8 +85,9 @@ def _of_half_places(x: Tensor) -> Tensor:
     """The sums of x(t) cos(pi (t + 1/2) f / n): even times there, odd ones back, a transform of n (Makhoul 1980)."""
     n = x.size(-1)
     found = torch.fft.fft(torch.cat((x[..., ::2], x[..., 1::2].flip(-1)), -1))
-    turning = _turning(x, n, -1 / (4 * n), 0.0)
-    return found.real * turning.real - found.imag * turning.imag
+    angle = torch.arange(n, device=x.device, dtype=torch.float64) * (math.pi / (2 * n))
+    cos, sin = torch.cos(angle).to(x.dtype), torch.sin(angle).to(x.dtype)
+    return found.real * cos + found.imag * sin
 
 
 def _at_half_frequencies(x: Tensor) -> Tensor:

@@ -34,18 +34,17 @@ def wave(
 ) -> Tensor:  # fmt: skip
     """The functions `parts` of `angle + rate * place`, stacked along `dim`.
 
-    >>> wave(0.0, torch.pi / 2, torch.arange(3), ("cos", "sin"), 1, torch.float32).round()
-    tensor([[1., 0.],
-            [0., 1.],
-            [-1., 0.]])
+    >>> wave(0.0, 0.5, torch.arange(2), ("cos", "sin"), 1, torch.float32)
+    tensor([[1.0000, 0.0000],
+            [0.8776, 0.4794]])
     """
     if place is not None and rate is not None:
         rate = rate.double() if isinstance(rate, Tensor) else rate
         angle = angle + place.double() * rate
     assert isinstance(angle, Tensor)
-    if visible(angle) and not angle.requires_grad and angle.dtype is dtype:
-        found = angle.new_empty((*angle.shape[:dim], len(parts), *angle.shape[dim:]))
-        for one, part in zip(found.unbind(dim), parts, strict=True):
+    if not dim and visible(angle) and not angle.requires_grad and angle.dtype is dtype:
+        found = angle.new_empty((len(parts), *angle.shape))
+        for one, part in zip(found.unbind(), parts, strict=True):
             _INTO[part](angle, out=one)
         return found
     return torch.stack([_PARTS[part](angle).to(dtype) for part in parts], dim)
