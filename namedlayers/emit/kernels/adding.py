@@ -18,7 +18,7 @@ from namedlayers.emit.kernels.rows import as_index
 LONG = 1 << 11
 """Of more values than twice this, those in stretches of at least so many are added up first."""
 
-FEW = 16
+FEW = 128
 """There are as many values for each sum of a stretch, or stretches are longer: what they take is next to nothing."""
 
 
