@@ -102,6 +102,9 @@ def _instead(name: str, env: Environment) -> str:
             return f"it is assigned further down, in line {statement.span.line}"
         if isinstance(statement, tree.Declare) and statement.name == name:
             return f"it is declared further down, in line {statement.span.line}"
+    stem = name.rstrip("'")
+    if stem != name and stem in env.axes and stem not in env.values:  # an axis that is made only further on
+        return f"the coordinates of a new axis are `index[{name} = |{stem}|]`"
     values = {*env.values, *env.axes} - {"training"}
     known = _elsewhere(name) if name in FOREIGN else near_miss(name, values) or _elsewhere(name)
     known = known or near_miss(name, {*env.namespace.names(), *BUILTINS, *CONSTANTS})
