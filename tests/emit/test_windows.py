@@ -52,3 +52,11 @@ def test_a_result_shares_nothing_with_itself() -> None:
     x = torch.arange(5.0)
     function(x).zero_()
     assert x.tolist() == [0.0, 1.0, 2.0, 3.0, 4.0]
+
+
+@pytest.mark.parametrize("channels", [0, 1, 4])
+def test_one_kernel_for_all_channels(channels: int) -> None:
+    function = nl.compile("def f(X[c, h, w]; K[i, j]) -> [c, h, w] = K @[i, j] unroll[h, w, i, j](X; padding = 1)")
+    given = [torch.randn(2, channels, 5, 6), torch.randn(3, 3)]
+    torch.testing.assert_close(function(*given).double(), function.reference(*given), atol=1e-5, rtol=1e-5)
+    assert "groups=" in function.code

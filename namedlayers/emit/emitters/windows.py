@@ -107,6 +107,8 @@ def operands(lo: Lowering, node: Node, kernels: tuple[int, ...]) -> Operands:
     batch = tuple(a for a in x.axes if a in result and a not in in_w)
     channels = _ordered(frozenset(range(node.rank, len(node.space))) - frozenset(kernels), x, w)
     outs = _ordered((in_w & result) - frozenset(groups), w)
+    if node.op == "conv" and len(batch) > 1 and not (groups or channels or outs) and lo.assume(lo.space(batch[-1])):
+        batch, groups = batch[:-1], batch[-1:]  # one kernel for all: there is none for images of one channel
     w = lo.filled(w, (*groups, *outs, *channels, *kernels))
     return Operands(x, w, bias[0] if node.attr("bias") else None, batch, groups, channels, outs, kernels)
 
