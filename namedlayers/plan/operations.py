@@ -110,9 +110,9 @@ OPERATIONS: dict[str, OperationSpec] = {
     ),
     "nearest": OperationSpec(
         ("op", "root"),
-        "operands X, which has all result axes, and Y, which share consumed axes (features); of the other consumed ones, "
-        "which Y alone has, op index: the coordinate (there is one such axis, the last) of the least, op value: the "
-        "least itself, of the sums over features of (X - Y)^2, or their roots",
+        "operands X, which has all result axes, and Y, which share consumed axes (features); of the other consumed "
+        "ones, which Y alone has, op index: the coordinate (there is one such axis, the last) of the least, op value: "
+        "the least itself, of the sums over features of (X - Y)^2, or their roots",
     ),
     "statistic": OperationSpec(
         ("op", "ddof"),
@@ -220,12 +220,6 @@ OPERATIONS: dict[str, OperationSpec] = {
         "axis; all others are batch. causal: empty, or the pair (a query axis, the one position axis) of which "
         "positions after the query's are left out (aligned at the top left)",
     ),
-    "take": OperationSpec(
-        ("axis", "fill"),
-        "operands X, I: X at its own axis number `axis` (-1 in its Arg) = I, integers. fill False: I is in range, "
-        "proved; fill True: 0 where I is out of range, negative or beyond the end. Other axes that X and I share "
-        "are aligned",
-    ),
     "sample": OperationSpec(
         ("axes", "edge"),
         "operands X, then for each of X's own `axes` (-1 in its Arg) u, a place along it: the sum over these axes of X "
@@ -233,6 +227,12 @@ OPERATIONS: dict[str, OperationSpec] = {
         "continued by its ends, at which the slope is 0; inside: what is not between the first and the last is an "
         "error, as is the last. Other axes that X and u share are aligned. No axis is empty (the guards say so); at a "
         "whole number, the slope is that of the step behind it",
+    ),
+    "take": OperationSpec(
+        ("axis", "fill"),
+        "operands X, I: X at its own axis number `axis` (-1 in its Arg) = I, integers. fill False: I is in range, "
+        "proved; fill True: 0 where I is out of range, negative or beyond the end. Other axes that X and I share "
+        "are aligned",
     ),
     "embedding": OperationSpec(
         ("axis", "row"),

@@ -528,6 +528,7 @@ def _sample(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) 
         weights = []
         for k, arg, where in zip(own, node.args[1:], args[1:], strict=True):
             u = where[tuple(at[p] for p in arg.axes)]
+            u = np.clip(u, 0, x.shape[k] - 1) if node.attr("edge") == "border" else u
             weights.append(np.maximum(0, 1 - abs(u - np.arange(x.shape[k]))))
         part = x[tuple(slice(None) if p < 0 else at[p] for p in node.args[0].axes)]
         for weight in (weights[own.index(k)] for k in sorted(own)):
@@ -536,19 +537,6 @@ def _sample(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) 
     return result
 
 
-    return np.pad(x, width, constant_values=value)
-
-
-def _fold(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
-            u = np.clip(u, 0, x.shape[k] - 1) if node.attr("edge") == "border" else u
-    position, kernel = node.attr("axis"), node.attr("kernel")
-    assert isinstance(position, int) and isinstance(kernel, int)
-    stride, dilation, padding = (_number(node.attr(n), sizes) for n in ("stride", "dilation", "padding"))  # type: ignore[arg-type]
-    (arg,) = node.args
-    windows = np.moveaxis(args[0], [arg.axes.index(-1), arg.axes.index(kernel)], [0, 1])
-    rest = [p for p in arg.axes if p not in (-1, kernel)]
-    result = np.zeros([space[position], *(space[p] for p in rest)])
-    for s, k in np.ndindex(windows.shape[:2]):
 def _pad(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
     position = node.attr("axis")
     assert isinstance(position, int)
@@ -560,6 +548,18 @@ def _pad(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> 
     if mode is not None:
         return np.pad(x, width, mode=mode)  # type: ignore[call-overload]
     value = float(args[1]) if x.dtype.kind == "f" else args[1]
+    return np.pad(x, width, constant_values=value)
+
+
+def _fold(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
+    position, kernel = node.attr("axis"), node.attr("kernel")
+    assert isinstance(position, int) and isinstance(kernel, int)
+    stride, dilation, padding = (_number(node.attr(n), sizes) for n in ("stride", "dilation", "padding"))  # type: ignore[arg-type]
+    (arg,) = node.args
+    windows = np.moveaxis(args[0], [arg.axes.index(-1), arg.axes.index(kernel)], [0, 1])
+    rest = [p for p in arg.axes if p not in (-1, kernel)]
+    result = np.zeros([space[position], *(space[p] for p in rest)])
+    for s, k in np.ndindex(windows.shape[:2]):
         if 0 <= (to := stride * s + dilation * k - padding) < space[position]:
             result[to] += windows[s, k]
     return result.transpose(np.argsort([position, *rest]))
@@ -684,7 +684,8 @@ _SPECIAL: dict[str, Callable[..., Any]] = {
     "pool": _pool, "adaptive_max": _adaptive, "adaptive_mean": _adaptive, "pad_around": _pad_around,
     "take": _take, "class_loss": _class_loss,
     "put": _put, "index": _index, "pad": _pad,
-    "gather": _gather, "row_sums": _row_sums, "row_products": _row_products, "row_products": _row_products, "sample": _sample, "merge": _merge, "split": _split, "fold": _fold,
+    "gather": _gather, "row_sums": _row_sums, "row_products": _row_products,
+    "sample": _sample, "merge": _merge, "split": _split, "fold": _fold,
     "finfo": lambda node, args, space, sizes: np.finfo(args[0].dtype).eps,
     "cast": lambda node, args, space, sizes: args[0],
 }  # fmt: skip
