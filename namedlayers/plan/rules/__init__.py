@@ -31,8 +31,8 @@ from namedlayers.plan.rules import (
     log_products,
     losses,
     nearest,
-    norms,
     neighbours,
+    norms,
     outer_means,
     padding,
     pooling,
@@ -43,8 +43,8 @@ from namedlayers.plan.rules import (
     regrouped,
     rotations,
     row_sums,
-    sharing,
     sampling,
+    sharing,
     shifts,
     slopes,
     softmax,
@@ -88,8 +88,6 @@ ATTENDING: tuple[Rule, ...] = (
     *products_of_differences.RULES,
 )
 MERGING: tuple[Rule, ...] = (*contraction.MERGING, *sharing.RULES, *read_rows.RULES)
-FINISHING: tuple[Rule, ...] = (
-    *convolution.BIASES,
 _SIGNS = frozenset({"double negation", "factor -1", "negations in a product", "constant factors"})
 READING: tuple[Rule, ...] = (
     *sampling.RULES,
@@ -97,6 +95,8 @@ READING: tuple[Rule, ...] = (
     *contraction.MERGING,
     *(rule for rule in identity.RULES if rule.name in _SIGNS),
 )
+FINISHING: tuple[Rule, ...] = (
+    *convolution.BIASES,
     *fourier.RULES,
     *padding.RULES,
     *shifts.RULES,
