@@ -65,7 +65,9 @@ def test_wheel_holds_every_module_and_the_library(sdist: Path, tmp_path: Path) -
     with zipfile.ZipFile(build("wheel", sdist, tmp_path)) as wheel:
         held = {name for name in wheel.namelist() if name.startswith("namedlayers/")}
     wanted = {
-        path.relative_to(ROOT).as_posix() for path in PACKAGE.rglob("*") if path.suffix in {".py", ".nl", ".typed", ".css", ".js"}
+        path.relative_to(ROOT).as_posix()
+        for path in PACKAGE.rglob("*")
+        if path.suffix in {".py", ".nl", ".typed", ".css", ".js"}
     }
     assert held == wanted | {"namedlayers/grammar/namedlayers.lark"}
 

@@ -71,8 +71,8 @@ OPERATIONS: dict[str, OperationSpec] = {
     ),
     "wave": OperationSpec(
         ("axis", "parts"),
-        "operands A[, r, n]: of the angle A (+ r * n, n whole numbers, in double precision) the functions `parts` (cos, "
-        "sin, -sin) along `axis` (a position), which no operand has",
+        "operands A[, r, n]: of the angle A (+ r * n, n whole numbers, in double precision) the functions `parts` "
+        "(cos, sin, -sin) along `axis` (a position), which no operand has",
     ),
     "slice_dropout": OperationSpec(
         ("axes", "site"),
@@ -178,8 +178,8 @@ OPERATIONS: dict[str, OperationSpec] = {
     ),
     "harmonics": OperationSpec(
         ("axis", "into", "wave", "sign", "moved", "period"),
-        "operand X: the sum over the consumed `axis`, t, of X times the wave (exp, of i times the angle, cos or sin) of "
-        "the angle sign * 2 pi (t + moved[0]) (f + moved[1]) / period (a size), f being the coordinate of `into` "
+        "operand X: the sum over the consumed `axis`, t, of X times the wave (exp, of i times the angle, cos or sin) "
+        "of the angle sign * 2 pi (t + moved[0]) (f + moved[1]) / period (a size), f being the coordinate of `into` "
         "(positions). Neither axis is longer than the period; for cos and sin, X is real",
     ),
     "triangle": OperationSpec(

@@ -9,7 +9,8 @@ import namedlayers as nl
 from namedlayers.emit.kernels import deviations
 
 SIZES = {"rows": ((64, 50), (1,)), "columns": ((64, 50), (0,)), "planes": ((4, 8, 12, 10), (2, 3)),
-         "channels": ((4, 8, 12, 10), (0, 2, 3)), "everything": ((50, 60), (0, 1)), "few": ((3, 4), (1,)), "single values": ((3000, 1), (1,)),
+         "channels": ((4, 8, 12, 10), (0, 2, 3)), "everything": ((50, 60), (0, 1)),
+         "few": ((3, 4), (1,)), "single values": ((3000, 1), (1,)),
          "none": ((0, 4), (1,)), "nothing to see": ((4, 0), (1,)), "blocks": ((300, 1000), (1,))}  # fmt: skip
 
 

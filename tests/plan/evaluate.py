@@ -83,7 +83,7 @@ def _power(x: Any, y: Any) -> Any:
 erf = np.vectorize(math.erf, otypes=[float])
 sigmoid = _real(lambda x: 1 / (1 + np.exp(-x)))
 _ELEMENTWISE: dict[str, Callable[..., Any]] = {
-    "floor": np.floor, "int": lambda x: np.trunc(x).astype(int), "mod": np.mod,
+    "floor": np.floor, "int": lambda x: np.trunc(x).astype(int),
     "neg": _counted(np.negative), "abs": _counted(np.abs), "exp": _real(np.exp), "log": _real(np.log),
     "log1p": _real(np.log1p), "expm1": _real(np.expm1), "sqrt": _real(np.sqrt),
     "rsqrt": _real(lambda x: 1 / np.sqrt(x)), "tanh": _real(np.tanh),

@@ -95,7 +95,9 @@ def _build(scope: Scope, node: Node, found: _Found) -> Arg:
     spoken = Arg(source.node, tuple(-1 if axis in axes else axis for axis in source.axes))
     own = tuple(source.axes.index(axis) for axis in axes)
     kept = {axis for arg in (spoken, *places) for axis in arg.axes if axis >= 0}
-    sampled = scope.build("sample", (spoken, *places), sorted(kept), kind=Kind.REAL, attrs={"axes": own, "edge": "zeros"})
+    sampled = scope.build(
+        "sample", (spoken, *places), sorted(kept), kind=Kind.REAL, attrs={"axes": own, "edge": "zeros"}
+    )
     consumed = set(range(node.rank, len(node.space))) - set(axes)
     whole = contraction(scope, [sampled, *found.others], consumed)
     height = math.prod(one.height for one in found.hats)
