@@ -14,7 +14,7 @@ from namedlayers.errors import Span
 from namedlayers.inspect import mathematics as m
 from namedlayers.inspect import notation
 from namedlayers.inspect.mathematics import Math
-from namedlayers.inspect.notation import Scope
+from namedlayers.inspect.phrases import Scope
 from namedlayers.program.elaboration.builtins import BUILTINS
 from namedlayers.program.namespace import Namespace, prelude
 from namedlayers.program.program import Kind
