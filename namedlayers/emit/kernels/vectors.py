@@ -23,6 +23,8 @@ MANY = 2**13
 """Of fewer elements in all, a call less is worth more."""
 BLOCK = 2**17
 """So many elements are a block, about."""
+FEW = 4
+"""So many rows or columns are added up one by one: a sum along so short an axis has no vector instructions."""
 
 _ACCURATE = (torch.float32, torch.float64)
 
@@ -167,8 +169,18 @@ def _weighted(matrices: Tensor, vectors: Tensor, dim: int, over: bool = False) -
     """Of small matrices as a product and a sum, block by block of the first axis."""
     if not _is_small(matrices):
         return _product(vectors.unsqueeze(-2), matrices if dim == -2 else matrices.mT).squeeze(-2)
+    if 0 < matrices.size(dim) <= FEW and matrices.dtype is vectors.dtype:
+        return _one_by_one(matrices, vectors, dim)
     if matrices.numel() <= BLOCK:
         return _at_once(matrices, vectors, dim, over)
     rows = max(1, BLOCK * len(matrices) // matrices.numel())
     blocks = zip(matrices.split(rows), vectors.split(rows), strict=True)
     return torch.cat([_at_once(*block, dim, over) for block in blocks])
+
+
+def _one_by_one(matrices: Tensor, vectors: Tensor, dim: int) -> Tensor:
+    first, *others = zip(matrices.unbind(dim), vectors.unsqueeze(-1).unbind(-2), strict=True)
+    total = torch.mul(*first)
+    for matrix, weight in others:
+        total.addcmul_(matrix, weight)
+    return total
