@@ -107,8 +107,11 @@ def operands(lo: Lowering, node: Node, kernels: tuple[int, ...]) -> Operands:
     batch = tuple(a for a in x.axes if a in result and a not in in_w)
     channels = _ordered(frozenset(range(node.rank, len(node.space))) - frozenset(kernels), x, w)
     outs = _ordered((in_w & result) - frozenset(groups), w)
-    if node.op == "conv" and len(batch) > 1 and not (groups or channels or outs) and lo.assume(lo.space(batch[-1])):
-        batch, groups = batch[:-1], batch[-1:]  # one kernel for all: there is none for images of one channel
+    if node.op == "conv" and not (channels or outs):
+        shared = _shared(x, batch, groups)
+        if shared and all(lo.assume(lo.space(axis)) for axis in shared):
+            batch = tuple(a for a in batch if a not in shared)
+            groups = tuple(a for a in x.axes if a in groups or a in shared)
     w = lo.filled(w, (*groups, *outs, *channels, *kernels))
     return Operands(x, w, bias[0] if node.attr("bias") else None, batch, groups, channels, outs, kernels)
 
@@ -241,6 +244,17 @@ def say(lo: Lowering, options: dict[str, Any], name: str, sizes: Sequence[SizeLi
 def _plain(sizes: list[Any]) -> Any:
     """One number for all axes if they have the same."""
     return sizes[0] if all(size is sizes[0] or size == sizes[0] for size in sizes) else tuple(sizes)
+
+
+def _shared(x: Value, batch: tuple[int, ...], groups: tuple[int, ...]) -> tuple[int, ...]:
+    """Axes that are better channels, each with a copy of its kernel, than images: torch has no fast way for images of
+    one channel, and is slow where they have few. They lie within a group, as the channels of a head do; without groups,
+    it is the last axis of several."""
+    if not groups:
+        return batch[-1:] if len(batch) > 1 else ()
+    places = {axis: place for place, axis in enumerate(x.axes)}
+    first = min(places.get(axis, len(places)) for axis in groups)
+    return tuple(axis for axis in batch if places[axis] > first)
 
 
 def _ordered(group: frozenset[int], *values: Value) -> tuple[int, ...]:

@@ -6,6 +6,7 @@ from tests.benchmarks.workload import Workload
 from tests.benchmarks.workloads import (
     attention,
     blocks,
+    channels,
     contractions,
     convolution,
     harmonics,
@@ -21,6 +22,7 @@ from tests.benchmarks.workloads import (
 WORKLOADS: tuple[Workload, ...] = (
     *attention.WORKLOADS,
     *convolution.WORKLOADS,
+    *channels.WORKLOADS,
     *norms.WORKLOADS,
     *contractions.WORKLOADS,
     *log_semiring.WORKLOADS,

@@ -45,6 +45,8 @@ CASES = (
     _case("depthwise", "X[c, x]; W[c, k]", "W @[k] unroll[x, k](X)"),
     _case("depthwise with a multiplier", "X[c, x]; W[c, o, k]", "W @[k] unroll[x, k](X)"),
     _case("shared by channels", "X[c, x]; W[o, k]", "W @[k] unroll[x, k](X)"),
+    _case("shared by the channels of a head", "X[h, c, x]; W[h, k]", "W @[k] unroll[x, k](X)"),
+    _case("of softmaxed kernels", "X[x, h, c]; W[h, k]", "softmax[k](W) @[k] unroll[x, k](X)", ("conv", "softmax")),
     _case("groups as an axis", "X[g, c, x]; W[g, o, c, k]", "W @[c, k] unroll[x, k](X)"),
     _case(
         "groups as a split", "X[c = 4, x]; W[o = 6, m, k]",
