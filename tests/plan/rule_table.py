@@ -233,6 +233,12 @@ last = -(-(index[cell] + 1) * |x| // n)
 return ((first <= index[x] < last) / ({}) @[x] X)[cell -> x]"""
 
 TIDYING: dict[str, Row] = {
+    "addition theorem": Row(
+        QKV, "((Q @[key] K) * cos(pi / 2 * (t - s) / |t|)) @[s] V", "((Q @[key] K) * cos(0.1 * t * s)) @[s] V",
+    ),
+    "addition theorem, in error by up to 4 eps of what the wave is multiplied by": Row(
+        "A[t, d], B[s, d], V[s, val]", "mean[d](cos(A - B)) @[s] V", "mean[d](cos(A * B)) @[s] V", numerics="fast",
+    ),
     "squared distances as a product, in error by up to 2 eps (|x - c| + |y - c|)^2, c the mean of y": Row(
         PAIRS, "sum[c]((X - Y) ^ 2)", "sum[c]((X + Y) ^ 2)", numerics="fast",
     ),

@@ -27,6 +27,9 @@ _INTO: dict[str, Callable[..., Tensor]] = {
 }
 """The same, written where there is room for it."""
 
+_IN_PAIRS = (torch.float32, torch.float64)
+"""Of which there are complex numbers."""
+
 
 def wave(
     angle: Tensor | float, rate: Tensor | float | None, place: Tensor | None, parts: tuple[str, ...], dim: int,
@@ -47,4 +50,8 @@ def wave(
         for one, part in zip(found.unbind(), parts, strict=True):
             _INTO[part](angle, out=one)
         return found
-    return torch.stack([_PARTS[part](angle).to(dtype) for part in parts], dim)
+    waves = [_PARTS[part](angle).to(dtype) for part in parts]
+    plain = visible(angle) and not (angle.requires_grad and torch.is_grad_enabled())
+    if plain and dim == angle.dim() and len(waves) == 2 and dtype in _IN_PAIRS:
+        return torch.view_as_real(torch.complex(*waves))  # where `stack` copies element by element
+    return torch.stack(waves, dim)

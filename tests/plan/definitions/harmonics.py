@@ -1,4 +1,4 @@
-"""Waves: transforms written as sums, and cosines of distances between places."""
+"""Waves: transforms written as sums, and cosines of distances between places; what decays with the distance."""
 
 from __future__ import annotations
 
@@ -22,5 +22,11 @@ CASES = (
         "Q[t, key], K[s, key], V[s, val]",
         "((Q @[key] K) * cos(pi / 2 * (t - s) / |t|)) @[s] V",
         ("contract", "wave", "wave"),
+    ),
+    Case(
+        "linear attention that decays to either side",
+        "Q[t, key], K[s, key], V[s, val], g[]",
+        "((Q @[key] K) * g^abs(t - s)) @[s] V",
+        ("add", *["index"] * 4, "mul", "prefix_product", "prefix_product"),
     ),
 )
