@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.compiler import is_compiling
 
+from namedlayers.emit.kernels.eager import visible
+
 SHORT, MIDDLE = 8, 128
 """An axis of no more is multiplied by a table; that of a real wave, if there are as many rows as the table has."""
 
@@ -84,9 +86,13 @@ def _turning(x: Tensor, count: int, turns: float, first: float) -> Tensor:
 def _of_half_places(x: Tensor) -> Tensor:
     """The sums of x(t) cos(pi (t + 1/2) f / n): even times there, odd ones back, a transform of n (Makhoul 1980)."""
     n = x.size(-1)
-    found = torch.fft.fft(torch.cat((x[..., ::2], x[..., 1::2].flip(-1)), -1))
     angle = torch.arange(n, device=x.device, dtype=torch.float64) * (math.pi / (2 * n))
     cos, sin = torch.cos(angle).to(x.dtype), torch.sin(angle).to(x.dtype)
+    if visible(x) and not (x.requires_grad and torch.is_grad_enabled()):  # one copy, not three, and one value less
+        at = torch.arange(n, device=x.device)
+        found = torch.fft.fft(x.index_select(-1, torch.cat((at[::2], at[1::2].flip(0)))))
+        return (found.real * cos).addcmul_(found.imag, sin)
+    found = torch.fft.fft(torch.cat((x[..., ::2], x[..., 1::2].flip(-1)), -1))
     return found.real * cos + found.imag * sin
 
 
