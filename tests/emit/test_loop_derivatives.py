@@ -152,6 +152,14 @@ FORMULAS: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "log_contract": ("def f(X[r, k], Y[b, k]) -> [r, b] = logsumexp[k](X + Y)", {"X": "r k", "Y": "b k"}),
     "outer_mean": ("def f(X[r, k], Y[b, r]) -> [b, k] = softmax[r](X + Y) @[r] X", {"X": "r k", "Y": "b r"}),
+    "harmonics": (
+        "def f(X[r, k], Y[b]) -> [r, b] = Y * sum[k](X * cos(pi / (|k| + |b|) * (index[k] + 0.5) * index[b]))",
+        {"X": "r k", "Y": "b"},
+    ),
+    "wave": (
+        "def f(X[r, k], Y[b, k], V[b, v]) -> [r, v] = ((X @[k] Y) * cos(pi / 2 * (r - b) / |r|)) @[b] V",
+        {"X": "r k", "Y": "b k", "V": "b v"},
+    ),
     "lerp": ("def f(X[r, k], Y[r, k], w[k]) -> [r, k] = (1 - w) * X + w * Y", {"X": "r k", "Y": "r k", "w": "k"}),
     "reduce max": ("def f(X[r, k]) -> [r] = max[k](X[k = :|k| - 4])", {"X": "r k"}),
     "reduce min": ("def f(X[r, k]) -> [r] = min[k](X[k = :|k| - 3])", {"X": "r k"}),

@@ -258,9 +258,9 @@ def _fits_around(lo: Lowering, columns: tuple[int, ...], after: tuple[int, ...])
         for user in lo.users.get(node.number, ()):
             seen += 1
             for arg in user.args:
-                there = (
-                    frozenset(arg.axes[axis] for axis in own if axis < node.rank) if arg.node is node else frozenset()
-                )
+                # An axis that an operand of a scan is stepped along, or that a body takes whole, is -1 there.
+                kept = [arg.axes[axis] for axis in own if axis < node.rank] if arg.node is node else []
+                there = frozenset(axis for axis in kept if axis >= 0)
                 if there & _read_along(user, arg):
                     return False
                 if there and user.rank == len(user.space):

@@ -49,7 +49,7 @@ CASES = (
         "mean of rows that are read",
         "X[p, d], near[m, k]; W[o, d]",
         "W @[d] mean[k](X[p = near])",
-        ("contract", "row_sums"),
+        ("row_products",),
         sizes={"p": 4},
         kinds={"near": Kind.INT},
     ),
