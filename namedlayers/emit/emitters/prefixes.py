@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from torch import fx
+
 from namedlayers.emit.attributes import position
 from namedlayers.emit.emitters.contractions import counted
 from namedlayers.emit.kernels.decays_by_feature import prefix_product_by_feature
@@ -151,6 +153,16 @@ def _matrix(
 def _within(lo: Lowering, query: Value, key: Value, axes: tuple[int, ...], more: tuple) -> Value:
     """The products within the blocks, if need be."""
     for held in lo.fx.nodes:
-        if held.target is within_blocks and held.args == (query.held, key.held, *more):
+        if held.target is within_blocks and _are_same(held.args, (query.held, key.held, *more)):
             return Value(held, axes, lo.node.kind)
     return lo.call(within_blocks, (query, key, *more), axes, wish="within")
+
+
+def _are_same(one: Any, other: Any) -> bool:
+    """Whether arguments are the same, or merged axes of the same."""
+    if isinstance(one, tuple) and isinstance(other, tuple):
+        return len(one) == len(other) and all(map(_are_same, one, other))
+    if isinstance(one, fx.Node) and isinstance(other, fx.Node) and one is not other:
+        merged = one.op == other.op == "call_method" and one.target == other.target == "flatten"
+        return merged and _are_same(one.args, other.args)
+    return bool(one == other)
