@@ -90,7 +90,8 @@ def cost(node: Node, path: Path) -> SizeExpr:
         return const(0)
     total = const(_calls(node, path) * CALL)
     if node.op in prefixes.PREFIXES:
-        total = total + const(CALL * _CALLS_OF_DECAYS[node.op] * bool(prefixes.decays(node)))
+        of_blocks = _CALLS_OF_BLOCKS[node.op] + _CALLS_OF_DECAYS[node.op] * bool(prefixes.decays(node))
+        total = total + const(CALL * of_blocks)
         return sum((_all(s.touched) * s.operations + _all(s.made) * HELD for s in prefixes.steps(node)), total)
     if node.op != "contract":
         operations = const(_OPERATIONS_OF_EACH.get(node.op, 1))
@@ -199,8 +200,11 @@ _CALLS = {
 }
 """How many calls a node takes, where it is not one."""
 
+_CALLS_OF_BLOCKS = {"prefix_product": 36, "prefix_sum": 0}
+"""How many calls' time it takes to go by blocks, which short axes do without,"""
+
 _CALLS_OF_DECAYS = {"prefix_product": 32, "prefix_sum": 48}
-"""How many more it takes, in time, to make the weights of blocks and the sums between blocks: short axes do without."""
+"""and to make the weights of blocks and of the sums between them."""
 
 Combination = tuple[int, tuple[Path, ...]]
 """The number of a graph, and a path for each of its nodes."""
