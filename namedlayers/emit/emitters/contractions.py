@@ -11,7 +11,8 @@ from collections.abc import Hashable, Sequence
 
 from namedlayers.emit.attributes import listed
 from namedlayers.emit.emitters.elementwise import elementwise
-from namedlayers.emit.emitters.products import is_weight, linear, onto, product, sum_away
+from namedlayers.emit.emitters.products import linear, onto, product, sum_away
+from namedlayers.emit.emitters.sides import is_weight
 from namedlayers.emit.kernels.chains import chain_product
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.value import Value
