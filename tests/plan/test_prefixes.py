@@ -10,7 +10,7 @@ from namedlayers.plan.cost import cost
 from namedlayers.plan.prefixes import PREFIXES
 from tests.emit.forms import inputs_of, reference, slopes, text_of
 from tests.helpers import check
-from tests.plan.formulas import agree, planned_text
+from tests.plan.formulas import agree, holds, planned_text
 
 QKV = "Q[t, key], K[s, key], V[s, val]"
 SIZES = {"t": 7, "s": 6, "key": 3, "val": 2, "h": 2, "b": 2, "a": 3, "d": 4}
@@ -244,3 +244,16 @@ def test_what_is_held_anyway_is_used() -> None:
     found = planned_text(f"def f({QKV}):\n    S = where(s <= t, Q @[key] K, 0)\n    return S @[s] V, S\n")
     assert not any(node.op == "prefix_product" for node in found.plan.variants[-1].graph.live())
     agree(found)
+
+
+MIX = ("V[s, val], T[], A[t]", "return A * sum[s](T^abs(t - s) * V)")
+COSINE = "S = where(s <= t, (exp(Q) @[key] exp(K)) * cos(pi / 2 * (t - s) / |t|), 0)\nreturn (S @[s] V) / sum[s](S)"
+
+
+@pytest.mark.parametrize("form", [RETAINED["either way"], MIX, (QKV, COSINE)])
+@pytest.mark.parametrize(("length", "in_blocks"), [(100, False), (256, False), (1024, True), (4096, True)])
+def test_short_axes_are_taken_whole(form: tuple[str, str], length: int, in_blocks: bool) -> None:
+    found = planned_text(text_of(*form))
+    sizes = {one: length if one in ("t", "s") else 64 for one in found.program.symbols}
+    chosen = next(one for one in found.plan.variants if all(holds(guard, sizes) for guard in one.guards))
+    assert any(node.op in PREFIXES for node in chosen.graph.live()) == in_blocks
