@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -122,3 +122,24 @@ def test_compiled(numerics: str) -> None:
     torch._dynamo.reset()
     compiled = torch.compile(function, backend="aot_eager", fullgraph=True)
     torch.testing.assert_close(compiled(*given), function(*given))
+
+
+@pytest.fixture(params=["medium", "high", "autocast"])
+def fewer_digits(request: pytest.FixtureRequest) -> Iterator[None]:
+    if request.param == "autocast":
+        with torch.autocast("cpu", torch.bfloat16):
+            yield
+        return
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(request.param)
+    yield
+    torch.set_float32_matmul_precision(before)
+
+
+@pytest.mark.usefixtures("fewer_digits")
+def test_products_of_fewer_digits_do_not_decide() -> None:
+    some = torch.Generator().manual_seed(1)
+    x, y = (3 + torch.randn(n, 64, generator=some) for n in (500, 300))
+    squares = _brute(x.double(), y.double())
+    assert torch.equal(nearest(x, y), squares.argmin(-1))
+    torch.testing.assert_close(least(x, y, False).double(), squares.amin(-1), rtol=1e-5, atol=0)

@@ -9,6 +9,8 @@ all to these.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -28,10 +30,11 @@ _TAKEN = (torch.float32, torch.float64)
 
 
 def is_taken(x: Tensor, y: Tensor) -> bool:
-    """Whether the numbers are at hand, and many."""
+    """Whether the numbers are at hand, and many, and products are of their precision, for which the bound is."""
     if x.dtype is not y.dtype or x.dtype not in _TAKEN or not visible(x) or not visible(y):
         return False
-    return x.shape[-2] >= LANES and x.numel() * y.shape[-2] > FEW and y.numel() > 0
+    many = x.shape[-2] >= LANES and x.numel() * y.shape[-2] > FEW and y.numel() > 0
+    return many and not torch.is_autocast_enabled("cpu") and (x.dtype is torch.float64 or _has_whole_products())
 
 
 def nearest(x: Tensor, y: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
@@ -61,6 +64,13 @@ def nearest(x: Tensor, y: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor] | None]
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _has_whole_products() -> bool:
+    """Whether nobody asked torch for products of single precision in fewer digits: what is set nearest counts."""
+    settings: Any = torch.backends
+    scopes = settings.mkldnn.matmul, settings.mkldnn, settings
+    return next((one.fp32_precision == "ieee" for one in scopes if one.fp32_precision != "none"), True)
 
 
 def _prepared(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
