@@ -18,7 +18,7 @@ from torch import Tensor
 from namedlayers.emit.attributes import position, positions
 from namedlayers.emit.emitters.elementwise import elementwise
 from namedlayers.emit.kernels import reading
-from namedlayers.emit.kernels.rows import as_index
+from namedlayers.emit.kernels.rows import as_index, rows
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.value import Value, own
 from namedlayers.program.graph import Node
@@ -32,9 +32,12 @@ def read(lo: Lowering, x: Value, label: int, at: Value, fill: Any = None) -> Val
     """`x` at `label` = `at`; axes that both have are aligned. What is out of range is refused, or `fill`, a literal."""
     if any(axis in x.axes for axis in at.axes):
         return _aligned_read(lo, x, label, at, fill)
-    dim, at = x.dim(label), _readable(lo, at)
     filled = () if fill is None else (fill,)
-    if dim == 0 and len(x.axes) == 2 and at.axes and x.kind is Kind.REAL:
+    of_rows = x.dim(label) == 0 and len(x.axes) == 2 and at.axes and x.kind is Kind.REAL
+    if of_rows and fill == 0:
+        return lo.call(rows, (x, at), (*at.axes, *x.axes[1:]), kind=x.kind, wish="row")
+    dim, at = x.dim(label), _readable(lo, at)
+    if of_rows:
         target = reading.rows if filled else torch.embedding
         return lo.call(target, (x, at, *filled), (*at.axes, *x.axes[1:]), kind=x.kind, wish="row")
     flat = at if len(at.axes) == 1 else lo.call("reshape", (at, -1), (_FLAT,), kind=Kind.INT, inline=True)

@@ -16,7 +16,6 @@ from torch import Tensor
 
 from namedlayers.emit.kernels.eager import refuses, visible
 from namedlayers.emit.kernels.rows import as_index
-from namedlayers.emit.kernels.rows import rows as rows_or_zeros
 
 Fill = float | int | bool
 
@@ -54,14 +53,12 @@ def gather(x: Tensor, dim: int, index: Tensor, fill: Fill) -> Tensor:
 
 
 def rows(table: Tensor, index: Tensor, fill: Fill) -> Tensor:
-    """`torch.embedding`; `fill` for what is out of range.
+    """`torch.embedding`; `fill` for what is out of range. (If that is 0, see `kernels/rows.py`.)
 
     >>> rows(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([1, -1]), 7)
     tensor([[3., 4.],
             [7., 7.]])
     """
-    if fill == 0:
-        return rows_or_zeros(table, index)
 
     def plain(table: Tensor, _: int, index: Tensor) -> Tensor:
         return torch.embedding(table, index)
