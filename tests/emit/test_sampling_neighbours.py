@@ -13,7 +13,7 @@ from torch import Tensor
 
 import namedlayers as nl
 from namedlayers.emit.kernels import sampling
-from namedlayers.emit.kernels.sampling import sampled_inside, sampled_up_to_ends
+from namedlayers.emit.kernels.sampling import sampled_inside, sampled_up_to_ends, sampled_within
 from tests.helpers import check, check_calls
 
 R = np.random.default_rng(9)
@@ -68,12 +68,24 @@ FORMULAS: dict[str, tuple[str, str, dict[str, Any], Any]] = {
     "the one above": (
         "sampled", _line(ZEROS, "int(ceil(u)); fill = 0"), {"X": SIGNAL, "u": U}, SIGNAL @ _hats(U, 5).T,
     ),
+    "the one above, inside": (
+        "sampled_within", _line("k", "int(ceil(u))"), {"X": SIGNAL, "u": U % 3.9}, SIGNAL @ _hats(U % 3.9, 5).T,
+    ),
+    "the one above, clipped": (
+        "sampled_up_to_ends", _line(ENDS, "clip(int(ceil(u)), 0, |i| - 1)"), {"X": SIGNAL, "u": U},
+        SIGNAL @ _hats(np.clip(U, 0, 4), 5).T,
+    ),
     "a step from one to the other": (
         "sampled", f"{LINE}X[i = {ZEROS}] - (X[i = {ZEROS}] - X[i = k + 1; fill = 0]) * t", {"X": SIGNAL, "u": U},
         SIGNAL @ _hats(U, 5).T,
     ),
     "squares, zeros": ("sampled", _square(_plain).format("; fill = 0"), {"X": IMAGE, **PAIRS}, None),
     "squares, ends": ("sampled_up_to_ends", _square(_clipped).format(""), {"X": IMAGE, **PAIRS}, None),
+    "squares, the ones above": (
+        "sampled_within",
+        _square(lambda axis, floor, more: f"{axis} = int({('floor', 'ceil')[int(more)]}({'uv'[axis == 'j']}))").format(""),
+        {"X": IMAGE, **INSIDE}, None,
+    ),
     "squares, inside": ("sampled_inside", _square(_plain).format(""), {"X": IMAGE, **INSIDE}, None),
     "and a summand": (
         "sampled", _line(ZEROS, "k + 1; fill = 0") + " + X[i = 0]", {"X": SIGNAL, "u": U},
@@ -96,6 +108,7 @@ NOT = {
     "clipped too early": _line("clip(k, 0, |i| - 2)", "clip(k + 1, 0, |i| - 1)"),
     "no weight at whole numbers": f"{LINE}(ceil(u) - u) * X[i = {ZEROS}] + t * X[i = k + 1; fill = 0]",
     "rounded": _line("int(round(u)); fill = 0", "int(round(u)) + 1; fill = 0"),
+    "below the one above": f"{LINE}(1 - t) * X[i = int(ceil(u)) - 1; fill = 0] + t * X[i = int(ceil(u)); fill = 0]",
     "one neighbour": f"{LINE}(1 - t) * X[i = {ZEROS}] + t * 2",
 }
 
@@ -119,7 +132,24 @@ def test_what_is_outside_is_refused(wrong: float, derived: bool) -> None:
         function(torch.tensor(SIGNAL, dtype=torch.float32), place)
 
 
-EDGES = {"ends": sampled_up_to_ends, "inside": sampled_inside}
+@pytest.mark.parametrize("wrong", [-0.5, 4.5, 1e30])
+@pytest.mark.parametrize("derived", [False, True])
+def test_what_is_outside_has_none_above(wrong: float, derived: bool) -> None:
+    function = nl.compile(_line("k", "int(ceil(u))"))
+    place = torch.tensor([1.0, 4.0, wrong, 2.5], requires_grad=derived)
+    with pytest.raises(nl.FormulaError, match="NL0582"):
+        function(torch.tensor(SIGNAL, dtype=torch.float32), place)
+
+
+@pytest.mark.parametrize("derived", [False, True])
+def test_the_last_has_itself_above(derived: bool) -> None:
+    text = _line("k", "int(ceil(u))")
+    place = torch.tensor([0.0, 1.0, 3.25, 4.0], dtype=torch.float64, requires_grad=derived)
+    found = nl.compile(text)(torch.tensor(SIGNAL), place)
+    torch.testing.assert_close(found.detach(), torch.tensor(SIGNAL @ _hats(place.detach().numpy(), 5).T))
+
+
+EDGES = {"ends": sampled_up_to_ends, "inside": sampled_inside, "within": sampled_within}
 
 
 def _given(dims: int, edge: str) -> list[Tensor]:

@@ -11,13 +11,19 @@ from collections.abc import Sequence
 
 from namedlayers.emit.attributes import positions
 from namedlayers.emit.emitters.gathering import with_dimensions
-from namedlayers.emit.kernels.sampling import sampled, sampled_inside, sampled_on_grid, sampled_up_to_ends
+from namedlayers.emit.kernels.sampling import (
+    sampled,
+    sampled_inside,
+    sampled_on_grid,
+    sampled_up_to_ends,
+    sampled_within,
+)
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.value import Value, own
 from namedlayers.program.graph import Node
 
 _BATCH, _CHANNELS, _POINTS = -401, -402, -403
-_KERNELS = {"zeros": sampled, "border": sampled_up_to_ends, "inside": sampled_inside}
+_KERNELS = {"zeros": sampled, "border": sampled_up_to_ends, "inside": sampled_inside, "within": sampled_within}
 
 
 @emits("sample")

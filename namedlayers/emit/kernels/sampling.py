@@ -90,6 +90,17 @@ def sampled_inside(x: Tensor, *places: Tensor) -> Tensor:
     return _weighed(x, [_both(place, size) for place, size in zip(places, x.shape[2:], strict=True)], checked=True)
 
 
+def sampled_within(x: Tensor, *places: Tensor) -> Tensor:
+    """As `sampled_up_to_ends`, at places from the first coordinate to the last one; others are refused.
+
+    >>> sampled_within(torch.tensor([[[2.0, 4.0]]]), torch.tensor([[0.5, 1.0]]))
+    tensor([[[3., 4.]]])
+    """
+    if visible(x) and all(map(visible, places)) and _are_inside(places, x.shape[2:], last=True):
+        return sampled_up_to_ends(x, *places)
+    return _weighed(x, [_around(place, size) for place, size in zip(places, x.shape[2:], strict=True)], checked=True)
+
+
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
 
@@ -181,10 +192,13 @@ def _between(place: Tensor) -> tuple[Side, Side]:
     return (index, 1 - share), (index + 1, share)
 
 
-def _are_inside(places: Sequence[Tensor], sizes: Sequence[int]) -> bool:
+def _are_inside(places: Sequence[Tensor], sizes: Sequence[int], last: bool = False) -> bool:
+    """Whether all have neighbours on both sides; or, if `last`, are from the first coordinate to the last one."""
     for place, size in zip(places, sizes, strict=True):
-        least, most = place.detach().aminmax()
-        if not (least.item() >= 0 and most.item() < size - 1):
+        if not place.numel():
+            continue
+        least, most = (float(one) for one in place.detach().aminmax())
+        if not (least >= 0 and (most < size - 1 or last and most == size - 1)):
             return False
     return True
 
@@ -192,6 +206,14 @@ def _are_inside(places: Sequence[Tensor], sizes: Sequence[int]) -> bool:
 def _both(place: Tensor, size: int) -> tuple[Side, Side]:
     """The same; -1 for those that are none."""
     (first, left), (second, right) = _between(place)
+    first, second = (torch.where((one >= 0) & (one < size), one, -1) for one in (first, second))
+    return (first, left), (second, right)
+
+
+def _around(place: Tensor, size: int) -> tuple[Side, Side]:
+    """What is below each place and above it; -1 for those that are outside."""
+    (first, left), (_, right) = _between(place)
+    second = place.detach().ceil().long()
     first, second = (torch.where((one >= 0) & (one < size), one, -1) for one in (first, second))
     return (first, left), (second, right)
 

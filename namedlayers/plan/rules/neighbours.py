@@ -2,13 +2,13 @@
 
 `X[i = int(floor(u)); fill = 0] * (1 - t) + X[i = int(floor(u)) + 1; fill = 0] * t`, t being `u - floor(u)`, and the
 same along two and three axes, is what a sum with hat functions is; with indices that are clipped to the axis, so is it
-of X continued by its ends. Where neither is said, what lies outside is an error, and so it is of the reading. Told by
-what it computes: each neighbour's weight is looked at for many t.
+of X continued by its ends. Where neither is said, what lies outside is an error, and so it is of the reading: of
+`int(ceil(u))`, the last coordinate is not. Told by what it computes: each neighbour's weight is looked at for many t.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 
@@ -23,22 +23,26 @@ from namedlayers.program.size import SizeExpr
 Array = np.ndarray
 Offsets = tuple[int, ...]
 
+EDGES = ("zeros", "border", "inside", "within")
+"""What a reading does outside: 0, the ends, and places that are refused."""
+
 MOST_NODES = 200
 """So many operations a reading may be made of."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Index:
-    """`floor(place) + offset`; `clipped` to the axis below and above."""
+    """`floor(place) + offset`, or what is above the place, at an offset of 1; `clipped` to the axis on both sides."""
 
     place: Arg
     offset: int
     clipped: tuple[bool, bool]
+    above: bool
 
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """What is read, with -1 at its `own` axes; where; and what is outside, as in `operations` ("": neither)."""
+    """What is read, with -1 at its `own` axes; where; and what is outside ("": not the same for all)."""
 
     x: Arg
     own: tuple[int, ...]
@@ -71,7 +75,7 @@ def _neighbours(scope: Scope, node: Node) -> Outcome:
         wanted = np.prod([side[k] for side, k in zip(sides, corner, strict=True)], axis=0)
         if not np.allclose(found.reads[corner], wanted, rtol=1e-9, atol=1e-12):
             return None
-    if not source.edge:
+    if source.edge not in EDGES:
         return Near("indices are clipped at one end only; at both, or with `fill = 0`, one kernel reads all neighbours")
     return Match(source, tuple(looking.nodes))
 
@@ -164,12 +168,12 @@ class _Looking:
         if x.node.kind is not Kind.REAL or len(known) < len(indices) or (fill is not None and not is_number(fill, 0)):
             return None
         clipped = [side for one in known for side in one.clipped]
-        edge = "border" if all(clipped) else "" if any(clipped) else "inside" if fill is None else "zeros"
+        edge = "border" if all(clipped) else "" if any(clipped) else _refused(known) if fill is None else "zeros"
         source = _Source(x, own, tuple(one.place for one in known), edge)
         if self.source is not None and self.source != source:
             if replace(self.source, edge=edge) != source:
                 return None
-            source = replace(source, edge="")
+            source = replace(source, edge=_EITHER.get(frozenset({self.source.edge, edge}), ""))
         self.source = source
         self.nodes.append(arg.node)
         return _Value({tuple(one.offset for one in known): np.asarray(1.0)}, {}, np.asarray(0.0))
@@ -179,6 +183,9 @@ class _Looking:
 
 
 _STEPS = frozenset({"add", "sub", "mul", "neg", "mod", "cast", "lerp"})
+
+_EITHER = {frozenset({"any", "inside"}): "inside", frozenset({"any", "within"}): "within"}
+"""What is outside for two readings, of which one is of floors alone."""
 
 
 def _reads(node: Node) -> bool:
@@ -215,8 +222,14 @@ def _floored(scope: Scope, arg: Arg) -> Arg | None:
     return scope.operands(arg)[0] if arg.node.op == "floor" else None
 
 
+def _refused(known: Sequence[_Index]) -> str:
+    """Which places are refused: those without a coordinate behind them ("inside"), or behind the last one ("within")."""
+    behind = {one.above for one in known if one.offset}
+    return "any" if not behind else "" if len(behind) > 1 else "within" if True in behind else "inside"
+
+
 def _index(scope: Scope, arg: Arg, size: SizeExpr) -> _Index | None:
-    """floor(u) plus a number, clipped or not; ceil(u) stands one further, where its weight is not 0."""
+    """floor(u) plus a number, clipped or not; ceil(u) is one further where its weight is not 0."""
     low = high = False
     while arg.node.op in ("relu", "minimum", "maximum"):
         inner = scope.operands(arg)
@@ -231,12 +244,12 @@ def _index(scope: Scope, arg: Arg, size: SizeExpr) -> _Index | None:
     total = scope.sum(arg)
     if len(total.terms) != 1 or total.terms[0][0] < 0 or not isinstance(total.number, int):
         return None
-    place, offset = _floored(scope, total.terms[0][1]), total.number
-    if place is None and total.terms[0][1].node.op == "int":
+    place, offset, above = _floored(scope, total.terms[0][1]), total.number, False
+    if place is None and not offset and total.terms[0][1].node.op == "int":
         (inner_arg,) = scope.operands(total.terms[0][1])
         if inner_arg.node.op == "ceil":
-            place, offset = scope.operands(inner_arg)[0], offset + 1
-    return _Index(place, offset, (low, high)) if place is not None else None
+            place, offset, above = scope.operands(inner_arg)[0], 1, True
+    return _Index(place, offset, (low, high), above) if place is not None else None
 
 
 def _build(scope: Scope, node: Node, source: _Source) -> Arg:
