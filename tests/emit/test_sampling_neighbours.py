@@ -48,6 +48,10 @@ def _clipped(axis: str, floor: str, more: str) -> str:
     return f"{axis} = clip({floor} + {more}, 0, |{axis}| - 1)"
 
 
+def _floor_or_ceil(axis: str, floor: str, more: str) -> str:
+    return f"{axis} = int({('floor', 'ceil')[int(more)]}({'uv'[axis == 'j']}))"
+
+
 def _hats(u: np.ndarray, size: int) -> np.ndarray:
     return np.maximum(0, 1 - abs(u[..., None] - np.arange(size)))
 
@@ -82,9 +86,7 @@ FORMULAS: dict[str, tuple[str, str, dict[str, Any], Any]] = {
     "squares, zeros": ("sampled", _square(_plain).format("; fill = 0"), {"X": IMAGE, **PAIRS}, None),
     "squares, ends": ("sampled_up_to_ends", _square(_clipped).format(""), {"X": IMAGE, **PAIRS}, None),
     "squares, the ones above": (
-        "sampled_within",
-        _square(lambda axis, floor, more: f"{axis} = int({('floor', 'ceil')[int(more)]}({'uv'[axis == 'j']}))").format(""),
-        {"X": IMAGE, **INSIDE}, None,
+        "sampled_within", _square(_floor_or_ceil).format(""), {"X": IMAGE, **INSIDE}, None,
     ),
     "squares, inside": ("sampled_inside", _square(_plain).format(""), {"X": IMAGE, **INSIDE}, None),
     "and a summand": (

@@ -223,7 +223,7 @@ def _floored(scope: Scope, arg: Arg) -> Arg | None:
 
 
 def _refused(known: Sequence[_Index]) -> str:
-    """Which places are refused: those without a coordinate behind them ("inside"), or behind the last one ("within")."""
+    """Which places are refused: those with none behind them ("inside"), or those behind the last one ("within")."""
     behind = {one.above for one in known if one.offset}
     return "any" if not behind else "" if len(behind) > 1 else "within" if True in behind else "inside"
 
