@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from namedlayers.emit.kernels.eager import visible
+from namedlayers.emit.kernels.eager import all_visible
 
 Tensors = tuple[Tensor, ...]
 
@@ -41,10 +41,15 @@ def apply(function: Derivable, *tensors: Tensor) -> Tensors:
     >>> cubes.tolist()
     [3.0, 12.0]
     """
-    differentiated = torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
-    if all(map(visible, tensors)):
-        return _Here.apply(function, *tensors) if differentiated else function(*tensors)
-    return _Function.apply(function, *tensors)
+    return at_hand(function, *tensors) if all_visible(*tensors) else _Function.apply(function, *tensors)
+
+
+def at_hand(function: Derivable, *tensors: Tensor) -> Tensors:
+    """`apply` of tensors whose numbers are known to be at hand."""
+    if torch.is_grad_enabled() and any(x.requires_grad for x in tensors):
+        found: Tensors = _Here.apply(function, *tensors)
+        return found
+    return function(*tensors)
 
 
 @dataclass(frozen=True)
@@ -101,7 +106,12 @@ class _Here(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
-        return None, *apply(ctx.function.back(ctx.needs_input_grad[1:]), *ctx.saved_tensors, *slopes)
+        run = apply if torch.is_grad_enabled() or not all_visible(*slopes) else _called
+        return None, *run(ctx.function.back(ctx.needs_input_grad[1:]), *ctx.saved_tensors, *slopes)
+
+
+def _called(function: Derivable, *tensors: Tensor) -> Tensors:
+    return function(*tensors)
 
 
 class _Function(torch.autograd.Function):

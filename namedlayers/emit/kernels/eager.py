@@ -41,6 +41,18 @@ def visible(x: Tensor) -> bool:
     )
 
 
+def all_visible(*tensors: Tensor) -> bool:
+    """Whether the numbers of all are at hand, in fewer steps than if each is asked for alone.
+
+    >>> all_visible(torch.ones(2), torch.ones(3)), all_visible(torch.ones(2), torch.ones(2, device="meta"))
+    (True, False)
+    """
+    for x in tensors[1:]:
+        if type(x) not in PLAIN or not x.is_cpu:
+            return False
+    return visible(tensors[0])
+
+
 def refuses(x: Tensor) -> bool:
     """Whether a kernel that is given `x` says at once what it does not take. (A transform hands on what it is told; a
     tensor that is spread over processes may not.)

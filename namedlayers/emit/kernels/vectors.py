@@ -9,18 +9,21 @@ is made on the way is as long as a block, and the slope at the matrices is the o
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
 from torch.compiler import is_dynamo_compiling, is_exporting
 
-from namedlayers.emit.kernels.derivable import Derivable, Plain, Tensors, apply
-from namedlayers.emit.kernels.eager import visible
+from namedlayers.emit.kernels.derivable import Derivable, Plain, Tensors, at_hand
+from namedlayers.emit.kernels.eager import all_visible
 
 SMALL = 400
 """Of fewer products a matrix, `bmm` has loops of its own on CPUs, without vector instructions."""
 MANY = 2**13
 """Of fewer elements in all, a call less is worth more."""
+WORTH = 2**17
+"""Up to so many elements in all, slopes by `bmm` take less than a function of our own adds to a backward pass."""
 BLOCK = 2**17
 """So many elements are a block, about."""
 FEW = 4
@@ -60,7 +63,8 @@ def matrix_vector(matrices: Tensor, vectors: Tensor, spare: bool = False) -> Ten
     """
     if is_dynamo_compiling() and not is_exporting() and matrices.dtype in _ACCURATE:
         return _at_once(matrices, vectors, -1)
-    if _pays(matrices, vectors):
+    worth = matrices.numel() > WORTH or not _is_learned(matrices, vectors) or _is_small(matrices)
+    if worth and _pays(matrices, vectors):
         return _applied(_OF_COLUMNS, matrices, vectors, spare)
     return _product(matrices, vectors.unsqueeze(-1)).squeeze(-1)
 
@@ -82,14 +86,18 @@ def weighted_rows(weights: Tensor, matrices: Tensor) -> Tensor:
 
 
 def _applied(function: _Weighted, matrices: Tensor, vectors: Tensor, spare: bool) -> Tensor:
-    if spare and not (torch.is_grad_enabled() and (matrices.requires_grad or vectors.requires_grad)):
+    if spare and not _is_learned(matrices, vectors):
         return _weighted(matrices, vectors, function.dim, over=True)
-    return apply(function, matrices, vectors)[0]
+    return at_hand(function, matrices, vectors)[0]
 
 
 def _product(left: Tensor, right: Tensor) -> Tensor:
     """Of three dimensions, `matmul` comes to `bmm` by a detour."""
     return torch.bmm(left, right) if left.dim() == 3 else torch.matmul(left, right)
+
+
+def _is_learned(matrices: Tensor, vectors: Tensor) -> bool:
+    return torch.is_grad_enabled() and (matrices.requires_grad or vectors.requires_grad)
 
 
 def _is_small(matrices: Tensor) -> bool:
@@ -100,8 +108,7 @@ def _pays(matrices: Tensor, vectors: Tensor) -> bool:
     return (
         matrices.numel() >= MANY
         and matrices.dtype in _ACCURATE
-        and visible(matrices)
-        and visible(vectors)
+        and all_visible(matrices, vectors)
         and not torch.is_autocast_enabled("cpu")
     )
 
@@ -118,7 +125,7 @@ class _Weighted:
         return (_weighted(matrices, vectors, self.dim),)
 
     def back(self, wanted: tuple[bool, ...]) -> _Slopes:
-        return _Slopes(self.dim, wanted)
+        return _slopes(self.dim, wanted)
 
     def along(self) -> Plain:
         return Plain(lambda matrices, vectors: (_at_once(matrices, vectors, self.dim),), 2, 1).along()
@@ -151,6 +158,11 @@ class _Slopes:
             return vectors.unsqueeze(other) * given.unsqueeze(self.dim), _at_once(matrices, given, other)
 
         return Plain(slopes, 3, 2)
+
+
+@cache
+def _slopes(dim: int, wanted: tuple[bool, ...]) -> _Slopes:
+    return _Slopes(dim, wanted)
 
 
 _OF_ROWS, _OF_COLUMNS = _Weighted(-2), _Weighted(-1)
