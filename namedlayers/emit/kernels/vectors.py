@@ -141,10 +141,10 @@ class _Slopes:
 
     def __call__(self, *tensors: Tensor) -> Tensors:
         matrices, vectors, slopes = tensors
-        return (
-            vectors.unsqueeze(_other(self.dim)) * slopes.unsqueeze(self.dim) if self.wanted[0] else vectors,
-            _weighted(matrices, slopes, _other(self.dim)) if self.wanted[1] else vectors,
-        )
+        # First what takes memory on the way, and then what stays.
+        at_vectors = _weighted(matrices, slopes, _other(self.dim)) if self.wanted[1] else vectors
+        at_matrices = vectors.unsqueeze(_other(self.dim)) * slopes.unsqueeze(self.dim) if self.wanted[0] else vectors
+        return at_matrices, at_vectors
 
     def back(self, wanted: tuple[bool, ...]) -> Derivable:
         return self._plain().back(wanted)
