@@ -92,16 +92,23 @@ class Calls:
         return self._labels
 
     def _wish(self, target: Callable | str, inline: bool) -> str:
-        if inline:
-            return "v"
-        name = target if isinstance(target, str) else getattr(target, "__name__", "value")
-        return _PLAIN.get(name, name.lstrip("_"))
+        return "v" if inline else wish_for(target)
+
+
+def wish_for(target: Any) -> str:
+    """What the result of a function, or of a method, would be called.
+
+    >>> wish_for("unsqueeze"), wish_for(min)
+    ('unsqueeze', 'min')
+    """
+    name = target if isinstance(target, str) else getattr(target, "__name__", "value")
+    return _PLAIN.get(name, name.lstrip("_"))
 
 
 _PLAIN = {
     "scaled_dot_product_attention": "attended", "truediv": "div", "_safe_softmax": "softmax", "matmul": "product",
     "linear": "product", "add_product": "product", "getitem": "part", "mv": "product", "vector_matrix": "product",
-    "weighted_rows": "product", "matrix_vector": "product", "matrix_columns": "product",
+    "weighted_rows": "product", "matrix_vector": "product", "matrix_columns": "product", "add_onto": "product",
 }  # fmt: skip
 
 

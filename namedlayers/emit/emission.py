@@ -42,6 +42,7 @@ from namedlayers.emit.emitters import (  # noqa: F401  (importing them fills the
     windows,
 )
 from namedlayers.emit.emitters.elementwise import cast_kind
+from namedlayers.emit.late import move_late
 from namedlayers.emit.loops import calling, pulling  # noqa: F401  (likewise)
 from namedlayers.emit.lowering import EMITTERS, Lowering
 from namedlayers.emit.names import Names
@@ -84,6 +85,7 @@ def lower(
     outputs = [_output(lo, arg, order, prologue.inner) for arg, order in zip(graph.outputs, places, strict=True)]
     lo.fx.output(outputs[0] if len(outputs) == 1 else tuple(outputs))
     _sweep(lo.fx)
+    move_late(lo.fx, names.fresh)
     if not prologue.inner:
         write_over(lo.fx)
     if bodies.precision is not None:

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from namedlayers.emit.kernels.eager import visible
 from namedlayers.program.program import Kind
 
 PRECISIONS: Mapping[str, torch.dtype] = {"bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -50,6 +51,19 @@ def add_product(summand: Tensor, left: Tensor, right: Tensor) -> Tensor:
     return torch.addmm(summand, left, right)
 
 
+def add_onto(summand: Tensor, left: Tensor, right: Tensor) -> Tensor:
+    """As `add_product`, over a summand that nobody else needs.
+
+    >>> x = torch.ones(1, 1)
+    >>> add_onto(x, torch.ones(1, 3), torch.ones(3, 1)) is x
+    True
+    """
+    plain = visible(summand) and visible(left) and visible(right) and not torch.is_autocast_enabled("cpu")
+    if not plain or torch.is_grad_enabled() and any(x.requires_grad for x in (summand, left, right)):
+        return add_product(summand, left, right)
+    return summand.addmm_(left, right)
+
+
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
 
@@ -72,7 +86,7 @@ _PRODUCTS: Mapping[str, _Product] = {
     "scaled_dot_product_attention": _Product((0, 1, 2, 3), ("attn_mask", "mask")),
 }  # fmt: skip
 
-_SUMMAND: Mapping[str, Any] = {"add_product": torch.mm, "addmm": torch.mm, "baddbmm": torch.bmm}
+_SUMMAND: Mapping[str, Any] = {"add_product": torch.mm, "add_onto": torch.mm, "addmm": torch.mm, "baddbmm": torch.bmm}
 """Products that begin with a summand, and those without."""
 
 

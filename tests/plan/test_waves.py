@@ -121,3 +121,42 @@ def test_places_far_away_lose_no_digits() -> None:
     exact = nl.compile(text)(v.double(), w.double())
     assert "wave" in found.code or "wave" in str(found.graph)
     torch.testing.assert_close(found(v, w).double(), exact, rtol=0, atol=1e-5 * float(v.abs().sum()) / 100)
+
+
+@pytest.mark.parametrize("name", ["random features", "sines", "a kernel of them"])
+def test_derivatives_of_every_kind(name: str) -> None:
+    """What comes back through both waves of an angle is made of these, however it is asked for."""
+    text = text_of(*OF_DATA[name])
+    f, written = nl.compile(text, numerics="fast"), nl.compile(text, numerics="strict")
+    torch.manual_seed(0)
+    given = [torch.randn(one.shape, dtype=torch.float64) for one in inputs_of(text, SIZES).values()]
+    learned = [one.clone().requires_grad_() for one in given]
+    assert torch.autograd.gradcheck(f, learned, check_batched_grad=True)
+    assert torch.autograd.gradgradcheck(f, learned, check_batched_grad=True)
+    first, *rest = given
+    found, wanted = (
+        torch.func.vmap(torch.func.grad(lambda a, g=g: g(a, *rest).square().sum()))(torch.stack([first, -first]))
+        for g in (f, written)
+    )
+    torch.testing.assert_close(found, wanted)
+    torch.testing.assert_close(
+        torch.func.jvp(f, tuple(given), tuple(given))[1], torch.func.jvp(written, tuple(given), tuple(given))[1]
+    )
+    with torch.no_grad():
+        torch.testing.assert_close(f(*given), written(*given))
+        torch.testing.assert_close(
+            torch.func.vmap(f, (None, 0, *(None for _ in given[2:])))(first, torch.stack([given[1]] * 2), *given[2:])[0],
+            f(*given),
+        )
+
+
+def test_parts_are_summed_one_by_one_where_that_makes_nothing_large() -> None:
+    """Each part of waves has a product of its own, the second added to the first; all pairs are one product."""
+    f = planned_code(OF_DATA["random features"])
+    linear, *rest = f.split("if variant == 1")
+    assert "add_onto" in linear and "together" not in linear and all("together" in one for one in rest)
+    assert linear.index("add_onto(") > linear.index("waves_(A") > linear.index("waves_(B2")  # made when it is needed
+
+
+def planned_code(form: tuple[str, str]) -> str:
+    return str(nl.compile(text_of(*form), numerics="fast").code)

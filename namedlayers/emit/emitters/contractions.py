@@ -11,8 +11,9 @@ from collections.abc import Hashable, Sequence
 
 from namedlayers.emit.attributes import listed
 from namedlayers.emit.emitters.elementwise import elementwise
-from namedlayers.emit.emitters.products import linear, onto, product, sum_away
+from namedlayers.emit.emitters.products import added, linear, onto, product, sum_away
 from namedlayers.emit.emitters.sides import is_weight
+from namedlayers.emit.emitters.waves import apart
 from namedlayers.emit.kernels.chains import chain_product
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.value import Value
@@ -24,16 +25,29 @@ from namedlayers.program.program import Kind
 
 @emits("contract")
 def emit_contract(lo: Lowering, node: Node) -> Value:
-    values = counted(lo, lo.operands(node))
-    result = frozenset(range(node.rank))
-    _fill_missing(lo, node, values)
-    path = listed(node, "path")
+    given = lo.operands(node)
+    _fill_missing(lo, node, given)
+    values = counted(lo, given)
     if len(values) == 1:
-        return sum_away(lo, values[0], result)
+        return sum_away(lo, values[0], frozenset(range(node.rank)))
     matrices = chain(node)
     if matrices is not None:
         return _chained(lo, node, values, matrices)
     made: dict[Hashable, Value] = {}
+    parts, wanted = apart(node, given), lo.wanted()
+    found = _step_by_step(lo, node, counted(lo, parts[0]) if parts else values, made)
+    for part in parts[1:]:
+        lo.wants[node.number] = wanted
+        found = _step_by_step(lo, node, counted(lo, part), made, found)
+    return found
+
+
+def _step_by_step(
+    lo: Lowering, node: Node, values: list[Value], made: dict[Hashable, Value], summand: Value | None = None
+) -> Value:
+    """`made`: what was computed before, by what it is. The last step is added to a summand that nobody else needs."""
+    result = frozenset(range(node.rank))
+    path = listed(node, "path")
     weights = frozenset(k for k, value in enumerate(values) if is_weight(lo, value))
     orders = laid(tuple(v.axes for v in values), path, result, lo.wanted(), weights).orders
     for pair, order in zip(path, orders, strict=True):
@@ -48,11 +62,13 @@ def emit_contract(lo: Lowering, node: Node) -> Value:
         while len(taken) > 1:
             left, right = taken[:2]
             now = keep | {axis for v in taken[2:] for axis in v.axes}
+            if summand is not None and not values and len(taken) == 2:
+                return added(lo, left, right, summand)
             taken = [product(lo, left, right, now, bool(values)), *taken[2:]]
         values.append(sum_away(lo, taken[0], keep))
         made[key] = lo.renamed(values[-1], {axis: number for number, axis in enumerate(names)})
     (found,) = values
-    return found
+    return found if summand is None else elementwise(lo, operator.add, [summand, found])
 
 
 @emits("linear")

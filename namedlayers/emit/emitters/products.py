@@ -34,7 +34,7 @@ from namedlayers.emit.emitters.sides import (
 )
 from namedlayers.emit.kernels.vectors import matrix_vector, mv, vector_matrix, weighted_rows
 from namedlayers.emit.lowering import Lowering
-from namedlayers.emit.narrowing import add_product
+from namedlayers.emit.narrowing import add_onto, add_product
 from namedlayers.emit.value import Value, adjacent
 from namedlayers.program.program import Kind
 
@@ -120,9 +120,10 @@ def linear(lo: Lowering, x: Value, w: Value, rows: tuple[int, ...], bias: Value 
     return lo.split(found, COLUMNS, columns, sizes, inline=False)
 
 
-def onto(lo: Lowering, left: Value, right: Value, summand: Value) -> Value:
-    """A matrix product that begins with a summand. The sides stand as whoever uses the result likes them. (If they had
-    to be copied for it, it is a sum of two; in a loop's step only where both sides have several axes.)"""
+def onto(lo: Lowering, left: Value, right: Value, summand: Value, spare: bool = False) -> Value:
+    """A matrix product that begins with a summand, which may be `spare`: nobody else needs it. The sides stand as
+    whoever uses the result likes them. (If they had to be copied for it, it is a sum of two; in a loop's step only
+    where both sides have several axes.)"""
     result = lo.wanted()
     if result[0] not in left.axes:
         left, right = right, left
@@ -137,8 +138,21 @@ def onto(lo: Lowering, left: Value, right: Value, summand: Value) -> Value:
     right = as_matrix(lo, right, (), (inner, INNER), (columns, COLUMNS))
     summand = as_matrix(lo, summand, (), (rows, ROWS), (columns, COLUMNS))
     sizes = [[lo.size(lo.space(a)) for a in group] for group in (rows, columns)]
-    found = lo.call(add_product, (summand, left, right), (ROWS, COLUMNS), inline=len(rows) + len(columns) > 2)
+    add = add_onto if spare and not lo.prologue.inner else add_product
+    found = lo.call(add, (summand, left, right), (ROWS, COLUMNS), inline=len(rows) + len(columns) > 2)
     return lo.split_all(found, ((COLUMNS, columns, sizes[1]), (ROWS, rows, sizes[0])), inline=False)
+
+
+def added(lo: Lowering, left: Value, right: Value, summand: Value) -> Value:
+    """A product of two, summed over what the summand has not, and a summand that nobody else needs."""
+    keep = frozenset(summand.axes)
+    left = sum_away(lo, left, keep | set(right.axes))
+    right = sum_away(lo, right, keep | set(left.axes))
+    inner = (set(left.axes) | set(right.axes)) - keep
+    if inner and not set(left.axes) & set(right.axes) & keep and set(lo.wanted()) == keep:
+        if left.kind is not Kind.INT and keep & set(left.axes) and keep & set(right.axes):
+            return onto(lo, left, right, summand, spare=True)
+    return elementwise(lo, operator.add, [product(lo, left, right, keep), summand])
 
 
 def _by_elements(lo: Lowering, left: Value, right: Value, inner: frozenset[int]) -> Value:

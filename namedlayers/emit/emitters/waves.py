@@ -1,17 +1,32 @@
-"""Cosines and sines of angles, side by side along an axis.
+"""Cosines and sines of angles along an axis, and sums of products that are taken part by part along it.
 
 In: angles, rates and whole numbers with any axes. Out: a tensor with all their axes and that of the functions, in the
-order that its users like best. What always holds: nothing is expanded before the functions are taken.
+order that its users like best; or, where a contraction sums over that axis, its operands for one function after the
+other. What always holds: nothing is expanded before the functions are taken; functions that nobody wants side by side
+are not put there.
+
+A sum over cosines and sines is two products, the second of which adds to the first: to put them side by side takes as
+long as it takes to compute them. Where the product of two waves has the axes of both, which is larger than they are,
+they are put side by side, and it is one.
 """
 
 from __future__ import annotations
 
-from namedlayers.emit.attributes import position
-from namedlayers.emit.kernels.waves import wave
+import operator
+from collections.abc import Sequence
+
+from torch import fx
+
+from namedlayers.emit.attributes import listed, position
+from namedlayers.emit.kernels.waves import together, waves
+from namedlayers.emit.late import LATE
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.value import Value
 from namedlayers.program.graph import Node
 from namedlayers.program.program import Kind
+
+_APART = "apart"
+"""Where a tensor notes that it was put together along a dimension, and of what."""
 
 
 @emits("wave")
@@ -21,12 +36,67 @@ def emit_wave(lo: Lowering, node: Node) -> Value:
     values[:2] = [value if value.kind is Kind.REAL else lo.working(value) for value in values[:2]]
     present = {a for value in values for a in value.axes}
     layout = tuple(a for a in lo.wanted() if a in present)
-    whole = tuple(a for a in lo.wanted() if a in present or a == axis)
     given = [_along(lo, value, layout) for value in values] + [None] * (3 - len(values))
-    attrs = (node.attr("parts"), whole.index(axis), lo.dtype())
-    return lo.call(wave, (*given, *attrs), whole, kind=Kind.REAL)
+    names = listed(node, "parts")
+    made = lo.raw(waves, (*given, names, lo.dtype()), {}, "waves")
+    made.meta |= {"parts": len(names), "temporary": True, LATE: True}
+    parts = [
+        lo.call(operator.getitem, (made, k), layout, kind=Kind.REAL, wish=str(name).strip("-"))
+        for k, name in enumerate(names)
+    ]
+    for part in parts:
+        part.held.meta[LATE] = True  # type: ignore[union-attr]
+    dim = max(len(layout) - 1, min(len(layout), 1))
+    found = lo.call(together, (parts, dim), (*layout[:dim], axis, *layout[dim:]), kind=Kind.REAL, wish="wave")
+    assert isinstance(found.held, fx.Node)
+    found.held.meta[_APART] = dim, tuple(parts)
+    return found
+
+
+def apart(node: Node, values: Sequence[Value]) -> list[list[Value]]:
+    """The operands of a contraction for one part of its waves after the other, if it is to go from part to part; else
+    nothing."""
+    joined = {k: found for k, value in enumerate(values) if (found := _parts(value)) is not None}
+    for axis in range(node.rank, len(node.space)):
+        holders = [k for k, value in enumerate(values) if axis in value.axes]
+        if len(holders) == 2 and all(k in joined and values[k].dim(axis) == joined[k][0] for k in holders):
+            if not _of_all_pairs(node, values, holders, axis):
+                count = len(joined[holders[0]][1])
+                return [[_part(v, joined[k][1][n]) if k in holders else v for k, v in enumerate(values)]
+                        for n in range(count)]  # fmt: skip
+    return []
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
 
 
 def _along(lo: Lowering, value: Value, layout: tuple[int, ...]) -> Value:
     own = tuple(a for a in layout if a in value.axes)
     return value if value.number else lo.aligned(lo.permuted(value, own), layout)
+
+
+def _parts(value: Value) -> tuple[int, tuple[Value, ...]] | None:
+    found: tuple[int, tuple[Value, ...]] | None = (
+        value.held.meta.get(_APART) if isinstance(value.held, fx.Node) else None
+    )
+    return found
+
+
+def _part(value: Value, part: Value) -> Value:
+    """What stands in the place of a value, of which it is a part."""
+    dim, _ = value.held.meta[_APART]  # type: ignore[union-attr]
+    return Value(part.held, (*value.axes[:dim], *value.axes[dim + 1 :]), value.kind, value.weak)
+
+
+def _of_all_pairs(node: Node, values: Sequence[Value], holders: Sequence[int], axis: int) -> bool:
+    """Whether the step that sums over an axis gives what has axes that one holder alone has, of either."""
+    first, second = (set(values[k].axes) for k in holders)
+    here = [set(value.axes) for value in values]
+    for pair in listed(node, "path"):
+        taken = [here[k] for k in pair]
+        here = [one for k, one in enumerate(here) if k not in pair]
+        kept = set(range(node.rank)).union(*here)
+        here.append(set().union(*taken) & kept)
+        if axis not in kept and any(axis in one for one in taken):
+            return bool(here[-1] & (first - second)) and bool(here[-1] & (second - first))
+    return False

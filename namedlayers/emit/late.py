@@ -1,0 +1,45 @@
+"""What is made right before it is used for the first time.
+
+In: the fx graph of a program. Out: the same graph in another order. What always holds: whatever is moved stands behind
+all that it is made of.
+
+The planner numbers all operands of a product of several before its first step. What is large beside what it is made of
+is better made when its step comes: what the steps before needed is not held any longer, its memory is still in the
+caches and is taken again; backwards it is let go in the same order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import fx
+
+from namedlayers.emit.calls import wish_for
+
+LATE = "late"
+"""Where a node notes that it is made late."""
+
+
+def move_late(graph: fx.Graph, fresh: Callable[[str], str] = str) -> None:
+    """`fresh` makes a name that no other node has of the one that is wished.
+
+    >>> graph = fx.Graph()
+    >>> x = graph.placeholder("x")
+    >>> early, other = graph.call_function(abs, (x,)), graph.call_function(round, (x,))
+    >>> early.meta[LATE] = True
+    >>> _ = graph.output((other, graph.call_function(max, (other, early))))
+    >>> move_late(graph)
+    >>> [node.name for node in graph.nodes]
+    ['x', 'round_1', 'abs_1', 'max_1', 'output']
+    """
+    places = {node: place for place, node in enumerate(graph.nodes)}
+    for node in reversed(list(graph.nodes)):
+        if not node.meta.get(LATE) or not node.users:
+            continue
+        first = min(node.users, key=places.__getitem__)
+        first.prepend(node)
+        for other, place in places.items():
+            crosses = places[node] < place < places[first] <= max(map(places.__getitem__, other.users), default=-1)
+            if crosses and other.meta.get("inline") and other.op == "call_function":  # computed before, and so printed
+                other.meta["inline"] = False
+                other.name = fresh(wish_for(other.target))
