@@ -361,3 +361,40 @@ def test_compiled(dims: int) -> None:
     torch.testing.assert_close(
         torch.autograd.grad(found, given, slope), torch.autograd.grad(sampled(*given), given, slope)
     )
+
+
+@DIMS
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_short_grids_are_products_for_a_compiler_too(dims: int, dynamic: bool) -> None:
+    """It writes out what the kernel does for each place, and that takes far longer."""
+    graphs = []
+
+    def backend(graph: torch.fx.GraphModule, _: list[Tensor]) -> Callable[..., Any]:
+        graphs.append(graph)
+        return graph.forward
+
+    compiled = torch.compile(sampled_on_grid, backend=backend, fullgraph=True, dynamic=dynamic)
+    for size in (5, 6):
+        torch.manual_seed(size)
+        x = torch.randn(1, 64, *([size] * dims), dtype=torch.float64, requires_grad=True)
+        places = [torch.rand(7 + k, dtype=torch.float64).mul(8).sub(1).requires_grad_() for k in range(dims)]
+        found, wanted = compiled(x, *places), sampled_on_grid(x, *places)
+        slope = torch.randn_like(wanted)
+        torch.testing.assert_close(found, wanted)
+        slopes = (torch.autograd.grad(one, (x, *places), slope) for one in (found, wanted))
+        torch.testing.assert_close(*slopes)
+    assert len(graphs) == (1 if dynamic else 2)
+    assert not any("grid_sampler" in str(node.target) for graph in graphs for node in graph.graph.nodes)
+    assert any("matmul" in str(node.target) for graph in graphs for node in graph.graph.nodes)
+
+
+def test_what_is_exported_for_any_length_asks_no_size() -> None:
+    class Larger(torch.nn.Module):
+        def forward(self, x: Tensor, u: Tensor, v: Tensor) -> Tensor:
+            return sampled_on_grid(x, u, v)
+
+    given = (torch.randn(1, 4, 5, 6), torch.rand(7) * 5, torch.rand(8) * 6)
+    rows, columns, y, x = (torch.export.Dim(name, min=2, max=1000) for name in ("rows", "columns", "y", "x"))
+    program = torch.export.export(Larger(), given, dynamic_shapes=({2: rows, 3: columns}, {0: y}, {0: x}))
+    other = (torch.randn(1, 4, 30, 20), torch.rand(3) * 30, torch.rand(5) * 20)
+    torch.testing.assert_close(program.module()(*other), sampled_on_grid(*other))

@@ -227,17 +227,21 @@ def _neighbours(place: Tensor, size: int) -> tuple[Side, Side]:
     return (index.clamp(0, size - 1), first), ((index + 1).clamp(0, size - 1), second)
 
 
-_SPEED = 140.0
-"""Operations a nanosecond in a product of matrices; what the kernel takes for one number, in nanoseconds, without a
-gradient and with one, along so many axes; what a weight takes."""
-_READ = {1: (1.1, 6.0), 2: (1.2, 6.5), 3: (12.0, 40.0)}
-_WEIGHT = (2.0, 5.0)
+_SPEED = 140
+"""Operations a nanosecond in a product of matrices."""
+_READ = {1: (11, 60), 2: (12, 65), 3: (120, 400)}
+_TRACED = {1: (35, 95), 2: (45, 150), 3: (120, 400)}
+"""What the kernel takes for one number, in tenths of a nanosecond, without a gradient and with one, along so many axes;
+and where torch.compile writes it out."""
+_WEIGHT = (20, 50)
+"""What a weight takes."""
 
 
 def _is_short(x: Tensor, places: Sequence[Tensor]) -> bool:
-    """Whether it is quicker to multiply by the weights of all."""
-    if is_compiling():
-        return False  # sizes may be symbols
+    """Whether it is quicker to multiply by the weights of all. (In whole numbers, which a compiler may compare where
+    sizes are symbols.)"""
+    if is_exporting() or is_compiling() and not is_dynamo_compiling():
+        return False  # sizes may be symbols of which nothing may be asked
     derived = torch.is_grad_enabled() and any(one.requires_grad for one in (x, *places))
     channels, sizes, counts = x.shape[1], list(x.shape[2:]), [one.shape[0] for one in places]
     operations = weights = 0
@@ -253,8 +257,8 @@ def _is_short(x: Tensor, places: Sequence[Tensor]) -> bool:
     for count in counts:
         numbers *= count
     placed = derived and any(one.requires_grad for one in places)
-    multiplied = operations * (1 + derived + placed) / _SPEED + weights * _WEIGHT[derived]
-    return bool(multiplied < numbers * _READ[len(sizes)][derived])
+    read = (_TRACED if is_dynamo_compiling() else _READ)[len(sizes)][derived]
+    return bool(operations * (1 + derived + placed) * 10 < (numbers * read - weights * _WEIGHT[derived]) * _SPEED)
 
 
 def _multiplied(x: Tensor, places: Sequence[Tensor]) -> Tensor:
