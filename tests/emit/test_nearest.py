@@ -65,10 +65,14 @@ GIVEN: dict[str, Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]] = {
 }
 
 
+@pytest.mark.parametrize("block", [kernel.BLOCK, 1 << 14])
 @pytest.mark.parametrize("batch", [(), (3,), (2, 2)])
 @pytest.mark.parametrize("wide", [2, 30])
 @pytest.mark.parametrize("name", GIVEN)
-def test_the_first_of_the_nearest(name: str, wide: int, batch: tuple[int, ...]) -> None:
+def test_the_first_of_the_nearest(
+    name: str, wide: int, batch: tuple[int, ...], block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernel, "BLOCK", block)
     generator = torch.Generator().manual_seed(1)
     x, y = torch.randn(*batch, 400, wide, generator=generator), torch.randn(*batch, 150, wide, generator=generator)
     made = GIVEN[name]
@@ -86,9 +90,22 @@ def test_the_first_of_the_nearest(name: str, wide: int, batch: tuple[int, ...]) 
     torch.testing.assert_close(least(x, y, False).double(), squares.float().amin(-1).double(), rtol=1e-5, atol=1e-40)
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 200])
+def test_what_is_no_number_is_the_nearest(count: int) -> None:
+    x, y = torch.randn(1200, 60), torch.randn(count, 60)
+    x[5, 3], x[9, 2] = torch.nan, torch.inf
+    assert kernel.is_taken(x, y)
+    assert torch.equal(nearest(x, y), _brute(x, y).min(-1)[1])
+    assert torch.equal(nearest(x[10:], y), _brute(x[10:], y).min(-1)[1])
+
+
 @pytest.mark.parametrize("root", [False, True])
 @pytest.mark.parametrize("batch", [(), (2,)])
-def test_slopes_are_shared_at_ties(root: bool, batch: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("block", [kernel.BLOCK, 1 << 12])
+def test_slopes_are_shared_at_ties(
+    root: bool, batch: tuple[int, ...], block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernel, "BLOCK", block)
     x, y = torch.randn(*batch, 60, 6).round().double(), torch.randn(*batch, 300, 6).round().double()
     given, wanted = ([one.clone().requires_grad_() for one in (x, y)] for _ in range(2))
     assert kernel.is_taken(*given)
@@ -112,6 +129,16 @@ def test_slopes_of_slopes_and_transforms() -> None:
     several = torch.stack([x, 2 * x]).detach()
     lifted = torch.func.vmap(nearest, (0, None))(several, y.detach())
     torch.testing.assert_close(lifted, torch.stack([nearest(one, y) for one in several]))
+
+
+def test_slopes_of_few_ties_in_many_rows() -> None:
+    x, y = (torch.randn(n, 40, dtype=torch.float64) for n in (300, 70))
+    y[33] = y[5]
+    given, wanted = ([one.clone().requires_grad_() for one in (x, y)] for _ in range(2))
+    found, right = least(*given, False), _brute(*wanted).amin(-1)
+    for one, other in zip(torch.autograd.grad(found.sum(), given), torch.autograd.grad(right.sum(), wanted),
+                          strict=True):  # fmt: skip
+        torch.testing.assert_close(one, other)
 
 
 @pytest.mark.parametrize("numerics", ["default", "strict", "fast"])

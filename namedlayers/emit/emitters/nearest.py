@@ -48,7 +48,7 @@ def nearest(x: Tensor, y: Tensor) -> Tensor:
     """
     x, y = x.detach(), y.detach()
     if kernel.is_taken(x, y):
-        return kernel.nearest(x, y)[0]
+        return kernel.nearest(x, y)
     return square_distances(x, y.mT).min(-1)[1]
 
 
@@ -62,9 +62,12 @@ def least(x: Tensor, y: Tensor, root: bool) -> Tensor:
         return x.new_full(x.shape[:-1], torch.inf)
     if not kernel.is_taken(x, y):
         return (distances if root else square_distances)(x, y.mT).amin(-1)
-    number, several = kernel.nearest(x.detach(), y.detach())
-    if several is not None and torch.is_grad_enabled() and (x.requires_grad or y.requires_grad):
-        return _shared(x, y, root, *several)
+    if torch.is_grad_enabled() and (x.requires_grad or y.requires_grad):
+        number, several = kernel.all_nearest(x.detach(), y.detach())
+        if several is not None:
+            return _shared(x, y, root, *several)
+    else:
+        number = kernel.nearest(x, y)
     return _length(x - _read(y, number), root)
 
 
