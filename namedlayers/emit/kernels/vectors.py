@@ -77,9 +77,10 @@ def weighted_rows(weights: Tensor, matrices: Tensor) -> Tensor:
     """
     if is_dynamo_compiling() and not is_exporting() and matrices.dtype in _ACCURATE:
         return _at_once(matrices, weights, -2)
-    if _is_small(matrices) and _pays(matrices, weights):  # a copy and one product take a third of many small ones
-        return torch.mv(matrices.transpose(0, 1).flatten(1).t(), weights).view(len(matrices), -1)
-    return torch.bmm(weights.expand(len(matrices), 1, -1), matrices).squeeze(1)
+    count, rows, columns = matrices.shape  # at once: after a large kernel each further look is a miss in the caches
+    if rows * columns < SMALL and _pays(matrices, weights):  # a copy and one product take a third of many small ones
+        return torch.mv(matrices.transpose(0, 1).flatten(1).t(), weights).view(count, columns)
+    return torch.bmm(weights.expand(count, 1, rows), matrices).squeeze(1)
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
