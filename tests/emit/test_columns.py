@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -74,3 +77,21 @@ def test_nothing_is_turned(text: str, around: bool) -> None:
     given = [torch.randn([sizes[axis] for axis in port.axes]) for port in function.inputs]
     torch.testing.assert_close(function(*given).double(), function.reference(*given), atol=1e-5, rtol=1e-5)
     assert ("matrix_columns" in function.code) == around
+
+
+@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
+def test_a_compiler_gets_the_bias_where_the_sum_ends(size: tuple[int, ...]) -> None:
+    """It adds it in the loop of what comes next, where a product that begins with it copies it first."""
+    names: list[str] = []
+
+    def backend(graph: torch.fx.GraphModule, _: list[Tensor]) -> Callable[..., Any]:
+        names.extend(str(node.target) for node in graph.graph.nodes)
+        return graph.forward
+
+    given = _given(size)
+    found = torch.compile(matrix_columns, backend=backend, fullgraph=True)(*given)
+    expected = matrix_columns(*given)
+    slopes = torch.randn_like(expected)
+    got, want = (torch.autograd.grad(one, given, slopes) for one in (found, expected))
+    torch.testing.assert_close([found, *got], [expected, *want])
+    assert not any("baddbmm" in name for name in names)

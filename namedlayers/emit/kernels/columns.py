@@ -1,9 +1,9 @@
 """A matrix times each of many: what is summed over lies in their columns, so that nothing is turned.
 
 In: a matrix [row, inner], matrices [batch, inner, column] or one of them, perhaps a bias [row]. Out: [batch, row,
-column]. What always holds: it is a product of matrices for each of the batch, with the bias where the sum begins. Its
-slope at the matrix is one for each of the batch, which are then added; where these would be more than the data, all
-columns are turned and multiplied at once.
+column]. What always holds: it is a product of matrices for each of the batch, with the bias where the sum begins (for
+torch.compile, where it ends). Its slope at the matrix is one for each of the batch, which are then added; where these
+would be more than the data, all columns are turned and multiplied at once.
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ def matrix_columns(matrix: Tensor, columns: Tensor, bias: Tensor | None = None) 
     each = matrix.expand(columns.size(0), -1, -1)
     if bias is None:
         return torch.bmm(each, columns)
+    if is_dynamo_compiling() and not is_exporting():
+        found = torch.bmm(each, columns)
+        return found + bias.unsqueeze(-1).to(found.dtype)  # in the loop of whoever takes the result
     return torch.baddbmm(bias.unsqueeze(-1), each, columns)
 
 
