@@ -28,7 +28,7 @@ from namedlayers.program.elaboration.indexing import index
 from namedlayers.program.elaboration.layers import instance
 from namedlayers.program.elaboration.places import also
 from namedlayers.program.elaboration.values import Callee, Environment, Evaluated, Instance, Static, Value
-from namedlayers.program.elaboration.wording import missing_axis
+from namedlayers.program.elaboration.wording import missing_axis, renamed_from
 from namedlayers.program.namespace import library_module_of, library_modules
 from namedlayers.program.program import Kind
 from namedlayers.program.size import SizeExpr, const
@@ -102,8 +102,8 @@ def _instead(name: str, env: Environment) -> str:
             return f"it is assigned further down, in line {statement.span.line}"
         if isinstance(statement, tree.Declare) and statement.name == name:
             return f"it is declared further down, in line {statement.span.line}"
-    stem = name.rstrip("'")
-    if stem != name and stem in env.axes and stem not in env.values:  # an axis that is made only further on
+    stem = renamed_from(name, env.definition) or name.rstrip("'")
+    if stem != name and stem in env.axes:  # an axis that is made only further on
         return f"the coordinates of a new axis are `index[{name} = |{stem}|]`"
     values = {*env.values, *env.axes} - {"training"}
     known = _elsewhere(name) if name in FOREIGN else near_miss(name, values) or _elsewhere(name)

@@ -7,6 +7,8 @@ user's own words are used where they are short.
 from __future__ import annotations
 
 import re
+from dataclasses import fields
+from typing import Any
 
 from namedlayers.errors import AxisError, FormulaError, Label, Span, near_miss
 from namedlayers.program.elaboration.state import State
@@ -34,6 +36,22 @@ def stray_star(definition: str, node: tree.Axis) -> FormulaError:
         hint=f"axes of any number are named before the inputs: `{definition}[*{node.name}](…)`; what no formula names "
         "is lifted over, and needs no star",
     )  # fmt: skip
+
+
+def renamed_from(name: str, definition: tree.Definition) -> str | None:
+    """The axis that some brackets of a definition rename to `name`."""
+    waiting: list[Any] = [definition.body]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, tuple):
+            waiting += reversed(one)
+        elif isinstance(one, tree.Node):
+            for entry in one.entries if isinstance(one, tree.Index) else ():
+                if isinstance(entry.source, tree.Axis) and isinstance(entry.target, tree.Axis):
+                    if entry.target.name == name:
+                        return entry.source.name
+            waiting += [getattr(one, field.name) for field in fields(one) if field.name != "span"]
+    return None
 
 
 def _scanned(ctx: State, axis: str, shown: str) -> str:
