@@ -144,11 +144,29 @@ def test_slopes_of_few_ties_in_many_rows() -> None:
 @pytest.mark.parametrize("numerics", ["default", "strict", "fast"])
 def test_compiled(numerics: str) -> None:
     text = f"def f(X[n, d], E[k, d]) -> [n, d] = E[k = argmin[k]({SQUARES})] * min[k]({SQUARES})"
-    function = nl.compile(text, numerics=numerics)  # type: ignore[arg-type]
+    function = nl.compile(text, numerics=numerics)
     given = torch.tensor(X), torch.tensor(Y)
     torch._dynamo.reset()
     compiled = torch.compile(function, backend="aot_eager", fullgraph=True)
     torch.testing.assert_close(compiled(*given), function(*given))
+
+
+def test_compiled_it_is_one_operator() -> None:
+    x, y = torch.randn(3, 90, 24), torch.randn(3, 80, 24)
+    y[:, 40] = y[:, 3]
+    graphs: list[str] = []
+
+    def keep(graph: torch.fx.GraphModule, _: object) -> Callable[..., Any]:
+        graphs.append(graph.code)
+        return graph
+
+    torch._dynamo.reset()
+    compiled = torch.compile(nearest, backend=keep, fullgraph=True)
+    assert torch.equal(compiled(x, y), _brute(x, y).min(-1)[1])
+    assert torch.equal(compiled(x[:, :2], y), _brute(x[:, :2], y).min(-1)[1])
+    assert ["namedlayers.nearest" in code for code in graphs] == [True, False]
+    each = torch.compile(torch.func.vmap(nearest, (0, None)), backend="aot_eager", fullgraph=True)
+    assert torch.equal(each(x, y[0]), _brute(x, y[:1]).min(-1)[1])
 
 
 @pytest.fixture(params=["medium", "high", "autocast"])

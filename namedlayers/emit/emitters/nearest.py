@@ -2,16 +2,21 @@
 
 In: points as rows. Out: for each the number of the nearest of the others, or its distance. What always holds: at a tie
 the first number counts, and the slope of a distance goes to all that are as near, in equal parts; the slope of a
-distance of 0 is 0. Traced by torch, transformed, on other devices and of few points all distances are there.
+distance of 0 is 0. Transformed, exported, on other devices and of few points all distances are there. For torch.compile
+the number of the nearest is an operator, which looks when it runs.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.compiler import is_dynamo_compiling, is_exporting
 
 from namedlayers.emit.emitters.distances import distances, square_distances
 from namedlayers.emit.kernels import nearest as kernel
+from namedlayers.emit.kernels.derivable import in_front
 from namedlayers.emit.kernels.reading import rows_of_each
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.value import Value
@@ -49,6 +54,9 @@ def nearest(x: Tensor, y: Tensor) -> Tensor:
     x, y = x.detach(), y.detach()
     if kernel.is_taken(x, y):
         return kernel.nearest(x, y)
+    if is_dynamo_compiling() and not is_exporting() and kernel.may_be_taken(x, y):
+        found: Tensor = torch.ops.namedlayers.nearest(x, y)
+        return found
     return square_distances(x, y.mT).min(-1)[1]
 
 
@@ -87,3 +95,21 @@ def _shared(x: Tensor, y: Tensor, root: bool, row: Tensor, column: Tensor) -> Te
     each = _length(x.flatten(0, -2)[row] - y.flatten(0, -2)[column], root)
     count = torch.bincount(row, minlength=x.shape[:-1].numel())
     return each.new_zeros(len(count)).index_add(0, row, each / count[row]).view(x.shape[:-1])
+
+
+# --- for torch.compile ------------------------------------------------------------------------------------------------
+
+
+def _number_shape(x: Tensor, y: Tensor) -> Tensor:
+    return x.new_empty(x.shape[:-1], dtype=torch.int64)
+
+
+def _in_batches(info: Any, dims: tuple[int | None, ...], x: Tensor, y: Tensor) -> tuple[Tensor, int]:
+    return torch.ops.namedlayers.nearest(*in_front(info.batch_size, (x, y), dims)), 0
+
+
+_operators = torch.library.Library("namedlayers", "FRAGMENT")  # (operators by `custom_op` would take longer to call)
+_operators.define("nearest(Tensor x, Tensor y) -> Tensor")
+_operators.impl("nearest", torch.compiler.disable(nearest), "CompositeExplicitAutograd")
+torch.library.register_fake("namedlayers::nearest", _number_shape, lib=_operators)
+torch.library.register_vmap("namedlayers::nearest", _in_batches, lib=_operators)

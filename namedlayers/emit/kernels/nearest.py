@@ -43,10 +43,16 @@ _Pairs = tuple[Tensor, Tensor]
 
 def is_taken(x: Tensor, y: Tensor) -> bool:
     """Whether the numbers are at hand, and many, and products are of their precision, for which the bound is."""
-    if x.dtype is not y.dtype or x.dtype not in _TAKEN or not all_visible(x, y):
+    if not all_visible(x, y) or not may_be_taken(x, y):
         return False
-    many = x.shape[-2] >= ROWS and x.numel() * y.shape[-2] > FEW and y.numel() > 0 and y.shape[-2] < MOST
-    return many and not torch.is_autocast_enabled("cpu") and (x.dtype is torch.float64 or _has_whole_products())
+    return not torch.is_autocast_enabled("cpu") and (x.dtype is torch.float64 or _has_whole_products())
+
+
+def may_be_taken(x: Tensor, y: Tensor) -> bool:
+    """Whether they are many, and of the right kind."""
+    if x.dtype is not y.dtype or x.dtype not in _TAKEN or not x.is_cpu:
+        return False
+    return x.shape[-2] >= ROWS and x.numel() * y.shape[-2] > FEW and y.numel() > 0 and y.shape[-2] < MOST
 
 
 def nearest(x: Tensor, y: Tensor) -> Tensor:
@@ -80,24 +86,34 @@ def _has_whole_products() -> bool:
 
 
 def _found(x: Tensor, y: Tensor, several: list[_Pairs] | None) -> Tensor:
-    """The numbers of the nearest; where these are wanted, all pairs of rows that have several, for each block."""
-    shape, (n, d), k = x.shape[:-1], x.shape[-2:], y.shape[-2]
-    x, y = x.reshape(-1, n, d), y.reshape(-1, k, d)
+    """The numbers of the nearest; where these are wanted, all pairs of rows that have several, block by block."""
+    n, k = x.shape[-2], y.shape[-2]
+    found = torch.empty(x.shape[:-1], dtype=torch.int64)
+    if x.dim() == 2:
+        _fill(x, y, found, several, 0)
+        return found
+    xs, ys, numbers = x.reshape(-1, *x.shape[-2:]), y.reshape(-1, *y.shape[-2:]), found.view(-1, n)
+    each = BLOCK // (n * k)
+    for first in range(0, len(xs), max(1, each)):
+        here = slice(first, first + each) if each > 1 else first
+        _fill(xs[here], ys[here], numbers[here], several, first)
+    return found
+
+
+def _fill(x: Tensor, y: Tensor, found: Tensor, several: list[_Pairs] | None, batch: int) -> None:
+    """The same of one batch, in blocks of rows, or of a few at once; `batch` is the number of the first."""
+    n, k = x.shape[-2], y.shape[-2]
     points = _Points.of(y, None)
-    found = torch.empty(x.shape[:2], dtype=torch.int64)
-    each, rows = max(1, BLOCK // (n * k)), min(n, max(ROWS, BLOCK // k))
-    for first in range(0, len(x), each):
-        for start in range(0, n, rows):
-            part = slice(first, first + each), slice(start, start + rows)
-            seen = points.some(part[0]).look(x[part])
-            if points.middle is None and len(seen.rows) * 8 > len(seen.told):  # it may be that all are far from 0
-                points = _Points.of(y, y.mean(-2, keepdim=True))
-                seen = points.some(part[0]).look(x[part])
-            tied = _settle(x[part], y[part[0]], seen, found[part], several is not None)
-            if tied is not None and several is not None:
-                row, count = tied[0], min(rows, n - start)
-                several.append(((first + row // count) * n + start + row % count, first * k + tied[1]))
-    return found.view(shape)
+    rows = n if x.dim() == 3 else max(ROWS, BLOCK // k)
+    for start in range(0, n, rows):
+        some, here = (x, found) if rows >= n else (x[start : start + rows], found[start : start + rows])
+        seen = points.look(some)
+        if points.middle is None and len(seen.rows) * 8 > len(seen.told):  # it may be that all are far from 0
+            points = _Points.of(y, y.mean(-2, keepdim=True))
+            seen = points.look(some)
+        tied = _settle(some, y, seen, here, several is not None)
+        if tied is not None and several is not None:
+            several.append((batch * n + start + tied[0], batch * k + tied[1]))
 
 
 class _Seen(NamedTuple):
@@ -124,75 +140,77 @@ class _Points:
     def of(y: Tensor, middle: Tensor | None) -> _Points:
         if middle is not None:
             y = y - middle
-        squares = (y * y).sum(-1)
-        return _Points(middle, y.mT, squares.unsqueeze(-2), squares.amax().item() ** 0.5)
-
-    def some(self, batch: slice) -> _Points:
-        if batch.start == 0 and batch.stop >= len(self.columns):
-            return self
-        middle = None if self.middle is None else self.middle[batch]
-        return _Points(middle, self.columns[batch], self.squares[batch], self.reach)
+        lengths = torch.linalg.vector_norm(y, dim=-1)
+        reach = lengths.amax().item()
+        return _Points(middle, y.mT, lengths.square_(), reach)
 
     def look(self, x: Tensor) -> _Seen:
         (d, k), limits = self.columns.shape[-2:], torch.finfo(x.dtype)
         if self.middle is not None:
             x = x - self.middle
         share = 2 * (d + 8) * limits.eps
-        reach = torch.linalg.vector_norm(x, dim=-1).add_(self.reach + (d * limits.tiny / share) ** 0.5).view(-1, 1)
-        if len(x) == 1:
-            marks = torch.addmm(self.squares[0, 0], x[0], self.columns[0], alpha=-2)
+        reach = torch.linalg.vector_norm(x, dim=-1, keepdim=True).add_(self.reach + (d * limits.tiny / share) ** 0.5)
+        if x.dim() == 2:
+            marks = torch.addmm(self.squares, x, self.columns, alpha=-2)
         else:
-            marks = torch.baddbmm(self.squares, x, self.columns, alpha=-2).flatten(0, 1)
-        torch.le(marks, marks.amin(1, keepdim=True).addcmul_(reach, reach, value=share), out=marks)
+            marks = torch.baddbmm(self.squares.unsqueeze(-2), x, self.columns, alpha=-2)
+        torch.le(marks, marks.amin(-1, keepdim=True).addcmul_(reach, reach, value=share), out=marks)
+        marks = marks.view(-1, k)
         told = torch.mv(marks, torch.arange(k, 2 * k, dtype=x.dtype))
-        least, most = (one.item() for one in torch.aminmax(told))
-        rows = (told >= 2 * k).nonzero().squeeze(1) if most >= 2 * k else _NONE
-        return _Seen(marks, told, least, most, rows)
+        least, most = torch.aminmax(told)
+        greatest = most.item()
+        rows = (told >= 2 * k).nonzero().squeeze(1) if greatest >= 2 * k else _NONE
+        return _Seen(marks, told, least.item(), greatest, rows)
 
 
 def _settle(x: Tensor, y: Tensor, seen: _Seen, found: Tensor, ties: bool) -> _Pairs | None:
     """Fills in the numbers of the nearest; the pairs that are as near, if there are several of a row."""
     marks, told, least, most, rows = seen
-    k = marks.shape[1]
-    if least < k or most > 0.75 * (3 * k - 1) * k / 2 > k:  # the least of a row is no number, or nothing is too far
-        return _by_differences(x, y, found, ties)
-    found.copy_(told.view_as(found))
-    found.sub_(k)
+    k = y.shape[-2]
+    # the least of a row is no number, or in a row nothing is too far
+    if least < k or most > 0.75 * (3 * k - 1) * k / 2 > k:
+        return _of_all(x, y, found, ties)
+    found.copy_(told.view_as(found)).sub_(k)
     if not len(rows):
         return None
-    if len(x) == 1 and len(rows) * y.numel() <= FEW_OPEN:
-        few = found.new_empty(1, len(rows))
-        tied = _by_differences(x[:, rows], y, few, ties)
-        found[0, rows] = few[0]
+    if x.dim() == 2 and len(rows) * y.numel() <= FEW_OPEN:
+        number, tied = _by_differences(x.index_select(0, rows), y, ties)
+        found.index_copy_(0, rows, number)
         return (rows[tied[0]], tied[1]) if tied is not None else None
-    one, column = marks[rows].nonzero().unbind(1)
+    one, column = marks.index_select(0, rows).nonzero().unbind(1)
     if len(one) > marks.numel() // 8:
-        return _by_differences(x, y, found, ties)
+        return _of_all(x, y, found, ties)
     return _among(x, y, found, rows, one, column)
+
+
+def _of_all(x: Tensor, y: Tensor, found: Tensor, ties: bool) -> _Pairs | None:
+    number, tied = _by_differences(x, y, ties)
+    found.copy_(number)
+    return tied
 
 
 def _among(x: Tensor, y: Tensor, found: Tensor, rows: Tensor, one: Tensor, column: Tensor) -> _Pairs | None:
     """Of rows that have several: pairs of one of them and a number, of which differences tell the nearest."""
-    batch = torch.div(rows, x.shape[1], rounding_mode="floor")[one]
-    squares = (x.flatten(0, 1)[rows][one] - y[batch, column]).square_().sum(-1)
+    k = y.shape[-2]
+    place = column + (torch.div(rows, x.shape[-2], rounding_mode="floor") * k)[one]
+    squares = (x.flatten(0, -2)[rows[one]] - y.flatten(0, -2)[place]).square_().sum(-1)
     best = squares.new_full((len(rows),), torch.inf).scatter_reduce_(0, one, squares, "amin")
     near = squares == best[one]
-    one, column = one[near], column[near]
+    one, column, place = one[near], column[near], place[near]
     firsts = column.new_empty(len(rows)).scatter_reduce_(0, one, column, "amin", include_self=False)
-    found.view(-1)[rows] = firsts
-    return (rows[one], column + batch[near] * y.shape[1]) if len(one) > len(rows) else None
+    found.view(-1).index_copy_(0, rows, firsts)
+    return (rows[one], place) if len(one) > len(rows) else None
 
 
-def _by_differences(x: Tensor, y: Tensor, found: Tensor, ties: bool) -> _Pairs | None:
+def _by_differences(x: Tensor, y: Tensor, ties: bool) -> tuple[Tensor, _Pairs | None]:
     """The same by all distances; the first of those that are no number counts as the nearest."""
     squares = pairs.squares(x, y)
     least, number = squares.min(-1)
-    found.copy_(number)
     if not ties:
-        return None
-    tied = squares.flatten(0, 1) == least.flatten().unsqueeze(1)
-    row, column = tied.nonzero().unbind(1)
-    return (row, column + row // x.shape[1] * y.shape[1]) if len(row) > number.numel() else None
+        return number, None
+    row, column = (squares == least.unsqueeze(-1)).flatten(0, -2).nonzero().unbind(1)
+    several = len(row) > number.numel()
+    return number, (row, column + row // x.shape[-2] * y.shape[-2]) if several else None
 
 
 def _all_pairs(found: Tensor, several: list[_Pairs], n: int, k: int) -> _Pairs:
