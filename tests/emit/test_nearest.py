@@ -144,7 +144,7 @@ def test_slopes_of_few_ties_in_many_rows() -> None:
 @pytest.mark.parametrize("numerics", ["default", "strict", "fast"])
 def test_compiled(numerics: str) -> None:
     text = f"def f(X[n, d], E[k, d]) -> [n, d] = E[k = argmin[k]({SQUARES})] * min[k]({SQUARES})"
-    function = nl.compile(text, numerics=numerics)
+    function = nl.compile(text, numerics=numerics)  # type: ignore[arg-type]
     given = torch.tensor(X), torch.tensor(Y)
     torch._dynamo.reset()
     compiled = torch.compile(function, backend="aot_eager", fullgraph=True)
