@@ -48,15 +48,18 @@ class Calls:
         wish: str = "",
     ) -> Value:
         """A tensor with dimensions `axes`: `target` is a function, or the name of a method of the first argument;
-        `options` are keyword arguments. Its kind and weakness are the emitted node's unless they are given."""
+        `options` are keyword arguments. Its kind and weakness are the emitted node's unless they are given; what is
+        not real is weak."""
         axes = tuple(axes)
+        kind = self.node.kind if kind is None else kind
+        weak = kind < Kind.REAL or (self.node.weak if weak is None else weak)
         held = self.raw(target, args, options or {}, wish or self._wish(target, inline))
         held.meta["axes"] = tuple(self.axis_name(axis) for axis in axes)
         held.meta["temporary"] = bool(axes)
-        held.meta["kind"] = self.node.kind if kind is None else kind
+        held.meta["kind"] = kind
         if inline:
             held.meta["inline"] = True
-        return Value(held, axes, self.node.kind if kind is None else kind, self.node.weak if weak is None else weak)
+        return Value(held, axes, kind, weak)
 
     def raw(self, target: Callable | str, args: Sequence[Any], options: Mapping[str, Any], wish: str) -> fx.Node:
         held = self.fx.create_node(

@@ -3,8 +3,8 @@
 In: values of any kinds. Out: values that may meet in one torch operation. What always holds: numbers stay Python
 numbers until they must be tensors; tensors made of nothing lie on the device of the first tensor input.
 
-A weak real tensor (coordinates, tables: no real input took part) is computed in the working dtype, which is that of the
-first real input or float32, whichever is larger, and cast where it meets a real tensor that is not weak.
+A weak real tensor (of coordinates, counts, conditions: of nothing real) is computed in the working dtype, which is that
+of the first real input or float32, whichever is larger, and cast where it meets a real tensor that is not weak.
 """
 
 from __future__ import annotations

@@ -23,7 +23,8 @@ Number = bool | int | float | complex
 class Value:
     """`held` is a tensor's node, a number's node, or a Python number; `number` tells whether it is a number.
 
-    `weak`: no real input took part, so that a real value has the working precision and takes the one that it meets.
+    `weak`: it is made of numbers without a precision (indices, conditions, coordinates), so that a real value has the
+    working precision and takes the one that it meets.
     """
 
     held: fx.Node | Number

@@ -34,8 +34,9 @@ class Node:
 
     `op` is `input`, `const`, `size`, `coord`, a unary, binary or (`reduce`, with attribute `op`) reduction name of
     `terms`, a primitive's name, or an operation that a rule of `plan/` introduced.
-    `space` are the sizes of the index space, `rank` how many of them the result's. `weak`: no real input takes part,
-    so it takes the precision that it meets. `names` are for people, one for each position of the index space.
+    `space` are the sizes of the index space, `rank` how many of them the result's. `weak`: it is made of no real
+    numbers but of indices, conditions, coordinates, so it takes the precision that it meets. `names` are for people,
+    one for each position of the index space.
     """
 
     number: int
@@ -110,10 +111,10 @@ class Graph:
     ) -> Node:
         """The node of this operation on these operands, an existing one where there is one.
 
-        `weak` defaults to "all operands are weak".
+        `weak` defaults to "all operands are weak", and what is not real is.
         """
         listed = tuple(sorted((attrs or {}).items()))
-        weak = all(a.node.weak for a in args) if weak is None else weak
+        weak = kind < Kind.REAL or all(a.node.weak for a in args) if weak is None else weak
         key = (op, listed, tuple((a.node.number, a.axes) for a in args), space, rank, kind, weak)
         found = self._table.get(key)
         if found is None:

@@ -373,7 +373,7 @@ def test_kinds_and_weakness() -> None:
         "weak": (b.div(N, 2), REAL, True),
         "count": (b.sum("i", M), INT, True),
         "option": (b.mul(p, 2.0), REAL, True),
-        "compared": (b.lt(X, 0), BOOL, False),
+        "compared": (b.lt(X, 0), BOOL, True),
         "magnitude": (b.abs(Z), REAL, False),
         "chosen": (b.primitive("where", (b.ref("M"), 1.0, 0), "i"), REAL, True),
     }
