@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from namedlayers.emit.expressions import GLOBALS, expression
 from namedlayers.emit.functions import execute
 from namedlayers.emit.loops.compiled_steps import Split, split
 from namedlayers.emit.loops.scanning import Loop
 from namedlayers.emit.names import Names
-from namedlayers.emit.printer import GLOBALS, expression, note
+from namedlayers.emit.printer import note
 
 if TYPE_CHECKING:
     from namedlayers.emit.bodies import BodyFunction

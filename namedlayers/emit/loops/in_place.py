@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch.nn.functional as F
 from torch import fx
 
+from namedlayers.emit.expressions import GLOBALS, expression
 from namedlayers.emit.functions import FOR_EMPTY, VARIANT, execute
 from namedlayers.emit.loops.joined_values import joined, parts_of
 from namedlayers.emit.loops.memory import Memory, at_once, over
@@ -25,7 +26,7 @@ from namedlayers.emit.loops.seen_sequences import Seen, seen, seen_of_all
 from namedlayers.emit.loops.step_values import FINE, RELIES, given_precision, of_one_fine_precision, of_one_precision
 from namedlayers.emit.loops.writers import SYMMETRIC, turned
 from namedlayers.emit.names import Names
-from namedlayers.emit.printer import GLOBALS, expression, note
+from namedlayers.emit.printer import note
 from namedlayers.plan.plan import Variant
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import fx
 
+from namedlayers.emit.expressions import GLOBALS
 from namedlayers.emit.loops import in_place, scan_operator  # noqa: F401  (saved graphs ask for the operator)
 from namedlayers.emit.loops.calling import function_of, number_of, parts, passed, taken
 from namedlayers.emit.loops.places import lies_as_wanted
@@ -28,7 +29,6 @@ from namedlayers.emit.loops.steps_by_name import register
 from namedlayers.emit.loops.whole_loops import Whole
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.names import Names
-from namedlayers.emit.printer import GLOBALS
 from namedlayers.emit.value import Value
 from namedlayers.plan.regions import region_of
 from namedlayers.program.graph import Node
