@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.compiler import is_compiling
 
-from namedlayers.emit.kernels.eager import visible
+from namedlayers.emit.kernels.cosines import at_half_frequencies, of_half_places
 
 SHORT, MIDDLE = 8, 128
 """An axis of no more is multiplied by a table; that of a real wave, if there are as many rows as the table has."""
@@ -32,9 +32,9 @@ def harmonics(
     if not is_compiling() and _is_short(x, count, wave):
         found = _by_table(x, count, max(period, 1), wave, sign, moved)
     elif wave == "cos" and moved == (0.5, 0.0) and period == 2 * n and count <= n:
-        found = _of_half_places(x)[..., :count]
+        found = of_half_places(x)[..., :count]
     elif wave == "cos" and moved == (0.0, 0.5) and period == 2 * n and count == n:
-        found = _at_half_frequencies(x)
+        found = at_half_frequencies(x)
     else:
         found = _part(wave, *_fast(x, count, period, sign, moved, wave == "exp"))
     return found.movedim(-1, dim)
@@ -81,27 +81,6 @@ def _turning(x: Tensor, count: int, turns: float, first: float) -> Tensor:
     """exp(2 pi i turns (k + first)) for so many k."""
     angle = (torch.arange(count, device=x.device, dtype=torch.float64) + first) * (2 * math.pi * turns)
     return torch.polar(torch.ones_like(angle), angle).to(torch.promote_types(x.dtype, torch.complex64))
-
-
-def _of_half_places(x: Tensor) -> Tensor:
-    """The sums of x(t) cos(pi (t + 1/2) f / n): even times there, odd ones back, a transform of n (Makhoul 1980)."""
-    n = x.size(-1)
-    angle = torch.arange(n, device=x.device, dtype=torch.float64) * (math.pi / (2 * n))
-    cos, sin = torch.cos(angle).to(x.dtype), torch.sin(angle).to(x.dtype)
-    if visible(x) and not (x.requires_grad and torch.is_grad_enabled()):  # one copy, not three, and one value less
-        at = torch.arange(n, device=x.device)
-        found = torch.fft.fft(x.index_select(-1, torch.cat((at[::2], at[1::2].flip(0)))))
-        return (found.real * cos).addcmul_(found.imag, sin)
-    found = torch.fft.fft(torch.cat((x[..., ::2], x[..., 1::2].flip(-1)), -1))
-    return found.real * cos + found.imag * sin
-
-
-def _at_half_frequencies(x: Tensor) -> Tensor:
-    """The sums of x(t) cos(pi t (f + 1/2) / n): the transpose of that."""
-    n = x.size(-1)
-    found = torch.fft.fft(x * _turning(x, n, -1 / (4 * n), 0.0)).real
-    at = torch.arange(n, device=x.device)
-    return found.index_select(-1, torch.where(at % 2 == 0, at // 2, n - 1 - at // 2))
 
 
 def _by_table(

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._subclasses import FakeTensor
 from torch.compiler import is_dynamo_compiling, is_exporting
 
 
@@ -21,6 +22,18 @@ def table(x: Tensor) -> Tensor:
     True
     """
     return _traced(x) if is_dynamo_compiling() and not is_exporting() else x
+
+
+def in_memory(x: Tensor) -> Tensor:
+    """The same within what is traced from tensor to tensor.
+
+    >>> x = torch.arange(3)
+    >>> in_memory(x) is x
+    True
+    """
+    if not isinstance(x, FakeTensor) or is_exporting() or torch._C._functorch.peek_interpreter_stack() is not None:
+        return x
+    return x.as_strided(x.shape, x.stride())
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
