@@ -74,6 +74,32 @@ def test_what_is_not_too_small_is_not_mended(scale: float, monkeypatch: pytest.M
     assert mended
 
 
+@pytest.mark.parametrize("turned", [False, True], ids=["first first", "second first"])
+@pytest.mark.parametrize("batches", [((4,), (4,), (4,)), ((), (), ()), ((2, 1), (1, 3), (2, 3))])
+@pytest.mark.parametrize(("inner", "columns"), [((16, 16), 16), ((40, 3), 17), ((32, 1), 16), ((16, 16), 24)])
+def test_sums_over_one_part_after_the_other(
+    turned: bool, batches: tuple[tuple[int, ...], ...], inner: tuple[int, int], columns: int
+) -> None:
+    def product(x: Tensor, y: Tensor, w: Tensor) -> Tensor:
+        return log_product_of_sums((y, x) if turned else (x, y), (w,), (1, 2, 1), (False, False))
+
+    torch._dynamo.reset()
+    compiled = torch.compile(product, fullgraph=True, dynamic=False, backend="aot_eager")
+    first, second = inner
+    sizes = ((*batches[0], 200, first, 1), (*batches[1], 200, 1, second), (*batches[2], first, second, columns))
+    for scale, hole in ((1.0, False), (300.0, False), (1.0, True)):
+        x, y, w = (torch.randn(size) * scale for size in sizes)
+        if hole:
+            x[..., 1, :, :], w[..., 0] = -INF, -INF
+        given = [one.requires_grad_() for one in (x, y, w)]
+        found, wanted = compiled(*given), product(*given)
+        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
+        for one, other in zip(
+            *(torch.autograd.grad(out[..., 2, 1:].sum(), given) for out in (found, wanted)), strict=True
+        ):
+            torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3)
+
+
 def product_of(a: Tensor, b: Tensor) -> Tensor:
     return torch.logsumexp(a.unsqueeze(-1) + b.unsqueeze(-3), -2)
 

@@ -140,8 +140,12 @@ class Factor:
 
     def scaled(self) -> Tensor:
         """Numbers up to 1, whose logarithms plus `shift` are the factor's; 0 where there is nothing."""
+        return self._matrix(reduce(mul, self.scaled_parts()))
+
+    def scaled_parts(self) -> list[Tensor]:
+        """What `scaled` is the product of."""
         shifted = [self._shifted(part, unit) for part, unit in zip(self.parts, self.units, strict=True)]
-        return self._matrix(shifted[0] if self.linear else reduce(mul, [one.exp_() for one in shifted]))
+        return shifted if self.linear else [one.exp_() for one in shifted]
 
     def wide(self) -> Tensor:
         """The same in double precision, times exp(BOOST). The exponential is of the sum, to have all its range."""
