@@ -21,12 +21,14 @@ from torch import Tensor
 from torch.compiler import is_compiling, is_dynamo_compiling, is_exporting
 
 from namedlayers.emit.kernels.eager import forward_mode, visible
+from namedlayers.emit.kernels.grids import read_grid
 
 ROUNDING = 2.0**-13
 """How many steps a unit in the last place may be at the end of an axis: single precision has 1024 steps."""
 
 MANY = 1 << 19
-"""With so many numbers, read and written, it pays to read few channels at once."""
+"""With so many numbers, read and written, it pays to read few channels at once; with a quarter of them, where several
+threads read."""
 
 Side = tuple[Tensor, Tensor]
 """Indices and weights."""
@@ -119,13 +121,18 @@ def _by_kernel(x: Tensor, places: Sequence[Tensor]) -> Tensor:
     elif len(places) == 3:
         grid = grid.unsqueeze(1)
     each = channels
-    if x.shape[0] == 1 and visible(x) and x.numel() + channels * places[0].numel() >= MANY:
+    traced = is_dynamo_compiling() and x.is_cpu
+    if x.shape[0] == 1 and (traced or visible(x)) and x.numel() + channels * places[0].numel() >= _many(traced):
         each = _few(channels)
     if each < channels:
         grid = grid.expand(channels // each, *grid.shape[1:])
         x = x.reshape(-1, each, *x.shape[2:])
-        return torch.grid_sampler(x, grid, 0, 0, False).flatten(2).view(1, channels, -1)
-    return torch.grid_sampler(x, grid, 0, 0, False).flatten(2)
+        return read_grid(x, grid).flatten(2).view(1, channels, -1)
+    return read_grid(x, grid).flatten(2)
+
+
+def _many(traced: bool) -> int:
+    return MANY if not traced and torch.get_num_threads() == 1 else MANY // 4
 
 
 def _few(channels: int) -> int:
