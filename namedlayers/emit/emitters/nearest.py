@@ -110,6 +110,6 @@ def _in_batches(info: Any, dims: tuple[int | None, ...], x: Tensor, y: Tensor) -
 
 _operators = torch.library.Library("namedlayers", "FRAGMENT")  # (operators by `custom_op` would take longer to call)
 _operators.define("nearest(Tensor x, Tensor y) -> Tensor")
-_operators.impl("nearest", torch.compiler.disable(nearest), "CompositeExplicitAutograd")
+_operators.impl("nearest", nearest, "CompositeExplicitAutograd")  # (a compiled graph runs untraced)
 torch.library.register_fake("namedlayers::nearest", _number_shape, lib=_operators)
 torch.library.register_vmap("namedlayers::nearest", _in_batches, lib=_operators)
