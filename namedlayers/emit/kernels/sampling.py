@@ -12,6 +12,7 @@ where axes are short, and its gradient longer.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import product
 
@@ -48,12 +49,10 @@ def sampled(x: Tensor, *places: Tensor) -> Tensor:
     if not _has_kernel(x):
         return _read(x, places)
     if not visible(x) or not all(map(visible, places)):
-        return _by_kernel(x, _inside(x, places))
-    if len(places) == 3 and not all(bool(one.isfinite().all()) for one in places):
-        return _read(x, places)  # in three dimensions the kernel takes NaN for 0
-    found = _by_kernel(x, places)
-    seen = found.select(1, 0)  # an infinite place gives NaN in all channels
-    return found if torch.equal(seen, seen) else _read(x, places)
+        return _by_kernel(x, _shares(_inside(x, places), x.shape[2:]))
+    grid = _shares(places, x.shape[2:])
+    # At an infinite place the kernel gives NaN; at one that is NaN, in three dimensions, 0.
+    return _by_kernel(x, grid) if math.isfinite(grid.detach().sum()) else _read(x, places)
 
 
 def sampled_on_grid(x: Tensor, *places: Tensor) -> Tensor:
@@ -112,17 +111,17 @@ def _has_kernel(x: Tensor) -> bool:
     return torch.finfo(x.dtype).eps * max(x.shape[2:]) <= ROUNDING
 
 
-def _by_kernel(x: Tensor, places: Sequence[Tensor]) -> Tensor:
-    """`grid_sample` at shares from -1 to 1 of the axes, the last axis first."""
-    count, channels = max(2, len(places)), x.shape[1]
-    grid = _shares(places, x.shape[2:], count).unsqueeze(1)
-    if len(places) == 1:
+def _by_kernel(x: Tensor, grid: Tensor) -> Tensor:
+    """`grid_sample` at shares from -1 to 1 of the axes, the last axis first: [n, points, axes]."""
+    channels, points, axes = x.shape[1], *grid.shape[1:]
+    grid = grid.unsqueeze(1)
+    if x.dim() == 3:
         x = x.unsqueeze(-1)
-    elif len(places) == 3:
+    elif axes == 3:
         grid = grid.unsqueeze(1)
     each = channels
     traced = is_dynamo_compiling() and x.is_cpu
-    if x.shape[0] == 1 and (traced or visible(x)) and x.numel() + channels * places[0].numel() >= _many(traced):
+    if x.shape[0] == 1 and (traced or visible(x)) and x.numel() + channels * points >= _many(traced):
         each = _few(channels)
     if each < channels:
         grid = grid.expand(channels // each, *grid.shape[1:])
@@ -141,9 +140,9 @@ def _few(channels: int) -> int:
     return next((each for each in (8, 16, 12, 10, 14, 9, 15) if channels % each == 0), channels)
 
 
-def _shares(places: Sequence[Tensor], sizes: Sequence[int], count: int) -> Tensor:
+def _shares(places: Sequence[Tensor], sizes: Sequence[int]) -> Tensor:
     """A place u of n is (2 u + 1) / n - 1; what has no place is in the middle."""
-    first = places[0]
+    first, count = places[0], max(2, len(places))
     if _is_plain(places):
         grid = first.new_zeros(*first.shape, count) if count > len(places) else first.new_empty(*first.shape, count)
         for k, (place, size) in enumerate(zip(places, sizes, strict=True)):
