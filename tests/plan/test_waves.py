@@ -160,3 +160,9 @@ def test_parts_are_summed_one_by_one_where_that_makes_nothing_large() -> None:
 
 def planned_code(form: tuple[str, str]) -> str:
     return str(nl.compile(text_of(*form), numerics="fast").code)
+
+
+def test_what_is_compiled_has_them_side_by_side() -> None:
+    text = text_of(*OF_DATA["random features"])
+    f = nl.compile(text, numerics="fast", backend="inductor")
+    assert "together" in f.code and "add_onto" not in f.code

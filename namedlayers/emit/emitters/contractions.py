@@ -34,7 +34,7 @@ def emit_contract(lo: Lowering, node: Node) -> Value:
     if matrices is not None:
         return _chained(lo, node, values, matrices)
     made: dict[Hashable, Value] = {}
-    parts, wanted = apart(node, given), lo.wanted()
+    parts, wanted = apart(lo, node, given), lo.wanted()
     found = _step_by_step(lo, node, counted(lo, parts[0]) if parts else values, made)
     for part in parts[1:]:
         lo.wants[node.number] = wanted

@@ -7,7 +7,7 @@ are not put there.
 
 A sum over cosines and sines is two products, the second of which adds to the first: to put them side by side takes as
 long as it takes to compute them. Where the product of two waves has the axes of both, which is larger than they are,
-they are put side by side, and it is one.
+they are put side by side, and it is one; so it is where they are compiled, side by side as they are computed.
 """
 
 from __future__ import annotations
@@ -53,9 +53,11 @@ def emit_wave(lo: Lowering, node: Node) -> Value:
     return found
 
 
-def apart(node: Node, values: Sequence[Value]) -> list[list[Value]]:
+def apart(lo: Lowering, node: Node, values: Sequence[Value]) -> list[list[Value]]:
     """The operands of a contraction for one part of its waves after the other, if it is to go from part to part; else
     nothing."""
+    if lo.bodies.compiled:
+        return []
     joined = {k: found for k, value in enumerate(values) if (found := _parts(value)) is not None}
     for axis in range(node.rank, len(node.space)):
         holders = [k for k, value in enumerate(values) if axis in value.axes]
