@@ -50,6 +50,7 @@ from namedlayers.emit.narrowing import narrow
 from namedlayers.emit.orders import liked
 from namedlayers.emit.over import write_over
 from namedlayers.emit.prologue import Prologue
+from namedlayers.emit.softmax_pairs import pair_softmax
 from namedlayers.emit.value import Value
 from namedlayers.program.graph import Arg, Graph, Node
 from namedlayers.program.program import Kind, Program
@@ -85,6 +86,8 @@ def lower(
     outputs = [_output(lo, arg, order, prologue.inner) for arg, order in zip(graph.outputs, places, strict=True)]
     lo.fx.output(outputs[0] if len(outputs) == 1 else tuple(outputs))
     _sweep(lo.fx)
+    if not prologue.inner:
+        pair_softmax(lo.fx)
     move_late(lo.fx, names.fresh)
     if not prologue.inner:
         write_over(lo.fx)

@@ -24,6 +24,8 @@ from namedlayers.emit.kernels.eager import visible
 
 Dims = int | tuple[int, ...]
 
+_WHOLE = (torch.float32, torch.float64)
+
 FEW = 1024
 """Up to so many elements it is quicker to look at all of them than to pick some."""
 
@@ -44,6 +46,21 @@ def softmax(x: Tensor, dim: int) -> Tensor:
     if torch.equal(seen, seen):  # no NaN: such rows have nothing else
         return found
     return _careful_softmax(x.to(found.dtype), dim)
+
+
+def powers(logarithm: Tensor, x: Tensor, dim: int) -> Tensor:
+    """`softmax(x, dim)`, whose logarithm is there: its exponential has as many digits but in half precision.
+
+    >>> x = torch.tensor([[0.0, 0.0], [-torch.inf, -torch.inf]])
+    >>> powers(torch.log_softmax(x, 1), x, 1)
+    tensor([[0.5000, 0.5000],
+            [0.0000, 0.0000]])
+    """
+    if logarithm.dtype not in _WHOLE or not visible(x):  # (a compiler fuses both as they are)
+        return softmax(x, dim)
+    found = torch.exp(logarithm)
+    seen = found.select(dim, 0) if x.numel() > FEW else found
+    return found if torch.equal(seen, seen) else softmax(x, dim)
 
 
 def logsumexp(x: Tensor, dims: Dims) -> Tensor:
