@@ -124,8 +124,17 @@ def check_clashes(ctx: Context, bound: list[Bound], inner: Environment, definiti
                     f"signature uses that name for another axis",
                     Label(one.value.span, f"this {ctx.axes_of(one.value)}"),
                     *also(axis_in_signature(definition, name), "the name is taken here"),
-                    hint=f"rename it: {renamed(one.value, shown, shown + chr(39))}",
+                    hint=f"rename it: {_otherwise(ctx, one, axis)}",
                 )
+
+
+def _otherwise(ctx: Context, one: Bound, axis: str) -> str:
+    """How an argument is written whose extra axis has another name: what Python gives is named there."""
+    name = ctx.display.get(axis, axis)
+    if one.value.span != one.parameter.span:
+        return renamed(one.value, name, f"{name}'")
+    names = (f"{name}'" if other == axis else ctx.display.get(other, other) for other in one.value.axes)
+    return f'`nl.named({one.parameter.name}, "{" ".join(names)}")`'
 
 
 def _size_from_outside(
