@@ -18,8 +18,14 @@ from torch import Tensor
 from namedlayers.emit.loops.scanning import at_top_level, unobserved
 from namedlayers.plan.scans.stretches import SHORTEST, STRETCH
 
-LARGE = 1 << 24
+LARGE = 1 << 21
 """From so many states on, the backward pass goes by stretches, too: it makes them once more, but need not keep them."""
+
+FEW = 1 << 10
+"""Of fewer states a step a stretch is long, and a scan of it many rounds: to make it once more takes longer."""
+
+LARGE_OF_FEW = 1 << 24
+"""The same as `LARGE`, for steps of fewer states than `FEW`."""
 
 SCAN = 6
 """About so many times a scan of all steps takes its values through memory."""
@@ -44,7 +50,7 @@ def by_stretches(
     if at_top_level(*tensors) and not _narrow(tensors[-1]):
         length = max(SHORTEST, STRETCH // max(1, tensors[-1].numel()))
         recorded = torch.is_grad_enabled() and any(one.requires_grad for one in tensors)
-        if steps > length and (not recorded or steps * tensors[-1].numel() >= LARGE):
+        if steps > length and (not recorded or made_twice(steps, tensors[-1].numel())):
             run = _Run(function, tuple(dims), tuple(results), reverse, steps, tuple(sizes), cut, length)
             made = _Stretches.apply(run, *tensors) if recorded else run.forward(tensors, [])
             return made[0] if len(made) == 1 else tuple(made)
@@ -70,6 +76,15 @@ def quicker(states: int, wide: int, work: int) -> bool:
     if states < wide:
         return False
     return not wide or states >= GRAIN or work * (torch.get_num_threads() - 1) <= SCAN
+
+
+def made_twice(steps: int, states: int) -> bool:
+    """Whether the backward pass of so many steps makes their states once more.
+
+    >>> made_twice(512, 8192), made_twice(1024, 1024), made_twice(1 << 16, 64), made_twice(1 << 18, 64)
+    (True, False, False, True)
+    """
+    return steps * states >= (LARGE if states >= FEW else LARGE_OF_FEW)
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
