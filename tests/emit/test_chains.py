@@ -10,6 +10,7 @@ import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 
 import namedlayers as nl
+from namedlayers.emit.kernels.chains import chain_product
 from namedlayers.plan.chains import Tree, chain, cheapest
 from namedlayers.plan.search import HELD
 from tests.emit.forms import inputs_of, reference, text_of
@@ -120,6 +121,12 @@ def test_traced_for_sizes_that_are_known(ends: list[int]) -> None:
     torch.testing.assert_close(quick(*args), torch.linalg.multi_dot(args))
     products = [node for node in graphs[0].graph.nodes if node.op.startswith("call")]
     assert len(products) == 3 and all(1 in node.meta["example_value"].shape for node in products)
+
+
+def test_more_matrices_than_python_nests_parentheses() -> None:
+    many = [torch.full((1, 1), 2.0)] + [torch.ones(1, 1)] * 110
+    torch.testing.assert_close(chain_product(0, *many, sizes=(1,) * 112), many[0])
+    torch.testing.assert_close(chain_product(0, *many), many[0])
 
 
 def test_less_precision() -> None:
