@@ -32,10 +32,8 @@ def move_late(graph: fx.Graph, fresh: Callable[[str], str] = str) -> None:
     >>> [node.name for node in graph.nodes]
     ['x', 'round_1', 'abs_1', 'max_1', 'output']
     """
-    places = {node: place for place, node in enumerate(graph.nodes)}
-    for node in reversed(list(graph.nodes)):
-        if not node.meta.get(LATE) or not node.users:
-            continue
+    for node in reversed([node for node in graph.nodes if node.meta.get(LATE) and node.users]):
+        places = {one: place for place, one in enumerate(graph.nodes)}
         first = min(node.users, key=places.__getitem__)
         first.prepend(node)
         for other, place in places.items():

@@ -13,7 +13,7 @@ they are put side by side, and it is one; so it is where they are compiled, side
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from torch import fx
 
@@ -36,20 +36,12 @@ def emit_wave(lo: Lowering, node: Node) -> Value:
     values[:2] = [value if value.kind is Kind.REAL else lo.working(value) for value in values[:2]]
     present = {a for value in values for a in value.axes}
     layout = tuple(a for a in lo.wanted() if a in present)
-    given = [_along(lo, value, layout) for value in values] + [None] * (3 - len(values))
-    names = listed(node, "parts")
-    made = lo.raw(waves, (*given, names, lo.dtype()), {}, "waves")
-    made.meta |= {"parts": len(names), "temporary": True, LATE: True}
-    parts = [
-        lo.call(operator.getitem, (made, k), layout, kind=Kind.REAL, wish=str(name).strip("-"))
-        for k, name in enumerate(names)
-    ]
-    for part in parts:
-        part.held.meta[LATE] = True  # type: ignore[union-attr]
+    of = _waves(lo, values, layout)
+    parts = tuple(of(str(name)) for name in listed(node, "parts"))
     dim = max(len(layout) - 1, min(len(layout), 1))
     found = lo.call(together, (parts, dim), (*layout[:dim], axis, *layout[dim:]), kind=Kind.REAL, wish="wave")
     assert isinstance(found.held, fx.Node)
-    found.held.meta[_APART] = dim, tuple(parts)
+    found.held.meta[_APART] = dim, parts
     return found
 
 
@@ -70,6 +62,32 @@ def apart(lo: Lowering, node: Node, values: Sequence[Value]) -> list[list[Value]
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _waves(lo: Lowering, values: Sequence[Value], layout: tuple[int, ...]) -> Callable[[str], Value]:
+    """Functions of an angle by name: its cosines and sines are computed once, whoever asks for them."""
+    held = next(value.held for value in reversed(values) if isinstance(value.held, fx.Node) and not value.number)
+    made = held.meta.setdefault("waves", {})
+    key = tuple((value.held, tuple(map(layout.index, value.axes))) for value in values), lo.dtype()
+    if key not in made:
+        given = [_along(lo, value, layout) for value in values] + [None] * (3 - len(values))
+        made[key] = lo.raw(waves, (*given, lo.dtype()), {}, "waves")
+        made[key].meta |= {"parts": 2, "temporary": True, LATE: True, "named": {}}
+    pair = made[key]
+
+    def named(name: str) -> Value:
+        known = pair.meta["named"]
+        if name not in known and name == "-sin":
+            known[name] = lo.call(operator.neg, (named("sin"),), layout, kind=Kind.REAL).held
+        elif name not in known:
+            known[name] = lo.call(operator.getitem, (pair, _NAMES.index(name)), layout, kind=Kind.REAL, wish=name).held
+        known[name].meta[LATE] = True
+        return Value(known[name], layout, Kind.REAL, lo.node.weak)
+
+    return named
+
+
+_NAMES = ("cos", "sin")
 
 
 def _along(lo: Lowering, value: Value, layout: tuple[int, ...]) -> Value:

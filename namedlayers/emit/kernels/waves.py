@@ -1,6 +1,6 @@
 """Cosines and sines of angles, apart or side by side.
 
-In: angles, or numbers; rates and whole numbers whose products are added to them. Out: the functions asked for, which
+In: angles, or numbers; rates and whole numbers whose products are added to them. Out: their cosines and sines, which
 `together` puts along an axis of their own. What always holds: products with whole numbers are in double precision, so
 that a wave is right to a rounding however far its place is from the first one; what comes back through a cosine and a
 sine of one angle is made of these two, and no wave is computed again.
@@ -8,7 +8,7 @@ sine of one angle is made of these two, and no wave is computed again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -16,25 +16,16 @@ from torch import Tensor
 
 from namedlayers.emit.kernels.eager import batched_backward, visible
 
-_PARTS: dict[str, Callable[[Tensor], Tensor]] = {
-    "cos": torch.cos,
-    "sin": torch.sin,
-    "-sin": lambda angle: torch.sin(angle).neg_(),
-}
-
-_FIRST_FALLS = {("cos", "sin")}
-"""Where the first part's slope is the second one but for its sign; elsewhere the second one's is the first."""
-
 _IN_PAIRS = (torch.float32, torch.float64)
 """Of which there are complex numbers."""
 
 
 def waves(
-    angle: Tensor | float, rate: Tensor | float | None, place: Tensor | None, parts: tuple[str, ...], dtype: torch.dtype
-) -> tuple[Tensor, ...]:
-    """The functions `parts` of `angle + rate * place`.
+    angle: Tensor | float, rate: Tensor | float | None, place: Tensor | None, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Cosines and sines of `angle + rate * place`.
 
-    >>> waves(0.0, 0.5, torch.arange(2), ("cos", "sin"), torch.float32)
+    >>> waves(0.0, 0.5, torch.arange(2), torch.float32)
     (tensor([1.0000, 0.8776]), tensor([0.0000, 0.4794]))
     """
     if place is not None and rate is not None:
@@ -42,11 +33,11 @@ def waves(
         angle = angle + place.double() * rate
     assert isinstance(angle, Tensor)
     if angle.dtype is not dtype:
-        return tuple(_PARTS[part](angle).to(dtype) for part in parts)
+        return torch.cos(angle).to(dtype), torch.sin(angle).to(dtype)
     if angle.requires_grad and torch.is_grad_enabled() and visible(angle):
-        found: tuple[Tensor, ...] = _Waves.apply(angle, parts)
+        found: tuple[Tensor, Tensor] = _Waves.apply(angle)
         return found
-    return tuple(_PARTS[part](angle) for part in parts)
+    return torch.cos(angle), torch.sin(angle)
 
 
 def together(parts: Sequence[Tensor], dim: int) -> Tensor:
@@ -69,21 +60,18 @@ def together(parts: Sequence[Tensor], dim: int) -> Tensor:
 
 
 class _Waves(torch.autograd.Function):
-    """Two functions of one angle, each of which is the other's slope, but for its sign."""
+    """Cosines and sines of one angle, each of which is the other's slope, but for a sign."""
 
     @staticmethod
-    def forward(ctx: Any, angle: Tensor, parts: tuple[str, str]) -> tuple[Tensor, Tensor]:
-        first, second = found = _PARTS[parts[0]](angle), _PARTS[parts[1]](angle)
-        ctx.first_falls = parts in _FIRST_FALLS
-        ctx.save_for_backward(first, second)
+    def forward(ctx: Any, angle: Tensor) -> tuple[Tensor, Tensor]:
+        cos, sin = found = torch.cos(angle), torch.sin(angle)
+        ctx.save_for_backward(cos, sin)
         return found
 
     @staticmethod
-    def backward(ctx: Any, first: Tensor, second: Tensor) -> tuple[Tensor, None]:
-        wave, other = ctx.saved_tensors
-        if ctx.first_falls:
-            first, second, wave, other = second, first, other, wave
-        found = first * other
-        if batched_backward(first, second):
-            return torch.addcmul(found, second, wave, value=-1), None
-        return found.addcmul_(second, wave, value=-1), None
+    def backward(ctx: Any, at_cos: Tensor, at_sin: Tensor) -> Tensor:
+        cos, sin = ctx.saved_tensors
+        found = at_sin * cos
+        if batched_backward(at_cos, at_sin):
+            return torch.addcmul(found, at_cos, sin, value=-1)
+        return found.addcmul_(at_cos, sin, value=-1)
