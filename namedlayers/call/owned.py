@@ -26,11 +26,21 @@ Tensors = tuple[torch.Tensor, ...]
 
 
 @dataclass(frozen=True, slots=True)
+class Places:
+    """Where a module has its tensors: lines that find the tables, and each tensor's place in them."""
+
+    tables: tuple[str, ...]
+    tensors: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Owned:
-    """`fetch` takes the tensors out of the module, KeyError where some are not in its tables. `states` are the numbers
-    of those that are written, in the order of the program's last outputs, and `copied` of those that run as copies."""
+    """`fetch` takes the tensors out of the module, KeyError where some are not in its tables; `places` are the same as
+    Python. `states` are the numbers of those that are written, in the order of the program's last outputs, and `copied`
+    of those that run as copies."""
 
     inputs: tuple[Input, ...]
+    places: Places
     fetch: Callable[[nn.Module], Tensors]
     results: int
     states: tuple[int, ...]
@@ -63,7 +73,8 @@ def owned(program: Program) -> Owned | None:
     numbers = {one.path: number for number, one in enumerate(inputs)}
     states = tuple(numbers[path] for path in program.writes)
     results = len(program.outputs) - len(states)
-    return Owned(inputs, _fetcher(inputs), results, states, _copied(program, results, states))
+    places = _places(inputs)
+    return Owned(inputs, places, _fetcher(places), results, states, _copied(program, results, states))
 
 
 def _attribute(module: nn.Module, one: Input) -> torch.Tensor:
@@ -88,8 +99,17 @@ def _attribute(module: nn.Module, one: Input) -> torch.Tensor:
 # --- fetching ---------------------------------------------------------------------------------------------------------
 
 
-def _fetcher(inputs: Sequence[Input]) -> Callable[[nn.Module], Tensors]:
-    """A function that looks the tensors up one by one; its source has a line for each module that owns some."""
+def _fetcher(places: Places) -> Callable[[nn.Module], Tensors]:
+    """A function that looks the tensors up one by one."""
+    body = [*places.tables, f"return ({', '.join(places.tensors)},)"]
+    source = "def fetch(module):\n" + "".join(f"    {line}\n" for line in body)
+    namespace: dict[str, Any] = {}
+    exec(compile(source, "<namedlayers parameters>", "exec"), namespace)
+    return namespace["fetch"]
+
+
+def _places(inputs: Sequence[Input]) -> Places:
+    """There is a line for each module that owns some, and one for each of its tables."""
     names: dict[tuple[str, ...], str] = {(): "module"}
     lines: list[str] = []
 
@@ -111,11 +131,7 @@ def _fetcher(inputs: Sequence[Input]) -> Callable[[nn.Module], Tensors]:
             tables[key] = f"t{len(tables)}"
             lines.append(f"{tables[key]} = {owner}.{kind}")
         found.append(f"{tables[key]}[{name!r}]")
-    body = [*lines, f"return ({', '.join(found)},)"]
-    source = "def fetch(module):\n" + "".join(f"    {line}\n" for line in body)
-    namespace: dict[str, Any] = {}
-    exec(compile(source, "<namedlayers parameters>", "exec"), namespace)
-    return namespace["fetch"]
+    return Places(tuple(lines), tuple(found))
 
 
 # --- writing ----------------------------------------------------------------------------------------------------------

@@ -144,11 +144,15 @@ def _calling(owned: Owned | None, passed: Sequence[str], known: dict[str, Any]) 
     """The lines that call the function and return its result."""
     if owned is None:
         return [f"return function({', '.join(passed)})"]
-    known |= {"fetch": owned.fetch, "find": owned.find, "keep": owned.run}
-    tensors = ["try:", "    tensors = fetch(module)", "except KeyError:", "    tensors = find(module)"]
+    known |= {"find": owned.find, "keep": owned.run}
+    tensors = [f"p{number}" for number in range(len(owned.places.tensors))]
+    reads = [f"{name} = {place}" for name, place in zip(tensors, owned.places.tensors, strict=True)]
+    lines = ["try:", *(f"    {line}" for line in (*owned.places.tables, *reads))]
+    lines += ["except KeyError:", f"    {', '.join(tensors)}, = find(module)"]
     if owned.states:
-        return [*tensors, f"return keep(function, ({''.join(f'{one}, ' for one in passed)}), tensors)"]
-    return [*tensors, f"return function({', '.join([*passed, '*tensors'])})"]
+        pairs = (f"({''.join(f'{one}, ' for one in names)})" for names in (passed, tensors))
+        return [*lines, f"return keep(function, {', '.join(pairs)})"]
+    return [*lines, f"return function({', '.join([*passed, *tensors])})"]
 
 
 def _elusive(value: Static) -> bool:
