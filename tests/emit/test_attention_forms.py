@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import namedlayers as nl
+from namedlayers.emit.kernels import attending
 from namedlayers.plan.explain import explain
 from tests.emit.forms import inputs_of, reference, slopes, text_of
 from tests.emit.harness import compiled, program_of
@@ -177,6 +178,26 @@ def test_values_as_wide_as_they_like(widths: tuple[int, int]) -> None:
         text = text_of(*FORMS[form])
         arrays = inputs_of(text, {**SIZES, "key": widths[0], "val": widths[1]})
         check(text, arrays, reference(text, arrays))
+
+
+@pytest.mark.parametrize("form", ["no scale", "a temperature for each head", "by cosines", "a mask for each head"])
+def test_channels_that_attend_to_each_other(form: str) -> None:
+    """Few keys of long features are two products."""
+    text = text_of(*FORMS[form])
+    arrays = inputs_of(text, {**SIZES, "key": attending.LONG, "val": attending.LONG + 3})
+    check(text, arrays, reference(text, arrays))
+    q, k, v = (torch.randn(2, 3, n, 300, dtype=torch.float64, requires_grad=True) for n in (9, 7, 7))
+    found = attending.scaled_dot_product_attention(q, k, v, scale=0.1)
+    torch.testing.assert_close(found, torch.softmax(0.1 * q @ k.mT, -1) @ v)
+
+
+def test_factors_of_a_query_are_multiplied_first() -> None:
+    """What no feature has is small beside what has them."""
+    head = "def f(Q[h, t, key], K[h, s, key], V[h, s, val], T[h]) -> [h, t, val] ="
+    f = nl.compile(f"{head} softmax[s](T * (Q / norm[key](Q)) @[key] (K / norm[key](K))) @[s] V")
+    given = [torch.randn(shape, dtype=torch.float64) for shape in ((2, 4, 5), (2, 6, 5), (2, 6, 3), (2,))]
+    torch.testing.assert_close(f(*given), f.reference(*given))
+    assert "Q * " in f.code or "* Q" in f.code
 
 
 TWICE = ("causal", "a condition", "grouped queries", "heads in any order", "a temperature for each head", "one query")

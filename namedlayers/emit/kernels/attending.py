@@ -5,9 +5,10 @@ In: what torch's function takes, in four dimensions. Out: what it gives. What al
 tangents, which the fused kernels lack, come from the same formula in differentiable operations; the first ones, where
 no second are asked for, from the kernel.
 
-On the CPU there is no kernel where a gradient flows into the mask (learned positions): two products and a softmax are
-faster than what torch makes of it. The kernel wants features side by side in memory, and values as wide as keys:
-features are copied where they are not, and zeros make the narrower of the two as wide as the other.
+On the CPU there is no kernel where a gradient flows into the mask (learned positions), nor one for few keys with long
+features (channels that attend to each other): two products and a softmax are faster than what torch makes of it. The
+kernel wants features side by side in memory, and values as wide as keys: features are copied where they are not, and
+zeros make the narrower of the two as wide as the other.
 """
 
 from __future__ import annotations
@@ -45,6 +46,10 @@ def scaled_dot_product_attention(
         return (_written_out if further else _as_torch)(query, key, value, attn_mask, is_causal, scale, enable_gqa)
     if attn_mask is not None and not enable_gqa and _is_learned(attn_mask):
         return _by_products(query, key, value, attn_mask, scale)
+    if attn_mask is None and not is_causal and not enable_gqa and _is_of_channels(query, key, value):
+        scores = torch.matmul(query, key.mT)
+        scale = query.size(-1) ** -0.5 if scale is None else scale
+        return torch.matmul(softmax(scores if scale == 1 else scores * scale, -1), value)
     if not query.stride(-1) == key.stride(-1) == value.stride(-1) == 1:
         query, key, value = (one if one.stride(-1) == 1 else one.contiguous() for one in (query, key, value))
     if members > 1 and query.size(2) >= members * MANY_QUERIES:
@@ -67,6 +72,9 @@ MOST_PADDING = 4
 MANY_QUERIES = 192
 """With so many queries it does not pay that keys are read for several sets of them at once: the kernel takes long
 blocks as it is, and still longer ones, of all sets, want more memory for each thread."""
+
+LONG, TIMES = 256, 4
+"""Features are long from so many on, if they are so many times as many as the keys."""
 
 _FLASH = 1
 """torch's number of the kernel; the others on the CPU are made of differentiable operations."""
@@ -105,6 +113,15 @@ def _written_out(
 def _is_learned(mask: Tensor) -> bool:
     """Whether there is a gradient at a mask, which the fused kernel does not give."""
     return torch.is_grad_enabled() and mask.requires_grad and not torch.is_autocast_enabled("cpu")
+
+
+def _is_of_channels(query: Tensor, key: Tensor, value: Tensor) -> bool:
+    """Whether keys are few and features long, as where channels attend to each other: scores are small beside all
+    else, and products of matrices go over long rows faster than the kernel does, which is made for short ones."""
+    long = max(LONG, TIMES * max(query.size(-2), key.size(-2)))
+    if query.size(-1) < long or value.size(-1) < long or query.dtype not in (torch.float32, torch.float64):
+        return False
+    return not torch.is_autocast_enabled("cpu")
 
 
 def _by_products(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scale: float | None) -> Tensor:

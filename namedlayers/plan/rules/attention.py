@@ -270,10 +270,21 @@ def _not_after(scope: Scope, allow: Arg) -> tuple[int, int] | None:
     return None
 
 
+def _times(scope: Scope, one: Arg, side: Product, features: set[int]) -> Arg:
+    """A query or key with its part of the scale: factors that no feature has are multiplied by each other first."""
+    own = scope.product(one, scope.once)
+    top, bottom = (tuple(x for x in part if not features & set(x.axes)) for part in (own.top, own.bottom))
+    scale = Product(own.number, (*side.top, *top), (*side.bottom, *bottom))
+    if not (top or bottom) or len(scale.top) + len(scale.bottom) < 2:
+        return scope.multiply(replace(side, top=(one, *side.top))) if side.top or side.bottom else one
+    above, below = (tuple(x for x in part if features & set(x.axes)) for part in (own.top, own.bottom))
+    return scope.apply("mul", scope.multiply(Product(1, above, below)), scope.multiply(scale))
+
+
 def _build(scope: Scope, node: Node, found: Attention) -> Arg:
     sides = found.sides
     query, key = (
-        scope.multiply(replace(side, top=(one, *side.top))) if side.top or side.bottom else one
+        _times(scope, one, side, set(found.features))
         for side, one in ((sides.query, found.query), (sides.key, found.key))
     )
     roles, operands = ["query", "key", "value"], [query, key, found.value]
