@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 
 from namedlayers.emit.attributes import listed
+from namedlayers.emit.kernels.depthwise import depthwise_conv1d
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.value import Value, own
 from namedlayers.program.graph import Node
@@ -132,6 +133,8 @@ def _space(node: Node) -> list[_Axis]:
 def emit_conv(lo: Lowering, node: Node) -> Value:
     space = _space(node)
     them = operands(lo, node, tuple(axis.kernel for axis in space))
+    if len(space) == 1 and _channels_last(lo.filled(them.x, (space[0].source,)), space[0], them):
+        return _depthwise(lo, them, space)
     sources = tuple(axis.source for axis in space)
     x = them.data(lo, _padded(lo, lo.filled(them.x, sources), space), sources)
     w = lo.permuted(them.w, (*them.groups, *them.outs, *them.channels, *them.kernels))
@@ -145,6 +148,30 @@ def emit_conv(lo: Lowering, node: Node) -> Value:
         options["groups"] = lo.size(lo.extent(them.groups))
     axes = (*them.lead, OUT, *(axis.result for axis in space))
     found = lo.call(CONVOLUTIONS[len(space) - 1], (x, w, *them.biases(lo)), axes, options)
+    return them.restored(lo, _sliced(lo, found, space))
+
+
+def _channels_last(x: Value, axis: _Axis, them: Operands) -> bool:
+    """Whether each channel has a kernel of its own, and lies beside the others in memory."""
+    if not them.groups or them.channels or them.outs or not set(them.groups) <= set(x.axes):
+        return False
+    return max(map(x.dim, (axis.source, *them.batch))) < min(map(x.dim, them.groups))
+
+
+def _depthwise(lo: Lowering, them: Operands, space: list[_Axis]) -> Value:
+    (axis,) = space
+    x = _padded(lo, lo.filled(them.x, (axis.source,)), space)
+    x = lo.permuted(x, (*them.batch, axis.source, *them.groups))
+    x = lo.merged(x, them.groups, OUT)
+    x = lo.merged(x, them.batch, BATCH) if them.batch else x
+    w = lo.merged(lo.permuted(them.w, (*them.groups, *them.kernels)), them.groups, OUT)
+    w = leading(lo, w, IN, 1)
+    options: dict[str, Any] = {}
+    say(lo, options, "stride", [axis.stride], 1)
+    say(lo, options, "padding", [_ZERO if axis.kernel_pads is None else axis.kernel_pads], 0)
+    say(lo, options, "dilation", [axis.dilation], 1)
+    axes = (*them.lead, axis.result, OUT)
+    found = lo.call(depthwise_conv1d, (x, w, *them.biases(lo)), axes, options)
     return them.restored(lo, _sliced(lo, found, space))
 
 
