@@ -30,7 +30,8 @@ def waves(
     """
     if place is not None and rate is not None:
         rate = rate.double() if isinstance(rate, Tensor) else rate
-        angle = angle + place.double() * rate
+        turned = place.double() * rate
+        angle = turned if isinstance(angle, float) and not angle else angle + turned
     assert isinstance(angle, Tensor)
     if angle.dtype is not dtype:
         return torch.cos(angle).to(dtype), torch.sin(angle).to(dtype)
