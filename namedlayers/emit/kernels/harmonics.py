@@ -94,4 +94,5 @@ def _by_table(
     real, imaginary = torch.cos(angle).to(precision), torch.sin(angle).to(precision)
     if x.is_complex():
         return torch.matmul(x, torch.complex(real, imaginary))
-    return torch.complex(torch.matmul(x, real), torch.matmul(x, imaginary))
+    products = torch.matmul(x, real), torch.matmul(x, imaginary)
+    return torch.complex(*(one.to(precision) for one in products))  # autocast makes halves, of which none is complex

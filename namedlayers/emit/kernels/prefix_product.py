@@ -147,8 +147,9 @@ def _from_before(queries: Tensor, weights: Decays) -> Tensor:
 
 
 def _added(found: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """With a @ b added, in its place if nobody else needs it."""
-    if visible(found) and visible(a) and a.shape[:-2] == b.shape[:-2] == found.shape[:-2]:
+    """With a @ b added, in its place if nobody else needs it. Under autocast they may be of two precisions."""
+    alike = a.shape[:-2] == b.shape[:-2] == found.shape[:-2] and a.dtype == b.dtype == found.dtype
+    if alike and visible(found) and visible(a):
         whole, left, right = (one.flatten(0, -3) for one in (found, a, b))
         added = torch.baddbmm(whole, left, right) if found.requires_grad else whole.baddbmm_(left, right)
         return added.view(found.shape)
