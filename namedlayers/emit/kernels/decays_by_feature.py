@@ -87,7 +87,7 @@ def _shared_out(weights: Decays, dtype: torch.dtype) -> tuple[Tensor, Tensor] | 
     """What queries and keys are multiplied by; None if that would lose digits."""
     sides = weights.sides()
     most = APART.get(dtype)
-    if sides is None or most is None:
+    if sides is None or most is None or _multiplies_halves(sides[0].device.type):
         return None
     a, b = sides
     least = b.detach().amin(-1, keepdim=True)
@@ -98,3 +98,8 @@ def _shared_out(weights: Decays, dtype: torch.dtype) -> tuple[Tensor, Tensor] | 
         if not kept.logical_or_(one == -torch.inf).all():
             return None
     return _along(left.exp()).to(dtype), _along(right.exp()).to(dtype)
+
+
+def _multiplies_halves(device: str) -> bool:
+    """Whether autocast makes halves of what enters a product, whose range is short."""
+    return torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) is torch.float16
