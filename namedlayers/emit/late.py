@@ -38,6 +38,7 @@ def move_late(graph: fx.Graph, fresh: Callable[[str], str] = str) -> None:
         first.prepend(node)
         for other, place in places.items():
             crosses = places[node] < place < places[first] <= max(map(places.__getitem__, other.users), default=-1)
-            if crosses and other.meta.get("inline") and other.op == "call_function":  # computed before, and so printed
+            tensor = other.op == "call_function" and other.meta.get("axes") is not None
+            if crosses and tensor and other.meta.get("inline"):  # computed before, and so printed
                 other.meta["inline"] = False
                 other.name = fresh(wish_for(other.target))
