@@ -11,7 +11,17 @@ from torch import Tensor
 from namedlayers.emit.kernels import vectors
 from namedlayers.emit.kernels.vectors import matrix_vector, vector_matrix, weighted_rows
 
-SIZES = [(600, 4, 5), (1024, 8, 1), (20, 20, 20), (340, 20, 20), (3, 2, 2), (0, 4, 5), (600, 0, 5), (600, 4, 0), (40_000, 2, 3)]
+SIZES = [
+    (600, 4, 5),
+    (1024, 8, 1),
+    (20, 20, 20),
+    (340, 20, 20),
+    (3, 2, 2),
+    (0, 4, 5),
+    (600, 0, 5),
+    (600, 4, 0),
+    (40_000, 2, 3),
+]
 
 
 def _rows(matrices: Tensor, weights: Tensor) -> Tensor:
