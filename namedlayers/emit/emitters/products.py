@@ -152,6 +152,9 @@ def added(lo: Lowering, left: Value, right: Value, summand: Value) -> Value:
     if inner and not set(left.axes) & set(right.axes) & keep and set(lo.wanted()) == keep:
         if left.kind is not Kind.INT and keep & set(left.axes) and keep & set(right.axes):
             return onto(lo, left, right, summand, spare=True)
+    if not inner and lo.node.kind is Kind.REAL and not lo.prologue.inner and summand.axes:
+        sides = [lo.aligned(one, summand.axes) for one in (left, right)]
+        return lo.call(torch.addcmul, (summand, *sides), summand.axes)
     return elementwise(lo, operator.add, [product(lo, left, right, keep), summand])
 
 
