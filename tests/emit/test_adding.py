@@ -88,3 +88,15 @@ def test_many_keep_their_digits() -> None:
     torch.testing.assert_close(added(x, index, 2), plain(x.double(), index, 2).float(), rtol=1e-5, atol=0)
     counts = counted(torch.zeros(2**24 + 5, dtype=torch.int32), 1, torch.float64)
     assert counts.item() == 2**24 + 5
+
+
+@pytest.mark.parametrize("batches", [False, True])
+@pytest.mark.parametrize("rows", [False, True])
+def test_no_sums_have_slopes(batches: bool, rows: bool) -> None:
+    """Where there are none to count in, nothing counts."""
+    x, index = _given(batches, rows)
+    x = x.detach().requires_grad_()
+    found = added(x, index, 0)
+    assert found.shape == plain(x, index, 1).narrow(1 if batches else 0, 0, 0).shape
+    (slope,) = torch.autograd.grad(found.sum(), x)
+    assert not slope.any()

@@ -36,7 +36,7 @@ def added(x: Tensor, index: Tensor, count: int) -> Tensor:
         (x, rest), (index, last) = x.split(ends), index.split(ends)
         found = added(x.unflatten(0, (stretches, each)), index.unflatten(0, (stretches, each)), count).sum(0)
         return found + added(rest, last, count) if ends[1] else found
-    if refuses(x) and (not batch or x.dim() == index.dim()):
+    if refuses(x) and count and (not batch or x.dim() == index.dim()):
         try:
             return _at_once(x, index, count)
         except (IndexError, RuntimeError):
