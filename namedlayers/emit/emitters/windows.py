@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -160,6 +160,7 @@ def _channels_last(x: Value, axis: _Axis, them: Operands) -> bool:
 
 def _depthwise(lo: Lowering, them: Operands, space: list[_Axis]) -> Value:
     (axis,) = space
+    them = replace(them, groups=tuple(sorted(them.groups, key=them.x.dim)))  # weights are turned, rather than data
     x = _padded(lo, lo.filled(them.x, (axis.source,)), space)
     x = lo.permuted(x, (*them.batch, axis.source, *them.groups))
     x = lo.merged(x, them.groups, OUT)
