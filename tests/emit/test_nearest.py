@@ -169,6 +169,17 @@ def test_compiled_it_is_one_operator() -> None:
     assert torch.equal(each(x, y[0]), _brute(x, y[:1]).min(-1)[1])
 
 
+@pytest.mark.parametrize("name", GIVEN)
+def test_compiled_all_pairs_are_told_in_one_pass(name: str) -> None:
+    generator = torch.Generator().manual_seed(2)
+    x, y = GIVEN[name](*(torch.randn(n, 30, generator=generator) for n in (400, 150)))
+    torch._dynamo.reset()
+    compiled = torch.compile(nearest, backend="aot_eager", fullgraph=True)
+    assert torch.equal(compiled(x, y), nearest(x, y))
+    each = torch.compile(torch.func.vmap(nearest, (0, None)), backend="aot_eager", fullgraph=True)
+    assert torch.equal(each(torch.stack([x, x]), y)[1], nearest(x, y))
+
+
 @pytest.fixture(params=["medium", "high", "autocast"])
 def fewer_digits(request: pytest.FixtureRequest) -> Iterator[None]:
     if request.param == "autocast":

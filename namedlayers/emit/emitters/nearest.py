@@ -55,7 +55,11 @@ def nearest(x: Tensor, y: Tensor) -> Tensor:
     if kernel.is_taken(x, y):
         return kernel.nearest(x, y)
     if is_dynamo_compiling() and not is_exporting() and kernel.may_be_taken(x, y):
-        found: Tensor = torch.ops.namedlayers.nearest(x, y)
+        found: Tensor
+        if x.dim() > 2 or x.shape[0] * y.shape[0] > WHOLE:
+            found = torch.ops.namedlayers.nearest(x, y)
+        else:
+            found = torch.ops.namedlayers.settled_nearest(_told(x, y), x, y)
         return found
     return square_distances(x, y.mT).min(-1)[1]
 
@@ -100,6 +104,31 @@ def _shared(x: Tensor, y: Tensor, root: bool, row: Tensor, column: Tensor) -> Te
 # --- for torch.compile ------------------------------------------------------------------------------------------------
 
 
+WHOLE = 1 << 22
+"""Up to so many pairs a compiler may hold: it asks each of them in one pass."""
+
+
+def _told(x: Tensor, y: Tensor) -> Tensor:
+    """What `kernel.settled` takes, in operations that a compiler fuses."""
+    k = y.shape[0]
+    squares = (y * y).sum(-1)
+    scores = squares - 2 * torch.mm(x, y.mT)
+    far = scores.amin(-1) + kernel.slack((x * x).sum(-1).sqrt() + squares.amax().sqrt(), y.shape[1])
+    which = torch.arange(k, 2 * k, dtype=x.dtype)
+    return torch.where(scores <= far.unsqueeze(-1), which, 0).sum(-1)
+
+
+def _settled(told: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    found = kernel.settled(told, x, y) if kernel.is_taken(x, y) else None
+    return nearest(x, y) if found is None else found
+
+
+def _settled_in_batches(
+    info: Any, dims: tuple[int | None, ...], told: Tensor, x: Tensor, y: Tensor
+) -> tuple[Tensor, int]:
+    return _in_batches(info, dims[1:], x, y)
+
+
 def _number_shape(x: Tensor, y: Tensor) -> Tensor:
     return x.new_empty(x.shape[:-1], dtype=torch.int64)
 
@@ -113,3 +142,7 @@ _operators.define("nearest(Tensor x, Tensor y) -> Tensor")
 _operators.impl("nearest", nearest, "CompositeExplicitAutograd")  # (a compiled graph runs untraced)
 torch.library.register_fake("namedlayers::nearest", _number_shape, lib=_operators)
 torch.library.register_vmap("namedlayers::nearest", _in_batches, lib=_operators)
+_operators.define("settled_nearest(Tensor told, Tensor x, Tensor y) -> Tensor")
+_operators.impl("settled_nearest", _settled, "CompositeExplicitAutograd")
+torch.library.register_fake("namedlayers::settled_nearest", lambda _, x, y: _number_shape(x, y), lib=_operators)
+torch.library.register_vmap("namedlayers::settled_nearest", _settled_in_batches, lib=_operators)

@@ -75,6 +75,27 @@ def all_nearest(x: Tensor, y: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor] | N
     return found, _all_pairs(found.flatten(), several, x.shape[-2], y.shape[-2]) if several else None
 
 
+def slack(reach: Tensor, d: int) -> Tensor:
+    """By how much less a score may be that is not the least: of the lengths of x and the longest y together."""
+    limits = torch.finfo(reach.dtype)
+    return reach * reach * (2 * (d + 8) * limits.eps) + d * limits.tiny
+
+
+def settled(told: Tensor, x: Tensor, y: Tensor) -> Tensor | None:
+    """The numbers of the nearest, of sums as `_Seen` has them, for one batch; None, if much is left open."""
+    k = y.shape[0]
+    least, most = (one.item() for one in torch.aminmax(told))
+    if least < k:
+        return None
+    found = told.to(torch.int64).sub_(k)
+    if most < 2 * k:
+        return found
+    rows = (told >= 2 * k).nonzero().squeeze(1)
+    if len(rows) * y.numel() > FEW_OPEN:
+        return None
+    return found.index_copy_(0, rows, _by_differences(x.index_select(0, rows), y, False)[0])
+
+
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
 
