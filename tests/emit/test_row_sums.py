@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch._dynamo.backends.common import aot_autograd
 
 import namedlayers as nl
 from namedlayers.emit.kernels.row_sums import row_sums
@@ -143,3 +144,41 @@ def test_what_is_no_row_is_refused(batches: bool, wrong: int) -> None:
     for one in (table, table.detach()):
         with pytest.raises((IndexError, RuntimeError), match="out of (range|bounds)"):
             row_sums(one, index, False)
+
+
+@pytest.mark.parametrize("text", [
+    "def f(X[n, d], I[m, k], w[m, k]) -> [m, d] = sum[k](w * X[n = I])",
+    "def f(X[b, n, d], I[b, m, k], w[b, m, k]) -> [b, m, d] = w @[k] X[n = I]",
+    "def f(X[b, n, d], I[b, m, k], w[d]) -> [b, m, d] = w * mean[k](X[n = I])",
+    "def f(X[n, d], I[m, k], w[o, d]) -> [m, o] = mean[k]((w @[d] X)[n = I])",
+])  # fmt: skip
+def test_a_compiler_has_operators(text: str) -> None:
+    batches = "X[b" in text
+    table, index = _given(batches)
+    shape = {"w[d]": (40,), "w[o,": (60, 40)}.get(text[text.index("w[") :][:4], tuple(index.shape))
+    weights = torch.randn(shape, dtype=table.dtype, requires_grad=True)
+    function = nl.compile(text)
+    graphs: list[torch.fx.GraphModule] = []
+
+    def seen(graph: torch.fx.GraphModule, _: list[Tensor]) -> torch.fx.GraphModule:
+        graphs.append(graph)
+        return graph
+
+    compiled = torch.compile(function, backend=aot_autograd(fw_compiler=seen), dynamic=False, fullgraph=True)
+    expected, found = function(table, index, weights), compiled(table, index, weights)
+    torch.testing.assert_close(found, expected)
+    slope = torch.randn_like(expected)
+    both = [torch.autograd.grad(one, (table, weights), slope) for one in (found, expected)]
+    torch.testing.assert_close(*both)
+    assert "namedlayers.bags.default" in graphs[0].code
+    assert "embedding" not in graphs[0].code
+    index[..., 1, 2] = table.shape[-2]
+    with pytest.raises((IndexError, RuntimeError), match="out of (range|bounds)"):
+        compiled(table, index, weights)
+
+
+def test_a_compiled_transform_reads_the_rows() -> None:
+    table, index = _given(False)
+    tables = torch.stack([table, 2 * table]).detach()
+    each = torch.compile(torch.func.vmap(row_sums, (0, None, None)), backend="aot_eager")
+    torch.testing.assert_close(each(tables, index, False), torch.stack([row_sums(x, index, False) for x in tables]))

@@ -1,0 +1,147 @@
+"""Sums of rows in torch's kernel of bags, and their slopes.
+
+In: a table [n, d], numbers of its rows [m, k], weights of the same shape or none. Out: sums of k rows each, [m, d], and
+what slopes at these are at the table and at the weights. What always holds: the kernel refuses numbers out of range; no
+row is held for a sum. Torch's kernel has a slow gradient and no second one; here the slopes of all first rows are added
+at once, then those of all second rows, or weighted ones block by block, by operations that have slopes where such are
+asked for.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from namedlayers.emit.kernels.eager import batched_backward, visible
+
+BLOCK = 1 << 18
+"""So many products of slopes and weights are made at once."""
+
+SHORT = 1 << 10
+"""Slopes of fewer elements are added for all k at once."""
+
+
+def summed(table: Tensor, index: Tensor, weights: Tensor | None) -> Tensor:
+    """The sums, with their slopes.
+
+    >>> summed(torch.eye(2), torch.tensor([[0, 1], [1, 1]]), None)
+    tensor([[1., 1.],
+            [0., 2.]])
+    """
+    wanted = table.requires_grad or weights is not None and weights.requires_grad
+    derived = torch.is_grad_enabled() and wanted
+    found: Tensor = _Bags.apply(table, index, weights) if derived else _summed(table, index, weights)
+    return found
+
+
+def in_one_table(table: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+    """Tables [*batch, n, d] below one another, and the numbers [*batch, m, k] of rows in that.
+
+    >>> in_one_table(torch.ones(2, 3, 1), torch.tensor([[[0, 2]], [[0, 1]]]))[1]
+    tensor([[0, 2],
+            [3, 4]])
+    """
+    if table.dim() == 2:
+        return table, index
+    return table.reshape(-1, table.shape[-1]), through(index, table.shape[-2]).flatten(0, -2)
+
+
+def through(index: Tensor, count: int) -> Tensor:
+    """Numbers in batches of so many rows, counted through all batches."""
+    batch = index.shape[:-2]
+    starts = torch.arange(batch.numel(), dtype=index.dtype).mul_(count).view(*batch, 1, 1)
+    return index + starts
+
+
+def slopes_of_table(index: Tensor, slope: Tensor, weights: Tensor | None, count: int) -> Tensor:
+    """The slopes at the table, which has so many rows, of those at the sums: nothing is recorded."""
+    if weights is not None and index.numel() > 0:
+        return _added_in_place(index, slope, weights, count)
+    return _added(index, slope, weights, count)
+
+
+def slopes_of_weights(table: Tensor, index: Tensor, slope: Tensor) -> Tensor:
+    """The slopes at the weights, in the same manner, by torch's kernel, which has no slopes."""
+    return _products_at_once(table, index, slope) if index.numel() > 0 else _products(table, index, slope)
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _summed(table: Tensor, index: Tensor, weights: Tensor | None) -> Tensor:
+    count, each = index.shape
+    ends = torch.arange(0, count * each, each, dtype=index.dtype) if each else index.new_zeros(count)
+    shares = None if weights is None else weights.flatten()
+    return torch.embedding_bag(table, index.flatten(), ends, False, 0, False, shares)[0]
+
+
+class _Bags(torch.autograd.Function):
+    """Sums of rows of one table; there may be weights."""
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, index: Tensor, weights: Tensor | None) -> Tensor:
+        ctx.save_for_backward(index, *(() if weights is None else (table, weights)))
+        ctx.count = table.shape[0]
+        return _summed(table, index, weights)
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, None, Tensor | None]:
+        index, *weighed = ctx.saved_tensors
+        to_table, to_weights = ctx.needs_input_grad[0], ctx.needs_input_grad[2]
+        if not weighed:
+            return _added(index, slope, None, ctx.count), None, None
+        table, weights = weighed
+        plain = not torch.is_grad_enabled() and visible(slope) and not batched_backward(slope)
+        add, multiply = (slopes_of_table, slopes_of_weights) if plain else (_added, _products)
+        return (
+            add(index, slope, weights, ctx.count) if to_table else None,
+            None,
+            multiply(table, index, slope) if to_weights else None,
+        )
+
+
+def _added(index: Tensor, slope: Tensor, weights: Tensor | None, count: int) -> Tensor:
+    """Slopes, each times its weight, at the rows that they are of."""
+    if weights is None:
+        found = slope.new_zeros(count, slope.shape[-1])
+        if slope.numel() < SHORT:
+            each = slope.unsqueeze(1).expand(-1, index.shape[1], -1).flatten(0, 1)
+            return found.index_add_(0, index.flatten(), each)
+        for rows in index.unbind(1):
+            found = found.index_add_(0, rows, slope)
+        return found
+    found = (slope[:1, :1] * weights[:1, :1]).new_zeros(count, slope.shape[-1])
+    for rows, share in zip(index.unbind(1), weights.unbind(1), strict=True):
+        found = found.index_add_(0, rows, slope * share.unsqueeze(-1))
+    return found
+
+
+def _added_in_place(index: Tensor, slope: Tensor, weights: Tensor, count: int) -> Tensor:
+    """The same in blocks, in one memory for all of them."""
+    (bags, each), wide = index.shape, slope.shape[-1]
+    found = slope.new_zeros(count, wide)
+    room = slope.new_empty(min(bags, max(1, BLOCK // max(1, each * wide))), each, wide)
+    for start in range(0, bags, len(room)):
+        rows = index[start : start + len(room)]
+        part = room[: len(rows)]
+        torch.mul(
+            slope[start : start + len(room)].unsqueeze(1), weights[start : start + len(room)].unsqueeze(2), out=part
+        )
+        found.index_add_(0, rows.flatten(), part.flatten(0, 1))
+    return found
+
+
+def _products(table: Tensor, index: Tensor, slope: Tensor) -> Tensor:
+    """Of each row with the slope at its sum."""
+    return torch.stack([(torch.embedding(table, rows) * slope).sum(-1) for rows in index.unbind(1)], 1)
+
+
+def _products_at_once(table: Tensor, index: Tensor, slope: Tensor) -> Tensor:
+    """The same by torch's kernel, which has no slopes."""
+    (bags, each), kind = index.shape, index.dtype
+    ends = torch.arange(0, bags * each, each, dtype=kind)
+    bag = torch.arange(bags, dtype=kind).repeat_interleave(each)
+    kernel = torch.ops.aten._embedding_bag_per_sample_weights_backward
+    return kernel(slope, table, index.flatten(), ends, bag, 0, -1).view(bags, each)
