@@ -345,6 +345,21 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
     assert run.stdout == "[]\n[]\n"
 
 
+CALLS = """
+import sys, torch, namedlayers as nl
+nl.compile("def f(X[a, b]) = softmax[b](X)")(torch.ones(2, 3))
+X = torch.ones(2, 3, requires_grad=True)
+nl.compile("def f(X[a, b]):\\n    scan a with h = 0:\\n        h = tanh(X + h)\\n    return h")(X).sum().backward()
+print("torch._dynamo" in sys.modules)
+"""
+
+
+def test_calls_import_no_compiler() -> None:
+    """It takes longer than everything else in a process's first call."""
+    run = subprocess.run([sys.executable, "-c", CALLS], capture_output=True, text=True, check=True)
+    assert run.stdout == "False\n"
+
+
 def test_a_static_real_keeps_its_sign() -> None:
     """0.0 equals -0.0, but the programs differ."""
     divided = nl.compile("def f(X[seq]; s = 1.0):\n    if s < 0.5:\n        X = X / s\n    return X\n")

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.compiler import is_dynamo_compiling, is_exporting
 
 from namedlayers.emit.kernels.eager import visible
+from namedlayers.emit.kernels.in_graphs import in_graph
 from namedlayers.emit.kernels.tables import in_memory
 
 
@@ -53,7 +54,7 @@ def _either(x: Tensor, transform: Transform, transpose: Transform) -> Tensor:
     return transform(x)
 
 
-@torch.compiler.allow_in_graph
+@in_graph
 def _traced(x: Tensor, of_half_places: bool) -> Tensor:
     """By an operator: compilers make no code of complex numbers, and slow code of what is read backwards."""
     if torch._C._functorch.peek_interpreter_stack() is not None:
@@ -148,7 +149,7 @@ def _cosines(x: Tensor, of_half_places: bool) -> Tensor:
 
 _operators = torch.library.Library("namedlayers", "FRAGMENT")
 _operators.define("cosines(Tensor x, bool of_half_places) -> Tensor")
-_operators.impl("cosines", torch.compiler.disable(_cosines, recursive=False), "CompositeExplicitAutograd")
+_operators.impl("cosines", _cosines, "CompositeExplicitAutograd")
 torch.library.register_fake(
     "namedlayers::cosines", lambda x, _: torch.empty_like(x, memory_format=torch.contiguous_format), lib=_operators
 )

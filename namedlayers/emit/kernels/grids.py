@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 from torch.compiler import is_dynamo_compiling, is_exporting
 
+from namedlayers.emit.kernels.in_graphs import in_graph
+
 FEW = 1 << 13
 """So few numbers are written out in less time than an operator takes to be called."""
 
@@ -37,7 +39,7 @@ def _is_small(x: Tensor, grid: Tensor) -> bool:
     return bool(x.size(0) * x.size(1) * grid.size(1) * grid.size(2) < FEW)
 
 
-@torch.compiler.allow_in_graph
+@in_graph
 def _traced(x: Tensor, grid: Tensor) -> Tensor:
     if torch._C._functorch.peek_interpreter_stack() is not None:  # a transform: it knows torch's own
         return _read(x, grid)
@@ -69,5 +71,5 @@ def _fake(x: Tensor, grid: Tensor) -> Tensor:
 
 _operators = torch.library.Library("namedlayers", "FRAGMENT")  # (operators by `custom_op` would take longer to call)
 _operators.define("read_grid(Tensor x, Tensor grid) -> Tensor")
-_operators.impl("read_grid", torch.compiler.disable(_read, recursive=False), "CompositeExplicitAutograd")
+_operators.impl("read_grid", _read, "CompositeExplicitAutograd")
 torch.library.register_fake("namedlayers::read_grid", _fake, lib=_operators)

@@ -14,6 +14,8 @@ from torch import Tensor
 from torch._subclasses import FakeTensor
 from torch.compiler import is_dynamo_compiling, is_exporting
 
+from namedlayers.emit.kernels.in_graphs import in_graph
+
 
 def table(x: Tensor) -> Tensor:
     """
@@ -39,7 +41,7 @@ def in_memory(x: Tensor) -> Tensor:
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
 
-@torch.compiler.allow_in_graph
+@in_graph
 def _traced(x: Tensor) -> Tensor:
     if torch._C._functorch.peek_interpreter_stack() is not None:
         return x

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.compiler import is_dynamo_compiling, is_exporting
 
 from namedlayers.emit.kernels.eager import visible
+from namedlayers.emit.kernels.in_graphs import in_graph
 
 
 def prefix_sum(x: Tensor, dim: int, places: int, diagonal: int = 0) -> Tensor:
@@ -54,7 +55,7 @@ def _carefully(weights: Tensor, x: Tensor, diagonal: int) -> Tensor:
     return torch.matmul(weights, x.masked_fill(infinite, 0)) + beside
 
 
-@torch.compiler.allow_in_graph
+@in_graph
 def _traced(weights: Tensor, x: Tensor, diagonal: int) -> Tensor:
     if torch._C._functorch.peek_interpreter_stack() is not None or not x.is_cpu:
         return _carefully(weights, x, diagonal)
@@ -87,7 +88,7 @@ def _mend(found: Tensor, weights: Tensor, x: Tensor, diagonal: int) -> None:
     """A place that sees nothing gets 0 of all that is finite: the first one tells of everything."""
     seen = found.select(-2, 0) if diagonal < 0 and found.size(-2) else x
     if not seen.sum().isfinite():
-        found.copy_(_mended(weights, x, diagonal))
+        found.copy_(_carefully(weights, x, diagonal))
 
 
 def _mend_slope(found: Tensor, slope: Tensor, x: Tensor) -> None:
@@ -95,12 +96,9 @@ def _mend_slope(found: Tensor, slope: Tensor, x: Tensor) -> None:
         found.copy_(torch.matmul(slope, x.masked_fill(~x.isfinite(), 0).mH))
 
 
-_mended = torch.compiler.disable(_carefully)
-
 _operators = torch.library.Library("namedlayers", "FRAGMENT")  # (operators by `custom_op` would take longer to call)
 _operators.define("mend_weighed_sum_(Tensor(a!) found, Tensor weights, Tensor x, int diagonal) -> ()")
 _operators.define("mend_weights_slope_(Tensor(a!) found, Tensor slope, Tensor x) -> ()")
 for _name, _function in (("mend_weighed_sum_", _mend), ("mend_weights_slope_", _mend_slope)):
-    seen = torch.compiler.disable(_function, recursive=False)  # not traced, and called as it is
-    _operators.impl(_name, seen, "CompositeExplicitAutograd")
+    _operators.impl(_name, _function, "CompositeExplicitAutograd")
     torch.library.register_fake(f"namedlayers::{_name}", lambda *_: None, lib=_operators)

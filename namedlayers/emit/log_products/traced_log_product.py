@@ -23,13 +23,14 @@ import torch
 from torch import Tensor
 
 from namedlayers.emit.kernels.derivable import Tensors
+from namedlayers.emit.kernels.in_graphs import in_graph
 from namedlayers.emit.kernels.looking import logsumexp
 from namedlayers.emit.log_products import log_product, shifted_product
 from namedlayers.emit.log_products.log_factors import Factor, Form
 from namedlayers.emit.log_products.quick_product import least, multiplied
 
 
-@torch.compiler.allow_in_graph  # it is traced from tensor to tensor, not line by line, and guards nothing
+@in_graph  # it is traced from tensor to tensor, not line by line, and guards nothing
 def product(*given: Any) -> Tensor:
     """Of the numbers of a form and then its tensors."""
     return log_product.in_one_precision(_product, Form(*given[:FIELDS]), given[FIELDS:])
@@ -168,13 +169,11 @@ def _mend_slopes(
         _mend_slopes_in_place(slopes, places, tensors, out, slope, Form.of(form))
 
 
-@torch.compiler.disable
 def _mend_in_place(out: Tensor, tensors: Sequence[Tensor], form: Form) -> None:
     if shifted_product.lacking(form, tensors, out):
         out.copy_(shifted_product.product(form, tensors, None if out.isnan().any() else out))
 
 
-@torch.compiler.disable
 def _mend_slopes_in_place(
     slopes: Sequence[Tensor], places: Sequence[int], tensors: Sequence[Tensor], out: Tensor, slope: Tensor, form: Form
 ) -> None:  # fmt: skip
@@ -197,6 +196,5 @@ _FUNCTIONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "mend_log_slopes_": (_mend_slopes, lambda *_: None),
 }
 for _name, (_function, _fake) in _FUNCTIONS.items():
-    seen = torch.compiler.disable(_function, recursive=False)  # not traced, and called as it is
-    _operators.impl(_name, seen, "CompositeExplicitAutograd")
+    _operators.impl(_name, _function, "CompositeExplicitAutograd")
     torch.library.register_fake(f"namedlayers::{_name}", _fake, lib=_operators)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.compiler import is_dynamo_compiling, is_exporting
 
+from namedlayers.emit.kernels.in_graphs import in_graph
 from namedlayers.emit.log_products import outer_mean as plain
 from namedlayers.emit.log_products.quick_product import least, multiplied
 
@@ -31,7 +32,7 @@ def outer_mean(a: Tensor, b: Tensor, values: Tensor) -> Tensor:
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
 
-@torch.compiler.allow_in_graph  # it is traced from tensor to tensor, not line by line, and guards nothing
+@in_graph  # it is traced from tensor to tensor, not line by line, and guards nothing
 def _traced(a: Tensor, b: Tensor, values: Tensor) -> Tensor:
     if torch._C._functorch.peek_interpreter_stack() is not None or not a.is_cpu:
         return plain.weighed(a, b, values)
@@ -111,5 +112,5 @@ for _name, _function, _fake in (
     ("outer_mean", _mean, _like_mean),
     ("outer_mean_slopes", _slopes, _like_slopes),
 ):  # fmt: skip
-    _operators.impl(_name, torch.compiler.disable(_function, recursive=False), "CompositeExplicitAutograd")
+    _operators.impl(_name, _function, "CompositeExplicitAutograd")
     torch.library.register_fake(f"namedlayers::{_name}", _fake, lib=_operators)
