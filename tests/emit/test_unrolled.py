@@ -64,7 +64,7 @@ def test_one_kernel_for_all_channels(channels: int) -> None:
 
 
 LIGHTWEIGHT = {
-    "within a head": ("h, c, t", "groups=c * h"), "features last": ("t, h, c", "groups=c * h"),
+    "within a head": ("h, c, t", "groups=c * h"), "features last": ("t, h, c", "depthwise_conv1d_("),
     "images of heads": ("c, h, t", "groups=h)"),
 }  # fmt: skip
 """How the data lie, and what the kernel is asked for."""
