@@ -2,7 +2,7 @@
 
 In: a function and what it is called with. Out: the kernel that it calls, and what that takes. What always holds: the
 kernel is the one that torch's function ends in for these arguments; what that looks at before it, the plan or the
-checks of a call have settled.
+checks of a call have settled; where this torch has no such kernel, torch's function is called.
 
 The graph calls torch's functions. Only what is printed calls their kernels: behind a large one nothing is in the
 caches, and there the Python of `F.mse_loss` takes a tenth of the call.
@@ -18,8 +18,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-_kernels = torch._C._nn
-
 
 @dataclass(frozen=True, slots=True)
 class Bare:
@@ -29,19 +27,31 @@ class Bare:
     options: tuple[str, ...] = ()
 
 
-BARE: Mapping[Callable, Bare] = MappingProxyType({
-    F.mse_loss: Bare(_kernels.mse_loss, ("reduction",)),
-    F.huber_loss: Bare(_kernels.huber_loss, ("reduction", "delta")),
-    F.nll_loss: Bare(_kernels.nll_loss_nd, ("weight", "reduction", "ignore_index")),
-    F.cross_entropy: Bare(_kernels.cross_entropy_loss, ("weight", "reduction", "ignore_index", "label_smoothing")),
-    F.binary_cross_entropy_with_logits: Bare(
-        torch.binary_cross_entropy_with_logits, ("weight", "pos_weight", "reduction")
+_NAMES: Mapping[Callable, tuple[str, tuple[str, ...]]] = MappingProxyType({
+    F.mse_loss: ("mse_loss", ("reduction",)),
+    F.huber_loss: ("huber_loss", ("reduction", "delta")),
+    F.nll_loss: ("nll_loss_nd", ("weight", "reduction", "ignore_index")),
+    F.cross_entropy: ("cross_entropy_loss", ("weight", "reduction", "ignore_index", "label_smoothing")),
+    F.binary_cross_entropy_with_logits: (
+        "binary_cross_entropy_with_logits", ("weight", "pos_weight", "reduction")
     ),
-    F.glu: Bare(_kernels.glu), F.hardtanh: Bare(_kernels.hardtanh), F.relu6: Bare(_kernels.relu6),
-    F.leaky_relu: Bare(_kernels.leaky_relu), F.elu: Bare(_kernels.elu), F.mish: Bare(_kernels.mish),
-    F.hardswish: Bare(_kernels.hardswish), F.hardsigmoid: Bare(_kernels.hardsigmoid), F.silu: Bare(_kernels.silu),
-    F.selu: Bare(torch.selu), F.threshold: Bare(torch.threshold),
+    F.glu: ("glu", ()), F.hardtanh: ("hardtanh", ()), F.relu6: ("relu6", ()), F.leaky_relu: ("leaky_relu", ()),
+    F.elu: ("elu", ()), F.mish: ("mish", ()), F.hardswish: ("hardswish", ()), F.hardsigmoid: ("hardsigmoid", ()),
+    F.silu: ("silu", ()), F.selu: ("selu", ()), F.threshold: ("threshold", ()),
 })  # fmt: skip
+
+
+def _kernel(name: str) -> Callable | None:
+    """Where torch's own functions call it: its place is no promise of torch's."""
+    found: Callable | None = getattr(torch._C._nn, name, None) or getattr(torch, name, None)
+    return found
+
+
+BARE: Mapping[Callable, Bare] = MappingProxyType({
+    function: Bare(kernel, options)
+    for function, (name, options) in _NAMES.items() if (kernel := _kernel(name)) is not None
+})  # fmt: skip
+
 
 DEFAULTS: Mapping[str, Any] = MappingProxyType({
     "weight": None, "pos_weight": None, "reduction": "mean", "ignore_index": -100, "delta": 1.0, "label_smoothing": 0.0,
