@@ -126,16 +126,22 @@ RANK = {
     "cli": 10,
 }
 
-# So do the folders of `emit`; what is at its top they all share.
-FOLDERS_OF_EMIT = ("kernels", "log_products", "emitters", "loops", "budget")
+# So do the folders of `emit` and those of the rules; what is at their top they all share.
+IN_FOLDERS = {
+    "emit": ("kernels", "log_products", "emitters", "loops", "budget"),
+    "plan/rules": (
+        "arithmetic", "contractions", "windows", "normalising", "losses", "reading", "places", "joining",
+    ),
+}  # fmt: skip
 
 
-@pytest.mark.parametrize("folder", FOLDERS_OF_EMIT)
-def test_imports_of_folders_run_one_way(folder: str) -> None:
-    later = FOLDERS_OF_EMIT[FOLDERS_OF_EMIT.index(folder) + 1 :]
-    texts = [path.read_text(encoding="utf-8") for path in (PACKAGE / "emit" / folder).glob("*.py")]
+@pytest.mark.parametrize(("parent", "folder"), [(parent, one) for parent, all_ in IN_FOLDERS.items() for one in all_])
+def test_imports_of_folders_run_one_way(parent: str, folder: str) -> None:
+    later = IN_FOLDERS[parent][IN_FOLDERS[parent].index(folder) + 1 :]
+    texts = [path.read_text(encoding="utf-8") for path in (PACKAGE / parent / folder).glob("*.py")]
     assert texts
-    assert not [text for text in texts for other in later if f"namedlayers.emit.{other}" in text]
+    where = f"namedlayers.{parent.replace('/', '.')}"
+    assert not [text for text in texts for other in later if f"{where}.{other}" in text]
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.relative_to(PACKAGE).as_posix())

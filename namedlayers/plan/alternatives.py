@@ -18,9 +18,9 @@ from namedlayers.plan import paths
 from namedlayers.plan.plan import Event
 from namedlayers.plan.rewrite import Rewriter, live_nodes
 from namedlayers.plan.rule import Rule
-from namedlayers.plan.rules import prefixes, waves
-from namedlayers.plan.rules.expansion import DEEPEST, THROUGH, is_sum
-from namedlayers.plan.rules.sharing import NAME, is_outer, multiplied_out
+from namedlayers.plan.rules.contractions.expansion import DEEPEST, THROUGH, is_sum
+from namedlayers.plan.rules.contractions.sharing import NAME, is_outer, multiplied_out
+from namedlayers.plan.rules.places import prefixes, waves
 from namedlayers.program.graph import Arg, Graph, Node
 from namedlayers.program.program import Kind
 

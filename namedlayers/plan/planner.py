@@ -21,8 +21,9 @@ from namedlayers.plan.regions import LAST_STEPS, region_of, regions
 from namedlayers.plan.requirements import impossible, requirements, together
 from namedlayers.plan.rewrite import Rewriter, live_nodes, permitted
 from namedlayers.plan.rule import Numerics as Class
-from namedlayers.plan.rules import JOINING, MERGING, ORDERED, PHASES, last_step
-from namedlayers.plan.rules.norms import by_states
+from namedlayers.plan.rules import JOINING, MERGING, ORDERED, PHASES
+from namedlayers.plan.rules.joining import last_step
+from namedlayers.plan.rules.normalising.norms import by_states
 from namedlayers.plan.running import Held, held_inside, keep_running
 from namedlayers.plan.scans import open_scans
 from namedlayers.plan.scans.gradient import NoGradient, gradient

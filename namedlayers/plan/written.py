@@ -11,7 +11,7 @@ from namedlayers.plan.plan import Plan, Variant
 from namedlayers.plan.regions import regions
 from namedlayers.plan.rewrite import Rewriter, live_nodes
 from namedlayers.plan.rule import Match, Outcome, Rule
-from namedlayers.plan.rules.contraction import FORMING
+from namedlayers.plan.rules.contractions.contraction import FORMING
 from namedlayers.plan.view import Scope
 from namedlayers.program.graph import Arg, Graph, Node, Region
 

@@ -15,6 +15,8 @@ ROOT = Path(__file__).parents[2] / "namedlayers"
 
 FOLDERS = (
     "", "codes", "syntax", "syntax/mistakes", "program", "program/elaboration", "reference", "plan", "plan/rules",
+    "plan/rules/arithmetic", "plan/rules/contractions", "plan/rules/windows", "plan/rules/normalising",
+    "plan/rules/losses", "plan/rules/reading", "plan/rules/places", "plan/rules/joining",
     "plan/scans", "plan/scans/derivatives", "emit", "emit/kernels", "emit/log_products", "emit/emitters", "emit/loops",
     "emit/budget", "call", "weights", "inspect", "cli",
 )  # fmt: skip

@@ -10,7 +10,8 @@ from namedlayers.plan import explain
 from namedlayers.plan.hints import HINTS
 from namedlayers.plan.planner import Numerics
 from namedlayers.plan.regions import LAST_STEPS
-from namedlayers.plan.rules import JOINING, PHASES, prefixes, waves
+from namedlayers.plan.rules import JOINING, PHASES
+from namedlayers.plan.rules.places import prefixes, waves
 from namedlayers.program.program import Kind
 from tests.plan.formulas import Planned, planned, planned_text
 from tests.plan.rule_table import KERNELS, TIDYING, Row

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import namedlayers as nl
-from namedlayers.plan.rules.products_of_differences import NAME
+from namedlayers.plan.rules.contractions.products_of_differences import NAME
 from namedlayers.program.program import Kind
 from tests.plan.formulas import agree, planned
 

@@ -9,52 +9,25 @@ finds those that only read, `FINISHING` adds what kernels do besides.
 from __future__ import annotations
 
 from namedlayers.plan.rule import Rule
-from namedlayers.plan.rules import (
+from namedlayers.plan.rules.arithmetic import (
     activations,
-    adaptive,
-    attention,
     conditions,
-    contraction,
-    convolution,
     differences,
-    distances,
     elementwise,
-    entropies,
-    fourier,
     gates,
-    gather,
-    groups,
-    harmonics,
     identity,
-    interpolation,
-    last_step,
-    log_products,
-    losses,
-    nearest,
-    neighbours,
-    norms,
-    outer_means,
-    padding,
-    pooling,
-    products_of_differences,
-    pulled,
-    read_rows,
+    lerp,
     reductions,
-    regrouped,
     rotations,
-    row_sums,
-    sampling,
-    sharing,
-    shifts,
     slopes,
-    softmax,
-    statistics,
-    sums,
-    transposed,
-    triangles,
-    uncounted,
-    weighted_losses,
 )
+from namedlayers.plan.rules.contractions import contraction, log_products, products_of_differences, pulled, sharing
+from namedlayers.plan.rules.joining import last_step, sums
+from namedlayers.plan.rules.losses import classes, entropies, weighted_losses
+from namedlayers.plan.rules.normalising import attention, groups, norms, outer_means, regrouped, softmax, statistics
+from namedlayers.plan.rules.places import fourier, harmonics, triangles
+from namedlayers.plan.rules.reading import distances, gather, nearest, neighbours, read_rows, row_sums, sampling
+from namedlayers.plan.rules.windows import adaptive, convolution, padding, pooling, shifts, transposed, uncounted
 
 RECOGNISING: tuple[Rule, ...] = (
     *identity.RULES,
@@ -71,7 +44,7 @@ RECOGNISING: tuple[Rule, ...] = (
     *groups.RULES,
     *softmax.RULES,
     *regrouped.RULES,
-    *losses.RULES,
+    *classes.RULES,
     *weighted_losses.RULES,
     *elementwise.RULES,
     *activations.RULES,
@@ -104,7 +77,7 @@ FINISHING: tuple[Rule, ...] = (
     *pooling.LAST,
     *uncounted.LAST,
     *softmax.LEFT_OVER,
-    *losses.LAST,
+    *classes.LAST,
     *entropies.LAST,
     *gates.RULES,
     *rotations.RULES,
@@ -116,7 +89,7 @@ FINISHING: tuple[Rule, ...] = (
 SUMMING: tuple[Rule, ...] = (*triangles.RULES, *log_products.RULES)
 PHASES: tuple[tuple[Rule, ...], ...] = (RECOGNISING, SUMMING, ATTENDING, MERGING, READING, FINISHING)
 
-JOINING: tuple[Rule, ...] = (*interpolation.RULES, *row_sums.LAST, *sums.RULES)
+JOINING: tuple[Rule, ...] = (*lerp.RULES, *row_sums.LAST, *sums.RULES)
 """What is left of sums at the very end joins other kernels."""
 
 ORDERED: tuple[Rule, ...] = last_step.RULES

@@ -6,7 +6,7 @@ In: a body's graph. Out: one with the same inputs and results; itself where ther
 from __future__ import annotations
 
 from namedlayers.plan.rewrite import Rewriter
-from namedlayers.plan.rules import identity
+from namedlayers.plan.rules.arithmetic import identity
 from namedlayers.program.graph import Graph
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from math import pi
 
 from namedlayers.plan.rule import Match, Near, Outcome, Rule
-from namedlayers.plan.rules.contraction import contraction
+from namedlayers.plan.rules.contractions.contraction import contraction
 from namedlayers.plan.view import Number, Product, Scope, size_of
 from namedlayers.program.graph import Arg, Node
 from namedlayers.program.program import Kind

@@ -11,8 +11,8 @@ import math
 from dataclasses import dataclass
 
 from namedlayers.plan.rule import Match, Near, Outcome, Rule
-from namedlayers.plan.rules.contraction import contraction
-from namedlayers.plan.rules.hats import Bump, Hat, hat
+from namedlayers.plan.rules.contractions.contraction import contraction
+from namedlayers.plan.rules.reading.hats import Bump, Hat, hat
 from namedlayers.plan.view import Product, Scope
 from namedlayers.program.graph import Arg, Node
 from namedlayers.program.program import Kind

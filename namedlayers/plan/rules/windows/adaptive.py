@@ -14,8 +14,8 @@ from math import inf
 
 from namedlayers.plan.rule import Match, Outcome, Rule
 from namedlayers.plan.rules.build import reduced
-from namedlayers.plan.rules.convolution import MOST_SPACE_AXES
 from namedlayers.plan.rules.linear_forms import linear_form, without_zeros
+from namedlayers.plan.rules.windows.convolution import MOST_SPACE_AXES
 from namedlayers.plan.view import Product, Scope, is_number, size_of
 from namedlayers.program.graph import Arg, Node
 from namedlayers.program.program import Kind

@@ -13,7 +13,7 @@ from typing import Any
 
 from namedlayers.plan.rule import Match, Near, Outcome, Rule
 from namedlayers.plan.rules.build import count
-from namedlayers.plan.rules.convolution import MOST_SPACE_AXES, plain
+from namedlayers.plan.rules.windows.convolution import MOST_SPACE_AXES, plain
 from namedlayers.plan.view import Scope, constant
 from namedlayers.plan.windows import WindowAxis, Windows, windows
 from namedlayers.program.graph import Arg, Node

@@ -17,8 +17,17 @@ from itertools import product as pairs
 from namedlayers.plan.prefixes import PREFIXES
 from namedlayers.plan.rule import Match, Outcome, Rule
 from namedlayers.plan.rules.build import count
-from namedlayers.plan.rules.contraction import contraction
-from namedlayers.plan.rules.expansion import APART, DEEPEST, THROUGH, Expansion, Term, Terms, added_up, is_sum
+from namedlayers.plan.rules.contractions.contraction import contraction
+from namedlayers.plan.rules.contractions.expansion import (
+    APART,
+    DEEPEST,
+    THROUGH,
+    Expansion,
+    Term,
+    Terms,
+    added_up,
+    is_sum,
+)
 from namedlayers.plan.view import Product, Scope
 from namedlayers.program.graph import Arg, Node
 from namedlayers.program.program import Kind

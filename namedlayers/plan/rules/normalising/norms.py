@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from namedlayers.plan.rule import Match, Near, Outcome, Rule
 from namedlayers.plan.rules.build import count, divisor, inverse_root, square_of, square_root, statistic, sum_of_squares
-from namedlayers.plan.rules.statistics import centred
+from namedlayers.plan.rules.normalising.statistics import centred
 from namedlayers.plan.view import Product, Scope, constant
 from namedlayers.program.graph import Arg, Node
 from namedlayers.program.program import Kind

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from namedlayers.plan.rule import Match, Outcome, Rule
-from namedlayers.plan.rules.contraction import contraction
+from namedlayers.plan.rules.contractions.contraction import contraction
 from namedlayers.plan.view import Product, Scope, Sum, constant, is_number
 from namedlayers.program.graph import Arg, Node
 from namedlayers.program.program import Kind

@@ -20,7 +20,7 @@ from itertools import combinations
 from namedlayers.plan.plan import Event
 from namedlayers.plan.rule import Match, Outcome, Rule
 from namedlayers.plan.rules.build import negative
-from namedlayers.plan.rules.contraction import contraction
+from namedlayers.plan.rules.contractions.contraction import contraction
 from namedlayers.plan.rules.linear_forms import Form, linear_form
 from namedlayers.plan.view import Number, Product, Scope
 from namedlayers.program.graph import Arg, Node

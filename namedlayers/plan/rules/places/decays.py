@@ -13,8 +13,8 @@ from typing import Literal
 
 from namedlayers.plan.rules.build import negative
 from namedlayers.plan.rules.linear_forms import Triangle, linear_form
-from namedlayers.plan.rules.triangles import turned
-from namedlayers.plan.rules.two_sided import unfolded
+from namedlayers.plan.rules.places.triangles import turned
+from namedlayers.plan.rules.places.two_sided import unfolded
 from namedlayers.plan.view import Number, Product, Scope, constant
 from namedlayers.program.graph import Arg
 from namedlayers.program.program import Kind

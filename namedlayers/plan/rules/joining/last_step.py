@@ -12,7 +12,8 @@ from opt_einsum.paths import linear_to_ssa, ssa_to_linear
 
 from namedlayers.plan.chains import chain
 from namedlayers.plan.rule import Match, Outcome, Rule
-from namedlayers.plan.rules import convolution, sums
+from namedlayers.plan.rules.joining import sums
+from namedlayers.plan.rules.windows import convolution
 from namedlayers.plan.search import Path
 from namedlayers.plan.view import Scope
 from namedlayers.program.graph import Arg, Node

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from namedlayers.plan.rule import Match, Near, Outcome, Rule
-from namedlayers.plan.rules.contraction import contraction
+from namedlayers.plan.rules.contractions.contraction import contraction
 from namedlayers.plan.view import Scope
 from namedlayers.plan.windows import STEPS, Padding, WindowAxis, Windows, windows
 from namedlayers.program.graph import Arg, Node

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from namedlayers.plan.rule import Match, Near, Outcome, Rule
 from namedlayers.plan.rules.build import statistic
-from namedlayers.plan.rules.class_weights import (
+from namedlayers.plan.rules.contractions.contraction import contraction
+from namedlayers.plan.rules.losses.class_weights import (
     condition_of,
     counts_where,
     is_one,
@@ -16,8 +17,7 @@ from namedlayers.plan.rules.class_weights import (
     taken_in,
     weight_of,
 )
-from namedlayers.plan.rules.contraction import contraction
-from namedlayers.plan.rules.losses import ClassLoss, build, read, seen
+from namedlayers.plan.rules.losses.classes import ClassLoss, build, read, seen
 from namedlayers.plan.view import Product, Scope, is_number, size_of
 from namedlayers.program.graph import Arg, Node
 from namedlayers.program.program import Kind

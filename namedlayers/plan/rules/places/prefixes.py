@@ -14,8 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from namedlayers.plan.rule import Match, Near, Outcome, Rule
-from namedlayers.plan.rules.decays import Axes, Decay, decayed
-from namedlayers.plan.rules.expansion import (
+from namedlayers.plan.rules.contractions.expansion import (
     APART,
     DEEPEST,
     THROUGH,
@@ -26,10 +25,11 @@ from namedlayers.plan.rules.expansion import (
     is_sum,
     times,
 )  # fmt: skip
+from namedlayers.plan.rules.contractions.sharing import not_of_nothing
 from namedlayers.plan.rules.linear_forms import Triangle, triangle
-from namedlayers.plan.rules.prefix_terms import Grouped, grouped, is_nothing, summed
-from namedlayers.plan.rules.sharing import not_of_nothing
-from namedlayers.plan.rules.two_sided import FOLDS, chosen, ridge
+from namedlayers.plan.rules.places.decays import Axes, Decay, decayed
+from namedlayers.plan.rules.places.prefix_terms import Grouped, grouped, is_nothing, summed
+from namedlayers.plan.rules.places.two_sided import FOLDS, chosen, ridge
 from namedlayers.plan.view import Scope, is_number
 from namedlayers.program.graph import Arg, Node
 from namedlayers.program.program import Kind

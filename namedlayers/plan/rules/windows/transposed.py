@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from namedlayers.plan.rule import Match, Near, Outcome, Rule
-from namedlayers.plan.rules.convolution import MOST_SPACE_AXES, plain
+from namedlayers.plan.rules.windows.convolution import MOST_SPACE_AXES, plain
 from namedlayers.plan.view import Scope
 from namedlayers.program.graph import Arg, Node
 from namedlayers.program.program import Kind

@@ -12,12 +12,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from namedlayers.plan.rules.contraction import contraction, with_divisors
-from namedlayers.plan.rules.decays import Axes, Decay, built
-from namedlayers.plan.rules.expansion import Term
+from namedlayers.plan.rules.contractions.contraction import contraction, with_divisors
+from namedlayers.plan.rules.contractions.expansion import Term
+from namedlayers.plan.rules.contractions.sharing import not_of_nothing
 from namedlayers.plan.rules.linear_forms import Triangle
-from namedlayers.plan.rules.sharing import not_of_nothing
-from namedlayers.plan.rules.triangles import turned
+from namedlayers.plan.rules.places.decays import Axes, Decay, built
+from namedlayers.plan.rules.places.triangles import turned
 from namedlayers.plan.view import Product, Scope
 from namedlayers.program.graph import Arg
 

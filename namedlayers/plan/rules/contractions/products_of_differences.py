@@ -11,7 +11,7 @@ another order: each keeps its digits.)
 from __future__ import annotations
 
 from namedlayers.plan.rule import Match, Outcome, Rule
-from namedlayers.plan.rules.contraction import contraction
+from namedlayers.plan.rules.contractions.contraction import contraction
 from namedlayers.plan.view import Scope
 from namedlayers.program.graph import Arg, Node
 from namedlayers.program.program import Kind

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from namedlayers.plan.rules.losses import ClassLoss
+from namedlayers.plan.rules.losses.classes import ClassLoss
 from namedlayers.plan.view import Scope, constant, is_number
 from namedlayers.program.graph import Arg
 from namedlayers.program.program import Kind

@@ -1,0 +1,1 @@
+"""Rules of sums of products: formed, joined, multiplied out, taken apart."""

@@ -1,0 +1,1 @@
+"""Rules of what is normalised along an axis: norms, softmax, attention."""

@@ -1,0 +1,1 @@
+"""Rules of what is read by number: rows, neighbours, the nearest point, between grid points."""

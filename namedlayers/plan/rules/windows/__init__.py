@@ -1,0 +1,1 @@
+"""Rules of windows: convolutions, pools, padding, shifts."""
