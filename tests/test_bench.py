@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -143,8 +144,10 @@ def test_written_recognises_nothing_and_keeps_the_order() -> None:
 
 def test_medians_call_every_side_in_turn() -> None:
     order: list[str] = []
-    medians({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, rounds=4)
-    assert order[-8:] == ["a", "b", "b", "a"] * 2  # and none always after the same one
+    medians({name: lambda name=name: order.append(name) for name in "abc"}, rounds=40)
+    rounds = [order[start : start + 3] for start in range(len(order) - 120, len(order), 3)]
+    assert all(sorted(one) == ["a", "b", "c"] for one in rounds)
+    assert {(*one,) for one in rounds} == set(itertools.permutations("abc"))  # none always after the same one
 
 
 def test_a_slow_side_runs_in_the_first_rounds_only() -> None:

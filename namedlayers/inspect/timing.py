@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import random
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -80,14 +81,14 @@ def intervals(
     share = seconds / max(1, len(sides))
     turns = {name: _rounds(first[name] * repeated[name], share, rounds) for name in sides}
     taken: dict[str, list[float]] = {name: [] for name in sides}
-    order = list(sides)
+    names, order = list(sides), random.Random(0)
     for turn in range(max(turns.values(), default=0)):
-        for name in order:
+        order.shuffle(names)  # so that none always comes after the same one
+        for name in names:
             if turn < turns[name]:
                 if name in warm:
                     sides[name]()
                 taken[name].append(once(sides[name], repeated[name], device, clock))
-        order = [*order[1:], *order[:1]]  # so that none always comes after the same one
     return {name: interval(times) for name, times in taken.items()}
 
 
