@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -144,7 +145,7 @@ def test_written_recognises_nothing_and_keeps_the_order() -> None:
 
 def test_medians_call_every_side_in_turn() -> None:
     order: list[str] = []
-    medians({name: lambda name=name: order.append(name) for name in "abc"}, rounds=40)
+    medians({name: partial(order.append, name) for name in "abc"}, rounds=40)
     rounds = [order[start : start + 3] for start in range(len(order) - 120, len(order), 3)]
     assert all(sorted(one) == ["a", "b", "c"] for one in rounds)
     assert {(*one,) for one in rounds} == set(itertools.permutations("abc"))  # none always after the same one
