@@ -49,7 +49,7 @@ def sdist(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     archive = build("sdist", checkout, tmp_path_factory.mktemp("sdist"))
     target = tmp_path_factory.mktemp("unpacked")
     with tarfile.open(archive) as file:
-        file.extractall(target, filter="data")
+        file.extractall(target, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
     (folder,) = target.iterdir()
     return folder
 

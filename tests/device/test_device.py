@@ -19,7 +19,7 @@ PLUGIN = "tests.device.plugin"
 # What the interpreter of Triton's kernels takes minutes for.
 SLOW = "test_products_and_slopes", "second_order", "does_not_wait", "digits"
 # What would have to know of the stand-in: torch.compile, memory that is measured, hooks of tensors.
-OF_HOSTS = "compil", "inductor", "traced", "operator", "nobody_asks", "written_over", "rules_are_tried"
+OF_HOSTS = "compil", "inductor", "traced", "operator", "nobody_asks", "written_over", "rules_are_tried", "never_there"
 
 
 def without(*words: str) -> tuple[str, str]:
