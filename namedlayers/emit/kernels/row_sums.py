@@ -13,6 +13,7 @@ from torch.compiler import is_dynamo_compiling, is_exporting
 
 from namedlayers.emit.kernels import bags
 from namedlayers.emit.kernels.eager import visible
+from namedlayers.emit.kernels.in_graphs import in_graph
 from namedlayers.emit.kernels.rows import as_index
 from namedlayers.emit.kernels.traced_bags import Sums
 
@@ -69,7 +70,7 @@ def _is_traced(table: Tensor, index: Tensor) -> bool:
     return index.numel() * table.shape[-1] > FEW and table.numel() > 0
 
 
-@torch.compiler.allow_in_graph
+@in_graph
 def _traced(table: Tensor, index: Tensor, mean: bool, weights: Tensor | None) -> Tensor:
     if torch._C._functorch.peek_interpreter_stack() is not None:
         return _of_rows(table, index, mean, weights)

@@ -87,5 +87,5 @@ for _text, _run, _fake in (
 ):
     _name = _text.partition("(")[0]
     _operators.define(_text)
-    _operators.impl(_name, torch.compiler.disable(_run), "CompositeExplicitAutograd")
+    _operators.impl(_name, _run, "CompositeExplicitAutograd")
     torch.library.register_fake(f"namedlayers::{_name}", _fake, lib=_operators)
