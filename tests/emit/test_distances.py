@@ -124,10 +124,19 @@ def test_transforms() -> None:
         torch.testing.assert_close(*[jvp(f, (x, y), (y[:1] + x, y))[1] for f in (one, other)])
 
 
-def test_traced() -> None:
-    x, y = _points(slopes=True)
-    traced = torch.compile(lambda x, y: SQUARES(x, y), backend="aot_eager", fullgraph=True)
-    torch.testing.assert_close(traced(x, y), _written_out(x, y))
+@pytest.mark.parametrize("coordinates", [0, 1, 3, distances.SHORT])
+def test_traced(coordinates: int) -> None:
+    """Of few coordinates one by one; the slope of a distance that is 0 is 0."""
+    x, y = (torch.randn(n, coordinates, dtype=torch.float64).requires_grad_() for n in (4, 5))
+    with torch.no_grad():
+        x[1] = y[2]
+    for one, other in ((SQUARES, _written_out), (DISTANCES, _as_norms)):
+        traced = torch.compile(lambda x, y, f=one: f(x, y), backend="aot_eager", fullgraph=True)
+        found, expected = traced(x, y), other(x, y)
+        torch.testing.assert_close(found, expected)
+        slopes = torch.randn_like(expected)
+        found_slopes, expected_slopes = (torch.autograd.grad(f, (x, y), slopes) for f in (found, expected))
+        torch.testing.assert_close(found_slopes, expected_slopes)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])

@@ -4,7 +4,8 @@ In: points as rows, points as columns. Out: a matrix of distances or of their sq
 root of a sum of squares of differences, so that no digits are lost; all derivatives are made of the same functions.
 
 In single and double precision they are had by a fast way, and their slopes too (`pairs.py`), which have slopes here.
-Traced by torch, distances are written out, for compilers hold no differences either.
+Traced by torch, distances are written out, for compilers hold no differences either; of few coordinates one by one, as
+the slopes' loops have no vector instructions along so short an axis.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.compiler import is_dynamo_compiling, is_exporting
 
 from namedlayers.emit.emitters.products import matrices, right_first
 from namedlayers.emit.kernels import pairs
@@ -42,6 +44,8 @@ def square_distances(x: Tensor, y: Tensor) -> Tensor:
     y = y.mT
     if _is_underived(x, y):
         return _Squares.forward(x, y)
+    if _is_short(x):
+        return _by_coordinates(x, y)
     return _bilinear(x, y, x, y) if _is_written_out(x, y) else _Squares.apply(x, y)
 
 
@@ -54,6 +58,10 @@ def distances(x: Tensor, y: Tensor) -> Tensor:
     y = y.mT
     if _is_underived(x, y):
         return _Roots.forward(x, y)
+    if _is_short(x):
+        squares = _by_coordinates(x, y)
+        none = squares == 0
+        return torch.where(none, 0, torch.where(none, 1, squares).sqrt())
     if _is_written_out(x, y):
         return torch.linalg.vector_norm(x.unsqueeze(-2) - y.unsqueeze(-3), dim=-1)
     return _Roots.apply(x, y)
@@ -64,6 +72,8 @@ def distances(x: Tensor, y: Tensor) -> Tensor:
 
 FEW = 2**15
 """Of so few differences all may be held where slopes are wanted: torch's own operations begin sooner."""
+SHORT = 8
+"""Of fewer coordinates, compiled slopes take twice as long or more if these are an axis of the loops."""
 
 
 def _is_underived(x: Tensor, y: Tensor) -> bool:
@@ -74,6 +84,17 @@ def _is_underived(x: Tensor, y: Tensor) -> bool:
 
 def _is_written_out(x: Tensor, y: Tensor) -> bool:
     return torch.compiler.is_compiling() or not _is_known(x, y) or x.numel() * y.size(-2) <= FEW
+
+
+def _is_short(x: Tensor) -> bool:
+    """Whether a compiler takes them with few coordinates. Of an exported program these may be of any number."""
+    return is_dynamo_compiling() and not is_exporting() and 0 < x.shape[-1] < SHORT
+
+
+def _by_coordinates(x: Tensor, y: Tensor) -> Tensor:
+    differences = (a.unsqueeze(-1) - b.unsqueeze(-2) for a, b in zip(x.unbind(-1), y.unbind(-1), strict=True))
+    first, *others = (difference * difference for difference in differences)
+    return sum(others, first)
 
 
 def _is_known(x: Tensor, y: Tensor) -> bool:
