@@ -7,7 +7,7 @@ What always holds: reading the source so gives the operand's value at every coor
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -182,36 +182,44 @@ def _through_pad(scope: Scope, node: Node, axes: tuple[Affine, ...], padding: di
 
 
 def _through_gather(scope: Scope, node: Node, axes: tuple[Affine, ...], padding: dict[int, Padding]) -> _State | None:
-    """Reading at a computed index, with a value for what is out of range: a pad, where the index is affine.
+    """Reading at computed indices, with a value for what is out of range: a pad, where the indices are affine.
 
-    How far it reaches beyond the ends is a size, of which a guard has to say that it is not negative.
+    How far they reach beyond the ends are sizes, of which a guard has to say that they are not negative.
     """
     spoken = node.attr("axes")
     assert isinstance(spoken, tuple)
     value = constant(node.args[-1].node)
-    if len(spoken) != 1 or not node.attr("fill") or value is None or len(node.args) != 3:
+    if not node.attr("fill") or value is None or len(node.args) != len(spoken) + 2:
         return None
-    index = node.args[1]
-    reading = affine(scope, index)
-    if reading is None or not _signed(reading) or any(p in padding for p in index.axes):
-        return None
-    (own,) = spoken
-    first = last = reading.offset
-    for position, c in reading.terms:
-        reach = c * (node.sizes[position] - 1)
-        first, last = (first, last + reach) if c.nonnegative else (first + reach, last)
-    pad = Padding(-first, last - node.args[0].node.sizes[own] + 1, value)
+    read: dict[int, tuple[Affine, SizeExpr, Padding]] = {}
+    for own, index in zip(spoken, node.args[1:-1], strict=True):
+        reading = affine(scope, index)
+        if reading is None or not signed(reading) or any(p in padding for p in index.axes):
+            return None
+        first, last = reached(reading, node.sizes)
+        read[own] = reading, first, Padding(-first, last - node.args[0].node.sizes[own] + 1, value)
     inner: list[Affine] = []
     at: dict[int, int] = {}
     for number, position in enumerate(node.args[0].axes):
-        if number == own:
+        if number in read:
+            reading, first, _ = read[number]
             inner.append(_combined([(axes[p], c) for p, c in reading.terms], reading.offset - first))
         else:
             inner.append(axes[position])
             at[position] = number
     if any(p not in at for p in padding):
         return None
-    return tuple(inner), {at[p]: one for p, one in padding.items()} | {own: pad}
+    pads = {own: pad for own, (_, _, pad) in read.items()}
+    return tuple(inner), {at[p]: one for p, one in padding.items()} | pads
+
+
+def reached(reading: Affine, sizes: Sequence[SizeExpr]) -> tuple[SizeExpr, SizeExpr]:
+    """The first and the last index that are read, where each coefficient has a sign; `sizes` are the coordinates'."""
+    first = last = reading.offset
+    for position, c in reading.terms:
+        reach = c * (sizes[position] - 1)
+        first, last = (first, last + reach) if c.nonnegative else (first + reach, last)
+    return first, last
 
 
 STEPS = {"index": _through_index, "split": _through_split, "pad": _through_pad, "gather": _through_gather}
@@ -246,7 +254,7 @@ def _view(
     return Windows(Arg(node, tuple(own_axes)), tuple(space), nodes)
 
 
-def _signed(affine: Affine) -> bool:
+def signed(affine: Affine) -> bool:
     """Whether each coefficient is known to be negative or not to be."""
     return all(c.nonnegative or (-c).nonnegative for _, c in affine.terms)
 
@@ -254,7 +262,7 @@ def _signed(affine: Affine) -> bool:
 def _forwards(affine: Affine, extents: Mapping[int, SizeExpr]) -> Affine | None:
     """The same reading with coordinates of negative coefficients counted from their ends; None unless it starts at the
     first element then."""
-    if not _signed(affine):
+    if not signed(affine):
         return None
     offset = affine.offset
     for coordinate, c in affine.terms:

@@ -486,14 +486,18 @@ def _index(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -
 
 
 def _gather(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
-    (own,) = node.attr("axes")  # type: ignore[misc]
-    x, index = args[:2]
-    result = np.full(space, args[2] if node.attr("fill") else 0, dtype=x.dtype)
+    own = node.attr("axes")
+    assert isinstance(own, tuple)
+    x, *indices = args[: 1 + len(own)]
+    result = np.full(space, args[-1] if node.attr("fill") else 0, dtype=x.dtype)
     for at in product(*map(range, space)):
-        k = index[tuple(at[p] for p in node.args[1].axes)]
-        assert node.attr("fill") or 0 <= k < x.shape[own]
-        if 0 <= k < x.shape[own]:
-            result[at] = x[tuple(k if p < 0 else at[p] for p in node.args[0].axes)]
+        read = {
+            k: one[tuple(at[p] for p in arg.axes)] for k, one, arg in zip(own, indices, node.args[1:], strict=False)
+        }
+        inside = all(0 <= k < x.shape[axis] for axis, k in read.items())
+        assert node.attr("fill") or inside
+        if inside:
+            result[at] = x[tuple(read[axis] if p < 0 else at[p] for axis, p in enumerate(node.args[0].axes))]
     return result
 
 

@@ -318,6 +318,10 @@ TIDYING: dict[str, Row] = {
         "X[t, c], Q[k = 3], P[t, k = 3]", STEPS.format("Q"), STEPS.format("P"),
     ),
     "slope and factor": Row(
+    "end of what runs along": Row("X[i, j]", "cumsum[j](X)[j = -1]", "cumsum[j](X)[j = -2]"),
+    "windows around the end": Row(
+        "X[c, x]; W[c, k]", "W @[k] X[x = (x + k) % |x|]", "W @[k] X[x = (x + k) % (|x| - 1)]",
+    ),
         "X[t, c], a[c]", CURVED.format("relu(a + h) * X"), CURVED.format("sin(a + h) * X"),
     ),
     "operation on rows that are read": Row(

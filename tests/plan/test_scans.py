@@ -231,10 +231,38 @@ def f(X[time, i]) -> [time]:
 
 
 def test_what_is_not_linear_stays_a_loop() -> None:
-    for update in ("h * h + X", "maximum(h, X)", "sin(h) + X", "h * X + flip[i](h)"):
+    for update in ("h * h + X", "maximum(h, X * h)", "sin(h) + X", "h * X + flip[i](h)"):
         found = opened(LINEAR.format("", update))
         assert len(found.scans) == 1, update
         everywhere(found)
+
+
+def test_extrema_so_far_need_no_loop() -> None:
+    for update in (
+        "maximum(h, X)", "maximum(a, maximum(minimum(X, a), h))", "minimum(X, h)", "logaddexp(X, logaddexp(h, a))",
+    ):  # fmt: skip
+        found = opened(LINEAR.format("", update))
+        assert not found.scans and "cumulative" in found.ops, update
+        everywhere(found)
+
+
+def test_extrema_from_either_end_and_their_neutral_start() -> None:
+    for scan, start, update in (
+        ("time", "-inf", "maximum"), ("time reversed", "inf", "minimum"), ("time", "-inf", "logaddexp"),
+    ):  # fmt: skip
+        found = opened(f"""
+def f(X[time, i]) -> [time, i]:
+    scan {scan} with h = {start}:
+        h = {update}(X, h)
+    return h
+""")
+        assert not found.scans and update not in found.ops, update
+        everywhere(found)
+
+
+def test_strict_numerics_keep_the_order_of_sums_only() -> None:
+    assert not opened(LINEAR.format("", "maximum(h, X)"), strict=True).scans
+    assert opened(LINEAR.format("", "logaddexp(h, X)"), strict=True).scans
 
 
 def test_linear_recurrences_may_run_in_another_order_of_operations() -> None:

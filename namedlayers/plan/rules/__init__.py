@@ -27,12 +27,22 @@ from namedlayers.plan.rules.losses import classes, entropies, weighted_losses
 from namedlayers.plan.rules.normalising import attention, groups, norms, outer_means, regrouped, softmax, statistics
 from namedlayers.plan.rules.places import fourier, harmonics, triangles
 from namedlayers.plan.rules.reading import distances, gather, nearest, neighbours, read_rows, row_sums, sampling
-from namedlayers.plan.rules.windows import adaptive, convolution, padding, pooling, shifts, transposed, uncounted
+from namedlayers.plan.rules.windows import (
+    adaptive,
+    around,
+    convolution,
+    padding,
+    pooling,
+    shifts,
+    transposed,
+    uncounted,
+)
 
 RECOGNISING: tuple[Rule, ...] = (
     *identity.RULES,
     *conditions.RULES,
     *gather.RULES,
+    *around.RULES,
     *triangles.RULES,
     *distances.RULES,
     *nearest.RULES,

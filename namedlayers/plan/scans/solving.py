@@ -1,4 +1,4 @@
-"""Carried values that need no loop: what does not depend on itself, running sums, linear recurrences.
+"""Carried values that need no loop: what does not depend on itself, running sums and extrema, linear recurrences.
 
 In: a `Block`. Out: its carried values solved as far as they can be: their trajectories are nodes outside. What always
 holds: a value is solved only when all that its update needs beside itself is solved.
@@ -6,12 +6,16 @@ holds: a value is solved only when all that its update needs beside itself is so
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import reduce
+from math import inf
+
 from namedlayers.errors import Span
 from namedlayers.plan.plan import Event
 from namedlayers.plan.scans.block import Block
 from namedlayers.plan.scans.held import Held, Steps, expanded
 from namedlayers.plan.scans.linear import Linear, linear
-from namedlayers.plan.view import Scope, constant
+from namedlayers.plan.view import LONGEST, Scope, constant
 from namedlayers.program.graph import Arg, Graph, Node
 from namedlayers.program.kinds import result_kind
 from namedlayers.program.program import Kind
@@ -29,18 +33,68 @@ def solve_free(block: Block, algebraic: bool) -> list[Event]:
             update = block.update(carry)
             if block.open(update.node, others):
                 continue
+            exact = not algebraic
             if not block.open(update.node):
                 trajectory: Held | None = _in_carried_order(block, update)
                 rule = "carried value that does not depend on itself"
+            elif (running := running_form(block, carry, algebraic)) is not None:
+                trajectory = _run_along(block, carry, running)
+                rule = "running extreme" if running.exact else "running logsumexp"
+                exact = running.exact
             else:
                 form = linear_form(block, carry) if algebraic else None
                 trajectory = None if form is None else recurrence(block, carry, form)
                 rule = "linear recurrence"
             if trajectory is not None:
                 block.solve(carry, trajectory)
-                events.append(Event(rule, "algebraic" if algebraic else "exact", _spans(block, update)))
+                events.append(Event(rule, "exact" if exact else "algebraic", _spans(block, update)))
                 waiting = True
     return events
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """`op(value, rest)` of two, which the reduction `over` does along an axis; `neutral` changes nothing."""
+
+    op: str
+    over: str
+    neutral: float
+    rest: Arg
+
+    @property
+    def exact(self) -> bool:
+        return self.op != "logaddexp"
+
+
+_RUNNING = {"maximum": ("max", -inf), "minimum": ("min", inf), "logaddexp": ("logsumexp", -inf)}
+
+
+def running_form(block: Block, carry: int, algebraic: bool) -> Running | None:
+    """A carried value's update as the largest, or smallest, of it and others, or the logarithm of their sum."""
+    update, given = block.update(carry), block.inside.nodes[carry]
+    scope = Scope(block.inside, update.node, lambda node: 1)
+    whole = scope.whole()
+    while whole.node.op == "expand":
+        (whole,) = scope.operands(whole)
+    op, _ = _of_two(scope, whole, algebraic)
+    if op not in _RUNNING or whole.node.kind is not given.kind or (given.weak and given.kind is not Kind.INT):
+        return None
+    own = Arg(given, tuple(update.axes.index(position) for position in range(given.rank)))
+    carried, rest, waiting = 0, list[Arg](), [whole]
+    while waiting:
+        one = waiting.pop()
+        if one == own:
+            carried += 1
+        elif not block.needs(one.node) >> carry & 1:
+            rest.append(one)
+        else:
+            inner, operands = _of_two(scope, one, algebraic)
+            if inner not in (op, "expand") or len(waiting) >= LONGEST:
+                return None
+            waiting += operands[::-1]
+    if carried != 1 or not rest or not (algebraic or op != "logaddexp"):
+        return None
+    return Running(op, *_RUNNING[op], reduce(lambda a, b: scope.apply(op, a, b), rest))
 
 
 def linear_form(block: Block, carry: int) -> Linear | None:
@@ -62,7 +116,9 @@ def recurrence(block: Block, carry: int, form: Linear) -> Held:
     a, b = (None if part is None else _outside(block, part, update) for part in (form.factor, form.rest))
     start = block.start(carry)
     if form.plain:
-        return start if b is None else _added(graph, start, _running_sum(block, given, b), given, steps)
+        if b is None:
+            return start
+        return _with_start(graph, start, _accumulated(block, given, b, "sum"), given, steps, "add", 0)
     shape = (steps.size, *given.space)
     operands = (a or _zero(graph, given), b or _zero(graph, given), start.arg(range(1, given.rank + 1)))
     node = graph.node(
@@ -86,8 +142,31 @@ def _outside(block: Block, part: Arg, update: Arg) -> Arg:
     return block.value(part.node).arg([update.axes[coordinate] + 1 for coordinate in part.axes], 0)
 
 
-def _running_sum(block: Block, given: Node, part: Arg) -> Held:
-    """The running sum of a part, over all of the carried value's axes that it has and the steps."""
+def _of_two(scope: Scope, arg: Arg, algebraic: bool) -> tuple[str, tuple[Arg, ...]]:
+    """An operation and its operands; `where(a > b, a, b)` is their maximum, but where one is NaN."""
+    node, operands = arg.node, scope.operands(arg)
+    if node.op != "where" or not algebraic:
+        return node.op, operands
+    condition, *pair = operands
+    while condition.node.op == "not":
+        (condition,), pair = scope.operands(condition), pair[::-1]
+    larger = {"gt": "maximum", "ge": "maximum", "lt": "minimum", "le": "minimum"}.get(condition.node.op)
+    if larger is None or set(compared := scope.operands(condition)) != set(pair):
+        return node.op, operands
+    opposite = {"maximum": "minimum", "minimum": "maximum"}
+    return larger if compared == tuple(pair) else opposite[larger], compared
+
+
+def _run_along(block: Block, carry: int, running: Running) -> Held:
+    given = block.inside.nodes[carry]
+    found = _accumulated(block, given, _outside(block, running.rest, block.update(carry)), running.over)
+    start, neutral = block.start(carry), running.neutral
+    return _with_start(block.outside, start, found, given, block.steps, running.op, neutral)
+
+
+def _accumulated(block: Block, given: Node, part: Arg, op: str) -> Held:
+    """The running sum (or another operation) of a part, over all of the carried value's axes that it has and the
+    steps."""
     graph, steps = block.outside, block.steps
     positions = sorted(axis for axis in part.axes if axis > 0)
     step = part.axes.index(0) if 0 in part.axes else -1
@@ -98,8 +177,8 @@ def _running_sum(block: Block, given: Node, part: Arg) -> Held:
     if block.reverse:
         arg = _flipped(graph, arg, shape, names)
     node = graph.node(
-        "cumulative", (arg,), shape, len(shape), result_kind("sum", (part.node.kind,)),
-        attrs={"axis": 0, "op": "sum"}, weak=part.node.weak, names=names, spans=block.node.spans,
+        "cumulative", (arg,), shape, len(shape), result_kind(op, (part.node.kind,)),
+        attrs={"axis": 0, "op": op}, weak=part.node.weak, names=names, spans=block.node.spans,
         rule="linear recurrence",
     )  # fmt: skip
     arg = Arg(node, tuple(range(len(shape))))
@@ -120,24 +199,26 @@ def _flipped(graph: Graph, arg: Arg, shape: tuple, names: tuple[str, ...]) -> Ar
     return Arg(node, tuple(range(len(shape))))
 
 
-def _added(graph: Graph, start: Held, running: Held, given: Node, steps: Steps) -> Held:
-    """A start value and a running sum, whose `where` are its axes' positions among the trajectory's."""
+def _with_start(
+    graph: Graph, start: Held, running: Held, given: Node, steps: Steps, op: str, neutral: float
+) -> Held:  # fmt: skip
+    """A start value and what runs along, whose `where` are its axes' positions among the trajectory's."""
     rank = given.rank + 1
     whole = tuple(range(1, rank))
     arg = Arg(running.node, (0, *running.where))
-    if _is_zero(start.node) and len(running.where) == given.rank and running.node.kind is given.kind:
+    if _is(start.node, neutral) and len(running.where) == given.rank and running.node.kind is given.kind:
         return Held(running.node, tuple(1 + running.where.index(position) for position in whole), 0)
     node = graph.node(
-        "add", (start.arg(whole), arg), (steps.size, *given.space), rank, given.kind, names=(steps.name, *given.names),
+        op, (start.arg(whole), arg), (steps.size, *given.space), rank, given.kind, names=(steps.name, *given.names),
         spans=running.node.spans, rule="linear recurrence",
     )  # fmt: skip
     return Held(node, whole, 0)
 
 
-def _is_zero(node: Node) -> bool:
+def _is(node: Node, number: float) -> bool:
     while node.op == "expand":
         node = node.args[0].node
-    return constant(node) == 0
+    return constant(node) == number
 
 
 def _zero(graph: Graph, given: Node) -> Arg:

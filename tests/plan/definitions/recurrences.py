@@ -16,7 +16,9 @@ return h"""
 LINEAR = """scan time with h = zeros[i]:
     h = a * h + X
 return h"""
-
+RUNNING = """scan time with h = -inf:
+    h = maximum(h, X + a)
+return h"""
 
 SIZES = {"time": 5, "d": 2, "i": 3, "o": 3}
 
@@ -24,6 +26,7 @@ GATES = ", ".join(f"R{gate}[o, i], W{gate}[o, d], b{gate}[o]" for gate in "rzn")
 
 CASES = (
     Case("linear recurrence", "X[time, i], a[time, i]", LINEAR, ("recurrence",), ("X a",), SIZES),
+    Case("running maximum", "X[time, i], a[i]", RUNNING, ("add", "cumulative"), ("X",), SIZES),
     Case("rnn", "X[time, d]; R[o, i], W[o, d], b[o]", RNN, ("rnn",), ("X",), SIZES, share=0.5),
     Case("gru", f"X[time, d]; {GATES}, cn[o]", GRU, (*["concat"] * 4, "gru"), ("X",), SIZES, share=0.2),
 )

@@ -134,6 +134,26 @@ def _spoken(x: Arg, place: int) -> Arg:
     return Arg(x.node, tuple(-1 if c == place else c for c in x.axes))
 
 
+def _end(scope: Scope, node: Node) -> Outcome:
+    """cumsum[i](X)[i = -1], which is sum[i](X)"""
+    (whole,) = node.args
+    running = whole.node
+    entries = node.attr("entries")
+    assert isinstance(entries, tuple)
+    if running.op != "cumulative" or not scope.once(running) or len(entries) != 1:
+        return None
+    ((own, terms, offset),) = entries
+    last = running.sizes[own] - 1
+    return Match(own, (running,)) if own == running.attr("axis") and not terms and offset == last else None
+
+
+def _build_end(scope: Scope, node: Node, own: int) -> Arg:
+    (whole,) = node.args
+    place = scope.fresh(whole.node.sizes[own], whole.node.names[own])
+    (x,) = scope.operands(Arg(whole.node, tuple(place if k == own else c for k, c in enumerate(whole.axes))))
+    return scope.reduce(str(whole.node.attr("op")), x, (place,), node.kind)
+
+
 # --- what is left of a matrix -----------------------------------------------------------------------------------------
 
 
@@ -174,6 +194,7 @@ def _rule(roots: tuple[str, ...], numerics: str, match: Callable[[Scope, Node], 
 RULES = (
     _rule(tuple(f"reduce {op}" for op in _NEUTRAL), "exact", _chosen),
     _rule(("contract", "log_contract"), "algebraic", _contracted),
+    Rule("end of what runs along", "exact", ("index",), _end, _build_end),
 )
 LAST = (
     Rule("triangle", "exact", ("where",), _left_by_choice, _build_left),
