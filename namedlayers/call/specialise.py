@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import operator
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import fx
@@ -168,13 +168,18 @@ class Specialisations:
             function = torch.compile(
                 compiled.function, options={"guard_filter_fn": torch.compiler.skip_guard_on_globals_unsafe}
             )
-            compiled = replace(compiled, function=function)
+            compiled = _within(compiled, function)
         if self.manner.backend == "cudagraph":
-            compiled = replace(compiled, function=Captured(compiled, CUDA()))
+            compiled = _within(compiled, Captured(compiled, CUDA()))
         if self.manner.max_memory is not None:
             make = partial(function_of, checkpoint=self.checkpoint, precision=precision, compiled=inductor)
-            compiled = replace(compiled, function=Tiled(compiled, self.manner.max_memory, make))
+            compiled = _within(compiled, Tiled(compiled, self.manner.max_memory, make))
         return Specialisation(self.namespace, self.definition, program, planned, compiled, owned(program))
+
+
+def _within(compiled: Compiled, function: Callable[..., Any]) -> Compiled:
+    """The same, called within another function, which may look at its arguments first."""
+    return replace(compiled, function=function, unpacked=frozenset())
 
 
 def _by_symbol(program: Program, sizes: Mapping[str, int]) -> dict[str, int]:

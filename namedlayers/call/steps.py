@@ -156,7 +156,8 @@ class Steps:
         settled |= {option.name: option.value for option in binding.options if option.value is not None}
         keywords = as_they_stand(binding, _given(run.made.program), len(form[0]))
         if keywords is not None:
-            self.straight.add(form, settled, Straight(run.function, keywords, run.made.owned))
+            made = run.made
+            self.straight.add(form, settled, Straight(run.function, keywords, made.owned, made.compiled.unpacked))
 
     def _step(self, binding: Binding, statics: Statics) -> Run | Ask:
         spec = self._spec(binding, statics)

@@ -34,16 +34,20 @@ MOST = 1024
 @dataclass(frozen=True, slots=True)
 class Straight:
     """A compiled function that takes the positional arguments of a call, those of the keywords, and what a module
-    supplies."""
+    supplies. Before all else it takes apart the shapes of the arguments in `unpacked`, and so finds out itself whether
+    they have as many axes as they should."""
 
     function: Callable[..., Any]
     keywords: tuple[str, ...] = ()
     owned: Owned | None = None
+    unpacked: frozenset[int] = frozenset()
 
 
 class StraightWay:
     """What the calls of one function run. `run` runs it for the arguments of a call: ask for it anew each time, as it
     becomes another one."""
+
+    __slots__ = ("run", "_table", "_asked", "_lock")  # after a large kernel a table of attributes is in no cache
 
     def __init__(self) -> None:
         self.run: Run = self._look_up
@@ -97,40 +101,51 @@ def written_out(form: CallForm, settled: Mapping[str, Static], straight: Straigh
     known: dict[str, Any] = {"function": straight.function, "other": other}
 
     def constant(value: object) -> str:
-        name = f"c{len(known)}"
+        name = next((name for name, one in known.items() if one is value), f"c{len(known)}")
         known[name] = value
         return name
 
-    def is_tensor(name: str, plain: tuple) -> list[str]:
+    def is_tensor(name: str, plain: tuple, unpacked: bool) -> list[str]:
         _, dtype, ndim, layout = plain
-        return [
-            f"{name}.dtype is {constant(dtype)}", f"{name}.ndim == {ndim}", f"{name}.layout is {constant(layout)}"
-        ]  # fmt: skip
+        tests = [f"{name}.dtype is {constant(dtype)}", f"{name}.layout is {constant(layout)}"]
+        rank = f"{name}.ndim == {ndim}"
+        if unpacked:
+            ranks.append(rank)
+            return tests
+        return [rank, *tests]
 
+    ranks: list[str] = []  # which the function finds out
     names = [f"a{number}" for number in range(len(positional))]
-    tests = [test for name, plain in zip(names, positional, strict=True) for test in is_tensor(name, plain)]
-    reads = [f"{', '.join(names)}, = args"] if names else []
     given = {keyword: f"k{number}" for number, (keyword, _) in enumerate(keywords)}
+    passed = [*names, *(given[keyword] for keyword in straight.keywords)]
+    unpacked = {passed[number] for number in straight.unpacked if number < len(passed)}
+    tests = [] if keywords else ["not kwargs"]
+    for name, plain in zip(names, positional, strict=True):
+        tests += is_tensor(name, plain, name in unpacked)
+    reads = [f"{''.join(f'{name}, ' for name in names)}= args" if names else "() = args"]
+    if keywords:
+        tests.append(f"len(kwargs) == {len(keywords)}")
     for keyword, plain in keywords:
         name = given[keyword]
         reads.append(f"{name} = kwargs[{keyword!r}]")
         if plain[0] == "tensor":
-            tests += is_tensor(name, plain)
+            tests += is_tensor(name, plain, name in unpacked)
             continue
         tests.append(f"type({name}) is {constant(PLAIN_TYPES[plain[-1]])}")
         if keyword in settled:
             tests.append(f"{name} == {constant(settled[keyword])}")
-    passed = [*names, *(given[keyword] for keyword in straight.keywords)]
+    calls = _calling(straight.owned, passed, known)
+    if ranks:
+        calls = ["try:", *(f"    {line}" for line in calls), "except ValueError:"]
+        calls += [f"    if {' and '.join(ranks)}:", "        raise", "return other(args, kwargs, module)"]
     lines = [
-        f"if len(args) != {len(names)} or {f'len(kwargs) != {len(keywords)}' if keywords else 'kwargs'}:",
-        "    return other(args, kwargs, module)",
         "try:",
         *(f"    {line}" for line in reads),
         f"    if not ({' and '.join(tests) or 'True'}):",
         "        return other(args, kwargs, module)",
-        "except (AttributeError, KeyError):",
+        "except (AttributeError, KeyError, ValueError):",
         "    return other(args, kwargs, module)",
-        *_calling(straight.owned, passed, known),
+        *calls,
     ]
     source = "def run(args, kwargs, module):\n" + "".join(f"    {line}\n" for line in lines)
     exec(compile(source, "<namedlayers call>", "exec"), known)

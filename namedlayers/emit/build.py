@@ -33,7 +33,7 @@ from namedlayers.program.sizes_at_call import solve_sizes
 class Compiled:
     """`function` takes the program's inputs by position, tensors or numbers, and returns a tensor or a tuple of them.
     `code` is its source; `variants` are those that it picks from; `bodies` are the functions that it calls, `loops` the
-    keys of its loops."""
+    keys of its loops. `unpacked` are the inputs whose numbers of axes the function finds out before all else."""
 
     program: Program
     plan: Plan
@@ -44,6 +44,7 @@ class Compiled:
     prologue: Prologue
     bodies: tuple[BodyFunction, ...] = ()
     loops: tuple[str, ...] = ()
+    unpacked: frozenset[int] = frozenset()
 
     @cached_property
     def modules(self) -> tuple[fx.GraphModule, ...]:
@@ -94,7 +95,9 @@ def build(
     function = execute(name, code, namespace | {"fail": _failing(program)})
     variants, graphs = zip(*found, strict=True)
     code = "\n\n".join([*bodies.sources, code])
-    return Compiled(program, plan, variants, graphs, code, function, prologue, bodies.made(), tuple(bodies.loops))
+    return Compiled(
+        program, plan, variants, graphs, code, function, prologue, bodies.made(), tuple(bodies.loops), prologue.unpacked
+    )
 
 
 def emit(graph: Graph, program: Program) -> fx.GraphModule:

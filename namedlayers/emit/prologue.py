@@ -94,15 +94,27 @@ class Prologue:
         """What must hold, cheapest and most telling first."""
         return tuple(dict.fromkeys((*self._recipe_conditions(), *self._axis_conditions(), *self._check_conditions())))
 
+    @cached_property
+    def unpacked(self) -> frozenset[int]:
+        """The inputs whose shapes are taken apart, whatever the body uses: others than those of so many axes are
+        refused."""
+        needed, _ = self._needed(frozenset())
+        return frozenset(number for (number, _), name in self.dims.items() if name in needed)
+
     def lines(self, used: frozenset[str]) -> list[str]:
         """The prologue; `used` are the names of sizes that the body uses."""
+        needed, computed = self._needed(used)
+        return [*self._reads(needed), *computed, *self._checks()]
+
+    def _needed(self, used: frozenset[str]) -> tuple[set[str], list[str]]:
+        """The names that the checks and the body need, and the lines for those that are computed."""
         needed = {*used, *_words(f"{c.left} {c.right}" for c in self.conditions)}
         computed = []
         for name, expression in reversed(self.computed):
             if name in needed:
                 needed |= _words([expression])
                 computed.append(f"{name} = {expression}")
-        return [*self._reads(needed), *reversed(computed), *self._checks()]
+        return needed, computed[::-1]
 
     def _reads(self, needed: set[str]) -> Iterator[str]:
         for number, given in enumerate(self.program.inputs):

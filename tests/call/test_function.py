@@ -155,6 +155,40 @@ def test_one_function_for_changing_dtypes_and_ranks() -> None:
                 torch.testing.assert_close(attention(q, k, v), softmax_attention(q, k, v))
 
 
+@pytest.mark.parametrize("owns", (False, True), ids=("function", "layer"))
+def test_ranks_that_the_function_itself_finds_out(owns: bool) -> None:
+    """A call of the form of the one before goes by types; other numbers of axes are found where shapes are read."""
+    if owns:
+        made = nl.loads("layer f(X[row, i]) -> [row]:\n    param w[i] ~ ones\n    return X @[i] w")
+        f: Any = made.f(i=3)
+    else:
+        f = nl.compile("def f(X[row, i]; w[i]) -> [row] = X @[i] w")
+    w = () if owns else (torch.ones(3),)
+    x = torch.arange(24.0).view(2, 4, 3)
+    refused = {"NL0506": x[0, 0], "NL0421" if owns else "NL0485": x[0, :, :2], "NL0513": x[0].to_sparse()}
+    for _ in range(2):
+        for code, wrong in refused.items():
+            torch.testing.assert_close(f(x[0], *w), x[0].sum(-1))
+            with pytest.raises(nl.FormulaError) as error:
+                f(wrong, *w)
+            assert error.value.code == code
+        torch.testing.assert_close(f(x, *w), x.sum(-1))  # lifted
+
+
+def test_a_value_that_torch_refuses_is_refused_where_ranks_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only other numbers of axes send a call elsewhere: what else is a ValueError stays one."""
+    f = nl.compile("def f(X[row, i]; w[i]) -> [row] = X @[i] w")
+    x, w = torch.ones(2, 3), torch.ones(3)
+    f(x, w)
+
+    def refuse(*_: Any) -> None:
+        raise ValueError("refused")
+
+    monkeypatch.setattr(torch, "matmul", refuse)
+    with pytest.raises(ValueError, match="refused"):
+        f(x, w)
+
+
 def test_parameters_and_subclasses_are_tensors() -> None:
     weight = torch.nn.Parameter(torch.ones(3))
     FORMULAS.double(weight).sum().backward()

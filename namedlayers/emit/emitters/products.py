@@ -225,7 +225,8 @@ def _vector(lo: Lowering, left: Value, right: Value, rows: tuple[int, ...], colu
         flat = lo.merged(last(lo, left, rows), inner, INNER)
         return lo.call(torch.matmul, (right, flat), rows)
     flat = lo.merged(last(lo, left, inner), inner, INNER)
-    multiply = mv if len(flat.axes) == 2 else torch.matmul  # which finds out by a detour
+    # What is looked at here in Python takes longer than `matmul`'s detour; a step is told where to write.
+    multiply = mv if len(flat.axes) == 2 and lo.prologue.inner else torch.matmul
     return lo.call(multiply, (flat, right), flat.axes[:-1])
 
 
