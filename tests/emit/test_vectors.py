@@ -134,3 +134,20 @@ def test_the_same_weights_for_all_matrices(size: tuple[int, ...]) -> None:
         torch.testing.assert_close(one, other)
     lifted = torch.func.vmap(weighted_rows, in_dims=(0, None))(torch.stack([weights, 2 * weights]), matrices)
     torch.testing.assert_close(lifted, torch.stack([expected, 2 * expected]))
+
+
+@pytest.mark.parametrize("large", [0, vectors.LARGE], ids=["large", "small"])
+@pytest.mark.parametrize("size", [(3, 20, 20), (3, 4, 5), (1, 20, 1)])
+def test_shared_weights_traced(size: tuple[int, ...], large: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where there are many elements, and as where there are few."""
+    monkeypatch.setattr(vectors, "LARGE", large)
+    matrices, _ = _given(size, 1)
+    weights = torch.randn(size[1], dtype=torch.float64, requires_grad=True)
+    torch.compiler.reset()
+    traced = torch.compile(lambda w, x: weighted_rows(w, x), backend="aot_eager", fullgraph=True)
+    found, expected = traced(weights, matrices), torch.einsum("r,nrc->nc", weights, matrices)
+    torch.testing.assert_close(found, expected)
+    found_slopes, expected_slopes = (
+        torch.autograd.grad(result.sin().sum(), (weights, matrices)) for result in (found, expected)
+    )
+    torch.testing.assert_close(found_slopes, expected_slopes)
