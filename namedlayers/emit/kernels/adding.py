@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from namedlayers.emit.kernels.eager import refuses, visible
+from namedlayers.emit.kernels.eager import all_visible, refuses, visible
 from namedlayers.emit.kernels.rows import as_index
 
 LONG = 1 << 11
@@ -20,6 +20,11 @@ LONG = 1 << 11
 
 FEW = 128
 """There are as many values for each sum of a stretch, or stretches are longer: what they take is next to nothing."""
+
+_EXACT = 1 << 24
+"""So many ones are counted exactly in single precision."""
+
+_FLOATS = (torch.float32, torch.float64)
 
 
 def added(x: Tensor, index: Tensor, count: int) -> Tensor:
@@ -30,15 +35,16 @@ def added(x: Tensor, index: Tensor, count: int) -> Tensor:
     """
     index = as_index(index)
     batch = index.shape[:-1]
-    if not batch and (stretches := _stretches(x, count)) > 1:
+    seen = all_visible(x, index)
+    if seen and not batch and (stretches := _stretches(x, count)) > 1:
         each = x.shape[0] // stretches
         ends = [each * stretches, x.shape[0] - each * stretches]
         (x, rest), (index, last) = x.split(ends), index.split(ends)
         found = added(x.unflatten(0, (stretches, each)), index.unflatten(0, (stretches, each)), count).sum(0)
         return found + added(rest, last, count) if ends[1] else found
-    if refuses(x) and count and (not batch or x.dim() == index.dim()):
+    if count and (seen or refuses(x)) and (not batch or x.dim() == index.dim()):
         try:
-            return _at_once(x, index, count)
+            return _in_place(x, index, count) if seen else _at_once(x, index, count)
         except (IndexError, RuntimeError):
             pass
     elif batch and _is_within(index, count):
@@ -54,14 +60,23 @@ def counted(index: Tensor, count: int, dtype: torch.dtype) -> Tensor:
     tensor([[2., 0., 1.],
             [0., 4., 0.]])
     """
-    return added(torch.ones_like(index, dtype=torch.int64), index, count).to(dtype)
+    kind = torch.int64
+    if visible(index):
+        if index.dim() == 1 and 0 < len(index) and index.max().item() < count:  # whatever is larger would be counted
+            try:
+                return torch.bincount(index, minlength=count).to(dtype)
+            except RuntimeError:  # a number is negative
+                pass
+        elif dtype in _FLOATS and index.shape[-1] <= _EXACT:
+            kind = dtype
+    return added(torch.ones_like(index, dtype=kind), index, count).to(dtype)
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
 
 def _stretches(x: Tensor, count: int) -> int:
-    if not visible(x) or not x.is_floating_point() or x.shape[0] <= 2 * LONG:
+    if x.shape[0] <= 2 * LONG or not x.is_floating_point():
         return 1
     return max(1, min(x.shape[0] // LONG, x.shape[0] // (FEW * max(1, count))))
 
@@ -70,6 +85,13 @@ def _at_once(x: Tensor, index: Tensor, count: int) -> Tensor:
     if index.dim() == 1:
         return x.new_zeros(count, *x.shape[1:]).index_add(0, index, x)
     return x.new_zeros(*index.shape[:-1], count).scatter_add(-1, index.long(), x)
+
+
+def _in_place(x: Tensor, index: Tensor, count: int) -> Tensor:
+    """The same without a copy of the zeros, which a transform would not take."""
+    if index.dim() == 1:
+        return x.new_zeros(count, *x.shape[1:]).index_add_(0, index, x)
+    return x.new_zeros(*index.shape[:-1], count).scatter_add_(-1, index.long(), x)
 
 
 def _is_within(index: Tensor, count: int) -> bool:

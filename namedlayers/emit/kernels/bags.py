@@ -30,10 +30,10 @@ def summed(table: Tensor, index: Tensor, weights: Tensor | None) -> Tensor:
     tensor([[1., 1.],
             [0., 2.]])
     """
-    wanted = table.requires_grad or weights is not None and weights.requires_grad
-    derived = torch.is_grad_enabled() and wanted
-    found: Tensor = _Bags.apply(table, index, weights) if derived else _summed(table, index, weights)
-    return found
+    if torch.is_grad_enabled() and (table.requires_grad or weights is not None and weights.requires_grad):
+        found: Tensor = _Bags.apply(table, index, weights)
+        return found
+    return _summed(table, index, weights)
 
 
 def in_one_table(table: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
@@ -71,10 +71,9 @@ def slopes_of_weights(table: Tensor, index: Tensor, slope: Tensor) -> Tensor:
 
 
 def _summed(table: Tensor, index: Tensor, weights: Tensor | None) -> Tensor:
-    count, each = index.shape
-    ends = torch.arange(0, count * each, each, dtype=index.dtype) if each else index.new_zeros(count)
-    shares = None if weights is None else weights.flatten()
-    return torch.embedding_bag(table, index.flatten(), ends, False, 0, False, shares)[0]
+    ends = torch.arange(0, index.numel(), index.shape[1], dtype=index.dtype)
+    shares = None if weights is None else weights.reshape(-1)
+    return torch.embedding_bag(table, index.reshape(-1), ends, False, 0, False, shares)[0]
 
 
 class _Bags(torch.autograd.Function):

@@ -12,9 +12,8 @@ from torch import Tensor
 from torch.compiler import is_dynamo_compiling, is_exporting
 
 from namedlayers.emit.kernels import bags
-from namedlayers.emit.kernels.eager import visible
+from namedlayers.emit.kernels.eager import all_visible, visible
 from namedlayers.emit.kernels.in_graphs import in_graph
-from namedlayers.emit.kernels.rows import as_index
 from namedlayers.emit.kernels.traced_bags import Sums
 
 FEW = 1 << 13
@@ -24,6 +23,7 @@ READ = 4
 """To read and add a number takes as long as so many products."""
 
 _TAKEN = (torch.float32, torch.float64)
+_READ_BY = (torch.int64, torch.int32)
 
 
 def row_sums(table: Tensor, index: Tensor, mean: bool, weights: Tensor | None = None) -> Tensor:
@@ -33,16 +33,20 @@ def row_sums(table: Tensor, index: Tensor, mean: bool, weights: Tensor | None = 
     tensor([[4., 6.],
             [6., 8.]])
     """
-    index = as_index(index)
+    if _is_taken(table, index, weights):
+        try:
+            total = bags.summed(table, index, weights) if table.dim() == 2 else _in_batches(table, index, weights)
+        except RuntimeError:  # a number is out of range
+            return _of_rows(table, index, mean, weights)
+        return total / index.shape[-1] if mean else total
+    if index.dtype not in _READ_BY:
+        return row_sums(table, index.long(), mean, weights)
     if weights is not None and weights.dtype is not table.dtype:  # one of them came out of a region of autocast
         dtype = torch.promote_types(table.dtype, weights.dtype)
-        table, weights = table.to(dtype), weights.to(dtype)
+        return row_sums(table.to(dtype), index, mean, weights.to(dtype))
     if _is_traced(table, index):
         return _traced(table, index, mean, weights)
-    total = _in_bags(table, index, weights) if _is_taken(table, index, weights) else None
-    if total is None:
-        return _of_rows(table, index, mean, weights)
-    return total / index.shape[-1] if mean else total
+    return _of_rows(table, index, mean, weights)
 
 
 def row_products(table: Tensor, index: Tensor, mean: bool, matrix: Tensor, weights: Tensor | None = None) -> Tensor:
@@ -79,11 +83,14 @@ def _traced(table: Tensor, index: Tensor, mean: bool, weights: Tensor | None) ->
 
 
 def _is_taken(table: Tensor, index: Tensor, weights: Tensor | None) -> bool:
-    if not visible(table) or not visible(index) or table.dtype not in _TAKEN:  # whose sizes may be symbols
+    """Whether torch's kernel takes them as they are. (Each step counts, as nothing is in the caches.)"""
+    if table.dtype not in _TAKEN or index.dtype not in _READ_BY:
         return False
-    if weights is not None and not visible(weights):
-        return False
-    return index.numel() * table.shape[-1] > FEW and table.numel() > 0
+    if weights is None:
+        at_hand = all_visible(table, index)
+    else:
+        at_hand = weights.dtype is table.dtype and all_visible(table, index, weights)
+    return at_hand and index.numel() * table.shape[-1] > FEW and table.numel() > 0  # (else sizes may be symbols)
 
 
 def _of_rows(table: Tensor, index: Tensor, mean: bool, weights: Tensor | None) -> Tensor:
@@ -101,16 +108,9 @@ def _rows(table: Tensor, index: Tensor) -> Tensor:
     return torch.gather(table, -2, flat).unflatten(-2, index.shape[-2:])
 
 
-def _in_bags(table: Tensor, index: Tensor, weights: Tensor | None) -> Tensor | None:
-    """None if a number is out of range."""
-    shape = (*index.shape[:-1], table.shape[-1])
-    if table.dim() > 2:
-        count = table.shape[-2]
-        if index.amin().item() < 0 or index.amax().item() >= count:
-            return None
-    table, index = bags.in_one_table(table, index)
-    try:
-        found = bags.summed(table, index, None if weights is None else weights.reshape(index.shape))
-    except RuntimeError:
-        return None
-    return found.view(shape)
+def _in_batches(table: Tensor, index: Tensor, weights: Tensor | None) -> Tensor:
+    if index.amin().item() < 0 or index.amax().item() >= table.shape[-2]:
+        raise IndexError("index out of range in self")
+    one, flat = bags.in_one_table(table, index)
+    found = bags.summed(one, flat, None if weights is None else weights.reshape(flat.shape))
+    return found.view(*index.shape[:-1], table.shape[-1])
