@@ -39,6 +39,7 @@ from namedlayers.emit.emitters import (  # noqa: F401  (importing them fills the
     slopes,
     transposed,
     waves,
+    window_products,
     windows,
 )
 from namedlayers.emit.emitters.elementwise import cast_kind

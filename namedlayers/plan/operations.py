@@ -151,6 +151,12 @@ OPERATIONS: dict[str, OperationSpec] = {
         "result batch. b has exactly the result axes that W has. No axis of the convolution is empty, batch axes "
         "aside (the guards say so)",
     ),
+    "window_product": OperationSpec(
+        ("space",),
+        "operands X, W: the sum over the consumed axes of W * windows of X. space: as of conv, but that positions and "
+        "taps may be axes of W, and taps axes of the result; all taps are consumed, and nothing else is, or none is. "
+        "X's space axes are -1 in its Arg; other axes that X and W share are aligned",
+    ),
     "conv_transpose": OperationSpec(
         ("space", "bias"),
         "operands X, W[, b if bias]: W times X at each position, added up at stride * position + dilation * kernel - "

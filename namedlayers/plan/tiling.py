@@ -120,7 +120,7 @@ _POINTWISE = frozenset({
     *UNARY, *BINARY, "where", "expand", "reduce", "extreme", "contract", "linear", "log_contract", "softmax", "relu",
     "log_softmax", "sigmoid", "silu", "gelu", "softplus", "statistic", "standardize", "rms_norm", "const", "gather",
     "cast", "attention", "conv", "pool", "lerp", "activation", "distance", "rotation", "prefix_product", "prefix_sum",
-    "outer_mean", "row_sums", "nearest",
+    "outer_mean", "row_sums", "nearest", "window_product",
 })  # fmt: skip
 _OF_OPERANDS = frozenset({"take", "class_loss"})
 """The same, of which an attribute counts the axes of an operand."""

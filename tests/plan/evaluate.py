@@ -348,6 +348,20 @@ def _conv(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) ->
     return result
 
 
+def _window_product(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
+    """By definition, as a convolution of which any axis may be the factors', too."""
+    (x, w), value = node.args, args[0]
+    axes = list(x.axes)
+    for own, position, tap, *rest in sorted(node.attr("space"), reverse=True):  # type: ignore[call-overload]
+        stride, dilation, before, after = (_number(v, sizes) for v in rest)
+        at = stride * np.arange(space[position])[:, None] + dilation * np.arange(space[tap])
+        value = np.pad(value, [(before, after) if k == own else (0, 0) for k in range(value.ndim)])
+        value = np.take(value, at, axis=own)
+        axes[own : own + 1] = [position, tap]
+    total = aligned(Arg(x.node, tuple(axes)), value, len(space)) * aligned(w, args[1], len(space))
+    return np.broadcast_to(total, space).sum(axis=tuple(range(node.rank, len(space))))
+
+
 def _conv_transpose(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
     """By definition: W times X at each position, added where the windows are."""
     x, w = node.args[:2]
@@ -686,6 +700,7 @@ _SPECIAL: dict[str, Callable[..., Any]] = {
     "group_norm": _group_norm,
     "log_softmax": _axiswise(_logged),
     "pool": _pool, "adaptive_max": _adaptive, "adaptive_mean": _adaptive, "pad_around": _pad_around,
+    "window_product": _window_product,
     "take": _take, "class_loss": _class_loss,
     "put": _put, "index": _index, "pad": _pad,
     "gather": _gather, "row_sums": _row_sums, "row_products": _row_products,

@@ -62,6 +62,10 @@ KERNELS: dict[str, Row] = {
     "squared distances": Row(PAIRS, "sum[c]((X - Y) ^ 2)", "sum[c]((X - Y) ^ 4)", "the exponent is not 2"),
     "distances": Row(PAIRS, "norm[c](X - Y)", "norm[c](X + Y)", "the norm is of a sum"),
     "convolution": Row(CONV, "W @[c, k] unroll[x, k](X)", "W @[c, k] X[x = x + k][x = 0:2]", "not all that fit"),
+    "product with windows": Row(
+        "X[c, x, y], W[k, l, x, y]", "sum[k, l](W * unroll[x, y, k, l](X; padding = 1))",
+        "sum[k](W * unroll[x, y, k, l](X; padding = 1))", "some taps are summed over",
+    ),
     "transposed convolution": Row(
         FOLD, "fold[x, k](W @[c] X)", "fold[x, k](V @[c] Y)", "each factor has to have one",
     ),

@@ -38,7 +38,7 @@ _ZERO = size_expr(0)
 
 
 @dataclass(frozen=True, slots=True)
-class _Axis:
+class SpaceAxis:
     """One axis of space. `source` is X's axis, `result` its place in the result, `kernel` an axis (conv) or a size."""
 
     source: int
@@ -122,16 +122,16 @@ def together(lo: Lowering, value: Value, axes: tuple[int, ...], label: int, plac
     return lo.merged(value, axes, label) if axes else leading(lo, value, label, place)
 
 
-def _space(node: Node) -> list[_Axis]:
+def spaces(node: Node) -> list[SpaceAxis]:
     return [
-        _Axis(own(source), result, kernel, *(size_expr(n) for n in rest))
+        SpaceAxis(own(source), result, kernel, *(size_expr(n) for n in rest))
         for source, result, kernel, *rest in listed(node, "space")
     ]
 
 
 @emits("conv")
 def emit_conv(lo: Lowering, node: Node) -> Value:
-    space = _space(node)
+    space = spaces(node)
     them = operands(lo, node, tuple(axis.kernel for axis in space))
     if len(space) == 1 and _channels_last(lo.filled(them.x, (space[0].source,)), space[0], them):
         return _depthwise(lo, them, space)
@@ -151,14 +151,14 @@ def emit_conv(lo: Lowering, node: Node) -> Value:
     return them.restored(lo, _sliced(lo, found, space))
 
 
-def _channels_last(x: Value, axis: _Axis, them: Operands) -> bool:
+def _channels_last(x: Value, axis: SpaceAxis, them: Operands) -> bool:
     """Whether each channel has a kernel of its own, and lies beside the others in memory."""
     if not them.groups or them.channels or them.outs or not set(them.groups) <= set(x.axes):
         return False
     return max(map(x.dim, (axis.source, *them.batch))) < min(map(x.dim, them.groups))
 
 
-def _depthwise(lo: Lowering, them: Operands, space: list[_Axis]) -> Value:
+def _depthwise(lo: Lowering, them: Operands, space: list[SpaceAxis]) -> Value:
     (axis,) = space
     them = replace(them, groups=tuple(sorted(them.groups, key=them.x.dim)))  # weights are turned, rather than data
     x = _padded(lo, lo.filled(them.x, (axis.source,)), space)
@@ -178,7 +178,7 @@ def _depthwise(lo: Lowering, them: Operands, space: list[_Axis]) -> Value:
 
 @emits("pool")
 def emit_pool(lo: Lowering, node: Node) -> Value:
-    space = _space(node)
+    space = spaces(node)
     kernels = [axis.kernel for axis in space]
     options: dict[str, Any] = {}
     say(lo, options, "stride", [axis.stride for axis in space], kernels)
@@ -233,7 +233,7 @@ def _over_space(
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
 
-def _padded(lo: Lowering, x: Value, space: list[_Axis]) -> Value:
+def _padded(lo: Lowering, x: Value, space: list[SpaceAxis]) -> Value:
     """Padding that the kernels cannot do themselves: more on one side than on the other, at a stride."""
     uneven = [axis for axis in space if axis.kernel_pads is None]
     if not uneven:
@@ -243,7 +243,7 @@ def _padded(lo: Lowering, x: Value, space: list[_Axis]) -> Value:
     return lo.call(F.pad, (x, pads), x.axes)
 
 
-def _sliced(lo: Lowering, found: Value, space: list[_Axis]) -> Value:
+def _sliced(lo: Lowering, found: Value, space: list[SpaceAxis]) -> Value:
     """Without what comes of padding both sides by the larger padding."""
     index = [slice(None)] * len(found.axes)
     for axis in space:

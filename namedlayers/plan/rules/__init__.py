@@ -33,6 +33,7 @@ from namedlayers.plan.rules.windows import (
     convolution,
     padding,
     pooling,
+    products,
     shifts,
     transposed,
     uncounted,
@@ -69,8 +70,9 @@ ATTENDING: tuple[Rule, ...] = (
     *outer_means.RULES,
     *row_sums.RULES,
     *products_of_differences.RULES,
+    *products.RULES,
 )
-MERGING: tuple[Rule, ...] = (*contraction.MERGING, *sharing.RULES, *read_rows.RULES)
+MERGING: tuple[Rule, ...] = (*contraction.MERGING, *products.RULES, *sharing.RULES, *read_rows.RULES)
 _SIGNS = frozenset({"double negation", "factor -1", "negations in a product", "constant factors"})
 READING: tuple[Rule, ...] = (
     *sampling.RULES,

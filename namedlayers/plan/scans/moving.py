@@ -103,7 +103,7 @@ def _kernel(graph: Graph, node: Node, operands: Sequence[Held], shift: int) -> M
     name = "cells" if node.op.startswith("adaptive") else "space"
     entries = node.attr(name)
     assert isinstance(entries, tuple)
-    more = shift if node.op in ("conv", "conv_transpose") else 0
+    more = shift if node.op in _WITH_TAPS else 0
     found = [
         (operands[0].where[own], position + shift, *(k + more for k in rest[:1]), *rest[1:])
         for own, position, *rest in entries
@@ -118,11 +118,12 @@ def _own(graph: Graph, node: Node, operands: Sequence[Held], shift: int) -> Move
     return dict(node.attrs) | {"axis": operands[0].where[axis]}, range(len(operands))
 
 
+_WITH_TAPS = ("conv", "conv_transpose", "window_product")
 _SPECIAL: dict[str, Callable[[Graph, Node, Sequence[Held], int], Moved]] = {
     "index": _index,
     "gather": _gather,
     "piece": _piece,
-    **dict.fromkeys(("conv", "conv_transpose", "pool", "pad_around", "adaptive_max", "adaptive_mean"), _kernel),
+    **dict.fromkeys((*_WITH_TAPS, "pool", "pad_around", "adaptive_max", "adaptive_mean"), _kernel),
     **dict.fromkeys(("take", "embedding"), _own),
     **dict.fromkeys(sorted(DRAWS), _draw),
 }
