@@ -180,6 +180,27 @@ def test_compiled_all_pairs_are_told_in_one_pass(name: str) -> None:
     assert torch.equal(each(torch.stack([x, x]), y)[1], nearest(x, y))
 
 
+@pytest.mark.parametrize(("times", "asked"), [(1, False), (2, False), (3, True)])
+def test_compiled_an_operator_is_asked_where_more_than_two_are_near(
+    times: int, asked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settled, calls = kernel.settled, list[int]()
+
+    def asked_for(*given: Tensor) -> Tensor | None:
+        calls.append(len(given))
+        return settled(*given)
+
+    monkeypatch.setattr(kernel, "settled", asked_for)
+    generator = torch.Generator().manual_seed(2)
+    x, y = (torch.randn(n, 30, generator=generator).round() for n in (400, 150))
+    y = torch.cat([y, *(times - 1) * [y[:1]]])
+    x, y = x + 0.25 * torch.rand(400, 30, generator=generator), y + 0.25 * torch.rand(1, 30, generator=generator)
+    x[7] = y[0]
+    torch._dynamo.reset()
+    assert torch.equal(torch.compile(nearest, backend="aot_eager", fullgraph=True)(x, y), _brute(x, y).min(-1)[1])
+    assert bool(calls) == asked
+
+
 @pytest.fixture(params=["medium", "high", "autocast"])
 def fewer_digits(request: pytest.FixtureRequest) -> Iterator[None]:
     if request.param == "autocast":

@@ -3,7 +3,8 @@
 In: points as rows. Out: for each the number of the nearest of the others, or its distance. What always holds: at a tie
 the first number counts, and the slope of a distance goes to all that are as near, in equal parts; the slope of a
 distance of 0 is 0. Transformed, exported, on other devices and of few points all distances are there. For torch.compile
-the number of the nearest is an operator, which looks when it runs.
+the number of the nearest is an operator, which looks when it runs; of up to `WHOLE` pairs it is told in compiled code,
+and the operator is asked only where rounding leaves more than two numbers open.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from torch.compiler import is_dynamo_compiling, is_exporting
 from namedlayers.emit.emitters.distances import distances, square_distances
 from namedlayers.emit.kernels import nearest as kernel
 from namedlayers.emit.kernels.derivable import in_front
+from namedlayers.emit.kernels.in_graphs import in_graph
 from namedlayers.emit.kernels.reading import rows_of_each
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.value import Value
@@ -56,10 +58,8 @@ def nearest(x: Tensor, y: Tensor) -> Tensor:
         return kernel.nearest(x, y)
     if is_dynamo_compiling() and not is_exporting() and kernel.may_be_taken(x, y):
         found: Tensor
-        if x.dim() > 2 or x.shape[0] * y.shape[0] > WHOLE:
-            found = torch.ops.namedlayers.nearest(x, y)
-        else:
-            found = torch.ops.namedlayers.settled_nearest(_told(x, y), x, y)
+        many = x.dim() > 2 or x.shape[0] * y.shape[0] > WHOLE
+        found = torch.ops.namedlayers.nearest(x, y) if many else _traced(x, y)
         return found
     return square_distances(x, y.mT).min(-1)[1]
 
@@ -108,25 +108,51 @@ WHOLE = 1 << 22
 """Up to so many pairs a compiler may hold: it asks each of them in one pass."""
 
 
-def _told(x: Tensor, y: Tensor) -> Tensor:
-    """What `kernel.settled` takes, in operations that a compiler fuses."""
+@in_graph  # it is traced from tensor to tensor, not line by line
+def _traced(x: Tensor, y: Tensor) -> Tensor:
+    found: Tensor
+    transformed = torch._C._functorch.peek_interpreter_stack() is not None
+    whole = not torch.is_autocast_enabled("cpu") and kernel.has_whole_products()
+    if transformed or not whole or not _known(x, y):
+        found = torch.ops.namedlayers.nearest(x, y)
+        return found
+    told, last = _told(x, y)
+    (found,) = torch.ops.higher_order.cond((told - last < last).all(), _of_two, _of_more, (told, last, x, y))
+    return found
+
+
+def _known(*tensors: Tensor) -> bool:
+    return not any(isinstance(size, torch.SymInt) for x in tensors for size in x.shape)
+
+
+def _told(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """What `kernel.settled` takes, the sum of k + number over all that are near, and of these the last, in operations
+    that a compiler fuses. Of one or two, what is left without the last is less than the last; of more, it is 2k and
+    above, and of none it is 0, as the last is."""
     k = y.shape[0]
     squares = (y * y).sum(-1)
     scores = squares - 2 * torch.mm(x, y.mT)
-    far = scores.amin(-1) + kernel.slack((x * x).sum(-1).sqrt() + squares.amax().sqrt(), y.shape[1])
-    which = torch.arange(k, 2 * k, dtype=x.dtype)
-    return torch.where(scores <= far.unsqueeze(-1), which, 0).sum(-1)
+    far = scores.amin(-1) + kernel.slack((x * x).sum(-1).sqrt(), squares.amax(), y.shape[1])
+    far, which = far.unsqueeze(-1), torch.arange(k, 2 * k, dtype=x.dtype)
+    # Compared twice: a compiler would write down what two reductions take.
+    return torch.where(scores <= far, which, 0).sum(-1), torch.where(far >= scores, which, 0).amax(-1)
+
+
+def _of_two(told: Tensor, last: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor]:
+    """Where no row has more than two that are near: differences decide between them."""
+    first = torch.where(told == last, last, told - last)
+    one, other = ((number - y.shape[0]).long() for number in (first, last))
+    squares, others = ((x - torch.embedding(y, number)).square().sum(-1) for number in (one, other))
+    return (torch.where(others < squares, other, one),)
+
+
+def _of_more(told: Tensor, last: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor]:
+    return (torch.ops.namedlayers.settled_nearest(told, x, y),)
 
 
 def _settled(told: Tensor, x: Tensor, y: Tensor) -> Tensor:
     found = kernel.settled(told, x, y) if kernel.is_taken(x, y) else None
     return nearest(x, y) if found is None else found
-
-
-def _settled_in_batches(
-    info: Any, dims: tuple[int | None, ...], told: Tensor, x: Tensor, y: Tensor
-) -> tuple[Tensor, int]:
-    return _in_batches(info, dims[1:], x, y)
 
 
 def _number_shape(x: Tensor, y: Tensor) -> Tensor:
@@ -145,4 +171,3 @@ torch.library.register_vmap("namedlayers::nearest", _in_batches, lib=_operators)
 _operators.define("settled_nearest(Tensor told, Tensor x, Tensor y) -> Tensor")
 _operators.impl("settled_nearest", _settled, "CompositeExplicitAutograd")
 torch.library.register_fake("namedlayers::settled_nearest", lambda _, x, y: _number_shape(x, y), lib=_operators)
-torch.library.register_vmap("namedlayers::settled_nearest", _settled_in_batches, lib=_operators)

@@ -45,7 +45,7 @@ def is_taken(x: Tensor, y: Tensor) -> bool:
     """Whether the numbers are at hand, and many, and products are of their precision, for which the bound is."""
     if not all_visible(x, y) or not may_be_taken(x, y):
         return False
-    return not torch.is_autocast_enabled("cpu") and (x.dtype is torch.float64 or _has_whole_products())
+    return not torch.is_autocast_enabled("cpu") and (x.dtype is torch.float64 or has_whole_products())
 
 
 def may_be_taken(x: Tensor, y: Tensor) -> bool:
@@ -53,6 +53,13 @@ def may_be_taken(x: Tensor, y: Tensor) -> bool:
     if x.dtype is not y.dtype or x.dtype not in _TAKEN or not x.is_cpu:
         return False
     return x.shape[-2] >= ROWS and x.numel() * y.shape[-2] > FEW and y.numel() > 0 and y.shape[-2] < MOST
+
+
+def has_whole_products() -> bool:
+    """Whether nobody asked torch for products of single precision in fewer digits: what is set nearest counts."""
+    settings: Any = torch.backends
+    scopes = settings.mkldnn.matmul, settings.mkldnn, settings
+    return next((one.fp32_precision == "ieee" for one in scopes if one.fp32_precision != "none"), True)
 
 
 def nearest(x: Tensor, y: Tensor) -> Tensor:
@@ -75,10 +82,10 @@ def all_nearest(x: Tensor, y: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor] | N
     return found, _all_pairs(found.flatten(), several, x.shape[-2], y.shape[-2]) if several else None
 
 
-def slack(reach: Tensor, d: int) -> Tensor:
-    """By how much less a score may be that is not the least: of the lengths of x and the longest y together."""
+def slack(length: Tensor, reach: Tensor, d: int) -> Tensor:
+    """By how much less a score may be that is not the least: of the lengths of x, and the square of the longest y's."""
     limits = torch.finfo(reach.dtype)
-    return reach * reach * (2 * (d + 8) * limits.eps) + d * limits.tiny
+    return (reach + 2 * length * reach.sqrt()) * _share(d, limits.eps) + 4 * d * limits.tiny
 
 
 def settled(told: Tensor, x: Tensor, y: Tensor) -> Tensor | None:
@@ -99,11 +106,11 @@ def settled(told: Tensor, x: Tensor, y: Tensor) -> Tensor | None:
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
 
-def _has_whole_products() -> bool:
-    """Whether nobody asked torch for products of single precision in fewer digits: what is set nearest counts."""
-    settings: Any = torch.backends
-    scopes = settings.mkldnn.matmul, settings.mkldnn, settings
-    return next((one.fp32_precision == "ieee" for one in scopes if one.fp32_precision != "none"), True)
+def _share(d: int, eps: float) -> float:
+    """By what share of |y|^2 + 2 |x| |y| two scores are in error together: of each, a sum of d products by d / 2 of
+    `eps`, in whatever order it is added up; by less than 8 what rounds besides. The rest is for errors of errors."""
+    share = (d + 8) * eps
+    return share * (1 + share)
 
 
 def _found(x: Tensor, y: Tensor, several: list[_Pairs] | None) -> Tensor:
@@ -169,13 +176,15 @@ class _Points:
         (d, k), limits = self.columns.shape[-2:], torch.finfo(x.dtype)
         if self.middle is not None:
             x = x - self.middle
-        share = 2 * (d + 8) * limits.eps
-        reach = torch.linalg.vector_norm(x, dim=-1, keepdim=True).add_(self.reach + (d * limits.tiny / share) ** 0.5)
+        share, reach = _share(d, limits.eps), self.reach
+        square = share * reach * reach + 4 * d * limits.tiny
+        length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
         if x.dim() == 2:
             marks = torch.addmm(self.squares, x, self.columns, alpha=-2)
         else:
             marks = torch.baddbmm(self.squares.unsqueeze(-2), x, self.columns, alpha=-2)
-        torch.le(marks, marks.amin(-1, keepdim=True).addcmul_(reach, reach, value=share), out=marks)
+        far = marks.amin(-1, keepdim=True).add_(length, alpha=2 * share * reach)
+        torch.le(marks, far.add_(square if square <= limits.max else torch.inf), out=marks)
         marks = marks.view(-1, k)
         told = torch.mv(marks, torch.arange(k, 2 * k, dtype=x.dtype))
         least, most = torch.aminmax(told)
