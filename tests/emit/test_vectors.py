@@ -41,6 +41,12 @@ def _given(size: tuple[int, ...], dim: int) -> tuple[Tensor, Tensor]:
     return matrices.requires_grad_(), weights.requires_grad_()
 
 
+@pytest.fixture(autouse=True, params=[True, False], ids=["wide", "narrow"])
+def wide(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on processors with vectors of 512 bits, and as on others."""
+    monkeypatch.setattr(vectors, "WIDE", request.param)
+
+
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("size", SIZES)
 def test_values_and_slopes(way: str, size: tuple[int, ...]) -> None:
