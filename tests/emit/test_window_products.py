@@ -9,7 +9,7 @@ from torch import Tensor
 
 import namedlayers as nl
 from namedlayers.emit.kernels import window_products
-from namedlayers.emit.kernels.window_products import Form, window_product
+from namedlayers.emit.kernels.window_products import window_product
 from tests.helpers import check_calls
 
 R = np.random.default_rng(4)
@@ -109,10 +109,6 @@ def test_slopes_lie_as_what_they_are_of() -> None:
     assert [one.stride() for one in torch.autograd.grad(found.sum(), (x, w))] == [x.stride(), w.stride()]
 
 
-def test_a_form_is_compared_by_value() -> None:
-    assert Form((0,), (3,), (7,), (1,), (1,)) == Form((0,), (3,), (7,), (1,), (1,))
-
-
 X, W = R.normal(size=(2, 3, 30, 20)), R.normal(size=(3, 3, 3, 30, 20))
 Q = R.normal(size=(2, 3, 30, 20))
 TEXTS = {
@@ -183,8 +179,10 @@ def test_under_autocast(name: str) -> None:
     torch.autograd.grad(found.float().sum(), given)
 
 
-@pytest.mark.parametrize("name", ["involution", "correlation"])
-def test_a_compiler_traces_it(name: str) -> None:
+@pytest.mark.parametrize("most", [0, 64], ids=["by number", "written out"])
+@pytest.mark.parametrize("name", ["involution", "correlation", "strided, uneven"])
+def test_a_compiler_traces_it(name: str, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(window_products, "MOST_TAPS", most)
     function = nl.compile(_text(name))
     given = [torch.tensor(one, requires_grad=True) for one in TEXTS[name][-1].values()]
     compiled = torch.compile(function, backend="aot_eager", fullgraph=True)

@@ -18,12 +18,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.compiler import is_dynamo_compiling, is_exporting
 
 from namedlayers.emit.kernels.eager import batched_backward, visible
 from namedlayers.emit.kernels.windows import windows
 
 FEW = 2**11
 """Of fewer numbers a tap, calls are what takes time."""
+MOST_TAPS = 64
+"""So many are written out for torch.compile, which makes one loop of them."""
 
 _HALF = (torch.float16, torch.bfloat16)
 _X, _W, _OUT = range(3)
@@ -146,9 +149,26 @@ def _at_once(role: int, shape: Sequence[int], form: Form, first: Tensor, second:
     """The same in operations that torch knows all about."""
     if role == _X:
         return _put_back(shape, form, first * second)
+    if role == _OUT and is_dynamo_compiling() and not is_exporting() and 0 < math.prod(form.taps) <= MOST_TAPS:
+        return _written_out(shape, form, first, second)
     product = _read(first, form) * second
     gone = [dim for dim, size in enumerate(shape) if size != product.size(dim)]
     return product.sum(gone, keepdim=True) if gone else product
+
+
+def _written_out(shape: Sequence[int], form: Form, x: Tensor, w: Tensor) -> Tensor:
+    """Each tap by itself, for a compiler that makes one loop of all."""
+    lead, found = len(form.taps), []
+    for tap in itertools.product(*map(range, form.taps)):
+        part = x
+        for k, dim in enumerate(form.dims):
+            start, stride = tap[k] * form.dilations[k], form.strides[k]
+            part = part[(slice(None),) * dim + (slice(start, start + stride * form.places[k], stride),)]
+        product = part * w[tuple(k if w.size(axis) > 1 else 0 for axis, k in enumerate(tap))]
+        gone = [dim for dim, size in enumerate(shape[lead:]) if size != product.size(dim)]
+        found.append(product.sum(gone, keepdim=True) if gone else product)
+    are_summed = all(size == 1 for size in shape[:lead])
+    return (sum(found[1:], found[0]) if are_summed else torch.stack(found)).view(tuple(shape))
 
 
 def _read(x: Tensor, form: Form) -> Tensor:
