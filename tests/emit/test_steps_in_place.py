@@ -108,6 +108,23 @@ STEPS = {
 """A step, and lines of its loop."""
 
 
+@pytest.mark.parametrize(
+    ("step", "viewed"),
+    [("v = (v @[left] M)[right -> left]", False), ("v = (v @[left] M)[right -> left] + v", True)],
+    ids=("a product alone", "added to what there was"),
+)
+def test_a_row_of_a_product_is_handed_on_as_it_is(step: str, viewed: bool) -> None:
+    """Views of what is carried are taken at each step only if something else than the product needs it."""
+    text = f"def f(v0[b, left], M[t, b, left, right]) -> [b, left]:\n    scan t with v = v0:\n        {step}\n"
+    text += "    return v[t = -1]"
+    found = in_place(text)
+    assert any("unsqueeze" in line for line in found) is viewed, found
+    rng = np.random.default_rng(0)
+    for steps in (1, 2, 5):
+        arrays = {"v0": rng.standard_normal((3, 4)), "M": rng.standard_normal((steps, 3, 4, 4))}
+        agree(compiled(text, arrays), arrays, tolerance=1e-7)
+
+
 @pytest.mark.parametrize("name", STEPS)
 def test_lines(name: str) -> None:
     step, lines = STEPS[name]

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import fx
 
 from namedlayers.emit.expressions import GLOBALS, expression
+from namedlayers.emit.loops.carried_views import carried_views
 from namedlayers.emit.loops.joined_values import joined, parts_of
 from namedlayers.emit.loops.memory import Memory, at_once, over
 from namedlayers.emit.loops.rewritten_steps import for_writing, writer, written
@@ -82,6 +83,11 @@ class Text:
         }
 
         self.following = self._following()
+        self.views = {
+            name: one for name, one in carried_views(roles, loop.carries).items()
+            if self.following.keys().isdisjoint((one.taken, one.of, one.left))
+        }  # fmt: skip
+        self.left_out = {node for one in self.views.values() for node in (one.taken, one.left)}
         own = [node for node in roles.inner if node in roles.memory and roles.memory[node].home == "sequence"]
         self.every = [node for node in own if node.args == (roles.memory[node].known_by,) and at_once(node)]
 
@@ -90,7 +96,7 @@ class Text:
         carried = [node.name for node in roles.inputs[: loop.carries]]
         steps = [node for node in roles.inner if node not in roles.before]
         now = [roles.inputs[number].name for number in self.walked]
-        moved, on = self._moved(carried)
+        moved = self._moved(carried)
         before = [node for node in roles.inner if node in roles.before]
         lines = self._asked()
         lines += [self._line(node) for node in before if not (node.meta.get("inline") and len(node.users) == 1)]
@@ -115,6 +121,7 @@ class Text:
                 f"{whole}[{-1 if loop.reverse else 0}].copy_({value})" if number in roles.within
                 else f"{whole} = begun({value}, {self.steps}, {dim}, {loop.reverse})"
             )  # fmt: skip
+        on = self._handed_on(moved)
         for node, memory in roles.memory.items():  # from here on they are called by what they lie in
             node.name = memory.known_by.name
         lines += [self._over_all(node) for node in self.every]
@@ -124,21 +131,26 @@ class Text:
         again = [text for node in steps if (text := self._again(node))]
         straight = set(roles.straight.values())
         again += [f"{self.places[k]}.copy_({roles.made[k].name})" for k in roles.stacked if k not in straight]
-        _, further = self._moved(carried)
+        further = self._handed_on(self._moved(carried))
         after = [f"{node.name} = {name}" for node, (name, _) in self._looked_at()]
         lines += [*on, *(self._line(node) for node in self.following), self._head(now)]
         lines += [f"    {line}" for line in [*again, *further, *after] or ["pass"]]
+        lines += [f"{name} = {expression(one.left, self.globals, self.taken)}" for name, one in self.views.items()]
         lines.append(f"return {', '.join(self._result(*one) for one in loop.results)}")
         arguments = self.arguments[: len(self.arguments) - len(self.further)]
         header = f"def {self.name}({', '.join((*arguments, self.steps, *(n.name for n in roles.sizes)))}):"
         return "\n".join([header, *(f"    {line}" for line in lines), ""])
 
-    def _moved(self, carried: Sequence[str]) -> tuple[list[tuple[str, str]], list[str]]:
-        """Which carried names become which, and the statement that says so, if any do."""
+    def _moved(self, carried: Sequence[str]) -> list[tuple[str, str]]:
+        """Which carried names become which."""
         becoming = [node.name for node in self.roles.made[: self.loop.carries]]
-        moved = [(old, new) for old, new in zip(carried, becoming, strict=True) if old != new]
-        on = [f"{', '.join(old for old, _ in moved)} = {', '.join(new for _, new in moved)}"] if moved else []
-        return moved, on
+        return [(old, new) for old, new in zip(carried, becoming, strict=True) if old != new]
+
+    def _handed_on(self, moved: Sequence[tuple[str, str]]) -> list[str]:
+        """The statement that makes the next step's values of what a step has made, if there are any."""
+        views = {old: (one.taken.name, one.of.name) for old, one in self.views.items()}
+        pairs = [pair for old, new in moved for pair in (views.get(old, (old, new)),) if pair[0] != pair[1]]
+        return [f"{', '.join(old for old, _ in pairs)} = {', '.join(new for _, new in pairs)}"] if pairs else []
 
     def _parts(self) -> list[str]:
         """Where the parts of what is put together lie; those of a result are another at each step."""
@@ -176,7 +188,7 @@ class Text:
 
     def _again(self, node: fx.Node) -> str:
         """What a later step does for a node, if anything."""
-        if node in self.roles.views or node in self.following or node in self.every:
+        if node in self.roles.views or node in self.following or node in self.every or node in self.left_out:
             return ""
         if node in self.joined:
             copied = [part for part in self.joined[node].parts if part in self.copies]
