@@ -11,7 +11,8 @@ from torch import Tensor
 from torch._dynamo.backends.common import aot_autograd
 
 import namedlayers as nl
-from namedlayers.emit.kernels.row_sums import row_sums
+from namedlayers.emit.kernels.bags import MANY
+from namedlayers.emit.kernels.row_sums import _rows, row_sums
 from tests.helpers import check_calls
 
 R = np.random.default_rng(6)
@@ -111,6 +112,26 @@ def test_slopes_of_slopes_with_weights(batches: bool) -> None:
             torch.testing.assert_close(all_of[k], each)
 
 
+@pytest.mark.parametrize("count", [5, 300, 40_000])
+@pytest.mark.parametrize("kind", [torch.int32, torch.int64])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("batches", [False, True])
+def test_many_slopes_are_sorted(count: int, kind: torch.dtype, weighted: bool, batches: bool) -> None:
+    shape = (2, 600, 7) if batches else (1200, 7)
+    table = torch.randn(*shape[:-2], count, 33, requires_grad=True)
+    index = torch.randint(0, count, shape).to(kind)
+    weights = torch.randn(shape, requires_grad=True) if weighted else None
+    assert index.numel() * 33 >= MANY
+    learned = [table] if weights is None else [table, weights]
+    each = _rows(table, index)
+    plain = each.sum(-2) if weights is None else (each * weights.unsqueeze(-1)).sum(-2)
+    found = row_sums(table, index, False, weights)
+    for slope in (torch.randn_like(plain), torch.ones(()).expand(plain.shape), torch.randn(plain.mT.shape).mT):
+        expected = torch.autograd.grad(plain, learned, slope, retain_graph=True)
+        slopes = torch.autograd.grad(found, learned, slope, retain_graph=True)
+        torch.testing.assert_close(slopes, expected, rtol=1e-4, atol=1e-4)  # of up to 1680 numbers
+
+
 @pytest.mark.parametrize("rows", [2, 50])
 def test_weights_that_come_out_of_autocast(rows: int) -> None:
     text = "def f(X[n, d], I[m, k], Q[m, e]; W[e, k]) -> [m, d] = sum[k]((Q @[e] W) * X[n = I])"
@@ -170,11 +191,81 @@ def test_a_compiler_has_operators(text: str) -> None:
     slope = torch.randn_like(expected)
     both = [torch.autograd.grad(one, (table, weights), slope) for one in (found, expected)]
     torch.testing.assert_close(*both)
-    assert "namedlayers.bags.default" in graphs[0].code
-    assert "embedding" not in graphs[0].code
+    assert ("namedlayers.bags.default" if batches else "_embedding_bag_forward_only") in graphs[0].code
+    assert "aten.embedding.default" not in graphs[0].code
     index[..., 1, 2] = table.shape[-2]
-    with pytest.raises((IndexError, RuntimeError), match="out of (range|bounds)"):
+    with pytest.raises((IndexError, RuntimeError), match="out of (range|bounds)|valid range|Expected idx"):
         compiled(table, index, weights)
+
+
+ANY_SIZES = {
+    "def f(X[n, d], I[m, k]) -> [m, d] = mean[k](X[n = I])": ("nd", "mk"),
+    "def f(X[n, d], I[m, k], w[m, k]) -> [m, d] = sum[k](w * X[n = I])": ("nd", "mk", "mk"),
+    "def f(X[b, n, d], I[b, m, k], w[b, m, k]) -> [b, m, d] = sum[k](w * X[n = I])": ("bnd", "bmk", "bmk"),
+    "def f(X[n, d], I[m, k], w[o, d]) -> [m, o] = mean[k]((w @[d] X)[n = I])": ("nd", "mk", "od"),
+}
+
+
+def _sized(axes: tuple[str, ...], **sizes: int) -> list[Tensor]:
+    table, index, *weights = (tuple(sizes[axis] for axis in one) for one in axes)
+    learned = [torch.randn(shape, requires_grad=True) for shape in (table, *weights)]
+    return [learned[0], torch.randint(0, sizes["n"], index), *learned[1:]]
+
+
+@pytest.mark.parametrize("text", ANY_SIZES)
+def test_a_compiler_takes_any_sizes(text: str) -> None:
+    function = nl.compile(text)
+    torch._dynamo.reset()
+    compiled = torch.compile(function, backend="aot_eager", dynamic=True, fullgraph=True)
+    for sizes in ((3, 50, 60, 8, 64, 5), (2, 70, 90, 7, 48, 300), (4, 5, 4, 3, 2, 6), (2, 20, 300, 1, 130, 5)):
+        given = _sized(ANY_SIZES[text], **dict(zip("bnmkdo", sizes, strict=True)))
+        expected, found = function(*given), compiled(*given)
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+        learned, slope = [x for x in given if x.requires_grad], torch.randn_like(expected)
+        both = [torch.autograd.grad(one, learned, slope) for one in (found, expected)]
+        torch.testing.assert_close(*both, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("text", ANY_SIZES)
+@pytest.mark.parametrize("strict", [False, True])
+def test_what_is_exported_takes_any_sizes(text: str, strict: bool) -> None:
+    class Model(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.function = nl.compile(text)
+
+        def forward(self, *given: Tensor) -> Tensor:
+            return self.function(*given)
+
+    axes, model = ANY_SIZES[text], Model()
+    given = _sized(axes, b=3, n=50, m=60, k=8, d=64, o=5)
+    dims = {axis: torch.export.Dim(axis, min=2) for axis in "bnmkdo"}
+    shapes = (tuple({at: dims[axis] for at, axis in enumerate(one)} for one in axes),)
+    program = torch.export.export(model, tuple(given), dynamic_shapes=shapes, strict=strict)
+    assert "namedlayers" not in str(program.graph)
+    for sizes in (
+        {"b": 2, "n": 70, "m": 90, "k": 7, "d": 48, "o": 3},
+        {"b": 4, "n": 5, "m": 4, "k": 3, "d": 2, "o": 6},
+    ):
+        other = _sized(axes, **sizes)
+        torch.testing.assert_close(program.module()(*other), model(*other), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("lifted", ["table", "index", "weights", "all"])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_any_argument_is_lifted(lifted: str, compiled: bool) -> None:
+    one = torch.tensor(X), torch.tensor(NEAR), torch.tensor(WEIGHTS)
+    several = torch.stack([one[0], -one[0]]), torch.stack([one[1], one[1].flip(0)]), torch.stack([one[2], 3 * one[2]])
+    at = {"table": (0,), "index": (1,), "weights": (2,), "all": (0, 1, 2)}[lifted]
+    given = [several[k] if k in at else one[k] for k in range(3)]
+    function = torch.func.vmap(
+        lambda x, i, w: row_sums(x, i, False, w), tuple(0 if k in at else None for k in range(3))
+    )
+    torch._dynamo.reset()
+    found = (torch.compile(function, backend="aot_eager") if compiled else function)(*given)
+    each = [row_sums(*(x[n] if k in at else x for k, x in enumerate(given[:2])), False,  # type: ignore[misc]
+                     given[2][n] if 2 in at else given[2]) for n in range(2)]  # fmt: skip
+    torch.testing.assert_close(found, torch.stack(each))
 
 
 def test_a_compiled_transform_reads_the_rows() -> None:

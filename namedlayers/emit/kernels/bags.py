@@ -2,8 +2,9 @@
 
 In: a table [n, d], numbers of its rows [m, k], weights of the same shape or none. Out: sums of k rows each, [m, d], and
 what slopes at these are at the table and at the weights. What always holds: the kernel refuses numbers out of range; no
-row is held for a sum. Torch's kernel has a slow gradient and no second one; here the slopes of all first rows are added
-at once, then those of all second rows, or weighted ones block by block, by operations that have slopes where such are
+row is held for a sum. Torch's kernel has a slow gradient and no second one. Many slopes are sums of bags themselves:
+each row has a bag of those places where it was read, which sorting the numbers finds. Few are added at once for all
+first rows, then for all second rows, or weighted ones block by block, by operations that have slopes where such are
 asked for.
 """
 
@@ -18,6 +19,9 @@ from namedlayers.emit.kernels.eager import batched_backward, visible
 
 BLOCK = 1 << 18
 """So many products of slopes and weights are made at once."""
+
+MANY = 1 << 18
+"""From so many products on it takes less to sort the numbers first."""
 
 SHORT = 1 << 10
 """Slopes of fewer elements are added for all k at once."""
@@ -57,6 +61,8 @@ def through(index: Tensor, count: int) -> Tensor:
 
 def slopes_of_table(index: Tensor, slope: Tensor, weights: Tensor | None, count: int) -> Tensor:
     """The slopes at the table, which has so many rows, of those at the sums: nothing is recorded."""
+    if slope.dtype is torch.float32 and index.numel() * slope.shape[-1] >= MANY:
+        return _sorted(index, slope, weights, count)
     if weights is not None and index.numel() > 0:
         return _added_in_place(index, slope, weights, count)
     return _added(index, slope, weights, count)
@@ -89,11 +95,11 @@ class _Bags(torch.autograd.Function):
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, None, Tensor | None]:
         index, *weighed = ctx.saved_tensors
         to_table, to_weights = ctx.needs_input_grad[0], ctx.needs_input_grad[2]
-        if not weighed:
-            return _added(index, slope, None, ctx.count), None, None
-        table, weights = weighed
         plain = not torch.is_grad_enabled() and visible(slope) and not batched_backward(slope)
         add, multiply = (slopes_of_table, slopes_of_weights) if plain else (_added, _products)
+        if not weighed:
+            return add(index, slope, None, ctx.count), None, None
+        table, weights = weighed
         return (
             add(index, slope, weights, ctx.count) if to_table else None,
             None,
@@ -130,6 +136,18 @@ def _added_in_place(index: Tensor, slope: Tensor, weights: Tensor, count: int) -
         )
         found.index_add_(0, rows.flatten(), part.flatten(0, 1))
     return found
+
+
+def _sorted(index: Tensor, slope: Tensor, weights: Tensor | None, count: int) -> Tensor:
+    """The same as sums of bags, one for each row of the table."""
+    flat = index.reshape(-1)
+    short = torch.int16 if count <= 1 << 15 else torch.int32 if count <= 1 << 31 else flat.dtype
+    order = torch.sort(flat.to(short), stable=True)[1]
+    ends = order.new_zeros(count + 1)
+    torch.cumsum(torch.bincount(flat, minlength=count), 0, out=ends[1:])
+    at = torch.div(order, index.shape[1], rounding_mode="trunc")
+    shares = None if weights is None else weights.reshape(-1)[order]
+    return torch.embedding_bag(slope.contiguous(), at, ends, False, 0, False, shares, True)[0]
 
 
 def _products(table: Tensor, index: Tensor, slope: Tensor) -> Tensor:

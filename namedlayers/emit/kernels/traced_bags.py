@@ -2,8 +2,9 @@
 
 In: tables [*batch, n, d], numbers of rows [*batch, m, k], weights of the same shape or none. Out: sums of k rows each,
 [*batch, m, d]. What always holds: no row is held; numbers out of range are refused when the operator runs. A compiler
-would write the rows out, number by number, which takes twenty times as long as torch's kernel of bags. Slopes are
-operators too. What transforms a call does not know the operators: nothing is given then.
+would write the rows out, number by number, which takes twenty times as long as torch's kernel of bags. For one table
+that is called as it is; for several, and for what makes the slopes, there are operators of our own. What transforms a
+call does not know them: nothing is given then.
 """
 
 from __future__ import annotations
@@ -23,8 +24,13 @@ class Sums(torch.autograd.Function):
     def forward(ctx: Any, table: Tensor, index: Tensor, weights: Tensor | None) -> Tensor:
         ctx.save_for_backward(index, *(() if weights is None else (table, weights)))
         ctx.count = table.size(-2)
-        found: Tensor = torch.ops.namedlayers.bags(table, index, weights)
-        return found
+        if table.dim() > 2:  # numbers have to be looked at
+            found: Tensor = torch.ops.namedlayers.bags(table, index, weights)
+            return found
+        ends = torch.arange(0, index.numel(), index.shape[1], dtype=index.dtype)
+        shares = None if weights is None else weights.reshape(-1)
+        kernel = torch.ops.aten._embedding_bag_forward_only
+        return kernel(table, index.reshape(-1), ends, False, 0, False, shares)[0]
 
     @staticmethod
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, None, Tensor | None]:
