@@ -25,6 +25,7 @@ from namedlayers.emit.emitters import (  # noqa: F401  (importing them fills the
     gathering,
     indexing,
     linalg,
+    long_convolutions,
     losses,
     nearest,
     norms,

@@ -17,6 +17,7 @@ from torch import Tensor, fx
 
 from namedlayers.emit.kernels.columns import matrix_columns
 from namedlayers.emit.kernels.depthwise import depthwise_conv1d
+from namedlayers.emit.kernels.long_convolution import long_convolution
 from namedlayers.emit.kernels.vectors import matrix_vector, vector_matrix
 from namedlayers.program.program import Kind
 
@@ -38,7 +39,7 @@ MATRICES: Mapping[Callable, int] = {matrix_vector: 0, vector_matrix: 1}
 
 FRESH: frozenset[Any] = frozenset({
     F.linear, torch.matmul, torch.mm, torch.bmm, torch.addmm, matrix_columns, F.conv1d, F.conv2d, F.conv3d,
-    depthwise_conv1d, operator.add, operator.sub,
+    depthwise_conv1d, long_convolution, operator.add, operator.sub,
 })  # fmt: skip
 """Operations whose result is nobody else's memory."""
 

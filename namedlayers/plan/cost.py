@@ -224,6 +224,11 @@ def _harmonics(node: Node) -> Formula:
     return (product(node.args[0].node.sizes) + product(node.sizes)) * 20
 
 
+def _long_convolution(node: Node) -> Formula:
+    """Transforms of twice the length, as if it were a thousand."""
+    return total(product(sizes) for sizes in (node.args[0].node.sizes, node.args[1].node.sizes, node.sizes)) * 60
+
+
 def _prefixes(node: Node) -> Formula:
     return total(product(step.touched) * step.operations for step in prefixes.steps(node))
 
@@ -236,6 +241,7 @@ _OPERATIONS: dict[str, Callable[[Node], Formula]] = {
     "class_loss": _class_loss,
     "harmonics": _harmonics,
     "row_products": _row_products,
+    "long_conv": _long_convolution,
     **dict.fromkeys(prefixes.PREFIXES, _prefixes),
     **dict.fromkeys(("conv", "conv_transpose", "window_product", "log_contract"), _times(2)),
     **dict.fromkeys(("distance", "rotation", "nearest"), _times(3)),

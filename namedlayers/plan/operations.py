@@ -157,6 +157,12 @@ OPERATIONS: dict[str, OperationSpec] = {
         "taps may be axes of W, and taps axes of the result; all taps are consumed, and nothing else is, or none is. "
         "X's space axes are -1 in its Arg; other axes that X and W share are aligned",
     ),
+    "long_conv": OperationSpec(
+        ("space", "bias", "around", "turned"),
+        "as conv, of one axis of space with stride and dilation 1, where nothing but the kernel is consumed. turned: W "
+        "is read from its end. around: before and after are not padded, but what lies at the other end of X, so that "
+        "the result is as long as X; neither is longer (the guards say so)",
+    ),
     "conv_transpose": OperationSpec(
         ("space", "bias"),
         "operands X, W[, b if bias]: W times X at each position, added up at stride * position + dilation * kernel - "

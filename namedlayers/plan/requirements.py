@@ -91,6 +91,17 @@ def _convolution(node: Node) -> Iterator[Guard]:
         yield _at_least(node.space[position], 1)
 
 
+def _long_convolution(node: Node) -> Iterator[Guard]:
+    """The same; what is gone round is gone round once at most."""
+    yield from _convolution(node)
+    if node.attr("around"):
+        space = node.attr("space")
+        assert isinstance(space, tuple)
+        ((source, *_, before, after),) = space
+        for more in (before, after):
+            yield _at_least(node.args[0].node.sizes[source], more)
+
+
 def _pool(node: Node) -> Iterator[Guard]:
     """At least one window fits, and no axis is empty: torch's pools take no empty channels, and nothing but padding."""
     space = node.attr("space")
@@ -193,6 +204,7 @@ def _class_loss(node: Node) -> Iterator[Guard]:
 _NEEDS: dict[str, Callable[[Node], Iterator[Guard]]] = {
     "conv": _convolution,
     "conv_transpose": _convolution,
+    "long_conv": _long_convolution,
     "pool": _pool,
     **dict.fromkeys(("adaptive_max", "adaptive_mean", "sample"), _adaptive),
     "rfft": _real_fft,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -346,6 +347,20 @@ def _conv(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) ->
         assert set(b.axes) == set(w.axes) & set(range(node.rank))
         result = result + aligned(b, args[2], node.rank)
     return result
+
+
+def _long_conv(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
+    """A convolution of what goes round, with weights from their end."""
+    ((own, position, kernel, stride, dilation, before, after),) = node.attr("space")  # type: ignore[attr-defined]
+    assert (stride, dilation) == (1, 1) and set(range(node.rank, len(space))) == {kernel}
+    attrs, (x, w, *bias) = dict(node.attrs), args
+    if node.attr("turned"):
+        w = np.flip(w, node.args[1].axes.index(kernel))
+    if node.attr("around"):
+        pads = [_number(one, sizes) for one in (before, after)]
+        x = np.pad(x, [(*pads,) if k == own else (0, 0) for k in range(x.ndim)], mode="wrap")
+        attrs["space"] = ((own, position, kernel, 1, 1, 0, 0),)
+    return _conv(replace(node, attrs=tuple(attrs.items())), [x, w, *bias], space, sizes)
 
 
 def _window_product(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
@@ -696,7 +711,7 @@ _SPECIAL: dict[str, Callable[..., Any]] = {
     **dict.fromkeys(("prefix_product", "prefix_sum"), _prefix_product),
     "cumulative": _cumulative, "wave": _wave, "harmonics": _harmonics,
     "gelu": _gelu, "softmax": _axiswise(_softmax), "standardize": _standardize, "rms_norm": _standardize, "conv": _conv,
-    "conv_transpose": _conv_transpose,
+    "conv_transpose": _conv_transpose, "long_conv": _long_conv,
     "group_norm": _group_norm,
     "log_softmax": _axiswise(_logged),
     "pool": _pool, "adaptive_max": _adaptive, "adaptive_mean": _adaptive, "pad_around": _pad_around,

@@ -243,6 +243,10 @@ TIDYING: dict[str, Row] = {
     "addition theorem, in error by up to 4 eps of what the wave is multiplied by": Row(
         "A[t, d], B[s, d], V[s, val]", "mean[d](cos(A - B)) @[s] V", "mean[d](cos(A * B)) @[s] V", numerics="fast",
     ),
+    "long convolution by transforms, in error by up to eps log n norm(x) norm(h)": Row(
+        "X[c, t], H[c, lag]", "sum[lag](H * X[t = t - lag; fill = 0])", "sum[lag](H * X[t = t - 2 * lag; fill = 0])",
+        numerics="fast",
+    ),
     "squared distances as a product, in error by up to 2 eps (|x - c| + |y - c|)^2, c the mean of y": Row(
         PAIRS, "sum[c]((X - Y) ^ 2)", "sum[c]((X + Y) ^ 2)", numerics="fast",
     ),

@@ -31,6 +31,7 @@ from namedlayers.plan.rules.windows import (
     adaptive,
     around,
     convolution,
+    long,
     padding,
     pooling,
     products,
@@ -82,6 +83,7 @@ READING: tuple[Rule, ...] = (
 )
 FINISHING: tuple[Rule, ...] = (
     *convolution.BIASES,
+    *long.RULES,
     *fourier.RULES,
     *padding.RULES,
     *shifts.RULES,

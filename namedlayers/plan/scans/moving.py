@@ -118,7 +118,7 @@ def _own(graph: Graph, node: Node, operands: Sequence[Held], shift: int) -> Move
     return dict(node.attrs) | {"axis": operands[0].where[axis]}, range(len(operands))
 
 
-_WITH_TAPS = ("conv", "conv_transpose", "window_product")
+_WITH_TAPS = ("conv", "conv_transpose", "long_conv", "window_product")
 _SPECIAL: dict[str, Callable[[Graph, Node, Sequence[Held], int], Moved]] = {
     "index": _index,
     "gather": _gather,

@@ -124,18 +124,25 @@ def _space(found: Convolution) -> tuple[tuple[Any, ...], ...]:
 
 def _flipped(scope: Scope, arg: Arg, axis: int) -> Arg:
     """The value read from the other end of an axis; one that is read so already, as it was."""
-    if arg.node.op == "index":
-        inner = scope.operands(arg)[0]
-        (own,) = (k for k, c in enumerate(arg.axes) if c == axis)
-        if inner.axes.count(-1) == 1 and arg.node.attr("entries") == _turned(
-            inner.axes.index(-1), own, scope.sizes[axis]
-        ):
-            return Arg(inner.node, tuple(axis if c == -1 else c for c in inner.axes))
+    known = unflipped(scope, arg, axis)
+    if known is not None:
+        return known
     result = sorted(arg.axes)
     own, position = arg.axes.index(axis), result.index(axis)
     entries = _turned(own, position, scope.sizes[axis])
     inner = Arg(arg.node, tuple(-1 if c == axis else c for c in arg.axes))
     return scope.build("index", (inner,), result, kind=arg.node.kind, attrs={"entries": entries})
+
+
+def unflipped(scope: Scope, arg: Arg, axis: int) -> Arg | None:
+    """What is read from the other end of an axis, where a value is just that."""
+    if arg.node.op != "index":
+        return None
+    inner = scope.operands(arg)[0]
+    own = arg.axes.index(axis)
+    if inner.axes.count(-1) != 1 or arg.node.attr("entries") != _turned(inner.axes.index(-1), own, scope.sizes[axis]):
+        return None
+    return Arg(inner.node, tuple(axis if c == -1 else c for c in inner.axes))
 
 
 def _turned(own: int, position: int, size: SizeExpr) -> tuple[Any, ...]:

@@ -128,5 +128,5 @@ TABLE: Mapping[str, Back] = {
         "eigenvectors", "sort", "pool", "adaptive_max", "adaptive_mean", "pad_around", "reduce prod", "prefix_product",
         "prefix_sum", "outer_mean", "row_sums", "window_product", "wave", "harmonics", "sample",
     ), by_torch),
-    **dict.fromkeys(("conv", "conv_transpose"), _convolved),
+    **dict.fromkeys(("conv", "conv_transpose", "long_conv"), _convolved),
 }  # fmt: skip
