@@ -60,6 +60,7 @@ def _total(op: str, inner: Pattern) -> Op:
 _VARIANCE = Op("statistic", (Y,), "var")
 _SQUARES = (Op("contract", (Y, Y)), _total("sum", Op("pow", (Y, Num(2)))))
 _DIFFERENCE = Op("sub", (X, Y))
+_SQUARED = Op("pow", (_DIFFERENCE, Num(2)))
 _CLIPPED = Op("activation", (_DIFFERENCE, ANY, ANY), "clip")
 _LOSS = Op("class_loss", (X, Y))
 _MEAN_SQUARE = Op("statistic", (Op("pow", (Y, Num(2))),), "mean")
@@ -79,8 +80,14 @@ HINTS: tuple[Hint, ...] = (
          "write `X - logsumexp[i](X)` with the same X"),
     Hint("log_softmax of a sum", "algebraic", Sum(0, (X, Y, Product(-1, (_total("logsumexp", Z),)))),
          "what the logsumexp is of is not the sum that stands before it", "write `X + Y - logsumexp[i](X + Y)`"),
-    Hint("logsumexp", "algebraic", Op("log", (Op("statistic", (_exp(X),), "mean"),)),
-         "it is the logarithm of a mean", "write `logsumexp[i](X) - log(|i|)`"),
+    Hint("softmax", "algebraic", Op("div", (_exp(X), Sum(None, (_total("sum", _exp(Y)),)))),
+         "a number is added to the sum of the powers", "add nothing: a softmax never divides by 0"),
+    Hint("softmax", "algebraic",
+         Op("div", (Op("mul", (_exp(X), Z)), Sum(None, (_total("sum", Op("mul", (_exp(Y), Z))),)))),
+         "a number is added to the sum of the powers, or the factor is no condition",
+         "add nothing, and multiply by a condition: a softmax of which nothing is left is 0"),
+    Hint("logsumexp", "algebraic", Op("log", (Sum(None, (_total("sum", _exp(X)),)),)),
+         "a number is added to the sum of the powers", "add nothing: `logsumexp[i](X)` never takes log(0)"),
     Hint("standard deviation", "exact", Op("sqrt", (Sum(None, (_VARIANCE,)),)),
          "something is added to the variance below the root",
          "a standard deviation is `sqrt(var[i](X))`; to normalise, divide `X - mean[i](X)` of the same X by the root"),
@@ -135,6 +142,14 @@ HINTS: tuple[Hint, ...] = (
          "the exponent is not 2", "squared distances are `sum[i]((X - Y) ^ 2)`"),
     Hint("distances", "exact", Op("statistic", (Op("add", (X, Y)),), "norm"),
          "the norm is of a sum", "a distance is `norm[i](X - Y)`"),
+    *(Hint("squared distances", "exact", Op("contract", one), "the differences are weighed",
+           "weigh the points instead, `sqrt(w) * X` and `sqrt(w) * Y`, if digits that they have in common may be lost")
+      for one in ((Z, _SQUARED), (_SQUARED, Z))),
+    Hint("distances", "exact", Op("statistic", (Op("div", (_DIFFERENCE, Z)),), "norm"), "the differences are scaled",
+         "scale the points instead, `X / s` and `Y / s`, if digits that they have in common may be lost"),
+    Hint("square of a difference", "exact", _SQUARED,
+         "the difference is needed elsewhere, too, or one side has axes that the other lacks",
+         "nothing: it is computed as it is written"),
     Hint("square of a difference", "exact", Op("pow", (_DIFFERENCE, ANY)), "the exponent is not 2",
          "write `(X - Y) ^ 2`"),
     Hint("huber of a difference", "algebraic",

@@ -19,7 +19,8 @@ Numerics = Literal["exact", "algebraic", "conditioned"]
 """How a rule changes numbers.
 
 exact: every result stays the same to rounding. algebraic: results may differ where an intermediate of the text or of
-the plan overflows, underflows or is NaN. conditioned: digits may be lost by cancellation.
+the plan overflows, underflows or is NaN, or where the text loses digits by cancellation that the plan keeps.
+conditioned: digits may be lost by cancellation.
 """
 
 

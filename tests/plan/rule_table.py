@@ -74,6 +74,9 @@ KERNELS: dict[str, Row] = {
         "is not one that the kernel makes",
     ),
     "bias in the kernel": Row(CONV, "W @[c, k] unroll[x, k](X) + b", "W @[c, k] unroll[x, k](X) + B", "no summand has"),
+    "min pool": Row(
+        "X[c, x]", "min[k](unroll[x, k = 3](X))", "min[k](unroll[x, k = 3](X)[x = 0:2])", "not all that fit",
+    ),
     "max pool": Row(
         "X[c, x]", "max[k](unroll[x, k = 3](X))", "max[k](unroll[x, k = 3](X)[x = 0:2])",
         "not all that fit",
@@ -128,7 +131,7 @@ KERNELS: dict[str, Row] = {
         ROWS, "softmax[j](X - max[j](X))", "softmax[j](X - max[j](Y))", "maximum that is subtracted",
     ),
     "log_softmax": Row(ROWS, "X - logsumexp[j](X)", "X - logsumexp[j](Y)", "something else than what it is"),
-    "logsumexp": Row(ROWS, "log(sum[j](exp(X)))", "log(mean[j](exp(X)))", "logarithm of a mean"),
+    "logsumexp": Row(ROWS, "log(sum[j](exp(X)))", "log(sum[j](exp(X)) + 1e-9)", "a number is added to the sum"),
     "log_softmax of a sum": Row(
         ROWS, "X + (Y - logsumexp[j](X + Y))", "X + (A - logsumexp[j](X + Y))", "is not the sum that stands before it",
     ),
@@ -318,6 +321,20 @@ TIDYING: dict[str, Row] = {
     "adaptive max pool": Row("X[c, x]; n = 3", CELLS.format("index[cell] + 1"), CELLS.format("index[cell] + 2")),
     "adaptive mean pool": Row("X[c, x]; n = 3", MEANS.format("last - first"), MEANS.format("last + first")),
     "triangle": Row("A[i, j]", "where(index[j] <= index[i], A, 0)", "where(index[j] <= 2 * index[i], A, 0)"),
+    "logaddexp": Row(ROWS, "log(exp(X) + exp(Y))", "log(exp(X) + Y)"),
+    "weights masked twice": Row(
+        "X[i, j], B[i, j]", "softmax[j](where(B, X, -inf)) * B", "softmax[j](where(B, X, -inf)) * (X > 1)",
+    ),
+    "mean of means": Row(ROWS, "mean[i](mean[j](X))", "mean[i](sum[j](X))"),
+    "mean taken off with its factors": Row(ROWS, "X * a - mean[j](X) * a", "X * a - mean[j](X) * g"),
+    "choice by conditions that are counted": Row(
+        "A[i, j]", "where((i > 1) * (j > 2), A, 0)", "where((i > 1) * j, A, 0)",
+    ),
+    "logarithm of a condition": Row("A[i, j]", "A + log(i <= j)", "A + log(i - j)"),
+    "end of what runs along": Row("X[i, j]", "cumsum[j](X)[j = -1]", "cumsum[j](X)[j = -2]"),
+    "windows around the end": Row(
+        "X[c, x]; W[c, k]", "W @[k] X[x = (x + k) % |x|]", "W @[k] X[x = (x + k) % (|x| - 1)]",
+    ),
     "last step": Row("X[time, d, i], a[i], b[i]", LAST.format("h[time = -1]"), LAST.format("h[time = 1]")),
     "only the last step": Row(
         "X[time, d, i], a[i], b[i]", LAST.format("exp(h)[time = -1]"), LAST.format("exp(h)[time = 1]"),
@@ -326,10 +343,6 @@ TIDYING: dict[str, Row] = {
         "X[t, c], Q[k = 3], P[t, k = 3]", STEPS.format("Q"), STEPS.format("P"),
     ),
     "slope and factor": Row(
-    "end of what runs along": Row("X[i, j]", "cumsum[j](X)[j = -1]", "cumsum[j](X)[j = -2]"),
-    "windows around the end": Row(
-        "X[c, x]; W[c, k]", "W @[k] X[x = (x + k) % |x|]", "W @[k] X[x = (x + k) % (|x| - 1)]",
-    ),
         "X[t, c], a[c]", CURVED.format("relu(a + h) * X"), CURVED.format("sin(a + h) * X"),
     ),
     "operation on rows that are read": Row(

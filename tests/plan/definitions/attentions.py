@@ -22,6 +22,10 @@ CASES = (
     _case("attention scaled by a number", "softmax[s](0.125 * Q @[key] K) @[s] V"),
     _case("attention of scaled queries", "softmax[s]((Q / sqrt(|key|)) @[key] K) @[s] V"),
     _case("attention with a condition", "softmax[s](where(B, Q @[key] K, -inf)) @[s] V", QKV + "; B[t, s]"),
+    _case(
+        "attention with a condition, twice", "where(B, softmax[s](where(B, Q @[key] K, -inf)), 0) @[s] V",
+        QKV + "; B[t, s]",
+    ),
     _case("causal attention", "softmax[s](where(s <= t, Q @[key] K / sqrt(|key|), -inf)) @[s] V"),
     _case(
         "attention over heads", "softmax[s](Q @[key] K / sqrt(|key|)) @[s] V",
@@ -45,5 +49,6 @@ CASES = (
         QKV, "add", "and", "attention", "le", "lt",
         without="comparison: t < s + 3 and t <= s + 2 are two forms, of which both are read",
     ),
+    _case("causal attention by a logarithm", "softmax[s](Q @[key] K + log(s <= t)) @[s] V"),
     _case("causal attention by a mask", "softmax[s](Q @[key] K + where(s <= t, 0, -inf)) @[s] V"),
 )  # fmt: skip

@@ -22,6 +22,7 @@ WEIGHTED = "Z[b, c], T[b]; W[c]"
 CASES = (
     _case("cross entropy of each", "-log_softmax[c](Z)[c = T]"),
     _case("cross entropy from the logits", "logsumexp[c](Z) - Z[c = T]"),
+    _case("cross entropy below the maximum", "log(sum[c](exp(Z - max[c](Z)))) + max[c](Z) - Z[c = T]"),
     _case("cross entropy, mean", "-mean[b](log_softmax[c](Z)[c = T])", lifts=()),
     _case("cross entropy, sum", "-sum[b](log_softmax[c](Z)[c = T])", lifts=()),
     _case("cross entropy with weights", "-log_softmax[c](Z)[c = T] * W[c = T]", given=WEIGHTED),

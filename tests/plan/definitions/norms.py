@@ -18,6 +18,16 @@ CASES = (
     _case("layer norm, bare", "X[i, j]", "standardize[j](X)", "standardize"),
     _case("layer norm with a weight", "X[i, j]; g[j]", "g * standardize[j](X)", "standardize"),
     _case("layer norm of two axes", "X[i, j, k]; g[j, k], b[j, k]", "standardize[j, k](X) * g + b", "standardize"),
+    _case(
+        "layer norm by moments", "X[i, j]",
+        "(X - mean[j](X)) / sqrt(mean[j](X ^ 2) - mean[j](X) ^ 2 + 1e-5)", "standardize",
+    ),
+    _case("variance by moments", "X[i, j]", "mean[j](X ^ 2) - mean[j](X) ^ 2", "statistic"),
+    _case("mean of means", "X[i, j, k]", "mean[j](mean[k](X))", "statistic"),
+    _case(
+        "batch norm, folded", "X[b, c, x]; g[c], d[c]",
+        "a = g / sqrt(var[b, x](X) + 1e-5)\nreturn X * a + (d - mean[b, x](X) * a)", "standardize", lifts=(),
+    ),
     _case("batch norm", "X[b, c, x]; g[c], d[c]", "standardize[b, x](X) * g + d", "standardize", lifts=()),
     _case("instance norm", "X[b, c, x]", "(X - mean[x](X)) / sqrt(var[x](X) + 1e-5)", "standardize"),
     _case("rms norm", "X[i, j]; g[j]", "X / sqrt(mean[j](X ^ 2) + 1e-6) * g", "rms_norm"),

@@ -17,6 +17,7 @@ CASES = (
     _case("max pool by an index", "max[k](unroll[x, k = 3](X))"),
     _case("max pool, strided and padded", "max[k](unroll[x, k = 3](X; stride = 2, padding = 1, value = -inf))"),
     _case("max pool by a split", "max[k](X[x -> (p, k = 2)])[p -> x]"),
+    _case("min pool", "min[k](unroll[x, k = 3](X))", "neg", "neg", "pool"),
     _case("mean pool", "mean[k](pool[x, k = 2](X))"),
     _case("mean pool of two axes", "mean[k, l](pool[x, y, k = 2, l = 2](X))"),
     _case("mean pool, padded", "mean[k](unroll[x, k = 3](X; padding = 1))"),

@@ -69,5 +69,12 @@ CASES = (
         lifts=(),
     ),
     _case("squares of differences", "X[i, c], Y[i, c]", "(X - Y) ^ 2", "difference", lifts=("X Y",)),
+    _case(
+        "smooth differences",
+        "X[i, c], Y[i, c]",
+        "where(abs(X - Y) < 1, 0.5 * (X - Y) ^ 2, abs(X - Y) - 0.5)",
+        "difference",
+        lifts=("X Y",),
+    ),
     _case("linear and relu", "X[i, j]; W[o, j], b[o]", "relu(W @[j] X + b)", "linear", "relu"),
 )

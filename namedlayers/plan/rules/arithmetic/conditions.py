@@ -6,8 +6,10 @@ so rules that want to know which positions see which need to know one form.
 
 from __future__ import annotations
 
+from math import inf
+
 from namedlayers.plan.rule import Match, Outcome, Rule
-from namedlayers.plan.view import Scope
+from namedlayers.plan.view import Scope, is_number
 from namedlayers.plan.windows import Affine, affine
 from namedlayers.program.graph import Arg, Node
 from namedlayers.program.program import Kind
@@ -93,6 +95,48 @@ def _choice(scope: Scope, node: Node) -> Outcome:
     return Match((inner, no, yes), (condition.node,)) if inner.node.kind == Kind.BOOL else None
 
 
+def _counted(scope: Scope, node: Node) -> Outcome:
+    """where(a * b, x, y), where(1 - a, x, y) of conditions that are counted"""
+    condition, yes, no = node.args
+    found = _condition(scope, condition) if condition.node.kind is Kind.INT else None
+    return Match((found, yes, no), (condition.node,)) if found is not None else None
+
+
+def _condition(scope: Scope, arg: Arg, once: bool = False) -> Arg | None:
+    """The condition under which what conditions are multiplied or added to is not 0; `once`: and then is 1."""
+    if arg.node.kind is Kind.BOOL:
+        return arg
+    if arg.node.op not in ("mul", "sub") and (once or arg.node.op != "add"):
+        return None
+    first, second = scope.operands(arg)
+    if arg.node.op == "sub":
+        holds = _condition(scope, second) if is_number(first, 1) and second.node.kind is Kind.BOOL else None
+        return scope.apply("not", holds, kind=Kind.BOOL) if holds is not None else None
+    parts = [_condition(scope, one, once) for one in (first, second)]
+    found = [part for part in parts if part is not None]
+    return scope.apply("and" if arg.node.op == "mul" else "or", *found, kind=Kind.BOOL) if len(found) == 2 else None
+
+
+def _log(scope: Scope, node: Node) -> Outcome:
+    """log(c), log(where(c, 1, 0))"""
+    (arg,) = node.args
+    if arg.node.op == "where":
+        condition, *sides = scope.operands(arg)
+        for (one, other), turned in ((sides, False), (sides[::-1], True)):
+            if is_number(one, 1) and is_number(other, 0) and condition.node.kind is Kind.BOOL:
+                return Match((condition, turned), (arg.node,))
+        return None
+    found = _condition(scope, arg, once=True)
+    return Match((found, False)) if found is not None else None
+
+
+def _build_log(scope: Scope, node: Node, found: tuple[Arg, bool]) -> Arg:
+    condition, turned = found
+    sides = (scope.number(0.0), scope.number(-inf))
+    args = (condition, *(sides[::-1] if turned else sides))
+    return scope.build("where", args, range(node.rank), kind=node.kind, weak=node.weak)
+
+
 def _build_choice(scope: Scope, node: Node, args: tuple[Arg, ...]) -> Arg:
     return scope.build("where", args, range(node.rank), kind=node.kind, weak=node.weak)
 
@@ -100,5 +144,7 @@ def _build_choice(scope: Scope, node: Node, args: tuple[Arg, ...]) -> Arg:
 RULES = (
     Rule("comparison of coordinates", "exact", tuple(_MIRRORED), _comparison, _build),
     Rule("negated comparison", "exact", ("not",), _negated, _build),
+    Rule("choice by conditions that are counted", "exact", ("where",), _counted, _build_choice),
+    Rule("logarithm of a condition", "exact", ("log",), _log, _build_log),
     Rule("choice by a negated condition", "exact", ("where",), _choice, _build_choice),
 )

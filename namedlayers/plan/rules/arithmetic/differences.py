@@ -6,13 +6,14 @@ They wait until all else has been seen, since squares of differences are parts o
 from __future__ import annotations
 
 from dataclasses import replace
+from math import nan
 
-from namedlayers.plan.pattern import Bound, Op, Product, Sum, Var, match
+from namedlayers.plan.pattern import Bound, Num, Op, Product, Sum, Var, match
 from namedlayers.plan.rule import Match, Outcome, Rule
 from namedlayers.plan.rules.build import averaged, count, square_of
 from namedlayers.plan.rules.passes import Find, one_pass, whole
+from namedlayers.plan.view import Number, Scope, constant
 from namedlayers.plan.view import Product as Factors
-from namedlayers.plan.view import Scope, constant
 from namedlayers.program.graph import Arg, Node
 from namedlayers.program.program import Kind
 
@@ -23,7 +24,9 @@ Found = tuple[Arg, ...]
 def _square(scope: Scope, node: Node) -> Found | None:
     """(x - y)^2, where nothing else needs the difference"""
     d = square_of(scope, scope.whole())
-    return _sides(scope, d) if d is not None and scope.uses(d.node) <= len(node.args) else None
+    if d is None or scope.uses(d.node) > sum(arg.node is d.node for arg in node.args):
+        return None
+    return _sides(scope, d)
 
 
 _D = Var("d")
@@ -38,6 +41,72 @@ def _huber(scope: Scope, node: Node) -> Found | None:
         return None
     bound = match(scope, _HUBER, scope.whole())
     return _within(scope, bound) if bound is not None else None
+
+
+def _huber_by_choice(scope: Scope, node: Node) -> Outcome:
+    """where(abs(d) < delta, c * d^2 / 2, c * delta * (abs(d) - delta / 2))"""
+    condition, near, far = node.args
+    while condition.node.op == "not":
+        (condition,), near, far = scope.operands(condition), far, near
+    if condition.node.op not in ("lt", "le", "gt", "ge"):
+        return None
+    size, bound = scope.operands(condition)
+    if condition.node.op in ("gt", "ge"):
+        near, far = far, near
+    if bound.node.op == "abs":
+        size, bound, near, far = bound, size, far, near
+    if size.node.op != "abs" or bound.node.rank or (found := _sides(scope, scope.operands(size)[0], bound)) is None:
+        return None
+    factor = _half_squared(scope, near, size)
+    parts = (condition.node, size.node, near.node, far.node)
+    if factor is None or isinstance(factor, complex):
+        return None
+    delta = constant(bound.node)
+    if delta is None:
+        if bound.node.op != "input" or not bound.node.weak:  # a tensor, which the kernel does not take
+            return None
+        spelled = any(match(scope, pattern, far) == {"a": size, "b": bound} for pattern in _FAR)
+        return Match((found, 1), parts) if factor == 1 and spelled else None
+    slope, offset = _line(scope, far, size)
+    wanted = (factor * delta, -factor * delta * delta / 2)
+    close = all(abs(a - b) <= 1e-12 * abs(b) for a, b in zip((slope, offset), wanted, strict=True))
+    return Match((found, factor), parts) if close and delta > 0 else None  # type: ignore[operator]
+
+
+_FAR = tuple(
+    Sum(0, (Product(1, (Var("b"), Var("a"))), Product(-0.5, square)))
+    for square in ((Var("b"), Var("b")), (Op("pow", (Var("b"), Num(2))),))
+) + (Product(1, (Var("b"), Sum(0, (Var("a"), Product(-0.5, (Var("b"),)))))),)
+
+
+def _half_squared(scope: Scope, arg: Arg, size: Arg) -> Number | None:
+    """c if `arg` is c / 2 times the square of what `size` is the size of."""
+    product = scope.product(arg)
+    d = scope.operands(size)[0]
+    top = product.top
+    squared = len(top) == 2 and top[0] == top[1] and top[0] in (d, size)
+    squared = squared or len(top) == 1 and square_of(scope, top[0]) in (d, size)
+    return 2 * product.number if squared and not product.bottom else None
+
+
+def _line(scope: Scope, arg: Arg, x: Arg) -> tuple[Number, Number]:
+    """`(a, b)` if `arg` is a * x + b, else two numbers that are none."""
+    outer = scope.product(arg, lambda node: not node.rank)
+    inner = outer.top[0] if len(outer.top) == 1 and not outer.bottom else arg
+    scale = outer.number if inner is not arg else 1
+    total = scope.sum(inner)
+    (sign, term), *others = total.terms or ((1, arg),)
+    product = scope.product(term)
+    if others or product.top != (x,) or product.bottom:
+        return nan, nan
+    return scale * sign * product.number, scale * total.number
+
+
+def _build_huber(scope: Scope, node: Node, found: tuple[Found, Number]) -> Arg:
+    operands, factor = found
+    attrs = {"function": "huber", "reduction": "none"}
+    losses = scope.build("difference", operands, range(node.rank), kind=node.kind, attrs=attrs)
+    return scope.multiply(Factors(factor, (losses,), ()))
 
 
 def _within(scope: Scope, bound: Bound) -> Found | None:
@@ -121,6 +190,7 @@ RULES = (
     Rule("huber of a difference", "algebraic", ("contract",), _sum, _build_sum),
     _rule("square", ("pow", "mul"), _square),
     _rule("huber", ("mul",), _huber),
+    Rule("huber of a difference", "algebraic", ("where",), _huber_by_choice, _build_huber),
     Rule("losses together", "algebraic", ("statistic", "reduce sum"), _reduced, _build_reduced),
     Rule("mean of losses", "algebraic", ("div", "mul"), _mean, _build_mean),
 )

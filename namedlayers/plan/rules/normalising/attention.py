@@ -239,8 +239,11 @@ def _by_a_number(scope: Scope, arg: Arg) -> Near | None:
 
 def _allow(scope: Scope, mask: Arg) -> Arg | None:
     """The condition under which the mask is 0, if it is -inf otherwise."""
-    part = chosen(scope, mask, -inf)
-    return part[0] if part is not None and is_number(part[1], 0) else None
+    conditions = []
+    while (part := chosen(scope, mask, -inf)) is not None:
+        conditions.append(part[0])
+        mask = part[1]
+    return together(scope, conditions) if is_number(mask, 0) else None
 
 
 def _causal(

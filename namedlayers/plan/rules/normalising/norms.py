@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+
 from namedlayers.plan.rule import Match, Near, Outcome, Rule
-from namedlayers.plan.rules.build import count, divisor, inverse_root, square_of, square_root, statistic, sum_of_squares
+from namedlayers.plan.rules.build import (
+    count,
+    divisor,
+    inverse_root,
+    renaming,
+    square_of,
+    square_root,
+    statistic,
+    sum_of_squares,
+)
 from namedlayers.plan.rules.normalising.statistics import centred
-from namedlayers.plan.view import Product, Scope, constant
+from namedlayers.plan.view import Product, Scope, Sum, constant
 from namedlayers.program.graph import Arg, Node
 from namedlayers.program.program import Kind
 
@@ -90,6 +103,51 @@ def _normalised(scope: Scope, node: Node, op: str, x: Arg, eps: Arg, axes: tuple
     attrs = {"axes": tuple(result.index(c) for c in axes), "affine": ()}
     core = scope.build(op, (x, eps), result, kind=node.kind, attrs=attrs)
     return scope.multiply(Product(rest.number, (core, *rest.top), rest.bottom))
+
+
+def _centre_apart(scope: Scope, node: Node) -> Outcome:
+    """x * f - mean(x) * f, which is (x - mean(x)) * f, among other summands"""
+    total = scope.sum(scope.whole())
+    for k, (sign, term) in enumerate(total.terms):
+        for j, (other, shift) in enumerate(total.terms):
+            if sign == other:
+                continue
+            whole, part = (scope.product(one) for one in (term, shift))
+            for x, mean in _with_means(scope, whole, part):
+                factors = _without(whole, x)
+                if _same(factors, _without(part, mean)):
+                    rest = tuple(one for i, one in enumerate(total.terms) if i not in (k, j))
+                    found = (x, mean, replace(factors, number=sign * factors.number), Sum(total.number, rest))
+                    return Match(found, (term.node, shift.node, *total.nodes))
+    return None
+
+
+def _with_means(scope: Scope, whole: Product, part: Product) -> Iterator[tuple[Arg, Arg]]:
+    """Factors of a product, and their means among those of another."""
+    for mean in part.top:
+        found = statistic(scope, mean, "mean")
+        for x in whole.top if found is not None else ():
+            if len(whole.top) + len(whole.bottom) > 1 and renaming(found[0], x, found[1]) is not None:  # type: ignore[index]
+                yield x, mean
+
+
+def _without(product: Product, factor: Arg) -> Product:
+    top = list(product.top)
+    top.remove(factor)
+    return replace(product, top=tuple(top), nodes=())
+
+
+def _same(one: Product, other: Product) -> bool:
+    sides = ((one.top, other.top), (one.bottom, other.bottom))
+    return one.number == other.number and all(Counter(a) == Counter(b) for a, b in sides)
+
+
+def _build_centred(scope: Scope, node: Node, found: tuple[Arg, Arg, Product, Sum]) -> Arg:
+    x, mean, factors, rest = found
+    result = scope.multiply(replace(factors, top=(scope.apply("sub", x, mean), *factors.top)))
+    for sign, term in rest.terms:
+        result = scope.apply("add" if sign > 0 else "sub", result, term)
+    return result if rest.number == 0 else scope.apply("add", result, scope.number(rest.number))
 
 
 def _rms_norm(scope: Scope, node: Node) -> Outcome:
@@ -234,6 +292,7 @@ def _build_affine(scope: Scope, node: Node, found: tuple[Arg, Arg, str]) -> Arg:
 
 
 RULES = (
+    Rule("mean taken off with its factors", "algebraic", ("sub", "add"), _centre_apart, _build_centred),
     Rule("standardize", "algebraic", ("div", "mul"), _standardize, _build_standardize),
     Rule("rms_norm", "algebraic", ("div", "mul"), _rms_norm, _build_rms_norm),
     Rule("norm with weight and bias", "exact", ("mul", "add"), _affine, _build_affine),

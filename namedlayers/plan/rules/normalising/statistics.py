@@ -16,7 +16,7 @@ from namedlayers.plan.rules.build import (
     statistic,
     sum_of_squares,
 )  # fmt: skip
-from namedlayers.plan.view import Product, Scope
+from namedlayers.plan.view import Product, Scope, Sum
 from namedlayers.program.graph import Arg, Node
 from namedlayers.program.program import Kind
 
@@ -100,6 +100,59 @@ def _var_of_mean(scope: Scope, node: Node) -> Outcome:
     return Match((x, found[1], "var", 0), (found[0].node, d.node)) if scope.once(found[0].node) else _SHARED
 
 
+def _var_of_moments(scope: Scope, node: Node) -> Outcome:
+    """mean(x^2) - mean(x)^2, which loses the digits that the variance keeps"""
+    total = scope.sum(scope.whole())
+    for k, (sign, average) in enumerate(total.terms):
+        squares = _mean_of_squares(scope, average)
+        if squares is None or sign < 0:
+            continue
+        for j, (other, square) in enumerate(total.terms):
+            mean = square_of(scope, square) if other < 0 else None
+            found = statistic(scope, mean, "mean") if mean is not None else None
+            names = renaming(found[0], squares[0], found[1]) if found is not None else None
+            if names is not None and set(names.values()) == set(squares[1]):
+                rest = tuple(term for i, term in enumerate(total.terms) if i not in (k, j))
+                return Match((squares, Sum(total.number, rest)), (average.node, square.node, *total.nodes))
+    return None
+
+
+def _mean_of_squares(scope: Scope, arg: Arg) -> tuple[Arg, tuple[int, ...]] | None:
+    found = statistic(scope, arg, "mean")
+    if found is not None:
+        x = square_of(scope, found[0])
+    else:
+        product = scope.own_product(arg)
+        found = sum_of_squares(scope, product.top[0]) if len(product.top) == 1 else None
+        whole = divisor(product, product.top[0]) if found is not None else None
+        x = found[0] if found is not None and whole == count(scope, found[1]) else None
+    if found is None or x is None or x.node.kind is not Kind.REAL:
+        return None
+    if x.node.op == "abs":
+        (x,) = scope.operands(x)
+    return x, found[1]
+
+
+def _build_var_of_moments(scope: Scope, node: Node, found: tuple[tuple[Arg, tuple[int, ...]], Sum]) -> Arg:
+    (x, consumed), rest = found
+    kept = sorted(set(x.axes) - set(consumed))
+    result = scope.build("statistic", (x,), kept, consumed, kind=node.kind, attrs={"op": "var", "ddof": 0})
+    for sign, term in rest.terms:
+        result = scope.apply("add" if sign > 0 else "sub", result, term)
+    return result if rest.number == 0 else scope.apply("add", result, scope.number(rest.number))
+
+
+def _mean_of_mean(scope: Scope, node: Node) -> Outcome:
+    """mean[i](mean[j](x))"""
+    (inner,) = node.args
+    if node.attr("op") != "mean" or inner.node.op != "statistic" or inner.node.attr("op") != "mean":
+        return None
+    if not scope.once(inner.node) or not set(range(node.rank, len(node.space))) <= set(inner.axes):
+        return None
+    consumed = (*range(node.rank, len(node.space)), *scope.consumed(inner))
+    return Match((scope.operands(inner)[0], consumed, "mean", 0), (inner.node,))
+
+
 def _std(scope: Scope, node: Node) -> Outcome:
     """sqrt(var(x))"""
     inner = square_root(scope, scope.whole())
@@ -131,6 +184,8 @@ RULES = (
     Rule("variance", "exact", ("div", "mul"), _var, _build),
     Rule("mean", "exact", ("div", "mul"), _mean, _build_mean),
     Rule("variance", "exact", ("statistic",), _var_of_mean, _build),
+    Rule("variance", "algebraic", ("sub", "add"), _var_of_moments, _build_var_of_moments),
+    Rule("mean of means", "algebraic", ("statistic",), _mean_of_mean, _build),
     Rule("standard deviation", "exact", ("sqrt", "pow"), _std, _build),
     Rule("norm", "exact", ("sqrt", "pow"), _norm, _build),
 )

@@ -1,4 +1,4 @@
-"""Windows under `max`, `mean` and `sum` are pools; a pool of a pool along another axis is one pool.
+"""Windows under `max`, `min`, `mean` and `sum` are pools; a pool of a pool along another axis is one pool.
 
 Padding is left to the kernel where it pads with what the pool ignores (-inf) or counts (0), equally at both ends, by at
 most half a kernel, and beyond that as far as the last window reaches; otherwise it is done before.
@@ -12,7 +12,7 @@ from math import inf
 from typing import Any
 
 from namedlayers.plan.rule import Match, Near, Outcome, Rule
-from namedlayers.plan.rules.build import count
+from namedlayers.plan.rules.build import count, negative
 from namedlayers.plan.rules.windows.convolution import MOST_SPACE_AXES, plain
 from namedlayers.plan.view import Scope, constant
 from namedlayers.plan.windows import WindowAxis, Windows, windows
@@ -20,7 +20,7 @@ from namedlayers.program.graph import Arg, Node
 from namedlayers.program.program import Kind
 from namedlayers.program.size import SizeExpr, const, size_expr
 
-PADDED_WITH = {"max": -inf, "mean": 0.0}
+PADDED_WITH = {"max": -inf, "min": inf, "mean": 0.0}
 
 Space = tuple[tuple[Any, ...], ...]
 """For each space axis: own axis of the source, position (a coordinate), kernel size, stride, dilation, before,
@@ -213,6 +213,27 @@ def _build_sum(scope: Scope, node: Node, found: Pool) -> Arg:
     return scope.apply("mul", _build(scope, node, found), scope.size(total))
 
 
+def _minimum(scope: Scope, node: Node) -> Outcome:
+    """min of windows, which is minus max of minus the windows"""
+    (body,) = node.args
+    if node.kind is not Kind.REAL:
+        return None
+    near: Near | None = None
+    for view in windows(scope, body):
+        negated = replace(view, source=_over_source(scope, view.source, lambda whole: negative(scope, whole)))
+        found = _check(scope, negated, "min", frozenset(range(node.rank, len(node.space))))
+        if not isinstance(found, str):
+            found = replace(found, op="max")
+            merged = _merged(negated, found)
+            return Match(merged or found, (*view.nodes, *([view.source.node] if merged else [])))
+        near = near or Near(found, body.node.spans)
+    return near
+
+
+def _build_minimum(scope: Scope, node: Node, found: Pool) -> Arg:
+    return negative(scope, _build(scope, node, found))
+
+
 def _norm(scope: Scope, node: Node) -> Outcome:
     """The root of the sum of squares"""
     (body,) = node.args
@@ -236,7 +257,10 @@ def _build_norm(scope: Scope, node: Node, found: Pool) -> Arg:
     return scope.apply("where", nothing, scope.number(0.0), scope.apply("sqrt", some), kind=node.kind)
 
 
-RULES = (Rule("max pool", "exact", ("reduce max",), _pool("max"), _build),)
+RULES = (
+    Rule("max pool", "exact", ("reduce max",), _pool("max"), _build),
+    Rule("min pool", "exact", ("reduce min",), _minimum, _build_minimum),
+)
 # These wait until means and sums have been seen as parts of something larger: of a variance, of a norm.
 LAST = (
     Rule("mean pool", "exact", ("statistic",), _pool("mean"), _build),
