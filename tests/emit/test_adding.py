@@ -90,6 +90,25 @@ def test_many_keep_their_digits() -> None:
     assert counts.item() == 2**24 + 5
 
 
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64])
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64, torch.bfloat16, torch.int64])
+@pytest.mark.parametrize("batches", [False, True])
+def test_counts_are_of_any_kind(dtype: torch.dtype, kind: torch.dtype, batches: bool) -> None:
+    index = torch.tensor([[0, 2, 2, 0, 2], [1, 1, 1, 1, 1]] if batches else [0, 2, 2, 0, 2]).to(dtype)
+    expected = torch.tensor([[2, 0, 3, 0], [0, 5, 0, 0]] if batches else [2, 0, 3, 0], dtype=kind)
+    torch.testing.assert_close(counted(index, 4, kind), expected, rtol=0, atol=0)
+    torch.testing.assert_close(counted(index[..., :0], 4, kind), torch.zeros_like(expected))
+
+
+@pytest.mark.parametrize("wrong", [-1, 4, -(2**50), 2**50])
+@pytest.mark.parametrize("batches", [False, True])
+def test_numbers_far_out_of_range_count_nowhere(wrong: int, batches: bool) -> None:
+    """And take no memory."""
+    index = torch.tensor([[0, wrong, 2]] if batches else [0, wrong, 2])
+    expected = torch.tensor([1.0, 0.0, 1.0, 0.0])
+    torch.testing.assert_close(counted(index, 4, torch.float32), expected.expand(*index.shape[:-1], 4))
+
+
 @pytest.mark.parametrize("batches", [False, True])
 @pytest.mark.parametrize("rows", [False, True])
 def test_no_sums_have_slopes(batches: bool, rows: bool) -> None:
