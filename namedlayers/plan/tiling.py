@@ -66,6 +66,9 @@ def peak(
         return 2 * sum(nbytes(node, sizes, real) + passing.get(node.number, 0) for node in counted)
     last = {arg.node.number: node.number for node in live for arg in node.args}
     last |= {arg.node.number: len(graph.nodes) for arg in graph.outputs}
+    for node in reversed(live):
+        if node.op in _VIEWS:
+            last[node.args[0].node.number] = max(last[node.args[0].node.number], last[node.number])
     ends: dict[int, int] = {}
     held = {node.number for node in counted}
     now = most = 0
@@ -89,6 +92,10 @@ def nbytes(node: Node, sizes: Mapping[str, int], real: int) -> int:
 _WIDTHS = {Kind.BOOL: 1, Kind.INT: 8}
 
 
+_VIEWS = frozenset({"index", "split", "piece"})
+"""What lies in the memory of its operand, which is held as long."""
+
+
 def _bytes(axes: Collection[SizeExpr], kind: Kind, sizes: Mapping[str, int], real: int) -> int:
     elements = 1
     for size in axes:
@@ -97,11 +104,17 @@ def _bytes(axes: Collection[SizeExpr], kind: Kind, sizes: Mapping[str, int], rea
 
 
 def _passing(node: Node, sizes: Mapping[str, int], real: int) -> int:
-    """The bytes of what a contraction, a product up to each place, or a stretch of steps makes on its way."""
+    """The bytes of what a contraction, a product up to each place, or a stretch of steps makes on its way, or torch's
+    kernel: the coordinates in what it sorts, exponentials, the logarithms of shares."""
     if node.op == "stretch":
         return of_a_stretch(node).at(sizes) * real // REAL
     if node.op == "prefix_product":
         return sum(_bytes(made, node.kind, sizes, real) for made in prefixes.passing(node))
+    attrs = dict(node.attrs)
+    if node.op in ("sort", "argsort") or (node.op == "cumulative" and attrs["op"] in ("max", "min")):
+        return _bytes(node.sizes, Kind.REAL if node.op == "argsort" else Kind.INT, sizes, real)
+    if (node.op == "reduce" and attrs["op"] == "logsumexp") or (node.op == "class_loss" and attrs["logits"]):
+        return nbytes(node.args[0].node, sizes, real)
     if node.op != "contract":
         return 0
     path = node.attr("path")
@@ -115,14 +128,16 @@ def _inputs(graph: Graph) -> Iterator[Node]:
     return (node for node in graph.nodes if node.op == "input")
 
 
-# What is done at each coordinate, for axes that no attribute speaks of.
+# What is done at each coordinate of the axes that no attribute speaks of.
 _POINTWISE = frozenset({
     *UNARY, *BINARY, "where", "expand", "reduce", "extreme", "contract", "linear", "log_contract", "softmax", "relu",
-    "log_softmax", "sigmoid", "silu", "gelu", "softplus", "statistic", "standardize", "rms_norm", "const", "gather",
-    "cast", "attention", "conv", "pool", "lerp", "activation", "distance", "rotation", "prefix_product", "prefix_sum",
-    "outer_mean", "row_sums", "nearest", "window_product",
+    "log_softmax", "sigmoid", "silu", "gelu", "softplus", "statistic", "standardize", "rms_norm", "const", "cast",
+    "attention", "conv", "conv_transpose", "long_conv", "pool", "lerp", "activation", "distance", "rotation",
+    "prefix_product", "prefix_sum", "outer_mean", "row_sums", "nearest", "window_product", "index", "argreduce", "sort",
+    "argsort", "cumulative", "merge", "split", "pad", "pad_around", "concat", "stack", "fold", "fft", "rfft", "irfft",
+    "glu", "wave", "put", "inv", "solve", "cholesky", "eigenvalues", "eigenvectors", "det",
 })  # fmt: skip
-_OF_OPERANDS = frozenset({"take", "class_loss"})
+_OF_OPERANDS = frozenset({"take", "class_loss", "gather"})
 """The same, of which an attribute counts the axes of an operand."""
 
 
@@ -189,7 +204,7 @@ def _free_of(node: Node, name: str, place: int | None, softmax: bool) -> bool:
         return True
     if softmax or node.op in _OF_OPERANDS:
         return True
-    return node.op in _POINTWISE and (node.op == "expand" or place not in _integers(dict(node.attrs)))
+    return node.op in _POINTWISE and (node.op == "expand" or place not in _positions(node))
 
 
 def _sizes(value: Any) -> Iterator[SizeExpr]:
@@ -200,13 +215,20 @@ def _sizes(value: Any) -> Iterator[SizeExpr]:
             yield from _sizes(one)
 
 
-_PLACES = ("axes", "axis", "space", "causal", "entries", "row", "column", "into", "kernel")
+_PLACES = ("axes", "axis", "causal", "row", "column", "into", "kernel")
 
 
-def _integers(attrs: Mapping[str, Any]) -> set[int]:
-    """All integers in the attributes that may be positions."""
+def _positions(node: Node) -> set[int]:
+    """All integers in the attributes that may be positions; an entry, or an axis of space, begins with a number of the
+    operand's own axis."""
     found: set[int] = set()
-    waiting: list[Any] = [value for key, value in attrs.items() if key in _PLACES]
+    waiting: list[Any] = []
+    for key, value in node.attrs:
+        if key in ("entries", "space"):
+            until = 2 if key == "entries" or node.op in ("pool", "pad_around") else 3  # a kernel's position comes next
+            waiting += [more for one in value for more in one[1:until]]  # type: ignore[attr-defined]
+        elif key in _PLACES:
+            waiting.append(value)
     while waiting:
         one = waiting.pop()
         if isinstance(one, tuple):

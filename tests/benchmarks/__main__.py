@@ -42,8 +42,10 @@ HELP = """\
 Runs every workload in turn in this process: the formula, the formula with backend="inductor", naive torch, the best
 forms by hand, these under torch.compile, and what einx, einops, KeOps and tensorgrad can express, where installed. All
 sides must agree, values and gradients, before anything is timed. Sides take turns within each round, medians are
-compared. Writes benchmarks.json, benchmarks.md and benchmarks.svg (benchmarks-cuda.* for a GPU) into --out; rows and
-parts that did not run keep their figures."""
+compared. Measured are, forward and forward with backward, time and the most memory that is held; the time to compile;
+the overhead of short calls; and the share of the bound by bytes and operations (.cost) that the machine reaches. Writes
+benchmarks.json, benchmarks.md and benchmarks.svg into --out; with --device cuda benchmarks-cuda.*, whose table has each
+workload's share of that roofline. Rows and parts that did not run keep their figures."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

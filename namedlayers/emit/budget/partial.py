@@ -20,19 +20,21 @@ from namedlayers.emit.printer import print_function
 from namedlayers.emit.prologue import Entry, Orders
 from namedlayers.plan.parts import VALUE, Part
 from namedlayers.plan.plan import Plan, Variant
+from namedlayers.plan.scans.looping import draws
 from namedlayers.program.program import Input, Output, Program
 
 
 @dataclass(frozen=True, slots=True)
 class PartFunction:
     """`function` takes tensors and then the sizes of `symbols`, and returns a tensor or a tuple of them. `quick` is the
-    same, for calls of which no gradient is wanted."""
+    same, for calls of which no gradient is wanted. `draws`: whether it draws random numbers."""
 
     part: Part
     function: Callable[..., Any]
     symbols: tuple[str, ...]
     code: str
     quick: Callable[..., Any]
+    draws: bool
 
 
 def function_of(
@@ -57,7 +59,8 @@ def function_of(
     code, namespace = print_function(name, entry, printable(found, entry, names), signature(inner), passed)
     function = execute(name, code, namespace)
     quick = torch.compile(function, dynamic=True) if compiled and part.large else function
-    return PartFunction(part, function, symbols, "\n\n".join([*bodies.sources, code]), quick)
+    whole = "\n\n".join([*bodies.sources, code])
+    return PartFunction(part, function, symbols, whole, quick, draws(part.graph.live()))
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------

@@ -261,17 +261,22 @@ def _in_pieces(
     if not cuts:
         lengths = [sizes[symbol] for symbol in made.symbols]
         if slopes and _may(made):
-            return checkpoint(made.function, *taken, *lengths, use_reentrant=False)
+            return _once_more(made, made.function, *taken, *lengths)
         return (made.function if slopes else made.quick)(*taken, *lengths)
     if slopes and any(isinstance(one, Join) and one.way == "softmax" for one in cuts[0].tile.outputs) and _may(made):
         # What is weighed is kept for the backward pass: of one piece of the other axes at a time.
-        return checkpoint(_one_by_one, made, cuts, taken, sizes, slopes, use_reentrant=False)
+        return _once_more(made, _one_by_one, made, cuts, taken, sizes, slopes)
     return _one_by_one(made, cuts, taken, sizes, slopes)
 
 
 def _may(made: PartFunction) -> bool:
     """Whether what a part computes may be computed once more in the backward pass."""
     return made.part.large and torch._C._functorch.peek_interpreter_stack() is None
+
+
+def _once_more(made: PartFunction, function: Callable[..., Any], *args: Any) -> Any:
+    """A call that the backward pass repeats. A generator's state, kept for each, may take more than a piece does."""
+    return checkpoint(function, *args, use_reentrant=False, preserve_rng_state=made.draws)
 
 
 def _one_by_one(
@@ -288,7 +293,9 @@ def _one_by_one(
         piece = [split[k][number] if k in split else a for k, a in enumerate(taken)]
         found = _as_tuple(_in_pieces(made, tuple(inner), piece, {**sizes, cut.tile.symbol: length}, slopes))
         so_far = joined(joins, so_far, found, length / cut.size)
-        pieces.append([one for one, how in zip(found, joins, strict=True) if how is None])
+        # A view would keep all that its piece has made.
+        parts_of = [one for one, how in zip(found, joins, strict=True) if how is None]
+        pieces.append([one.clone() if one._is_view() else one for one in parts_of])
     assert so_far is not None
     whole = iter(zip(*pieces, strict=True))
     results = tuple(
