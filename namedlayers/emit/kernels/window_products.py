@@ -113,8 +113,7 @@ def _tap_by_tap(
     begun = role == _X or 0 in form.taps
     if begun:
         found.zero_()
-    for tap in itertools.product(*map(range, form.taps)):
-        goal, a, b = target.at(tap), left.at(tap), right.at(tap)
+    for goal, a, b in zip(target.at_taps(), left.at_taps(), right.at_taps(), strict=True):
         if room is None:
             goal.addcmul_(a, b) if begun else torch.mul(a, b, out=goal)
         elif begun:
@@ -129,7 +128,7 @@ class _Views:
     """What is read of one of the three, or written to it, at each tap."""
 
     def __init__(self, x: Tensor, role: int, form: Form) -> None:
-        self.x, self.start, self.sizes = x, x.storage_offset(), _whole(x, role, form)
+        self.x, self.start, self.sizes, self.taps = x, x.storage_offset(), _whole(x, role, form), form.taps
         strides, lead = list(x.stride()), len(form.taps)
         if role == _X:
             self.steps = [strides[dim] * dilation for dim, dilation in zip(form.dims, form.dilations, strict=True)]
@@ -140,9 +139,14 @@ class _Views:
         self.strides = strides if role == _X else strides[lead:]
         self.is_still = not any(self.steps)
 
-    def at(self, tap: tuple[int, ...]) -> Tensor:
-        start = self.start + sum(map(int.__mul__, tap, self.steps))
-        return self.x.as_strided(self.sizes, self.strides, start)
+    def at_taps(self) -> list[Tensor]:
+        """A view for each tap, one for all if that is the same."""
+        starts = [self.start]
+        for count, step in zip(self.taps, self.steps, strict=True):
+            starts = [start + k * step for start in starts for k in range(count)]
+        if self.is_still:
+            return [self.x.as_strided(self.sizes, self.strides, self.start)] * len(starts)
+        return [self.x.as_strided(self.sizes, self.strides, start) for start in starts]
 
 
 def _at_once(role: int, shape: Sequence[int], form: Form, first: Tensor, second: Tensor) -> Tensor:
