@@ -117,3 +117,17 @@ def test_it_is_the_same_in_any_order(name: str, precision: str | None) -> None:
     torch.testing.assert_close(function(*given).double(), function.reference(*given), atol=error, rtol=error)
     if expected is not None:
         assert ("depthwise_conv1d" in function.code) == expected
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+@pytest.mark.parametrize("count", [2, 3])
+def test_compiled_the_slopes_are_one_operator(form: dict[str, int], count: int) -> None:
+    given = _given((4, 70, 40), torch.float32)[:count]
+    torch._dynamo.reset()
+    compiled = torch.compile(lambda *given: depthwise_conv1d(*given, **form), backend="aot_eager", fullgraph=True)
+    for learned in (given, given[1:], given[:1]):
+        some = [one if any(one is own for own in learned) else one.detach() for one in given]
+        found, expected = compiled(*some), _by_conv1d(*some, **form)
+        slope = torch.randn_like(expected)
+        got, want = (torch.autograd.grad(one, learned, slope) for one in (found, expected))
+        torch.testing.assert_close([found, *got], [expected, *want], rtol=1e-4, atol=1e-4)
