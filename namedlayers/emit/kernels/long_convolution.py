@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.compiler import is_exporting
 
 from namedlayers.emit.kernels.depthwise import depthwise_conv1d
-from namedlayers.emit.kernels.eager import all_visible
+from namedlayers.emit.kernels.eager import all_visible, batched_backward
 
 TAPS = 32
 """Fewer are multiplied one by one."""
@@ -158,7 +158,10 @@ class _Convolution(torch.autograd.Function):
             found = found.sum(-2, keepdim=True) if found.shape != x.shape else found
             at_data = _wanted(found, lengths.period, lengths.shift, data.size(-1))
         if to_taps:
-            found = (back * x.conj() if lengths.turned else back.conj() * x).sum_to_size(w.shape)
+            plain = not torch.is_grad_enabled() and not batched_backward(slope)
+            found = back.conj_physical_().mul_(x) if plain else back.conj() * x
+            found = found.sum_to_size(w.shape)
+            found = found.conj() if lengths.turned else found
             at_taps = _wanted(found, lengths.period, 0, taps.size(-1))
         return at_data, at_taps, None
 
