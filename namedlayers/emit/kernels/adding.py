@@ -3,8 +3,8 @@
 In: values [*batch, n, *rest], and for each of the n the number of the sum that it counts in, [*batch, n]; or numbers
 alone, of which those that are equal are counted. Out: sums [*batch, count, *rest]. What always holds: a number out of
 range counts nowhere. The kernel refuses such numbers, so that only then, and where nobody may look, they are compared;
-batches are one row of sums after the other. Counts are added up as integers: they are exact. Long sums are made of
-shorter ones, so that they keep their digits.
+batches are one row of sums after the other. Counts are exact: they are added up as integers, or are so small that
+reals hold them. Long sums are made of shorter ones, so that they keep their digits.
 """
 
 from __future__ import annotations
