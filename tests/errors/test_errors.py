@@ -13,7 +13,8 @@ import namedlayers as nl
 from namedlayers.codes import CODES, Code
 from namedlayers.errors import FormulaError
 from namedlayers.program.elaborate import default_spec, elaborate
-from namedlayers.program.namespace import load_file, load_text
+from namedlayers.program.elaboration.foreign import FOREIGN
+from namedlayers.program.namespace import library_module_of, load_file, load_text
 from namedlayers.program.program import Program
 from namedlayers.program.sizes_at_call import solve_sizes
 from tests.golden import golden_files, stem
@@ -52,6 +53,16 @@ def _shape(sizes: str) -> tuple[int, ...]:
 @pytest.mark.parametrize("path", FILES, ids=stem)
 def test_report(path: Path, golden: Golden) -> None:
     golden(path, report)
+
+
+def test_words_of_other_libraries_hide_nothing_that_ships_here() -> None:
+    assert [name for name in FOREIGN if library_module_of(name)] == []
+
+
+def test_hints_for_words_of_other_libraries_import_what_there_is() -> None:
+    imports = [pair for hint in FOREIGN.values() for pair in re.findall(r"from (\w+) import (\w+)", hint)]
+    assert imports
+    assert [(module, name) for module, name in imports if library_module_of(name) != module] == []
 
 
 # --- the table of codes -----------------------------------------------------------------------------------------------

@@ -140,9 +140,9 @@ def _arguments(
     settings = call.settings if one is None else tuple(a for a in one.call.settings if a.name not in sizes)
     slots = [
         # As from Python, tensors may be given in the signature's order, data and then parameters.
-        *_named(call.args, [p.name for p in inputs_of(definition)], callee, "before the `;`", env),
-        *_named(call.options, [p.name for p in definition.parameters], callee, "after the `;`", env),
-        *_named(settings, [], callee, "in the brackets", env),
+        *_named(call.args, [p.name for p in inputs_of(definition)], callee, "before the `;`", env, definition),
+        *_named(call.options, [p.name for p in definition.parameters], callee, "after the `;`", env, definition),
+        *_named(settings, [], callee, "in the brackets", env, definition),
     ]
     found: dict[str, Evaluated] = {}
     for name, arg in slots:
@@ -177,8 +177,9 @@ def _called(expr: tree.Expr) -> str:
 
 
 def _named(
-    args: tuple[tree.Argument, ...], positions: list[str], callee: Callee, where: str, env: Environment
-) -> list[tuple[str, tree.Argument]]:
+    args: tuple[tree.Argument, ...], positions: list[str], callee: Callee, where: str, env: Environment,
+    definition: tree.Definition,
+) -> list[tuple[str, tree.Argument]]:  # fmt: skip
     found, used = [], 0
     for arg in args:
         if arg.name is not None:
@@ -189,7 +190,7 @@ def _named(
             listed = f"{where} stand{'s' if len(positions) == 1 else ''} {', '.join(positions)}" if positions else ""
             raise ArgumentError(
                 "NL0228", f"`{callee.name}` takes {count} {where}, and this is one more", Label(arg.span),
-                hint=_in_brackets(args, arg, callee, env) or listed,
+                hint=_in_brackets(args, arg, callee, env) or _by_name(arg, callee, definition) or listed,
             )  # fmt: skip
         found.append((positions[used], arg))
         used += 1
@@ -203,3 +204,13 @@ def _in_brackets(args: tuple[tree.Argument, ...], one: tree.Argument, callee: Ca
     if not isinstance(one.value, tree.Name) or one.value.name not in axes:
         return ""
     return f"axes stand in brackets: `{callee.name}[{', '.join(axes)}](…)`"
+
+
+def _by_name(one: tree.Argument, callee: Callee, definition: tree.Definition) -> str:
+    """What to write where an option, or the number of an axis, is given as torch takes it: as one more value."""
+    inputs = {p.name for p in inputs_of(definition)}
+    options = [p.name for p in definition.parameters if p.name not in inputs]
+    if options:
+        return f"options are given by name: `{callee.name}(…; {options[0]} = {one.value.span.text})`"
+    axes = ", ".join(("*" if axis.star else "") + axis.name for axis in axis_parameters(definition))
+    return f"axes stand in brackets, by name: `{callee.name}[{axes}](…)`" if axes else ""

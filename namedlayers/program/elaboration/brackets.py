@@ -116,8 +116,13 @@ def _count(
 ) -> AxisError:
     listed = ", ".join(("*" if p.star else "") + p.name for p in parameters)
     stars = [f"*{p.name}" for p in parameters if p.star]
+    hint = f"name as many for {stars[0]} as for {stars[1]}" if len(stars) == 2 else ""
+    if given < len(parameters) and not stars:
+        more = len(parameters) - given
+        names = ", ".join([one.span.text for one in call.entries or ()] + [p.name for p in parameters[given:]])
+        hint = f"name {more} more: `{callee.name}[{names}](…)`"
     return AxisError(
         "NL0316", f"`{callee.name}` takes the axes [{listed}], but {given} {'is' if given == 1 else 'are'} given",
         Label(brackets(call)), *also(head(definition), "its definition"),
-        hint=f"name as many for {stars[0]} as for {stars[1]}" if len(stars) == 2 else "",
+        hint=hint,
     )  # fmt: skip
