@@ -22,6 +22,7 @@ TABLE: dict[str, tuple[str, dict[str, Any]]] = {
     "outer": ("def f(A[i], B[j], C[k]) -> [k, i, j] = A * B - C", {"A": (2,), "B": (3,), "C": (4,)}),
     "middle": ("def f(A[i, j, k], B[i, k], C[j]) = A / (2 + cos(B)) - C", {"A": (2, 3, 4), "B": (2, 4), "C": (3,)}),
     "numbers": ("def f(A[i]) = 2 ** A + A ** 2 - 1 / 3 + A % 2 + sqrt(3) * |i|", {"A": (3,)}),
+    "inverses": ("def f(A[i], B[j]) = 1 / (2 + cos(A)) + 1 / (1 + j) + 1 / (3 + B * A)", {"A": (3,), "B": (2,)}),
     "scalars only": ("def f(A[i, j]) = |i| / |j| + sqrt(|i|) - rsqrt(|i|)", {"A": (2, 3)}),
     "coordinates": ("def f(A[i, j]) = A + i * 10 + j / 3", {"A": (2, 3)}),
     "coordinates only": ("def f(A[i, j]) = exp(i / 2) + sin(j)", {"A": (2, 3)}),

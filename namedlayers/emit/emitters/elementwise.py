@@ -156,6 +156,8 @@ def emit_binary(lo: Lowering, node: Node) -> Value:
         values = [lo.tensor(v, like=_other(values, k)) for k, v in enumerate(values)]
     if node.op == "floordiv" and node.kind is Kind.REAL:
         return elementwise(lo, floor_quotient, [lo.tensor(values[0], like=values[1]), values[1]])
+    if node.op == "div" and values[0].literal and values[0].held == 1 and not values[1].number:
+        return lo.call(torch.reciprocal, (values[1],), values[1].axes)  # torch makes two passes of 1 / x
     return elementwise(lo, BINARY[node.op], values)
 
 

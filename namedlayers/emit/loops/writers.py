@@ -114,12 +114,12 @@ REDUCTIONS: frozenset[Any] = frozenset({
 
 _METHODS = (
     "neg exp expm1 log log1p log2 sqrt rsqrt sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh erf abs floor "
-    "ceil sigmoid lgamma"
+    "ceil sigmoid lgamma reciprocal"
 ).split()
 """Functions of torch that have a form which writes over its operand."""
 
 CURVES: frozenset[Any] = frozenset({
-    *(getattr(torch, name) for name in _METHODS if name not in ("neg", "sqrt", "rsqrt", "abs", "floor", "ceil")),
+    *(getattr(torch, name) for name in _METHODS if name not in "neg sqrt rsqrt abs floor ceil reciprocal".split()),
     F.silu, F.mish, F.elu, F.selu, F.gelu, F.softplus, F.logsigmoid, torch.pow,
 })  # fmt: skip
 """Functions that are computed by polynomials."""
