@@ -165,11 +165,18 @@ class _Block:
         if term.op == "cumulative":
             known = {"sum": self.semiring.sum, "prod": self.semiring.prod}
             op = dict(attrs)["op"]
-            running = known.get(op)
-            if running is None or running in ("any", "all"):
-                self.refuse(f"a running `{op}`", statement)
+            running = known[op] if op in known else self.refuse(f"a running `{op}`", statement)
+            if running in ("any", "all"):
+                return self.counted(Primitive(term.op, attrs, operands, term.axes, term.names), statement), True
             attrs = tuple((name, running if name == "op" else value) for name, value in attrs)
         return Primitive(term.op, attrs, operands, term.axes, term.names), True
+
+    def counted(self, count: Primitive, statement: Statement) -> Funsor:
+        """Whether a running sum or product of truth values is other than 0: whether any, or all, so far are true."""
+        name = self.fresh(statement.name)
+        self.state(replace(statement, name=name), count, False, self.kind(count))
+        leaf = Leaf(name, tuple((axis, Size(size)) for axis, size in statement.axes))
+        return terms.binary("ne", leaf, terms.literal(0))
 
     def is_value(self, operand: Operand) -> bool:
         return isinstance(operand, Ref) and self.values.get(operand.name, False)

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+import namedlayers as nl
 from namedlayers.errors import ArgumentError
 from namedlayers.program.elaborate import default_program, elaborate
 from namedlayers.program.namespace import load_text
@@ -96,6 +98,17 @@ def test_truth() -> None:
     text = "def reached(X[i]; A[i, i']) = X + (A @[i] X)[i' -> i]"
     found = evaluate(made(text, "boolean"), {"X": start, "A": edges})[0]
     assert found.dtype == bool and found.tolist() == [True, True, False]
+
+
+def test_truth_so_far() -> None:
+    text = "def f(X[b, i]) -> [b, i] = cumsum[i](X) * cumprod[b](X + cumsum[i](X))"
+    given = X > 0.5
+    so_far = np.logical_or.accumulate(given, 1)
+    expected = so_far & np.logical_and.accumulate(given | so_far, 0)
+    found = evaluate(made(text, "boolean"), {"X": given})[0]
+    assert found.dtype == bool and found.tolist() == expected.tolist()
+    compiled = nl.compile(text, semiring="boolean")(torch.from_numpy(given))
+    assert compiled.dtype is torch.bool and compiled.tolist() == expected.tolist()
 
 
 def test_negative_weights_have_complex_logarithms() -> None:
