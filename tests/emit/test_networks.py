@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 import namedlayers as nl
+from namedlayers.emit.loops import network_operator
 from namedlayers.emit.loops.network_operator import KERNELS, network
 from tests.plan import networks
 from tests.plan.formulas import program_of
@@ -257,6 +258,28 @@ def test_the_operator_and_its_gradients_are_the_kernel(op: str, reverse: bool) -
     torch.testing.assert_close(operator(*given), run(network)(*given))
     assert torch.autograd.gradcheck(operator, given)
     assert torch.autograd.gradgradcheck(operator, given)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_an_lstm_under_autocast_where_the_processor_refuses_it(
+    dtype: torch.dtype, reverse: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torch itself hands it to a kernel that fails there."""
+    monkeypatch.setattr(network_operator, "_is_refused", lambda x: True)
+    x, h, c, *weights = operands("LSTM", 4, (2,))
+    given = [x.transpose(0, 1), h.unsqueeze(0), c.unsqueeze(0), *weights]
+    given = [one.detach().float().requires_grad_() for one in given]
+    expected = network("lstm", given[0], given[1:3], given[3:], reverse)
+    with torch.autocast("cpu", dtype):
+        found = network("lstm", given[0], given[1:3], given[3:], reverse)
+    for one, other in zip(found, expected, strict=True):
+        assert one.dtype is dtype
+        torch.testing.assert_close(one.float(), other, rtol=0.05, atol=0.05)
+    slopes = torch.autograd.grad(found[0].float().square().sum(), given)
+    for one, other in zip(slopes, torch.autograd.grad(expected[0].square().sum(), given), strict=True):
+        assert one.dtype is torch.float32
+        torch.testing.assert_close(one, other, rtol=0.1, atol=0.1)
 
 
 def _code(function: object, given: list[Tensor]) -> str:

@@ -35,10 +35,24 @@ def network(op: str, x: Tensor, states: list[Tensor], weights: list[Tensor], rev
 
 
 def _run(op: str, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor], reverse: bool) -> tuple[Tensor, ...]:
+    if op == "lstm" and torch.is_autocast_enabled("cpu") and _is_refused(x):
+        narrow = torch.get_autocast_dtype("cpu")
+        with torch.autocast("cpu", enabled=False):
+            halves = [[one.to(narrow) for one in tensors] for tensors in (states, weights)]
+            return _run(op, x.to(narrow), *halves, reverse)
     start = tuple(states) if len(states) > 1 else states[0]
     given = x.flip(0) if reverse else x
     found, *last = KERNELS[op](given, start, list(weights), len(weights) > 2, 1, 0.0, True, False, False)
     return (found.flip(0) if reverse else found, *(one[0] for one in last[1:]))
+
+
+def _is_refused(x: Tensor) -> bool:
+    """Whether autocast hands an LSTM to oneDNN, which cannot run it on this processor; given in the shorter precision,
+    torch runs it by itself."""
+    kernels = torch.ops.mkldnn
+    half = torch.get_autocast_dtype("cpu") is torch.float16
+    supported = kernels._is_mkldnn_fp16_supported if half else kernels._is_mkldnn_bf16_supported
+    return x.is_cpu and x.dtype is not torch.float64 and not supported()
 
 
 def _slopes(
