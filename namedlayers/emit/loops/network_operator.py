@@ -38,8 +38,8 @@ def _run(op: str, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor]
     if op == "lstm" and torch.is_autocast_enabled("cpu") and _is_refused(x):
         narrow = torch.get_autocast_dtype("cpu")
         with torch.autocast("cpu", enabled=False):
-            halves = [[one.to(narrow) for one in tensors] for tensors in (states, weights)]
-            return _run(op, x.to(narrow), *halves, reverse)
+            states, weights = ([one.to(narrow) for one in tensors] for tensors in (states, weights))
+            return _run(op, x.to(narrow), states, weights, reverse)
     start = tuple(states) if len(states) > 1 else states[0]
     given = x.flip(0) if reverse else x
     found, *last = KERNELS[op](given, start, list(weights), len(weights) > 2, 1, 0.0, True, False, False)
