@@ -92,8 +92,8 @@ def _is_short(x: Tensor) -> bool:
 
 
 def _by_coordinates(x: Tensor, y: Tensor) -> Tensor:
-    differences = (a.unsqueeze(-1) - b.unsqueeze(-2) for a, b in zip(x.unbind(-1), y.unbind(-1), strict=True))
-    first, *others = (difference * difference for difference in differences)
+    coordinates = zip(x.unsqueeze(-2).unbind(-1), y.unsqueeze(-3).unbind(-1), strict=True)
+    first, *others = ((a - b).square() for a, b in coordinates)  # of `square`, compiled slopes are one term, not two
     return sum(others, first)
 
 
