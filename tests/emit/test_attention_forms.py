@@ -191,6 +191,32 @@ def test_channels_that_attend_to_each_other(form: str) -> None:
     torch.testing.assert_close(found, torch.softmax(0.1 * q @ k.mT, -1) @ v)
 
 
+TURNED = {
+    "side by side": ("Q[b, h, t, d], K[b, h, t, e], V[b, h, t, e]", "return softmax[e](Q @[t] K) @[e] V"),
+    "heads between": ("Q[b, t, h, d], K[b, t, h, e], V[b, t, h, e]", "return softmax[e](Q @[t] K / sqrt(|t|)) @[e] V"),
+    "values as they are": ("Q[h, t, d], K[h, t, e], V[h, e, u]", "return softmax[e](Q @[t] K) @[e] V"),
+}
+
+
+@pytest.mark.parametrize("sizes", [(4, 3, 9), (4, 20, 9), (1, 1, 5), (3, 2, 1), (0, 3, 4), (3, 0, 4), (3, 2, 0)])
+@pytest.mark.parametrize("form", TURNED)
+def test_features_that_lie_apart(form: str, sizes: tuple[int, int, int]) -> None:
+    """Which are not copied where scores are few."""
+    text = text_of(*TURNED[form])
+    arrays = inputs_of(text, {"b": 2, "h": 2, "u": 3, **dict(zip(("d", "e", "t"), sizes, strict=True))})
+    check(text, arrays, reference(text, arrays), gradients=min(sizes) > 0)
+
+
+@pytest.mark.parametrize("features", [3, 40])
+def test_features_that_lie_apart_give_all_derivatives(features: int) -> None:
+    q, k, v = (torch.randn(1, 2, features, 4, dtype=torch.float64).mT.requires_grad_() for _ in range(3))
+    assert torch.autograd.gradcheck(attending.scaled_dot_product_attention, (q, k, v))
+    assert torch.autograd.gradgradcheck(attending.scaled_dot_product_attention, (q, k, v))
+    q = q.detach().index_fill(2, torch.tensor(1), torch.nan)
+    found = attending.scaled_dot_product_attention(q.mT.contiguous().mT, k, v)
+    assert features < 4 or (found[:, :, 1].isnan().all() and not found[:, :, 0].isnan().any())
+
+
 def test_factors_of_a_query_are_multiplied_first() -> None:
     """What no feature has is small beside what has them."""
     head = "def f(Q[h, t, key], K[h, s, key], V[h, s, val], T[h]) -> [h, t, val] ="

@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx.experimental.proxy_tensor import make_fx
 
 import namedlayers as nl
+from namedlayers.emit.kernels import wave_tables
 from tests.emit.forms import inputs_of, reference, text_of
 from tests.helpers import check
 from tests.plan.formulas import agree, planned_text
@@ -155,6 +158,40 @@ def test_parts_are_summed_one_by_one_where_that_makes_nothing_large() -> None:
     linear, *rest = f.split("if variant == 1")
     assert "add_onto" in linear and "together" not in linear and all("together" in one for one in rest)
     assert linear.index("add_onto(") > linear.index("waves_(A") > linear.index("waves_(B2")  # made when it is needed
+
+
+def test_waves_of_places_are_kept() -> None:
+    """What is kept is no part of what is recorded or transformed, and may be kept for a gradient."""
+    wave_tables._kept.cache_clear()
+    text = text_of(*OF_PLACES["normed"])
+    f = nl.compile(text)
+    given = [torch.randn(one.shape, dtype=torch.float64) for one in inputs_of(text, SIZES).values()]
+    with torch.inference_mode():
+        first = f(*given)
+    kept = wave_tables._kept.cache_info()
+    assert kept.currsize == kept.misses > 0
+    learned = [one.clone().requires_grad_() for one in given]
+    f(*learned).sum().backward()
+    torch.testing.assert_close(f(*given), first)
+    assert wave_tables._kept.cache_info().misses == kept.misses
+    many = [torch.stack([one, one]) for one in given]
+    torch.testing.assert_close(torch.func.vmap(f)(*many)[1], first)
+    torch.testing.assert_close(torch.func.jvp(f, tuple(given), tuple(given))[0], first)
+    torch.testing.assert_close(torch.compile(f, backend="eager", fullgraph=True)(*given), first)
+    torch.testing.assert_close(make_fx(f)(*given)(*given), first)
+    with FakeTensorMode() as mode:
+        assert f(*(mode.from_tensor(one) for one in given)).shape == first.shape
+    assert wave_tables._kept.cache_info().misses == kept.misses
+
+
+def test_few_tables_are_kept_and_none_is_large() -> None:
+    wave_tables._kept.cache_clear()
+    for places in (*range(2 * wave_tables.MOST_TABLES), wave_tables.MOST_PLACES + 1):
+        cos, sin = wave_tables.wave_table(0.5, 0.25, places, torch.float32, torch.device("cpu"))
+        angle = 0.5 + 0.25 * torch.arange(places).double()
+        torch.testing.assert_close((cos, sin), (angle.cos().float(), angle.sin().float()), rtol=0, atol=1e-7)
+    assert wave_tables._kept.cache_info().currsize == wave_tables.MOST_TABLES
+    assert wave_tables._kept.cache_info().misses == 2 * wave_tables.MOST_TABLES
 
 
 def planned_code(form: tuple[str, str]) -> str:

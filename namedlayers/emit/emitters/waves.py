@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from torch import fx
 
 from namedlayers.emit.attributes import listed, position
+from namedlayers.emit.kernels.wave_tables import wave_table
 from namedlayers.emit.kernels.waves import together, waves
 from namedlayers.emit.late import LATE
 from namedlayers.emit.lowering import Lowering, emits
@@ -70,8 +71,13 @@ def _waves(lo: Lowering, values: Sequence[Value], layout: tuple[int, ...]) -> Ca
     made = held.meta.setdefault("waves", {})
     key = tuple((value.held, tuple(map(layout.index, value.axes))) for value in values), lo.dtype()
     if key not in made:
-        given = [_along(lo, value, layout) for value in values] + [None] * (3 - len(values))
-        made[key] = lo.raw(waves, (*given, lo.dtype()), {}, "waves")
+        if _is_table(lo, values):
+            place = values[2].held
+            assert isinstance(place, fx.Node)
+            made[key] = lo.raw(wave_table, (*values[:2], *place.args, lo.dtype()), lo.device(), "waves")
+        else:
+            given = [_along(lo, value, layout) for value in values] + [None] * (3 - len(values))
+            made[key] = lo.raw(waves, (*given, lo.dtype()), {}, "waves")
         made[key].meta |= {"parts": 2, "temporary": True, LATE: True, "named": {}}
     pair = made[key]
 
@@ -88,6 +94,12 @@ def _waves(lo: Lowering, values: Sequence[Value], layout: tuple[int, ...]) -> Ca
 
 
 _NAMES = ("cos", "sin")
+
+
+def _is_table(lo: Lowering, values: Sequence[Value]) -> bool:
+    """Whether these are waves of the coordinates of an axis and of numbers, which calls have in common."""
+    numbers = len(values) == 3 and values[0].number and values[1].number
+    return numbers and lo.node.args[2].node.op == "coord" and bool(lo.device())
 
 
 def _along(lo: Lowering, value: Value, layout: tuple[int, ...]) -> Value:

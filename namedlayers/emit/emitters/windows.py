@@ -16,6 +16,7 @@ import torch.nn.functional as F
 
 from namedlayers.emit.attributes import listed
 from namedlayers.emit.kernels.depthwise import depthwise_conv1d
+from namedlayers.emit.kernels.padding import padded
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.value import Value, own
 from namedlayers.program.graph import Node
@@ -136,13 +137,14 @@ def emit_conv(lo: Lowering, node: Node) -> Value:
     if len(space) == 1 and _channels_last(lo.filled(them.x, (space[0].source,)), space[0], them):
         return _depthwise(lo, them, space)
     sources = tuple(axis.source for axis in space)
-    x = them.data(lo, _padded(lo, lo.filled(them.x, sources), space), sources)
+    x, padding = _padded(lo, lo.filled(them.x, sources), space)
+    x = them.data(lo, x, sources)
     w = lo.permuted(them.w, (*them.groups, *them.outs, *them.channels, *them.kernels))
     w = together(lo, w, (*them.groups, *them.outs), OUT, 0)
     w = together(lo, w, them.channels, IN, 1)
     options: dict[str, Any] = {}
     say(lo, options, "stride", [axis.stride for axis in space], 1)
-    say(lo, options, "padding", [_ZERO if axis.kernel_pads is None else axis.kernel_pads for axis in space], 0)
+    options |= padding
     say(lo, options, "dilation", [axis.dilation for axis in space], 1)
     if them.groups:
         options["groups"] = lo.size(lo.extent(them.groups))
@@ -161,7 +163,7 @@ def _channels_last(x: Value, axis: SpaceAxis, them: Operands) -> bool:
 def _depthwise(lo: Lowering, them: Operands, space: list[SpaceAxis]) -> Value:
     (axis,) = space
     them = replace(them, groups=tuple(sorted(them.groups, key=them.x.dim)))  # weights are turned, rather than data
-    x = _padded(lo, lo.filled(them.x, (axis.source,)), space)
+    x, padding = _padded(lo, lo.filled(them.x, (axis.source,)), space)
     x = lo.permuted(x, (*them.batch, axis.source, *them.groups))
     x = lo.merged(x, them.groups, OUT)
     x = lo.merged(x, them.batch, BATCH) if them.batch else x
@@ -169,7 +171,7 @@ def _depthwise(lo: Lowering, them: Operands, space: list[SpaceAxis]) -> Value:
     w = leading(lo, w, IN, 1)
     options: dict[str, Any] = {}
     say(lo, options, "stride", [axis.stride], 1)
-    say(lo, options, "padding", [_ZERO if axis.kernel_pads is None else axis.kernel_pads], 0)
+    options |= padding
     say(lo, options, "dilation", [axis.dilation], 1)
     axes = (*them.lead, axis.result, OUT)
     found = lo.call(depthwise_conv1d, (x, w, *them.biases(lo)), axes, options)
@@ -233,14 +235,24 @@ def _over_space(
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
 
-def _padded(lo: Lowering, x: Value, space: list[SpaceAxis]) -> Value:
-    """Padding that the kernels cannot do themselves: more on one side than on the other, at a stride."""
+def _padded(lo: Lowering, x: Value, space: list[SpaceAxis]) -> tuple[Value, dict[str, Any]]:
+    """The data, and the kernel's padding. What it may have to have more of on one side than on the other is padded
+    before, if the call finds that it has."""
+    options: dict[str, Any] = {}
     uneven = [axis for axis in space if axis.kernel_pads is None]
     if not uneven:
-        return x
+        say(lo, options, "padding", [_ZERO if axis.kernel_pads is None else axis.kernel_pads for axis in space], 0)
+        return x, options
     x = lo.permuted(x, (*(a for a in x.axes if a not in {axis.source for axis in uneven}), *(a.source for a in uneven)))
-    pads = tuple(lo.size(p) for axis in reversed(uneven) for p in (axis.before, axis.after))
-    return lo.call(F.pad, (x, pads), x.axes)
+    pads = tuple((lo.size(axis.before), lo.size(axis.after)) for axis in uneven)
+    both = lo.raw(padded, (x, *pads), {}, "padded")
+    both.meta |= {"parts": 1 + len(uneven), "temporary": True}
+    there = lo.call(operator.getitem, (both, 0), x.axes, kind=x.kind, weak=x.weak, wish="pad")
+    left = {axis.source: lo.raw(operator.getitem, (both, 1 + k), {}, "n") for k, axis in enumerate(uneven)}
+    options["padding"] = _plain(
+        [left[axis.source] if axis.kernel_pads is None else lo.size(axis.kernel_pads) for axis in space]
+    )
+    return there, options
 
 
 def _sliced(lo: Lowering, found: Value, space: list[SpaceAxis]) -> Value:

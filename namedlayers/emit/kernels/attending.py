@@ -6,9 +6,10 @@ tangents, which the fused kernels lack, come from the same formula in differenti
 no second are asked for, from the kernel.
 
 On the CPU there is no kernel where a gradient flows into the mask (learned positions), nor one for few keys with long
-features (channels that attend to each other): two products and a softmax are faster than what torch makes of it. The
-kernel wants features side by side in memory, and values as wide as keys: features are copied where they are not, and
-zeros make the narrower of the two as wide as the other.
+features (channels that attend to each other), nor one for keys that are no more than twice their features and lie
+turned in memory: two products and a softmax are faster than what torch makes of it. The kernel wants features side by
+side in memory, and values as wide as keys: features are copied where they are not, and zeros make the narrower of the
+two as wide as the other.
 """
 
 from __future__ import annotations
@@ -117,11 +118,21 @@ def _is_learned(mask: Tensor) -> bool:
 
 def _is_of_channels(query: Tensor, key: Tensor, value: Tensor) -> bool:
     """Whether keys are few and features long, as where channels attend to each other: scores are small beside all
-    else, and products of matrices go over long rows faster than the kernel does, which is made for short ones."""
-    long = max(LONG, TIMES * max(query.size(-2), key.size(-2)))
-    if query.size(-1) < long or value.size(-1) < long or query.dtype not in (torch.float32, torch.float64):
+    else, and products of matrices go over long rows faster than the kernel does, which is made for short ones. Where
+    features lie apart in memory, a product takes them as they are, and the kernel a copy: scores need be no more than
+    what would be copied."""
+    if query.dtype not in (torch.float32, torch.float64) or torch.is_autocast_enabled("cpu"):
         return False
-    return not torch.is_autocast_enabled("cpu")
+    queries, features = query.shape[-2:]
+    keys = key.size(-2)
+    if _is_turned(query) and _is_turned(key):
+        return queries * keys <= (queries + keys) * features
+    return min(features, value.size(-1)) >= max(LONG, TIMES * queries, TIMES * keys)
+
+
+def _is_turned(x: Tensor) -> bool:
+    """Whether what lies side by side in memory is not the features."""
+    return x.stride(-2) == 1 and x.stride(-1) > 1
 
 
 def _by_products(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scale: float | None) -> Tensor:

@@ -41,6 +41,22 @@ def visible(x: Tensor) -> bool:
     )
 
 
+def unrecorded() -> bool:
+    """Whether nothing records or transforms what is done now but autograd in its usual direction.
+
+    >>> unrecorded(), torch.func.vmap(lambda x: torch.tensor(unrecorded()))(torch.ones(2))
+    (True, tensor([False, False]))
+    """
+    return (
+        not is_dynamo_compiling()
+        and not is_exporting()
+        and _transforms() is None
+        and not _modes()
+        and forward_ad._current_level < 0
+        and torch._C._get_tracing_state() is None
+    )
+
+
 def all_visible(*tensors: Tensor) -> bool:
     """Whether the numbers of all are at hand, in fewer steps than if each is asked for alone.
 
