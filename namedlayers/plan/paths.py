@@ -100,7 +100,7 @@ def cost(node: Node, path: Path) -> SizeExpr:
     for step in steps(node, path):
         for each, axes in ((step.each, step.touched), (HELD, step.made), *((COPIED, one) for one in step.moved)):
             total = total + _elements(node, axes, const(each))
-        total = total + const(CALL * len(step.moved))
+        total = total + const(CALL * (step.calls - 1 + len(step.moved)))
     return total
 
 

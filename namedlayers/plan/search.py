@@ -45,12 +45,14 @@ TRIED = 16
 class Step(NamedTuple):
     """The positions that a pairwise step touches, those that its result keeps, and those of what is written: all that
     are touched by a batch of vectors with vectors, which are multiplied and then summed. `each`: what the kernel costs
-    for each element that is touched. `moved`: the positions of each operand that is copied first."""
+    for each element that is touched. `calls`: how many there are. `moved`: the positions of each operand that is copied
+    first."""
 
     touched: tuple[int, ...]
     kept: tuple[int, ...]
     made: tuple[int, ...]
     each: int
+    calls: int = 1
     moved: tuple[tuple[int, ...], ...] = ()
 
     @property
@@ -62,7 +64,7 @@ class Step(NamedTuple):
 def steps(node: Node, path: Path) -> Iterator[Step]:
     """The pairwise steps of a contraction."""
     operands = [frozenset(arg.axes) for arg in node.args]
-    result = frozenset(range(node.rank))
+    result, waves = frozenset(range(node.rank)), _waves(node)
     for pair, moved in zip(path, _moved(node, path), strict=True):
         taken = [operands[k] for k in pair]
         operands = [o for k, o in enumerate(operands) if k not in pair]
@@ -70,14 +72,15 @@ def steps(node: Node, path: Path) -> Iterator[Step]:
         kept = touched & result.union(*operands)
         operands.append(kept)
         each, made = _work(taken[0], taken[1], kept) if len(taken) == 2 else (OTHERS, kept)
-        yield Step(tuple(sorted(touched)), tuple(sorted(kept)), tuple(sorted(made)), each, moved)
+        calls = _calls(taken, waves)
+        yield Step(tuple(sorted(touched)), tuple(sorted(kept)), tuple(sorted(made)), each, calls, moved)
 
 
 def costs(node: Node, path: Path, sizes: Sizes) -> Costs:
     """What an order costs."""
-    total = np.full(sizes.shape[1], float(CALL * len(path)))
+    total = np.zeros(sizes.shape[1])
     for step in steps(node, path):
-        total += _elements(sizes, step.touched) * step.each + _elements(sizes, step.made) * HELD
+        total += _elements(sizes, step.touched) * step.each + _elements(sizes, step.made) * HELD + CALL * step.calls
         for axes in step.moved:
             total += _elements(sizes, axes) * COPIED + CALL
     return total
@@ -99,6 +102,21 @@ def best_paths(node: Node, sizes: Sizes) -> tuple[Path, ...]:
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
 Axes = frozenset[int]
+
+
+def _waves(node: Node) -> frozenset[Axes]:
+    """What axes cosines and sines have that a contraction goes through part by part."""
+    waves = [frozenset(arg.axes) for arg in node.args if arg.node.op == "wave"]
+    summed = range(node.rank, len(node.space))
+    return frozenset(one for one in waves if any(a in one and sum(a in other for other in waves) == 2 for a in summed))
+
+
+def _calls(taken: Sequence[Axes], waves: frozenset[Axes]) -> int:
+    """How many calls a step takes: one for each part of waves, but for the product of two waves, which has both."""
+    if not waves or all(one in waves for one in taken):
+        return 1
+    parts = frozenset.intersection(*waves)
+    return 2 if any(parts & one for one in taken) else 1
 
 
 def _work(left: Axes, right: Axes, kept: Axes) -> tuple[int, Axes]:
@@ -143,6 +161,7 @@ class _Search:
         self.axes = [frozenset(arg.axes) for arg in node.args]
         self.layouts = {1 << k: fixed(arg) for k, arg in enumerate(node.args)}
         self.result = frozenset(range(node.rank))
+        self.waves = _waves(node)
         self.kept = {group: self._kept(group) for group in range(1, 1 << self.count)}
 
     def paths(self) -> tuple[Path, ...]:
@@ -183,6 +202,7 @@ class _Search:
         kept = self.kept[left | right]
         each, made = _work(a, b, kept)
         total = _elements(self.sizes, sorted(a | b)) * each + _elements(self.sizes, sorted(made)) * HELD
+        total = total + CALL * _calls((a, b), self.waves)
         for one, other in ((left, b), (right, a)):
             layout = self.layouts.get(one)
             if layout is not None and self._is_moved(layout, other, kept):
