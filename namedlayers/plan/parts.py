@@ -60,12 +60,14 @@ def taken_apart(graph: Graph) -> Graph:
     return found
 
 
-def groups(graph: Graph, large: Collection[int]) -> tuple[Group, ...]:
-    """Large values with all that is computed of them, in the order in which they can be run."""
+def groups(graph: Graph, large: Collection[int], alone: Collection[int] = ()) -> tuple[Group, ...]:
+    """Large values with all that is computed of them, in the order in which they can be run; of those `alone` only what
+    is made on the way to them is large."""
     nodes = {node.number: node for node in graph.live()}
     users = {number: [one.number for one in found] for number, found in graph.users().items()}
     args = {number: [arg.node.number for arg in node.args] for number, node in nodes.items()}
     found = [_whole({n, *users.get(n, ())}, nodes, users, args) for n in sorted(large)]
+    found += [_whole({n}, nodes, users, args) for n in sorted(alone)]
     merged = True
     while merged:
         merged = False

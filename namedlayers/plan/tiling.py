@@ -8,6 +8,7 @@ gives.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -87,6 +88,11 @@ def nbytes(node: Node, sizes: Mapping[str, int], real: int) -> int:
     return _bytes(node.sizes, node.kind, sizes, real)
 
 
+def held(node: Node, sizes: Mapping[str, int], real: int) -> int:
+    """The same, with what is made on the way to it."""
+    return nbytes(node, sizes, real) + _passing(node, sizes, real)
+
+
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
 _WIDTHS = {Kind.BOOL: 1, Kind.INT: 8}
@@ -108,6 +114,10 @@ def _passing(node: Node, sizes: Mapping[str, int], real: int) -> int:
     kernel: the coordinates in what it sorts, exponentials, the logarithms of shares."""
     if node.op == "stretch":
         return of_a_stretch(node).at(sizes) * real // REAL
+    if node.op == "nearest":
+        return _pairs_at_once(node, sizes) * real
+    if node.op == "log_contract":  # exponentials of its operands
+        return sum(nbytes(arg.node, sizes, real) for arg in node.args)
     if node.op == "prefix_product":
         return sum(_bytes(made, node.kind, sizes, real) for made in prefixes.passing(node))
     attrs = dict(node.attrs)
@@ -124,6 +134,19 @@ def _passing(node: Node, sizes: Mapping[str, int], real: int) -> int:
     return sum(_bytes([node.space[p] for p in axes], node.kind, sizes, real) for axes in made)
 
 
+PAIRS = 1 << 19
+ROWS = 32
+"""How many pairs the kernel for the nearest looks at together, and of how many rows at least; of fewer rows it holds
+all pairs twice."""
+
+
+def _pairs_at_once(node: Node, sizes: Mapping[str, int]) -> int:
+    rest = {axis for arg in node.args[1:] for axis in arg.axes} - {axis for axis in node.args[0].axes if axis >= 0}
+    among = math.prod(node.space[p].evaluate(sizes) for p in rest)
+    rows = math.prod(size.evaluate(sizes) for size in node.sizes)
+    return max(min(rows * among, max(PAIRS, ROWS * among)), 2 * min(rows, ROWS) * among)
+
+
 def _inputs(graph: Graph) -> Iterator[Node]:
     return (node for node in graph.nodes if node.op == "input")
 
@@ -137,6 +160,9 @@ _POINTWISE = frozenset({
     "argsort", "cumulative", "merge", "split", "pad", "pad_around", "concat", "stack", "fold", "fft", "rfft", "irfft",
     "glu", "wave", "put", "inv", "solve", "cholesky", "eigenvalues", "eigenvectors", "det",
 })  # fmt: skip
+_DRAWN = frozenset({"random", "dropout", "slice_dropout", "categorical"})
+"""The same, where each coordinate has draws of its own: pieces of an axis that they have not would draw them anew."""
+
 _OF_OPERANDS = frozenset({"take", "class_loss", "gather"})
 """The same, of which an attribute counts the axes of an operand."""
 
@@ -200,6 +226,8 @@ def _free_of(node: Node, name: str, place: int | None, softmax: bool) -> bool:
     sizes = [size for k, size in enumerate(node.space) if k != place]
     if any(name in size.symbols for size in (*sizes, *_sizes(node.attrs))):
         return False
+    if node.op in _DRAWN:
+        return place is not None and place < node.rank and place not in _positions(node)
     if place is None or node.op == "input":
         return True
     if softmax or node.op in _OF_OPERANDS:

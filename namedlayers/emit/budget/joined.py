@@ -17,12 +17,43 @@ from namedlayers.plan.joining import Join
 Results = Sequence[Tensor]
 
 
-def joined(joins: Sequence[Join | None], so_far: Results | None, piece: Results, share: float) -> list[Tensor]:
-    """The results for which there is a join; `share`: how much of the whole length the piece has."""
+def joined(
+    joins: Sequence[Join | None], so_far: Results, piece: Results, first: Sequence[bool], shares: Sequence[float]
+) -> list[Tensor]:
+    """What is there after a piece. `first`: of which results there is nothing before it; `shares`: how much of the
+    whole length the piece has."""
     return [
-        one if how is None else _WAYS[how.way](how, so_far, piece, number, share)
+        one if how is None else _WAYS[how.way](how, None if first[number] else so_far, piece, number, shares[number])
         for number, (how, one) in enumerate(zip(joins, piece, strict=True))
     ]
+
+
+def slopes_of_pieces(
+    joins: Sequence[Join | None], whole: Sequence[Tensor | None], piece: Results, slopes: Sequence[Tensor | None],
+    shares: Sequence[float], ties: Sequence[Tensor | None],
+) -> list[Tensor | None]:  # fmt: skip
+    """The slopes of the results of a piece, of those of the whole. `ties`: of how many pieces an extreme is."""
+    found = list(slopes)
+    for number, (how, slope) in enumerate(zip(joins, slopes, strict=True)):
+        if how is None or slope is None:
+            continue
+        one, all_, tied = piece[number], whole[number], ties[number]
+        if how.way == "mean":
+            found[number] = slope * shares[number]
+        elif all_ is not None and tied is not None:
+            found[number] = torch.where(one == all_, slope / tied, 0)
+        elif all_ is not None and how.way == "logsumexp":
+            found[number] = slope * _part_of(one, all_)
+    for number, (how, slope) in enumerate(zip(joins, slopes, strict=True)):
+        if how is not None and how.way == "softmax" and slope is not None:
+            all_, total = whole[number], whole[how.total]
+            assert all_ is not None and total is not None
+            weight = _part_of(piece[how.total], total)
+            found[number] = slope * _aligned(how, weight)
+            beside = _back(how, (piece[number] - all_) * slope) * weight
+            of_total = found[how.total]
+            found[how.total] = beside if of_total is None else of_total + beside
+    return found
 
 
 def log_sum(first: Tensor, second: Tensor) -> Tensor:
@@ -61,9 +92,21 @@ def _weighed(how: Join, so_far: Results | None, piece: Results, number: int, sha
     if so_far is None:
         return piece[number]
     whole = log_sum(so_far[how.total], piece[how.total])
-    whole = torch.where(whole == -torch.inf, 0, whole)
-    old, new = ((one[how.total] - whole).exp() for one in (so_far, piece))
+    old, new = (_part_of(one[how.total], whole) for one in (so_far, piece))
     return so_far[number] * _aligned(how, old) + piece[number] * _aligned(how, new)
+
+
+def _part_of(one: Tensor, whole: Tensor) -> Tensor:
+    """exp(one - whole), 0 where both are -inf."""
+    return (one - torch.where(whole == -torch.inf, 0, whole)).exp()
+
+
+def _back(how: Join, one: Tensor) -> Tensor:
+    """What goes to the total of something with the axes of the result: `_aligned` the other way."""
+    order = [dim for dim in how.dims if dim is not None]
+    more = [place for place, dim in enumerate(how.dims) if dim is None]
+    one = one.sum(more) if more else one
+    return one.permute([order.index(dim) for dim in range(len(order))])
 
 
 def _aligned(how: Join, weights: Tensor) -> Tensor:

@@ -9,57 +9,30 @@ checkpoints. A call that cannot be cut is an error. For what torch traces see `t
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
-from namedlayers.emit.budget.joined import joined
 from namedlayers.emit.budget.partial import PartFunction, function_of
+from namedlayers.emit.budget.running import Cut, Schedule, Stage, run
 from namedlayers.emit.build import Compiled
 from namedlayers.emit.diagnosis import shape_of
 from namedlayers.emit.loops.scanning import at_top_level
 from namedlayers.errors import FormulaError, Label, SizeError
 from namedlayers.plan.cost import REAL
 from namedlayers.plan.joining import Join, with_totals
-from namedlayers.plan.parts import Group, Part, groups, parts, taken_apart
+from namedlayers.plan.parts import VALUE, Group, Part, groups, parts, taken_apart
 from namedlayers.plan.scans.stretches import stretched
-from namedlayers.plan.tiling import Tile, nbytes, peak, tiles
-from namedlayers.program.graph import Graph
+from namedlayers.plan.tiling import Tile, held, nbytes, peak, tiles
+from namedlayers.program.graph import Graph, Node
 from namedlayers.program.program import Kind
 from namedlayers.program.sizes_at_call import solve_sizes
 
 MOST_KNOWN = 256
-
-
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """An axis and how many of its coordinates a piece has. `dims`: where it lies in what the function takes."""
-
-    tile: Tile
-    dims: Mapping[int, int]
-    size: int
-    step: int
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """A part with the sizes of a call, and the axes along which it is cut, if any."""
-
-    made: PartFunction
-    sizes: Mapping[str, int]
-    cuts: tuple[Cut, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Schedule:
-    """The stages of a call, none where it is run as it is; which of the program's inputs each input of the graph is."""
-
-    stages: tuple[Stage, ...] = ()
-    inputs: tuple[tuple[int, int], ...] = ()
 
 
 class Tiled:
@@ -86,7 +59,7 @@ class Tiled:
     def run(self, args: tuple[Any, ...]) -> Any:
         """The call itself."""
         slopes = torch.is_grad_enabled() and any(isinstance(a, Tensor) and a.requires_grad for a in args)
-        key = (slopes, *[(tuple(a.shape), a.dtype, a.device.type) if isinstance(a, Tensor) else None for a in args])
+        key = (slopes, *[_like(a) if isinstance(a, Tensor) else None for a in args])
         found = self.known.get(key)
         if found is None:
             found = self._decided(slopes, args)
@@ -97,7 +70,7 @@ class Tiled:
             return self.function(*args)
         if slopes and self._states:  # the backward pass reads what they are now, and they are written before
             args = tuple(a.clone() if k in self._states else a for k, a in enumerate(args))
-        return _run(found, slopes, args)
+        return run(found, slopes, args)
 
     def _decided(self, slopes: bool, args: tuple[Any, ...]) -> Schedule:
         program = self.compiled.program
@@ -111,6 +84,8 @@ class Tiled:
         reals = [a for g, a in zip(program.inputs, args, strict=True) if g.kind is Kind.REAL and isinstance(a, Tensor)]
         real = max([a.element_size() for a in reals], default=4)
         needed = peak(graph, sizes, real, kept=slopes)
+        sloped = frozenset(k for k, a in enumerate(args) if slopes and isinstance(a, Tensor) and a.requires_grad)
+        needed += sum(args[k].nbytes for k in sloped)
         if not slopes and real >= REAL and at_top_level(*(a for a in args if isinstance(a, Tensor))):
             needed = min(needed, peak(stretched(graph), sizes, real))  # long recurrences hold a stretch of steps
         if needed <= self.budget:
@@ -120,7 +95,8 @@ class Tiled:
         inputs = tuple((node.number, names.index(str(node.attr("name")))) for node in graph if node.op == "input")
         on = next((a.device.type for a in args if isinstance(a, Tensor)), "cpu")
         for large in _large(graph, sizes, real, self.budget):
-            room = _Room(sizes, real, slopes, self.budget, PIECE.get(on, LARGEST), len(names))
+            of = frozenset(number for number, k in inputs if k in sloped)
+            room = _Room(sizes, real, slopes, self.budget, PIECE.get(on, LARGEST), len(names), of)
             found = self._stages(graph, number, large, room)
             if found:
                 return Schedule(found, inputs)
@@ -162,7 +138,8 @@ FEWEST = 128
 
 @dataclass(frozen=True, slots=True)
 class _Room:
-    """What a call may take: `kept` with the slopes of a backward pass. `inputs`: how many the program has."""
+    """What a call may take: `kept` with the slopes of a backward pass. `inputs`: how many the program has; `sloped`:
+    the numbers of those that have slopes."""
 
     sizes: Mapping[str, int]
     real: int
@@ -170,6 +147,7 @@ class _Room:
     budget: int
     piece: int
     inputs: int
+    sloped: frozenset[int]
 
     def of(self, part: Part) -> dict[str, int]:
         """The sizes of a part."""
@@ -179,15 +157,29 @@ class _Room:
         """What the rest leaves of the budget for the pieces of a part."""
         given = {number for part in split for number in part.given}
         apart = {number for group in large for number in group}
-        return self.budget - peak(graph, self.sizes, self.real, kept=self.kept, apart=apart, given=given)
+        taken = Counter(number for part in split for number in part.taken if number in self.sloped)
+        # Of what several parts take, what there is of its slope is there while the next part of it is.
+        of_inputs = sum(min(uses, 2) * nbytes(graph.nodes[n], self.sizes, self.real) for n, uses in taken.items())
+        rest = peak(graph, self.sizes, self.real, kept=self.kept, apart=apart, given=given)
+        return self.budget - rest - of_inputs
 
     def cuts(self, part: Part, left: int) -> tuple[Cut, ...] | None:
         """Along which axes to cut a part, and how fine; None where nothing makes it small enough."""
         at = self.of(part)
+        sloped = [
+            node for node in part.graph.live()
+            if node.op == "input" and self.kept and self._has_slope(part, node)
+        ]  # fmt: skip
 
         def needed(**other: int) -> int:
-            return peak(part.graph, {**at, **other}, self.real, kept=self.kept)
+            sizes = {**at, **other}
+            made = peak(part.graph, sizes, self.real, kept=self.kept)
+            for k, arg in enumerate(part.graph.outputs):
+                ways = {how.way for tile in cut for how in [tile.outputs[k]] if isinstance(how, Join)}
+                made += max((_TO_JOIN[way] for way in ways), default=0) * nbytes(arg.node, sizes, self.real)
+            return made + sum(nbytes(node, sizes, self.real) for node in sloped)
 
+        cut: list[Tile] = []
         found: dict[str, Cut] = {}
         free = sorted(tiles(part.graph), key=lambda tile: (tile.joined, -at[tile.symbol]))
         for fewest in (FEWEST, 1):
@@ -196,6 +188,8 @@ class _Room:
                 wanted = min(left, max(self.piece, 2 * needed(**{tile.symbol: 0})))
                 if size <= fewest or needed() <= wanted:
                     continue
+                if tile not in cut:
+                    cut.append(tile)
                 step = max(fewest, _most(lambda step: needed(**{tile.symbol: step}) <= wanted, size))  # noqa: B023
                 whole = found[tile.symbol].size if tile.symbol in found else size
                 found[tile.symbol] = Cut(tile, self._dims(part, tile), whole, step)
@@ -204,9 +198,20 @@ class _Room:
                 return tuple(found.values())
         return None
 
+    def _has_slope(self, part: Part, node: Node) -> bool:
+        """Whether what a part takes has a slope."""
+        if not str(node.attr("name")).startswith(VALUE) or node.kind not in (Kind.REAL, Kind.COMPLEX):
+            return False
+        place = part.place(node)
+        return part.inputs[place] == "" or part.taken[place] in self.sloped
+
     def _dims(self, part: Part, tile: Tile) -> dict[int, int]:
         values = [node for node in part.graph if node.op == "input"]
         return {self.inputs + part.place(values[k]): dim for k, dim in tile.inputs}
+
+
+_TO_JOIN = {"sum": 1, "mean": 2, "max": 3, "min": 3, "logsumexp": 5, "softmax": 5}
+"""How many values of the size of a piece's result there are while it is put together with those before."""
 
 
 def _is_fine(cuts: tuple[Cut, ...] | None) -> bool:
@@ -225,90 +230,25 @@ def _most(fits: Callable[[int], bool], size: int) -> int:
 
 def _large(graph: Graph, sizes: Mapping[str, int], real: int, budget: int) -> Iterator[tuple[Group, ...]]:
     """Which values may be run in pieces: those that are much of the budget, then smaller ones, too."""
-    taken = {
-        node.number: nbytes(node, sizes, real)
-        for node in graph.live() if node.op not in _NOT_LARGE
-    }  # fmt: skip
-    seen: set[frozenset[int]] = set()
+    nodes = [node for node in graph.live() if node.op not in _NOT_LARGE]
+    taken = {node.number: nbytes(node, sizes, real) for node in nodes}
+    passing = {node.number: held(node, sizes, real) for node in nodes}
+    seen: set[tuple[frozenset[int], frozenset[int]]] = set()
     for share in (4, 16, 64, 256, budget):
-        large = frozenset(number for number, size in taken.items() if size > budget // share)
-        if large and large not in seen:
-            seen.add(large)
-            yield groups(graph, large)
+        large, more = (frozenset(n for n, size in one.items() if size > budget // share) for one in (taken, passing))
+        if more and (large, more) not in seen:
+            seen.add((large, more))
+            yield groups(graph, large, more - large)
 
 
 _NOT_LARGE = frozenset({"input", "const", "size", "call", "scan", "part", "final", "cell", "running"})
 
 
-# --- running ----------------------------------------------------------------------------------------------------------
-
-
-def _run(found: Schedule, slopes: bool, args: tuple[Any, ...]) -> Any:
-    values = {number: args[k] for number, k in found.inputs}
-    for stage in found.stages:
-        part = stage.made.part
-        taken = [*args, *[values[number] for number in part.taken]]
-        result = _in_pieces(stage.made, stage.cuts, taken, dict(stage.sizes), slopes)
-        if part.last:
-            return result
-        values |= zip(part.given, _as_tuple(result)[: len(part.given)], strict=True)
-    raise AssertionError("the last part gives the results")
-
-
-def _in_pieces(
-    made: PartFunction, cuts: tuple[Cut, ...], taken: list[Any], sizes: dict[str, int], slopes: bool
-) -> Any:  # fmt: skip
-    if not cuts:
-        lengths = [sizes[symbol] for symbol in made.symbols]
-        if slopes and _may(made):
-            return _once_more(made, made.function, *taken, *lengths)
-        return (made.function if slopes else made.quick)(*taken, *lengths)
-    if slopes and any(isinstance(one, Join) and one.way == "softmax" for one in cuts[0].tile.outputs) and _may(made):
-        # What is weighed is kept for the backward pass: of one piece of the other axes at a time.
-        return _once_more(made, _one_by_one, made, cuts, taken, sizes, slopes)
-    return _one_by_one(made, cuts, taken, sizes, slopes)
-
-
-def _may(made: PartFunction) -> bool:
-    """Whether what a part computes may be computed once more in the backward pass."""
-    return made.part.large and torch._C._functorch.peek_interpreter_stack() is None
-
-
-def _once_more(made: PartFunction, function: Callable[..., Any], *args: Any) -> Any:
-    """A call that the backward pass repeats. A generator's state, kept for each, may take more than a piece does."""
-    return checkpoint(function, *args, use_reentrant=False, preserve_rng_state=made.draws)
-
-
-def _one_by_one(
-    made: PartFunction, cuts: tuple[Cut, ...], taken: list[Any], sizes: dict[str, int], slopes: bool
-) -> Any:  # fmt: skip
-    cut, *inner = cuts
-    joins = [one if isinstance(one, Join) else None for one in cut.tile.outputs]
-    pieces: list[list[Tensor]] = []
-    so_far: list[Tensor] | None = None
-    # All at once: the slope of a single slice would be as large as what it is of.
-    split = {k: taken[k].split(cut.step, dim) for k, dim in cut.dims.items()}
-    for number, start in enumerate(range(0, cut.size, cut.step)):
-        length = min(cut.step, cut.size - start)
-        piece = [split[k][number] if k in split else a for k, a in enumerate(taken)]
-        found = _as_tuple(_in_pieces(made, tuple(inner), piece, {**sizes, cut.tile.symbol: length}, slopes))
-        so_far = joined(joins, so_far, found, length / cut.size)
-        # A view would keep all that its piece has made.
-        parts_of = [one for one, how in zip(found, joins, strict=True) if how is None]
-        pieces.append([one.clone() if one._is_view() else one for one in parts_of])
-    assert so_far is not None
-    whole = iter(zip(*pieces, strict=True))
-    results = tuple(
-        so_far[k] if isinstance(dim, Join) else torch.cat(next(whole), dim) for k, dim in enumerate(cut.tile.outputs)
-    )
-    return results if len(results) > 1 else results[0]
-
-
-def _as_tuple(found: Any) -> tuple[Any, ...]:
-    return found if isinstance(found, tuple) else (found,)
-
-
 # --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _like(given: Tensor) -> tuple[Any, ...]:
+    return tuple(given.shape), given.dtype, given.device.type, given.requires_grad
 
 
 def _shown(count: int) -> str:
