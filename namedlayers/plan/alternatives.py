@@ -18,6 +18,7 @@ from namedlayers.plan import paths
 from namedlayers.plan.plan import Event
 from namedlayers.plan.rewrite import Rewriter, live_nodes
 from namedlayers.plan.rule import Rule
+from namedlayers.plan.rules.contractions import factoring
 from namedlayers.plan.rules.contractions.expansion import DEEPEST, THROUGH, is_sum
 from namedlayers.plan.rules.contractions.sharing import NAME, is_outer, multiplied_out
 from namedlayers.plan.rules.places import prefixes, waves
@@ -55,6 +56,7 @@ def alternatives(
     parted = _multiplied_out(graph, apart, rewriter.rewrite(apart, rules), rules, admit, noted)
     spread = frozenset(node.number for node in live_nodes(apart) if waves.is_product(node) or is_outer(node))
     through = Rewriter(graph, admit).rewrite(apart, [multiplied_out(spread), *rules])
+    through = _factored(graph, through, admit, noted)
     as_is, first, second = _least(found, parted, (through,))
     others, cost = (parted, first) if _gain(first, second) < 0 else ((through,), second)
     costs = list(zip(as_is, cost, strict=True))
@@ -102,6 +104,18 @@ def _multiplied_out(
             other = found
         events += noted
     return (best,) if other is None else (best, other)
+
+
+def _factored(
+    graph: Graph, found: Results, admit: Callable[[Node], bool], events: list[Event]
+) -> Results:  # fmt: skip
+    """The same with contractions joined that have factors in common, if that is cheaper."""
+    noted: list[Event] = []
+    joined = Rewriter(graph, admit, noted).rewrite(found, factoring.RULES)
+    if not noted or _gain(*paths.sampled_costs([live_nodes(found), live_nodes(joined)])) < GAIN:
+        return found
+    events += noted
+    return joined
 
 
 def _up_to_each_place(

@@ -152,6 +152,37 @@ def test_derivatives_of_every_kind(name: str) -> None:
         torch.testing.assert_close(several[0], f(*given))
 
 
+SHARED = "Q[h, t, key], K[h, s, key], P[h, t, key], R[h, s, key], w[key]"
+WITH_FACTORS_IN_COMMON = {
+    "turned": (SHARED, "A = w * (t - s)\nreturn sum[key]((Q*K + P*R) * cos(A) + (Q*R - P*K) * sin(A))", 2),
+    "turned, less": (SHARED, "A = w * (t - s)\nreturn sum[key]((P*K - Q*R) * sin(A) - (Q*K + P*R) * cos(A))", 2),
+    "a factor": (SHARED, "A = w * (t - s)\nreturn sum[key](Q * K * cos(A) - Q * R * sin(A)) + 0 * sum[key](P)", 1),
+    "none": (SHARED, "A = w * (t - s)\nreturn sum[key](Q * K * cos(A) + P * R * sin(A))", 2),
+}
+
+
+@pytest.mark.parametrize("name", WITH_FACTORS_IN_COMMON)
+@pytest.mark.parametrize("sizes", [{}, {"t": 1, "s": 1}, {"key": 0}, {"h": 0}])
+def test_terms_with_factors_in_common_are_one(name: str, sizes: dict[str, int]) -> None:
+    signature, body, count = WITH_FACTORS_IN_COMMON[name]
+    text = text_of(signature, body)
+    found = planned_text(text, numerics="fast")
+    long = [
+        sum(node.op in ("contract", "linear") and len(node.space) > node.rank + 1 for node in variant.graph.live())
+        for variant in found.plan.variants
+    ]
+    assert min(n for n in long if n) == count
+    arrays = inputs_of(text, {**SIZES, **sizes})
+    given = [torch.from_numpy(np.asarray(one)).requires_grad_() for one in arrays.values()]
+    result = nl.compile(text, numerics="fast")(*given)
+    np.testing.assert_allclose(result.detach().numpy(), reference(text, arrays), rtol=1e-9, atol=1e-12)
+    slopes, expected = (
+        torch.autograd.grad(one.square().sum(), given, allow_unused=True)
+        for one in (result, nl.compile(text, numerics="strict")(*given))
+    )
+    torch.testing.assert_close(slopes, expected, rtol=1e-8, atol=1e-10)
+
+
 def test_parts_are_summed_one_by_one_where_that_makes_nothing_large() -> None:
     """Each part of waves has a product of its own, the second added to the first; all pairs are one product."""
     f = planned_code(OF_DATA["random features"])

@@ -31,7 +31,7 @@ from namedlayers.program.terms import BINARY, UNARY
 NAME = "addition theorem"
 IN_ERROR = f"{NAME}, in error by up to 4 eps of what the wave is multiplied by"
 
-_PARTS = {"cos": (("cos", "sin"), ("cos", "sin")), "sin": (("sin", "cos"), ("cos", "-sin"))}
+_PARTS = {"cos": (("cos", "sin"), ("cos", "sin")), "sin": (("cos", "sin"), ("-sin", "cos"))}
 """What two angles become, the second of which is subtracted, along the axis that is summed over."""
 
 _FIXED = frozenset({*UNARY, *BINARY, "const", "size", "coord", "cast", "expand"})
