@@ -48,6 +48,9 @@ ELEMENTS: dict[str, Callable[[Primitive], Sequence[int]]] = {
 }
 """The primitives that move values, and which operands become their elements."""
 
+FILLED = ("pad", "gather")
+"""Those whose last element stands where there is none: a literal 0 there is the semiring's zero."""
+
 
 @dataclass(slots=True)
 class _Block:
@@ -157,8 +160,13 @@ class _Block:
         elements = ELEMENTS[term.op](term) if term.op in ELEMENTS else ()
         if not set(with_values) <= set(elements):
             self.refuse(_WRITTEN.get(term.op, f"`{term.op}`"), statement)
+        filler = elements[-1] if term.op in FILLED and len(elements) > 1 else None
         operands = tuple(
-            self.embedded(one, statement) if k in elements and not self.is_value(one) else one
+            one
+            if k not in elements or self.is_value(one)
+            else self.nothing()
+            if k == filler and isinstance(one, Literal) and one.value == 0
+            else self.embedded(one, statement)
             for k, one in enumerate(term.operands)
         )
         attrs = term.attrs
@@ -177,6 +185,9 @@ class _Block:
         self.state(replace(statement, name=name), count, False, self.kind(count))
         leaf = Leaf(name, tuple((axis, Size(size)) for axis, size in statement.axes))
         return terms.binary("ne", leaf, terms.literal(0))
+
+    def nothing(self) -> Literal:
+        return Literal(*terms.literal_key(self.semiring.zero))
 
     def is_value(self, operand: Operand) -> bool:
         return isinstance(operand, Ref) and self.values.get(operand.name, False)

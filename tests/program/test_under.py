@@ -93,6 +93,34 @@ def test_extremes_in_the_place_of_sums(semiring: str) -> None:
     np.testing.assert_allclose(evaluate(made(text, semiring), inputs)[0], EXTREMES[semiring])
 
 
+ZEROS = {"max-plus": -np.inf, "min-plus": np.inf, "max-product": 0.0, "min-product": np.inf}
+
+
+@pytest.mark.parametrize("semiring", ZEROS)
+@pytest.mark.parametrize(
+    ("body", "last"),
+    [
+        ("pad[i](X; after = 1)", "zero"),
+        ("X[i = i + 1; fill = 0]", "zero"),
+        ("unroll[i, k = 2](X; padding = 1)[k = 1]", "zero"),
+        ("pad[i](X; after = 1, value = 2)", 2.0),
+        ("X[i = i + 1; fill = 2]", 2.0),
+        ("where(i < 2, X, 0)", 0.0),
+    ],
+)
+def test_where_there_is_nothing_a_0_is_the_zero(semiring: str, body: str, last: float | str) -> None:
+    text, expected = f"def f(X[b, i]) -> [b, i] = {body}", ZEROS[semiring] if last == "zero" else last
+    assert (evaluate(made(text, semiring), {"X": X})[0][:, -1] == expected).all()
+    compiled = nl.compile(text, semiring=semiring)(torch.from_numpy(X))
+    assert (compiled[:, -1] == expected).all()
+
+
+def test_windows_beyond_an_edge_are_never_the_largest() -> None:
+    text = 'def f(X[i]; W[k]) -> [i] = W @[k] unroll[i, k](X; padding = "same")'
+    below = torch.tensor([-1.0, -2.0, -3.0])
+    assert nl.compile(text, semiring="max-plus")(below, torch.zeros(3)).tolist() == [-1, -1, -2]
+
+
 def test_truth() -> None:
     edges, start = np.array([[0, 1, 0], [0, 0, 1], [0, 0, 0]]), np.array([True, False, False])
     text = "def reached(X[i]; A[i, i']) = X + (A @[i] X)[i' -> i]"
