@@ -44,6 +44,7 @@ from namedlayers.emit.emitters import (  # noqa: F401  (importing them fills the
     windows,
 )
 from namedlayers.emit.emitters.elementwise import cast_kind
+from namedlayers.emit.kept_axes import keep_axes
 from namedlayers.emit.late import move_late
 from namedlayers.emit.loops import calling, pulling  # noqa: F401  (likewise)
 from namedlayers.emit.lowering import EMITTERS, Lowering
@@ -53,6 +54,7 @@ from namedlayers.emit.orders import liked
 from namedlayers.emit.over import write_over
 from namedlayers.emit.prologue import Prologue
 from namedlayers.emit.softmax_pairs import pair_softmax
+from namedlayers.emit.sums import add_products
 from namedlayers.emit.value import Value
 from namedlayers.program.graph import Arg, Graph, Node
 from namedlayers.program.program import Kind, Program
@@ -90,6 +92,8 @@ def lower(
     _sweep(lo.fx)
     if not prologue.inner:
         pair_softmax(lo.fx)
+        add_products(lo.fx)
+        keep_axes(lo.fx)
     move_late(lo.fx, names.fresh)
     if not prologue.inner:
         write_over(lo.fx)

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx
 
+from namedlayers.emit.kernels.arithmetic import plus_product
 from namedlayers.emit.kernels.columns import matrix_columns
 from namedlayers.emit.kernels.depthwise import depthwise_conv1d
 from namedlayers.emit.kernels.long_convolution import long_convolution
@@ -39,7 +40,7 @@ MATRICES: Mapping[Callable, int] = {matrix_vector: 0, vector_matrix: 1}
 
 FRESH: frozenset[Any] = frozenset({
     F.linear, torch.matmul, torch.mm, torch.bmm, torch.addmm, matrix_columns, F.conv1d, F.conv2d, F.conv3d,
-    depthwise_conv1d, long_convolution, operator.add, operator.sub,
+    depthwise_conv1d, long_convolution, operator.add, operator.sub, plus_product,
 })  # fmt: skip
 """Operations whose result is nobody else's memory."""
 

@@ -1,4 +1,5 @@
-"""(1 - w) * A + w * B is A + w * (B - A): gates and moving averages, in one operation of four.
+"""(1 - w) * A + w * B and A + w * (B - A) are a mean of two: gates and moving averages, in one operation of four or
+three.
 
 Where A is infinite and w is 0, or B - A overflows, the one is NaN or infinite and the other is not.
 """
@@ -16,7 +17,7 @@ Found = tuple[Arg, Arg, Arg]
 
 
 def _lerp(scope: Scope, node: Node) -> Outcome:
-    for kept, new in (node.args, node.args[::-1]):
+    for kept, new in (node.args, node.args[::-1]) if node.op == "add" else ():
         for start, rest in _factors(scope, kept):
             if rest.node.op != "sub" or not is_number(rest.node.args[0], 1):
                 continue
@@ -24,6 +25,20 @@ def _lerp(scope: Scope, node: Node) -> Outcome:
             for end, other in _factors(scope, new):
                 if other == weight and all(one.node.kind is Kind.REAL for one in (start, end, weight)):
                     return Match((start, end, weight), (kept.node, new.node, rest.node))
+    return _moved(scope, node)
+
+
+def _moved(scope: Scope, node: Node) -> Outcome:
+    """A + w * (B - A), A - w * (A - B)."""
+    adds = node.op == "add"
+    for start, product in (node.args, node.args[::-1])[: 2 if adds else 1]:
+        for weight, step in _factors(scope, product):
+            if step.node.op != "sub" or not scope.once(step.node):
+                continue
+            end, begin = scope.operands(step)[:: 1 if adds else -1]
+            if begin == start and start.axes and end.axes:
+                if all(one.node.kind is Kind.REAL for one in (start, end, weight)):
+                    return Match((start, end, weight), (product.node, step.node))
     return None
 
 
@@ -39,4 +54,4 @@ def _build_lerp(scope: Scope, node: Node, found: Found) -> Arg:
     return scope.build("lerp", found, range(node.rank), kind=node.kind)
 
 
-RULES = (Rule("interpolation", "algebraic", ("add",), _lerp, _build_lerp),)
+RULES = (Rule("interpolation", "algebraic", ("add", "sub"), _lerp, _build_lerp),)

@@ -279,15 +279,16 @@ def _below_maximum(scope: Scope, node: Node) -> Outcome:
         return None
     x, shift = scope.operands(body)
     found = reduced(scope, scope.operands(shift)[0] if shift.node.op == "detach" else shift, "max")
-    return Match((body, x), (body.node,)) if found and renaming(found[0], x, found[1]) else None
+    return Match((x, shift), (body.node,)) if found and renaming(found[0], x, found[1]) else None
 
 
 def _build_below_maximum(scope: Scope, node: Node, found: tuple[Arg, Arg]) -> Arg:
-    """-inf less a maximum of -inf counts as -inf, in values and in gradients."""
-    body, x = found
-    bottom = scope.number(-inf)
-    chosen = scope.apply("where", scope.apply("eq", x, bottom), bottom, body, kind=body.node.kind)
-    return scope.build("exp", (chosen,), range(node.rank), kind=node.kind)
+    """-inf less a maximum of -inf counts as -inf, in values and in gradients: such a maximum, below which there is
+    nothing else, is left out."""
+    x, shift = found
+    bottom = scope.apply("eq", shift, scope.number(-inf))
+    shift = scope.apply("where", bottom, scope.number(0.0), shift, kind=shift.node.kind)
+    return scope.build("exp", (scope.apply("sub", x, shift),), range(node.rank), kind=node.kind)
 
 
 RULES = (
