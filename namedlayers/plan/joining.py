@@ -17,13 +17,14 @@ from namedlayers.plan.parts import Part
 from namedlayers.program.graph import Arg, Graph, Node
 from namedlayers.program.program import Kind
 
-Way = Literal["sum", "mean", "max", "min", "logsumexp", "softmax"]
+Way = Literal["sum", "mean", "max", "min", "logsumexp", "softmax", "argmax", "argmin"]
 
 
 @dataclass(frozen=True, slots=True)
 class Join:
     """`way`: how results are put together. softmax: each is weighed by its share of the sum whose logarithm is the
     result number `total`, of which the dimensions `dims` are, in their order, where there is a number, those of this.
+    argmax, argmin: the place of the extreme that the result number `total` is.
     """
 
     way: Way
@@ -36,6 +37,8 @@ def join(graph: Graph, node: Node, weighed: Mapping[int, Node]) -> Join | None:
     softmax = [arg for arg in node.args if arg.node.number in weighed]
     if softmax:
         return _weighed(graph, node, softmax[0]) if node.op == "contract" and len(softmax) == 1 else None
+    if node.op == "argreduce":
+        return _place(graph, node)
     attrs = dict(node.attrs)
     way = _WAYS.get((node.op, str(attrs.get("reduction") or attrs.get("op") or "")))
     if way == "mean" and node.op == "class_loss" and (attrs["within"] or {*attrs["roles"]} & COUNTING):  # type: ignore[misc]
@@ -46,12 +49,15 @@ def join(graph: Graph, node: Node, weighed: Mapping[int, Node]) -> Join | None:
 
 
 def with_totals(part: Part) -> Part | None:
-    """The part, which gives also the logarithm of the sum that each softmax divides by; None without softmax."""
+    """The part, which gives also the logarithm of the sum that each softmax divides by, and the extreme whose place is
+    asked; None without either."""
     users = part.graph.users()
+    live = part.graph.live()
     found = [
-        _total(part.graph, node) for node in part.graph.live()
+        _total(part.graph, node) for node in live
         if node.op == "softmax" and all(user.op == "contract" for user in users.get(node.number, ()))
     ]  # fmt: skip
+    found += [_extreme(part.graph, node) for node in live if node.op == "argreduce"]
     if not found:
         return None
     more = [Arg(total, tuple(range(total.rank))) for total in found]
@@ -93,6 +99,24 @@ def _total(graph: Graph, softmax: Node) -> Node:
         len(_kept(softmax)), softmax.kind, attrs={"op": "logsumexp"}, weak=softmax.weak,
         names=tuple(softmax.names[p] for p in order), spans=softmax.spans, rule=softmax.rule,
     )  # fmt: skip
+
+
+def _extreme(graph: Graph, node: Node) -> Node:
+    """That of which the node tells the place."""
+    (x,) = node.args
+    return graph.node(
+        "reduce", node.args, node.space, node.rank, x.node.kind, attrs={"op": node.attr("op")}, weak=x.node.weak,
+        names=node.names, spans=node.spans, rule=node.rule,
+    )  # fmt: skip
+
+
+def _place(graph: Graph, node: Node) -> Join | None:
+    if node.args[0].node.kind is not Kind.REAL:
+        return None
+    extreme = _extreme(graph, node)
+    numbers = [k for k, arg in enumerate(graph.outputs) if arg.node is extreme]
+    way: Way = "argmax" if node.attr("op") == "max" else "argmin"
+    return Join(way, numbers[0], tuple(range(node.rank))) if numbers else None
 
 
 def _weighed(graph: Graph, node: Node, softmax: Arg) -> Join | None:

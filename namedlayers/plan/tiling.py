@@ -41,30 +41,34 @@ class Tile:
 
 def tiles(graph: Graph) -> tuple[Tile, ...]:
     """The axes along which a graph may be cut; those that all results have come first."""
-    live = live_nodes(graph.outputs)
-    sizes = [size for node in live for size in node.space]
-    symbols = [name for size in sizes for name in size.symbols if size == symbol(name)]
-    found = [tile for name in dict.fromkeys(symbols) if (tile := _tile(graph, live, name)) is not None]
+    found = [tile for _, tile in _looked_at(graph) if isinstance(tile, Tile)]
     return tuple(sorted(found, key=lambda tile: tile.joined))
+
+
+def against(graph: Graph) -> tuple[tuple[str, Node], ...]:
+    """The axes along which a graph may not be cut, each with an operation that stands against it."""
+    return tuple((name, node) for name, node in _looked_at(graph) if isinstance(node, Node))
 
 
 def peak(
     graph: Graph, sizes: Mapping[str, int], real: int, *, kept: bool = False, apart: Collection[int] = (),
-    given: Collection[int] = (),
+    given: Collection[int] = (), threads: int = 1,
 ) -> int:  # fmt: skip
     """The most bytes that intermediate values take at once, a real taking `real` bytes; results count, inputs do not.
 
     `kept`: all are kept for a backward pass, which makes a slope for each. `apart`: numbers of nodes that are computed
-    elsewhere, of which only those that are `given` count.
+    elsewhere, of which only those that are `given` count. `threads`: how many a kernel has, each with memory of
+    its own.
     """
     live = live_nodes(graph.outputs)
     counted = [
         node for node in live
         if node.op not in ("input", "const", "size") and (node.number not in apart or node.number in given)
     ]  # fmt: skip
-    passing = {node.number: _passing(node, sizes, real) for node in counted if node.number not in apart}
+    passing = {node.number: _passing(node, sizes, real, threads) for node in counted if node.number not in apart}
     if kept:
-        return 2 * sum(nbytes(node, sizes, real) + passing.get(node.number, 0) for node in counted)
+        beside = sum(_beside_slopes(node, sizes, real) for node in counted if node.number not in apart)
+        return 2 * sum(nbytes(node, sizes, real) + passing.get(node.number, 0) for node in counted) + beside
     last = {arg.node.number: node.number for node in live for arg in node.args}
     last |= {arg.node.number: len(graph.nodes) for arg in graph.outputs}
     for node in reversed(live):
@@ -90,7 +94,7 @@ def nbytes(node: Node, sizes: Mapping[str, int], real: int) -> int:
 
 def held(node: Node, sizes: Mapping[str, int], real: int) -> int:
     """The same, with what is made on the way to it."""
-    return nbytes(node, sizes, real) + _passing(node, sizes, real)
+    return nbytes(node, sizes, real) + _passing(node, sizes, real, 1)
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
@@ -109,11 +113,13 @@ def _bytes(axes: Collection[SizeExpr], kind: Kind, sizes: Mapping[str, int], rea
     return elements * _WIDTHS.get(kind, real if kind is Kind.REAL else 2 * real)
 
 
-def _passing(node: Node, sizes: Mapping[str, int], real: int) -> int:
+def _passing(node: Node, sizes: Mapping[str, int], real: int, threads: int) -> int:
     """The bytes of what a contraction, a product up to each place, or a stretch of steps makes on its way, or torch's
     kernel: the coordinates in what it sorts, exponentials, the logarithms of shares."""
     if node.op == "stretch":
         return of_a_stretch(node).at(sizes) * real // REAL
+    if node.op == "attention":
+        return _scores_at_once(node, sizes) * threads * real
     if node.op == "nearest":
         return _pairs_at_once(node, sizes) * real
     if node.op == "log_contract":  # exponentials of its operands
@@ -132,6 +138,21 @@ def _passing(node: Node, sizes: Mapping[str, int], real: int) -> int:
     own = tuple(range(node.rank))
     made = [step.made for step in steps(node, path) if step.made != own]
     return sum(_bytes([node.space[p] for p in axes], node.kind, sizes, real) for axes in made)
+
+
+def _beside_slopes(node: Node, sizes: Mapping[str, int], real: int) -> int:
+    """The bytes of what an operation's slope makes on its way: of an extreme, which elements it is."""
+    is_extreme = node.op in ("reduce", "extreme") and dict(node.attrs).get("op") in ("max", "min")
+    return nbytes(node.args[0].node, sizes, real) if is_extreme else 0
+
+
+def _scores_at_once(node: Node, sizes: Mapping[str, int]) -> int:
+    """How many scores torch's kernel has at once: more queries where there are many."""
+    query, key, value = (set(arg.axes) for arg in node.args[:3])
+    along = [p for p in key & value - query if p >= node.rank]
+    rows = [p for p in query - key - value if 0 <= p < node.rank]
+    keys, queries = (math.prod(node.space[p].evaluate(sizes) for p in one) for one in (along, rows))
+    return min(queries, 256 if queries >= 768 else 64 if queries >= 192 else 32) * min(keys, 512)
 
 
 PAIRS = 1 << 19
@@ -167,8 +188,16 @@ _OF_OPERANDS = frozenset({"take", "class_loss", "gather"})
 """The same, of which an attribute counts the axes of an operand."""
 
 
-def _tile(graph: Graph, live: list[Node], name: str) -> Tile | None:
-    """The tile along the axis whose size is the symbol `name`; None where something stands against it."""
+def _looked_at(graph: Graph) -> Iterator[tuple[str, Tile | Node]]:
+    live = live_nodes(graph.outputs)
+    sizes = [size for node in live for size in node.space]
+    symbols = [name for size in sizes for name in size.symbols if size == symbol(name)]
+    for name in dict.fromkeys(symbols):
+        yield name, _tile(graph, live, name)
+
+
+def _tile(graph: Graph, live: list[Node], name: str) -> Tile | Node:
+    """The tile along the axis whose size is the symbol `name`, or what stands against it."""
     size = symbol(name)
     along: dict[int, int | None] = {}
     joins: dict[int, Join] = {}
@@ -178,32 +207,32 @@ def _tile(graph: Graph, live: list[Node], name: str) -> Tile | None:
         place = places[0] if places else None
         softmax = node.op == "softmax" and place in node.attr("axes")  # type: ignore[operator]
         if len(places) > 1 or not _free_of(node, name, place, softmax):
-            return None
+            return node
         if any(arg.node.number in joins for arg in node.args):
-            return None  # what is put together in the end is not there yet
+            return node  # what is put together in the end is not there yet
         if not all(_passed_on(arg.axes, along[arg.node.number], places) for arg in node.args):
-            return None
+            return node
         consumed = place is not None and place >= node.rank
         if consumed:
             found = join(graph, node, weighed)
             if found is None:
-                return None
+                return node
             joins[node.number], place = found, None
         elif any(arg.node.number in weighed for arg in node.args):
-            return None  # the weights of a piece are those of the whole only in a sum
+            return node  # the weights of a piece are those of the whole only in a sum
         if softmax:
             weighed[node.number] = node
         along[node.number] = place
-    results = {arg.node.number for arg in graph.outputs}
-    if not joins.keys() <= results or not all(along[number] is not None or number in joins for number in results):
-        return None
-    if results & weighed.keys():
-        return None
+    results = {arg.node.number: arg.node for arg in graph.outputs}
+    early = [number for number in joins if number not in results]
+    without = [number for number in results if along[number] is None and number not in joins]
+    if early or without or results.keys() & weighed.keys():
+        return graph.nodes[next(iter([*early, *without, *weighed]))]
     order = list(_inputs(graph))
     inputs = tuple((k, place) for k, node in enumerate(order) if (place := along.get(node.number)) is not None)
     outputs = tuple(_in_order(joins, arg) if arg.node.number in joins else arg.axes[along[arg.node.number]]  # type: ignore[index]
                     for arg in graph.outputs)  # fmt: skip
-    return Tile(name, inputs, outputs) if inputs else None
+    return Tile(name, inputs, outputs) if inputs else live[-1]
 
 
 def _in_order(joins: Mapping[int, Join], arg: Arg) -> Join:
@@ -230,7 +259,7 @@ def _free_of(node: Node, name: str, place: int | None, softmax: bool) -> bool:
         return place is not None and place < node.rank and place not in _positions(node)
     if place is None or node.op == "input":
         return True
-    if softmax or node.op in _OF_OPERANDS:
+    if softmax or node.op in _OF_OPERANDS or (node.op == "argreduce" and place == node.attr("axis")):
         return True
     return node.op in _POINTWISE and (node.op == "expand" or place not in _positions(node))
 

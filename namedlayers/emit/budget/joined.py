@@ -18,14 +18,15 @@ Results = Sequence[Tensor]
 
 
 def joined(
-    joins: Sequence[Join | None], so_far: Results, piece: Results, first: Sequence[bool], shares: Sequence[float]
+    joins: Sequence[Join | None], so_far: Results, piece: Results, starts: Sequence[int | None], shares: Sequence[float]
 ) -> list[Tensor]:
-    """What is there after a piece. `first`: of which results there is nothing before it; `shares`: how much of the
-    whole length the piece has."""
+    """What is there after a piece. `starts`: for each result where the piece begins along what is consumed, None where
+    there is nothing before it; `shares`: how much of the whole length the piece has."""
     return [
-        one if how is None else _WAYS[how.way](how, None if first[number] else so_far, piece, number, shares[number])
-        for number, (how, one) in enumerate(zip(joins, piece, strict=True))
-    ]
+        one if how is None or start is None and how.way != "mean"
+        else _WAYS[how.way](how, None if start is None else so_far, piece, number, shares[number], start or 0)
+        for number, (how, one, start) in enumerate(zip(joins, piece, starts, strict=True))
+    ]  # fmt: skip
 
 
 def slopes_of_pieces(
@@ -72,23 +73,23 @@ def log_sum(first: Tensor, second: Tensor) -> Tensor:
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
 
-def _added(how: Join, so_far: Results | None, piece: Results, number: int, share: float) -> Tensor:
+def _added(how: Join, so_far: Results | None, piece: Results, number: int, share: float, start: int) -> Tensor:
     return piece[number] if so_far is None else so_far[number] + piece[number]
 
 
-def _averaged(how: Join, so_far: Results | None, piece: Results, number: int, share: float) -> Tensor:
+def _averaged(how: Join, so_far: Results | None, piece: Results, number: int, share: float, start: int) -> Tensor:
     one = piece[number] * share
     return one if so_far is None else so_far[number] + one
 
 
 def _by(function: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., Tensor]:
-    def both(how: Join, so_far: Results | None, piece: Results, number: int, share: float) -> Tensor:
+    def both(how: Join, so_far: Results | None, piece: Results, number: int, share: float, start: int) -> Tensor:
         return piece[number] if so_far is None else function(so_far[number], piece[number])
 
     return both
 
 
-def _weighed(how: Join, so_far: Results | None, piece: Results, number: int, share: float) -> Tensor:
+def _weighed(how: Join, so_far: Results | None, piece: Results, number: int, share: float, start: int) -> Tensor:
     if so_far is None:
         return piece[number]
     whole = log_sum(so_far[how.total], piece[how.total])
@@ -109,6 +110,17 @@ def _back(how: Join, one: Tensor) -> Tensor:
     return one.permute([order.index(dim) for dim in range(len(order))])
 
 
+def _placed(better: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., Tensor]:
+    def both(how: Join, so_far: Results | None, piece: Results, number: int, share: float, start: int) -> Tensor:
+        assert so_far is not None
+        old, new = (_aligned(how, one[how.total]) for one in (so_far, piece))
+        # Of extremes that are equal the first counts, and so does the first that is no number.
+        later = better(new, old) | (new.isnan() & ~old.isnan())
+        return torch.where(later, piece[number] + start, so_far[number])
+
+    return both
+
+
 def _aligned(how: Join, weights: Tensor) -> Tensor:
     order = [dim for dim in how.dims if dim is not None]
     return weights.permute(order)[tuple(None if dim is None else slice(None) for dim in how.dims)]
@@ -121,4 +133,6 @@ _WAYS: dict[str, Callable[..., Tensor]] = {
     "min": _by(torch.minimum),
     "logsumexp": _by(log_sum),
     "softmax": _weighed,
+    "argmax": _placed(torch.gt),
+    "argmin": _placed(torch.lt),
 }

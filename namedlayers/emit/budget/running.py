@@ -74,7 +74,7 @@ def _run(stage: Stage, taken: list[Any], slopes: bool) -> Any:
     if torch._C._functorch.peek_interpreter_stack() is not None or torch.autograd.forward_ad._current_level >= 0:
         return _as_operations(stage, stage.cuts, taken, {}, again=False)
     if not slopes:
-        return _one_if_one(_whole(stage, taken, made.quick)[0])
+        return _one_if_one(_whole(stage, taken, made.quick, compared=False)[0])
     own = len(taken) - len(made.part.taken)  # before them are the program's inputs, of which options alone are read
     places = [k for k, one in enumerate(taken) if isinstance(one, Tensor) and (k >= own or one.ndim == 0)]
     fixed = [None if k in places else one for k, one in enumerate(taken)]
@@ -103,11 +103,10 @@ class _Piece:
                 one = one.narrow(dim, start, length)
         return one
 
-    def is_first(self, cuts: Sequence[Cut], number: int) -> bool:
-        """Whether no piece before has the same part of this result."""
-        return not any(
-            start for cut, start in zip(cuts, self.starts, strict=True) if isinstance(cut.tile.outputs[number], Join)
-        )
+    def start(self, cuts: Sequence[Cut], number: int) -> int | None:
+        """Where it begins along the axes that this result consumes; None if no piece before has the same part of it."""
+        both = zip(cuts, self.starts, strict=True)
+        return sum(at for cut, at in both if isinstance(cut.tile.outputs[number], Join)) or None
 
     def share(self, cuts: Sequence[Cut], number: int) -> float:
         """How much it is of what is consumed on the way to this result."""
@@ -134,8 +133,10 @@ def _lengths(stage: Stage, lengths: Mapping[str, int]) -> list[int]:
     return [sizes[symbol] for symbol in stage.made.symbols]
 
 
-def _whole(stage: Stage, taken: Sequence[Any], function: Any) -> tuple[list[Tensor], dict[int, Tensor]]:
-    """The results, without slopes; and how many pieces have what is the extreme of a result, where it is one."""
+def _whole(
+    stage: Stage, taken: Sequence[Any], function: Callable[..., Any], *, compared: bool
+) -> tuple[list[Tensor], dict[int, Tensor]]:  # fmt: skip
+    """The results, without slopes; and how many pieces have what is the extreme of a result, if that is `compared`."""
     cuts = stage.cuts
     results: list[Tensor] = []
     ties: dict[int, Tensor] = {}
@@ -145,14 +146,15 @@ def _whole(stage: Stage, taken: Sequence[Any], function: Any) -> tuple[list[Tens
         joins = _joins(cuts, len(found))
         if not results:
             results = [one.new_empty(_shape(cuts, k, one)) for k, one in enumerate(found)]
-            ties = {k: torch.zeros_like(results[k]) for k, how in enumerate(joins) if how and how.way in _EXTREMES}
+            extremes = [k for k, how in enumerate(joins) if compared and how and how.way in _EXTREMES]
+            ties = {k: torch.zeros_like(results[k]) for k in extremes}
         here = [piece.of_result(cuts, k, one) for k, one in enumerate(results)]
-        first = [piece.is_first(cuts, k) for k in range(len(found))]
+        starts = [piece.start(cuts, k) for k in range(len(found))]
         shares = [piece.share(cuts, k) for k in range(len(found))]
-        new = joined(joins, here, found, first, shares)
+        new = joined(joins, here, found, starts, shares)
         for k, tied in ties.items():
             of_piece = piece.of_result(cuts, k, tied)
-            of_piece.mul_(new[k] == here[k]) if not first[k] else of_piece.zero_()
+            of_piece.mul_(new[k] == here[k] if starts[k] else torch.zeros_like(of_piece))
             of_piece.add_(new[k] == found[k])
         for one, place in zip(new, here, strict=True):
             place.copy_(one)
@@ -203,7 +205,7 @@ class _InPieces(torch.autograd.Function):
         ctx.state = _states(device) if stage.made.draws else ()
         ctx.cast = (device.type, torch.get_autocast_dtype(device.type), torch.is_autocast_enabled(device.type))
         taken = _among(fixed, places, [one.detach() for one in given])
-        results, ties = _whole(stage, taken, _to_be_compared(stage))
+        results, ties = _whole(stage, taken, _to_be_compared(stage), compared=True)
         joins = _joins(stage.cuts, len(results))
         ctx.ties, ctx.count = list(ties), len(results)
         kept = [one for one, how in zip(results, joins, strict=True) if how and how.way in _ASKED]
@@ -319,8 +321,8 @@ def _as_operations(stage: Stage, cuts: Sequence[Cut], taken: list[Any], sizes: d
         piece = [split[k][number] if k in split else a for k, a in enumerate(taken)]
         found = _as_tuple(_as_operations(stage, inner, piece, {**sizes, cut.tile.symbol: length}, again=again))
         joins = _joins([cut], len(found))
-        first, shares = [so_far is None] * len(found), [length / cut.size] * len(found)
-        so_far = joined(joins, so_far or found, found, first, shares)
+        starts, shares = [start or None] * len(found), [length / cut.size] * len(found)
+        so_far = joined(joins, so_far or found, found, starts, shares)
         pieces.append([one for one, how in zip(found, joins, strict=True) if how is None])
     assert so_far is not None
     whole = iter(zip(*pieces, strict=True))

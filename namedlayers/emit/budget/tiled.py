@@ -27,12 +27,15 @@ from namedlayers.plan.cost import REAL
 from namedlayers.plan.joining import Join, with_totals
 from namedlayers.plan.parts import VALUE, Group, Part, groups, parts, taken_apart
 from namedlayers.plan.scans.stretches import stretched
-from namedlayers.plan.tiling import Tile, held, nbytes, peak, tiles
+from namedlayers.plan.tiling import Tile, against, held, nbytes, peak, tiles
 from namedlayers.program.graph import Graph, Node
 from namedlayers.program.program import Kind
 from namedlayers.program.sizes_at_call import solve_sizes
 
 MOST_KNOWN = 256
+
+_REALS = {Kind.REAL: 1, Kind.COMPLEX: 2}
+"""How many reals an element is."""
 
 
 class Tiled:
@@ -81,9 +84,9 @@ class Tiled:
             return Schedule()  # the call itself says what is wrong
         number = self.compiled.select_for(sizes)
         graph = self.compiled.variants[number].graph
-        reals = [a for g, a in zip(program.inputs, args, strict=True) if g.kind is Kind.REAL and isinstance(a, Tensor)]
-        real = max([a.element_size() for a in reals], default=4)
-        needed = peak(graph, sizes, real, kept=slopes)
+        given = [(g.kind, a.element_size()) for g, a in zip(program.inputs, args, strict=True) if isinstance(a, Tensor)]
+        real = max([size // _REALS[kind] for kind, size in given if kind in _REALS], default=4)
+        needed = peak(graph, sizes, real, kept=slopes, threads=torch.get_num_threads())
         sloped = frozenset(k for k, a in enumerate(args) if slopes and isinstance(a, Tensor) and a.requires_grad)
         needed += sum(args[k].nbytes for k in sloped)
         if not slopes and real >= REAL and at_top_level(*(a for a in args if isinstance(a, Tensor))):
@@ -100,11 +103,21 @@ class Tiled:
             found = self._stages(graph, number, large, room)
             if found:
                 return Schedule(found, inputs)
+        why = [label for large in _large(graph, sizes, real, self.budget) for label in self._against(graph, large)]
         raise SizeError(
             "NL0431", f"this call needs about {_shown(needed)} for its intermediate values, more than the "
             f"{_shown(self.budget)} that it may take, and no axis can be cut so that it needs less",
-            Label(program.span), hint="allow more, or leave `max_memory` out",
+            Label(program.span), *dict.fromkeys(why), hint=_hint(sum(args[k].nbytes for k in sloped), self.budget),
         )  # fmt: skip
+
+    def _against(self, graph: Graph, large: tuple[Group, ...]) -> Iterator[Label]:
+        """What stands against cutting the axes of what is large."""
+        for part in parts(graph, large, self._options):
+            whole = with_totals(part) or part
+            for name, node in against(whole.graph) if part.large else ():
+                axis = str(dict(part.sizes).get(name, name)).strip("|")
+                if node.spans:
+                    yield Label(node.spans[0], f"because of this, `{axis}` cannot be cut")
 
     def _stages(self, graph: Graph, number: int, large: tuple[Group, ...], room: _Room) -> tuple[Stage, ...]:
         split = list(parts(graph, large, self._options))
@@ -160,7 +173,8 @@ class _Room:
         taken = Counter(number for part in split for number in part.taken if number in self.sloped)
         # Of what several parts take, what there is of its slope is there while the next part of it is.
         of_inputs = sum(min(uses, 2) * nbytes(graph.nodes[n], self.sizes, self.real) for n, uses in taken.items())
-        rest = peak(graph, self.sizes, self.real, kept=self.kept, apart=apart, given=given)
+        threads = torch.get_num_threads()
+        rest = peak(graph, self.sizes, self.real, kept=self.kept, apart=apart, given=given, threads=threads)
         return self.budget - rest - of_inputs
 
     def cuts(self, part: Part, left: int) -> tuple[Cut, ...] | None:
@@ -171,9 +185,11 @@ class _Room:
             if node.op == "input" and self.kept and self._has_slope(part, node)
         ]  # fmt: skip
 
+        threads = torch.get_num_threads()
+
         def needed(**other: int) -> int:
             sizes = {**at, **other}
-            made = peak(part.graph, sizes, self.real, kept=self.kept)
+            made = peak(part.graph, sizes, self.real, kept=self.kept, threads=threads)
             for k, arg in enumerate(part.graph.outputs):
                 ways = {how.way for tile in cut for how in [tile.outputs[k]] if isinstance(how, Join)}
                 made += max((_TO_JOIN[way] for way in ways), default=0) * nbytes(arg.node, sizes, self.real)
@@ -210,7 +226,7 @@ class _Room:
         return {self.inputs + part.place(values[k]): dim for k, dim in tile.inputs}
 
 
-_TO_JOIN = {"sum": 1, "mean": 2, "max": 3, "min": 3, "logsumexp": 5, "softmax": 5}
+_TO_JOIN = {"sum": 1, "mean": 2, "max": 3, "min": 3, "logsumexp": 5, "softmax": 5, "argmax": 4, "argmin": 4}
 """How many values of the size of a piece's result there are while it is put together with those before."""
 
 
@@ -245,6 +261,12 @@ _NOT_LARGE = frozenset({"input", "const", "size", "call", "scan", "part", "final
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _hint(slopes: int, budget: int) -> str:
+    if slopes > budget:
+        return f"the slopes of its inputs alone take {_shown(slopes)}: allow more, or leave `max_memory` out"
+    return "allow more, or leave `max_memory` out"
 
 
 def _like(given: Tensor) -> tuple[Any, ...]:
