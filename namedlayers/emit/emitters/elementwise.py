@@ -7,6 +7,7 @@ compiling is computed then.
 
 from __future__ import annotations
 
+import cmath
 import math
 import operator
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ import torch.nn.functional as F
 from namedlayers.emit.attributes import position, size_of
 from namedlayers.emit.emitters.numbers import number_binary, number_unary, towards_zero
 from namedlayers.emit.kernels.arithmetic import clamped, floor_quotient
+from namedlayers.emit.kernels.complex_sums import complex_difference, complex_sum
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.value import Value
 from namedlayers.program.graph import Node
@@ -48,6 +50,9 @@ BINARY: dict[str, Callable] = {
     "gt": operator.gt, "ge": operator.ge, "eq": operator.eq, "ne": operator.ne, "atan2": torch.atan2,
     "maximum": torch.maximum, "minimum": torch.minimum,
 }  # fmt: skip
+
+BY_PARTS: dict[str, Callable] = {"add": complex_sum, "sub": complex_difference}
+"""What torch does not do part by part, and must where numbers are complex."""
 
 ARITHMETIC = frozenset("add sub mul floordiv mod pow".split())
 """Where booleans count as 0 and 1, and torch would keep them booleans or refuse them."""
@@ -158,6 +163,9 @@ def emit_binary(lo: Lowering, node: Node) -> Value:
         return elementwise(lo, floor_quotient, [lo.tensor(values[0], like=values[1]), values[1]])
     if node.op == "div" and values[0].literal and values[0].held == 1 and not values[1].number:
         return lo.call(torch.reciprocal, (values[1],), values[1].axes)  # torch makes two passes of 1 / x
+    if node.op in BY_PARTS and node.kind is Kind.COMPLEX and not _second_is_finite(node.op, values):
+        values = [lo.tensor(v, like=_other(values, k)) for k, v in enumerate(values)]
+        return elementwise(lo, BY_PARTS[node.op], values)
     return elementwise(lo, BINARY[node.op], values)
 
 
@@ -318,6 +326,11 @@ def _widened(lo: Lowering, values: list[Value], kind: Kind) -> list[Value]:
 
 def _held_as(lo: Lowering, value: Value, kind: Kind) -> Value:
     return cast_kind(lo, value, kind) if value.literal else value
+
+
+def _second_is_finite(op: str, values: Sequence[Value]) -> bool:
+    """Whether that is known of what torch takes second: a number, where the order is free."""
+    return any(v.literal and cmath.isfinite(v.held) for v in (values[1:] if op == "sub" else values))  # type: ignore[arg-type]
 
 
 def _other(values: Sequence[Value], k: int) -> Value | None:
