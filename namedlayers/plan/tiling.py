@@ -9,7 +9,7 @@ gives.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -67,7 +67,7 @@ def peak(
     ]  # fmt: skip
     passing = {node.number: _passing(node, sizes, real, threads) for node in counted if node.number not in apart}
     if kept:
-        beside = sum(_beside_slopes(node, sizes, real) for node in counted if node.number not in apart)
+        beside = sum(_beside_slopes(node, sizes, real, threads) for node in counted if node.number not in apart)
         return 2 * sum(nbytes(node, sizes, real) + passing.get(node.number, 0) for node in counted) + beside
     last = {arg.node.number: node.number for node in live for arg in node.args}
     last |= {arg.node.number: len(graph.nodes) for arg in graph.outputs}
@@ -118,6 +118,8 @@ def _passing(node: Node, sizes: Mapping[str, int], real: int, threads: int) -> i
     kernel: the coordinates in what it sorts, exponentials, the logarithms of shares."""
     if node.op == "stretch":
         return of_a_stretch(node).at(sizes) * real // REAL
+    if node.op == "logaddexp":  # the larger of both, and both where one of them counts
+        return 9 * nbytes(node, sizes, real) // 4
     if node.op == "attention":
         return _scores_at_once(node, sizes) * threads * real
     if node.op == "nearest":
@@ -140,8 +142,13 @@ def _passing(node: Node, sizes: Mapping[str, int], real: int, threads: int) -> i
     return sum(_bytes([node.space[p] for p in axes], node.kind, sizes, real) for axes in made)
 
 
-def _beside_slopes(node: Node, sizes: Mapping[str, int], real: int) -> int:
-    """The bytes of what an operation's slope makes on its way: of an extreme, which elements it is."""
+def _beside_slopes(node: Node, sizes: Mapping[str, int], real: int, threads: int) -> int:
+    """The bytes of what an operation's slope makes on its way: of an extreme, which elements it is; of few distances,
+    the differences; of attention, the slopes of scores."""
+    if node.op == "attention":
+        return _passing(node, sizes, real, threads)
+    if node.op in ("distance", "nearest"):
+        return 3 * min(_count(node.space, sizes), DIFFERENCES) * real
     is_extreme = node.op in ("reduce", "extreme") and dict(node.attrs).get("op") in ("max", "min")
     return nbytes(node.args[0].node, sizes, real) if is_extreme else 0
 
@@ -151,21 +158,30 @@ def _scores_at_once(node: Node, sizes: Mapping[str, int]) -> int:
     query, key, value = (set(arg.axes) for arg in node.args[:3])
     along = [p for p in key & value - query if p >= node.rank]
     rows = [p for p in query - key - value if 0 <= p < node.rank]
-    keys, queries = (math.prod(node.space[p].evaluate(sizes) for p in one) for one in (along, rows))
+    keys, queries = (_count([node.space[p] for p in one], sizes) for one in (along, rows))
     return min(queries, 256 if queries >= 768 else 64 if queries >= 192 else 32) * min(keys, 512)
 
 
 PAIRS = 1 << 19
 ROWS = 32
-"""How many pairs the kernel for the nearest looks at together, and of how many rows at least; of fewer rows it holds
-all pairs twice."""
+FEW = 1 << 16
+"""How many pairs the kernel for the nearest looks at together, and of how many rows at least; of fewer rows, and of so
+few differences, there are all pairs, three times."""
+
+DIFFERENCES = 1 << 15
+"""Of so few differences all are there where slopes are wanted."""
 
 
 def _pairs_at_once(node: Node, sizes: Mapping[str, int]) -> int:
-    rest = {axis for arg in node.args[1:] for axis in arg.axes} - {axis for axis in node.args[0].axes if axis >= 0}
-    among = math.prod(node.space[p].evaluate(sizes) for p in rest)
-    rows = math.prod(size.evaluate(sizes) for size in node.sizes)
-    return max(min(rows * among, max(PAIRS, ROWS * among)), 2 * min(rows, ROWS) * among)
+    own = {axis for axis in node.args[0].axes if axis >= 0}
+    among = _count([node.space[p] for arg in node.args[1:] for p in arg.axes if p not in own], sizes)
+    features = _count([node.space[p] for p in own if p >= node.rank], sizes)
+    pairs = _count(node.sizes, sizes) * among
+    return max(min(pairs, max(PAIRS, ROWS * among)), 3 * min(pairs, max(ROWS * among, FEW // max(1, features))))
+
+
+def _count(axes: Iterable[SizeExpr], sizes: Mapping[str, int]) -> int:
+    return math.prod(size.evaluate(sizes) for size in axes)
 
 
 def _inputs(graph: Graph) -> Iterator[Node]:

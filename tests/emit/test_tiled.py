@@ -53,7 +53,7 @@ CUTTABLE = {
         [(150, 3), (140, 3)], 5, {"i"},
     ),
     "a step of a contraction": (
-        "def f(A[i, j], B[j, k], C[k, l]; v[l]) -> [i] = sum[l](exp(sum[j, k](A * B * C)) * v)",
+        "def f(A[i, j], B[j, k], C[k, l]; v[l]) -> [i] = sum[l](tanh(sum[j, k](A * B * C)) * v)",
         [(90, 4), (4, 5), (5, 100), (100,)], 4, {"i"},
     ),
     "a sum over what is cut": (
@@ -80,8 +80,8 @@ CUTTABLE = {
         [(6, 3), (700, 3)], 4, {"j"},
     ),
     "an extreme over what is cut": (
-        "def f(X[i, d], Y[j, d]) -> [i], [i]:\n    D = sum[d]((X - Y) ^ 2)\n    return min[j](D), max[j](D)",
-        [(6, 3), (700, 3)], 3, {"j"},
+        "def f(X[i, d], Y[j, d]) -> [i], [i]:\n    D = sum[d](abs(X - Y))\n    return min[j](D), max[j](D)",
+        [(6, 3), (700, 3)], 4, {"j"},
     ),
     "a sum that a softmax weighs": (
         "def f(X[i, d], Y[j, d], V[j, v]) -> [v, i] = softmax[j](-sum[d](abs(X - Y))) @[j] V",
@@ -99,6 +99,11 @@ CUTTABLE = {
         "def f(X[i, d], Y[j, d], V[j, v], w[j]) -> [i, v]:\n    P = softmax[j](-sum[d](abs(X - Y)))\n"
         "    return (P @[j] V) * (P @[j] w) + logsumexp[j](-sum[d](abs(X - Y)))",
         [(5, 3), (600, 3), (600, 4), (600,)], 4, {"j"},
+    ),
+    "the place of an extreme over what is cut": (
+        "def f(X[i, d], Y[j, d], V[j, v]) -> [i, v]:\n    S = sum[d](tanh(X * Y))\n"
+        "    return V[j = argmin[j](S)] * sum[d](X) + sum[j, d](Y)",
+        [(3, 3), (900, 3), (900, 2)], 5, {"j"},
     ),
     "the place of an extreme": (
         "def f(X[i, d], Y[j, d], V[j, v]) -> [i, v]:\n    S = sum[d](tanh(X * Y))\n"
@@ -182,6 +187,36 @@ def test_gradients_come_in_pieces_too(name: str) -> None:
     ours, theirs = (torch.autograd.grad(sum(part.sin().sum() for part in one), args) for one in results)
     torch.testing.assert_close(ours, theirs)
     assert _cut(tiled)
+
+
+@pytest.mark.parametrize("axes", ["i, j", "j"])
+def test_draws_of_pieces_are_drawn_again(axes: str) -> None:
+    """Each piece has draws of its own, which the backward pass draws once more; what pieces share is not cut."""
+    text = f"def f(X[i, d], Y[j, d]) -> [i] = sum[j](exp(-sum[d](abs(X - Y))) * uniform[{axes}])"
+    args = [torch.randn(one, dtype=torch.float64, requires_grad=True) for one in [(150, 3), (140, 3)]]
+    _, tiled = _tiled(text, args, 5, kept=True)
+    found = tiled(*args)
+    assert _cut(tiled) == {"j"} if axes == "j" else _cut(tiled)
+    state = torch.get_rng_state()
+    (slope,) = torch.autograd.grad(found.sum(), args[:1])
+    assert torch.equal(torch.get_rng_state(), state)
+    direction = torch.randn_like(slope) * 1e-7
+    again = []
+    for sign in (1, -1):
+        torch.manual_seed(1)
+        again.append(tiled(args[0] + sign * direction, args[1]).sum())
+    torch.manual_seed(1)
+    (slope,) = torch.autograd.grad(tiled(*args).sum(), args[:1])
+    torch.testing.assert_close((again[0] - again[1]) / 2, (slope * direction).sum(), rtol=1e-4, atol=1e-12)
+
+
+def test_places_in_pieces_are_those_of_the_whole() -> None:
+    """The first of several, or the first that is no number."""
+    function = nl.compile("def f(X[d], Y[j, d]) -> [] = argmax[j](sum[d](tanh(exp(Y)) * X))")
+    x, y = torch.rand(4), torch.randn(2000, 4)
+    for places, value in (([1500, 300, 301], 9.0), ([1900, 1200], torch.nan)):
+        y[places] = value
+        assert function(x, y, max_memory=9000) == min(places) == function(x, y)
 
 
 def test_sums_of_rows_come_in_pieces() -> None:

@@ -148,6 +148,9 @@ LARGEST = 64 << 20
 FEWEST = 128
 """An axis is rather cut into pieces of so many coordinates than into smaller ones, if there is another to cut."""
 
+GAIN = 0.95
+"""An axis is cut only if its pieces need at most so much of what is needed without."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Room:
@@ -204,11 +207,15 @@ class _Room:
                 wanted = min(left, max(self.piece, 2 * needed(**{tile.symbol: 0})))
                 if size <= fewest or needed() <= wanted:
                     continue
+                whole, before = needed(), len(cut)
                 if tile not in cut:
                     cut.append(tile)
                 step = max(fewest, _most(lambda step: needed(**{tile.symbol: step}) <= wanted, size))  # noqa: B023
-                whole = found[tile.symbol].size if tile.symbol in found else size
-                found[tile.symbol] = Cut(tile, self._dims(part, tile), whole, step)
+                if needed(**{tile.symbol: step}) > GAIN * whole:  # what is large has not this axis
+                    del cut[before:]
+                    continue
+                length = found[tile.symbol].size if tile.symbol in found else size
+                found[tile.symbol] = Cut(tile, self._dims(part, tile), length, step)
                 at[tile.symbol] = step
             if needed() <= left:
                 return tuple(found.values())
