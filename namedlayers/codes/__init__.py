@@ -40,15 +40,17 @@ ARGUMENTS_AT_CALL = _told(
     Code(
         "NL0583",
         "an input that is missing, or one that is not there",
-        "The call must give every input of the program that has no default, and no others.",
-        "a call of `def f(X[seq], Y[seq]) = …` with one tensor",
+        "The definition that everything is compared with, `namedlayers.reference.evaluate`, takes every input of the "
+        "program that has no default, and no others. In a call it is NL0501 or NL0503.",
+        '`evaluate(f.program, {"X": x})` with `def f(X[seq], Y[seq]) = …`',
         "Give the inputs that the message lists.",
     ),
     Code(
         "NL0584",
         "a value of the wrong kind",
-        "The operation has no meaning for this kind of number, such as a rounding of complex numbers.",
-        "a call of `def f(X[seq]) = floor(X)` with complex numbers",
+        "`namedlayers.reference.evaluate` is given numbers of another kind than the program is made for. A call makes "
+        "a program for the kinds that it is given, and what has no meaning for complex numbers is NL0211 there.",
+        '`evaluate(f.program, {"X": 1j * x})` with `def f(X[seq]) = floor(X)`',
         "Take the real part, or give numbers of the other kind.",
     ),
     Code(
@@ -68,9 +70,9 @@ ARGUMENTS_AT_CALL = _told(
     Code(
         "NL0587",
         "an integer that is too large",
-        "Integers have 64 bits.",
-        "`def f(X[seq]) = X + 10000000000000000000000`",
-        "Write a real number: `1e22`.",
+        "Integers have 64 bits. (A literal that is larger is a real number.)",
+        "a call of `def f(X[i]) = X + |i| * |i| * |i| * |i| * |i| * |i| * |i|` with 1000 elements",
+        "Make it a real number: `1.0 * |i| * …`.",
     ),
     Code(
         "NL0588",

@@ -221,8 +221,9 @@ SIZES_AT_CALL = table(
     Code(
         "NL0486",
         "an empty axis that needs an element",
-        "The largest of no elements has no coordinate, and an empty axis cannot be padded with its own elements.",
-        'a call of `def f(X[seq]; n = 1) = pad[seq](X; before = n, mode = "replicate")` with an empty tensor',
+        "The largest of no elements has no coordinate, and an empty axis cannot be padded with its own elements. "
+        "What a text asks for is checked before, as NL0414 and NL0416; this is for programs that are made without these.",
+        "a program with an `argmax` over an axis, and no check of its size, called with an empty tensor",
         "Give a tensor that is not empty along this axis.",
         told=True,
     ),

@@ -89,7 +89,7 @@ WEIGHTS = told(
         "NL0561",
         "a size that the weights do not say",
         "The module has no sizes yet, and the shapes of the tensors that fill it do not determine all of them.",
-        "a lazy module of which only the bias is loaded, with `strict=False`",
+        "a tensor of 6 elements for `param W[(a, b)]` of a module that has not been called, and the line `w -> W[a b]`",
         "Give the size to the constructor.",
     ),
     Code(
