@@ -222,7 +222,7 @@ SIZES_AT_CALL = table(
         "NL0486",
         "an empty axis that needs an element",
         "The largest of no elements has no coordinate, and an empty axis cannot be padded with its own elements. "
-        "What a text asks for is checked before, as NL0414 and NL0416; this is for programs that are made without these.",
+        "What a text asks for is checked before, as NL0414 and NL0416; this is for programs made without these checks.",
         "a program with an `argmax` over an axis, and no check of its size, called with an empty tensor",
         "Give a tensor that is not empty along this axis.",
         told=True,
