@@ -140,9 +140,9 @@ def _arguments(
     settings = call.settings if one is None else tuple(a for a in one.call.settings if a.name not in sizes)
     slots = [
         # As from Python, tensors may be given in the signature's order, data and then parameters.
-        *_named(call.args, [p.name for p in inputs_of(definition)], callee, "before the `;`", env, definition),
-        *_named(call.options, [p.name for p in definition.parameters], callee, "after the `;`", env, definition),
-        *_named(settings, [], callee, "in the brackets", env, definition),
+        *_named(ctx, call.args, [p.name for p in inputs_of(definition)], callee, "before the `;`", env, definition),
+        *_named(ctx, call.options, [p.name for p in definition.parameters], callee, "after the `;`", env, definition),
+        *_named(ctx, settings, [], callee, "in the brackets", env, definition),
     ]
     found: dict[str, Evaluated] = {}
     for name, arg in slots:
@@ -177,7 +177,7 @@ def _called(expr: tree.Expr) -> str:
 
 
 def _named(
-    args: tuple[tree.Argument, ...], positions: list[str], callee: Callee, where: str, env: Environment,
+    ctx: Context, args: tuple[tree.Argument, ...], positions: list[str], callee: Callee, where: str, env: Environment,
     definition: tree.Definition,
 ) -> list[tuple[str, tree.Argument]]:  # fmt: skip
     found, used = [], 0
@@ -190,7 +190,10 @@ def _named(
             listed = f"{where} stand{'s' if len(positions) == 1 else ''} {', '.join(positions)}" if positions else ""
             raise ArgumentError(
                 "NL0228", f"`{callee.name}` takes {count} {where}, and this is one more", Label(arg.span),
-                hint=_in_brackets(args, arg, callee, env) or _by_name(arg, callee, definition) or listed,
+                hint=_in_brackets(args, arg, callee, env)
+                or _by_name(arg, callee, definition)
+                or _numbered(ctx, args, callee, definition, env)
+                or listed,
             )  # fmt: skip
         found.append((positions[used], arg))
         used += 1
@@ -207,10 +210,23 @@ def _in_brackets(args: tuple[tree.Argument, ...], one: tree.Argument, callee: Ca
 
 
 def _by_name(one: tree.Argument, callee: Callee, definition: tree.Definition) -> str:
-    """What to write where an option, or the number of an axis, is given as torch takes it: as one more value."""
+    """What to write where an option is given as torch takes it: as one more value."""
     inputs = {p.name for p in inputs_of(definition)}
     options = [p.name for p in definition.parameters if p.name not in inputs]
-    if options:
-        return f"options are given by name: `{callee.name}(…; {options[0]} = {one.value.span.text})`"
-    axes = ", ".join(("*" if axis.star else "") + axis.name for axis in axis_parameters(definition))
-    return f"axes stand in brackets, by name: `{callee.name}[{axes}](…)`" if axes else ""
+    return f"options are given by name: `{callee.name}(…; {options[0]} = {one.value.span.text})`" if options else ""
+
+
+def _numbered(
+    ctx: Context, args: tuple[tree.Argument, ...], callee: Callee, definition: tree.Definition, env: Environment
+) -> str:
+    """What to write where the number of an axis is given, as torch takes it: as one more value."""
+    parameters = axis_parameters(definition)
+    if not parameters:
+        return ""
+    first = args[0].value
+    value = env.values.get(first.name) if isinstance(first, tree.Name) else None
+    if len(parameters) == 1 and isinstance(value, Value) and value.axes:
+        shown = [f"`{callee.name}[{ctx.display.get(axis, axis)}](…)`" for axis in value.axes]
+    else:
+        shown = [f"`{callee.name}[{', '.join(axis.name for axis in parameters)}](…)`"]
+    return f"axes stand in brackets, by name: {' or '.join(shown)}"

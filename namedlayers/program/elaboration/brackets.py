@@ -31,7 +31,7 @@ def bind_axes(
         return
     if call.entries is None:
         values = [one for one in args.values() if isinstance(one, Value)]
-        raise missing_brackets(ctx, callee, call, values[0] if values and len(parameters) == 1 else None)
+        raise missing_brackets(ctx, callee, call, _shown(values, parameters))
     items = bracket_items(call)
     shares = _shares(ctx, callee, call, env, parameters, items, definition, args)
     for parameter, share in zip(parameters, shares, strict=True):
@@ -47,6 +47,12 @@ def bind_axes(
             if item.size is not None:
                 inner.sizes[axis] = ctx.length(item, env)
         inner.axes[parameter.name] = tuple(bound) if parameter.star else bound[0]
+
+
+def _shown(values: list[Value], parameters: list[tree.Axis]) -> Value | None:
+    """The argument whose axes can be suggested for all parameters."""
+    first = values[0] if values else None
+    return first if first is not None and len(parameters) in (1, len(first.axes)) else None
 
 
 def _shares(

@@ -154,6 +154,8 @@ def _alone(expr: tree.Attribute, env: Environment) -> str:
         return f"write `{name}` alone"
     if isinstance(expr.base, tree.Name) and isinstance(env.values.get(expr.base.name), Instance):
         return "parameters are seen in their own layer only; declare what several layers share where both are used"
+    if name in env.axes and isinstance(expr.base, tree.Name) and expr.base.name in env.values:
+        return f"an axis is indexed in brackets: `{expr.base.name}[{name} = 0]`; its size is `|{name}|`"
     if name not in _READ and find_callee(name, env, expr.span):
         return f"write `{name}` alone: definitions stand before what they are applied to, `{name}(…)`"
     return _elsewhere(name) or near_miss(name, {*env.namespace.names(), *BUILTINS})

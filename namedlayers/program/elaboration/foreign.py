@@ -116,3 +116,9 @@ def dimension(function: str, option: str) -> str:
     if option in _KEPT:
         return "leave it out: values meet by the names of their axes"
     return f"axes stand in brackets, by name: `{function}[seq](…)`" if option in _DIMENSIONS else ""
+
+
+def numbered(axis: str) -> str:
+    """What to write instead of the number of a dimension in brackets, `dim = -1`; empty if the name says none."""
+    named = "axes have names instead of numbers: write `softmax[seq](X)`"
+    return named if axis in _DIMENSIONS else ""

@@ -10,6 +10,7 @@ from typing import Any
 
 from namedlayers.errors import ArgumentError, FormulaSyntaxError, Label, SizeError, Span
 from namedlayers.program.elaboration import values as v
+from namedlayers.program.elaboration.foreign import numbered
 from namedlayers.program.elaboration.operations import Operations
 from namedlayers.program.elaboration.values import Draft, Environment, Evaluated, Instance, Several, Static, Value
 from namedlayers.program.program import Check, Kind
@@ -89,7 +90,8 @@ class Statics(Operations):
     def not_negative(self, size: SizeExpr, name: str, span: Span) -> None:
         """Require that an axis of this size can be."""
         message = f"axis `{name}` would have the negative size {{left}}"
-        hint = "where a size can be solved, leave it away" if size == -1 else ""
+        solved = "where a size can be solved, leave it away" if size == -1 else ""
+        hint = numbered(name) or solved
         self.solver.require(Check(size, ">=", const(0), "NL0422", message, (Label(span),), hint))
 
     def size_value(self, found: Any, span: Span, what: str) -> SizeExpr:
