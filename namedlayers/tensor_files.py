@@ -148,8 +148,15 @@ def _as_tensor(value: object, spec: str) -> torch.Tensor:
             raise FormulaError("NL0614", f"`{spec}` holds {value.dtype}, which torch has no tensors of") from None
     if isinstance(value, torch.Tensor) and _plain(value):
         return value.detach()
-    kind = str(value.layout) if isinstance(value, torch.Tensor) else type(value).__name__
+    kind = _kind(value) if isinstance(value, torch.Tensor) else type(value).__name__
     raise FormulaError("NL0614", f"`{spec}` holds no dense tensor, but {kind}")
+
+
+def _kind(tensor: torch.Tensor) -> str:
+    """What a tensor is that is not plain."""
+    if tensor.layout is not torch.strided:
+        return str(tensor.layout)
+    return "a quantized tensor" if tensor.is_quantized else f"a tensor on the device `{tensor.device}`"
 
 
 def _plain(tensor: torch.Tensor) -> bool:

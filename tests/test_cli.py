@@ -80,6 +80,7 @@ def shell(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytes
     np.save("q.npy", q)
     np.savez("kv.npz", K=k, V=v)
     torch.save(torch.from_numpy(k), "k.pt")
+    torch.save(torch.from_numpy(k).to("meta"), "meta.pt")
     torch.save({"K": torch.from_numpy(k), "V": torch.from_numpy(v)}, "kv.pt")
     save_file({"V": torch.from_numpy(v)}, "v.safetensors")
     save_file({"W": torch.from_numpy(k), "b": torch.ones(4)}, "linear.safetensors")
@@ -288,6 +289,7 @@ MISTAKES = {
     ("run", "two.nl", "--input", "X=nothing.npy"): "NL0611",
     ("run", "two.nl", "--input", "X=folder.nl"): "NL0612",
     ("run", "two.nl", "--input", "X=two.nl"): "NL0614",
+    ("run", "two.nl", "--input", "X=meta.pt"): "holds no dense tensor, but a tensor on the device `meta`",
     ("run", "two.nl", "--input", "X=kv.npz"): "choose one of them: `kv.npz:K`, `kv.npz:V`",
     ("run", "two.nl", "--input", "X=kv.npz:W"): "NL0615: `kv.npz` holds no tensor called `W`",
     ("run", "two.nl", "--input", "X=q.npy", "--input", "X=q.npy"): "NL0617",
@@ -305,7 +307,9 @@ MISTAKES = {
     ("show", "linear.nl", "--size", "inptu=4"): "did you mean `input`?",
     ("show", "linear.nl", "--size", "output=4"): "NL0617: the size of axis `input` of `X` is not given",
     ("export", "two.nl", "--size", "a=2", "-o", "two.txt"): "NL0616: `two.txt` cannot be written",
-    ("explain", "NL9999"): "NL0617: there is no error code `NL9999`",
+    ("explain", "NL9999"): "NL0617: there is no error code `NL9999`\n  hint: `namedlayers explain` lists all codes\n",
+    ("explain", "nl301"): "hint: did you mean `NL0301`?",
+    ("bench", "two.nl", "--size", "a=3", "--device", "meta"): "NL0651: nothing runs on the device `meta`",
 }
 
 
@@ -325,6 +329,22 @@ def test_mistakes_are_errors_with_status_1(shell: Shell, arguments: tuple[str, .
 def test_misuse_of_the_command_shows_its_usage(shell: Shell, arguments: tuple[str, ...]) -> None:
     done = shell(*arguments)
     assert done.status == 2 and done.err.startswith("usage: namedlayers")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--rounds", "-1"), "`-1` is not a count: a whole number, 1 or more"),
+        (("--rounds", "1.5"), "`1.5` is not a count"),
+        (("--threads", "99999999999"), "at most 2147483647"),
+        (("--seconds", "nan"), "`nan` is not a time: a number of seconds, more than 0"),
+        (("--seed", "x"), "`x` is not a seed: a whole number from -2^63 to 2^64 - 1"),
+        (("--size", "a=-1"), "in `a=-1`, `-1` is not a size: a whole number, 0 or more"),
+    ],
+)
+def test_a_number_that_does_not_fit_is_told_what_does(shell: Shell, arguments: tuple[str, str], said: str) -> None:
+    done = shell("bench", "two.nl", *arguments)
+    assert done.status == 2 and said in done.err
 
 
 def test_the_command_runs_as_a_program(shell: Shell) -> None:

@@ -62,6 +62,8 @@ BENCH = Command(
 
 def _check_device(device: str) -> None:
     try:
-        torch.empty(0, device=device)
+        found = torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise FormulaError("NL0651", f"torch has no device `{device}` here: {str(error).splitlines()[0]}") from None
+    if found.is_meta:
+        raise FormulaError("NL0651", f"nothing runs on the device `{device}`: its tensors hold no numbers")

@@ -46,42 +46,32 @@ def pair(what: str, convert: Callable[[str], Any]) -> Callable[[str], tuple[str,
             raise argparse.ArgumentTypeError(f"`{text}` is not of the form {what}")
         try:
             return name.strip(), convert(value.strip())
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"`{value}` in `{text}` does not fit {what}") from None
+        except argparse.ArgumentTypeError as error:
+            raise argparse.ArgumentTypeError(f"in `{text}`, {error}") from None
 
     return read
 
 
-def size(text: str) -> int:
-    """A number that is not negative."""
-    number = int(text)
-    if number < 0:
-        raise ValueError(text)
-    return number
+def number(convert: Callable[[str], Any], fits: Callable[[Any], bool], wanted: str) -> Callable[[str], Any]:
+    """Reads a number; what `wanted` says is told of one that does not fit."""
+
+    def read(text: str) -> Any:
+        try:
+            found = convert(text)
+        except ValueError:
+            found = None
+        if found is None or not fits(found):
+            raise argparse.ArgumentTypeError(f"`{text}` is not {wanted}")
+        return found
+
+    return read
 
 
-def count(text: str) -> int:
-    """How many there are, at least one."""
-    number = int(text)
-    if number < 1:
-        raise ValueError(text)
-    return number
-
-
-def duration(text: str) -> float:
-    """Seconds, of which there are some."""
-    number = float(text)
-    if not 0 < number < float("inf"):
-        raise ValueError(text)
-    return number
-
-
-def seed(text: str) -> int:
-    """What `torch.manual_seed` takes."""
-    number = int(text)
-    if not -(2**63) <= number < 2**64:
-        raise ValueError(text)
-    return number
+size = number(int, lambda found: found >= 0, "a size: a whole number, 0 or more")
+count = number(int, lambda found: 1 <= found < 2**31, "a count: a whole number, 1 or more (at most 2147483647)")
+duration = number(float, lambda found: 0 < found < float("inf"), "a time: a number of seconds, more than 0")
+seed = number(int, lambda found: -(2**63) <= found < 2**64, "a seed: a whole number from -2^63 to 2^64 - 1")
+"""What torch takes in each place."""
 
 
 def option(text: str) -> Any:

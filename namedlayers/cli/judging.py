@@ -11,7 +11,7 @@ import namedlayers as nl
 from namedlayers.cli.command import FILES, Command, argument
 from namedlayers.cli.reading import load, report
 from namedlayers.codes import CODES, Code
-from namedlayers.errors import FormulaError, near_miss
+from namedlayers.errors import FormulaError
 from namedlayers.files import STDIN, read_source, read_stdin, write_text
 from namedlayers.program.elaboration.definitions import axis_parameters
 from namedlayers.program.solver import Undetermined
@@ -64,7 +64,9 @@ def explain(arguments: argparse.Namespace) -> int:
         return 0
     wanted = arguments.code.upper()
     if wanted not in CODES:
-        hint = near_miss(wanted, CODES) or "`namedlayers explain` lists all codes"
+        # Only what lacks its letters or its zeros is meant for sure: all codes are near one another.
+        meant = f"NL{wanted.removeprefix('NL').zfill(4)}"
+        hint = f"did you mean `{meant}`?" if meant in CODES else "`namedlayers explain` lists all codes"
         raise FormulaError("NL0617", f"there is no error code `{arguments.code}`", hint=hint)
     print(_explanation(CODES[wanted]))
     return 0
