@@ -1,0 +1,122 @@
+"""Budgets of memory: what users meet is held within them, forward and backward, or refused.
+
+What is measured is what torch's allocator was asked for in a call and its backward pass, results and slopes included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import namedlayers as nl
+from namedlayers.errors import SizeError
+from namedlayers.inspect.timing import peak_bytes
+
+Shapes = tuple[tuple[int, ...] | Tensor, ...]
+
+TOLERANCE = 1.1
+
+PAIR = "exp(-sum[d]((X - Y) ^ 2))"
+SINKHORN = (
+    "def f(X[i, d], Y[j, d], u[i], v[j]) -> {}:\n    C = sum[d]((X - Y) ^ 2)\n    g = v - logsumexp[i](u - C)\n"
+    "    h = u - logsumexp[j](g - C)\n    return {}"
+)
+POINTS: Shapes = ((400, 3), (300, 3))
+HEADS: Shapes = ((4, 160, 8), (4, 160, 8), (4, 160, 8))
+
+FORMULAS: dict[str, tuple[str, Shapes, dict[str, Any], int, int]] = {
+    # name: (text, shapes, how it is compiled, by how much less than whole it can be made, and with slopes; 1: not at
+    # all, since what it gives, with slopes what it takes, too, is as large)
+    "attention with a softcap": (
+        "def f(Q[h, q, k], K[h, s, k], V[h, s, v]) -> [h, q, v] = softmax[s](tanh(Q @[k] K)) @[s] V", HEADS, {}, 8, 4,
+    ),
+    "attention by distances": (
+        "def f(Q[q, k], K[s, k], V[s, v]) -> [q, v] = softmax[s](-sum[k](abs(Q - K))) @[s] V",
+        ((200, 4), (200, 4), (200, 4)), {}, 16, 16,
+    ),
+    "a kernel": (f"def f(X[i, d], Y[j, d]; b[j]) -> [i] = sum[j]({PAIR} * b)", (*POINTS, (300,)), {}, 16, 16),
+    "a kernel of points with themselves": (
+        "def f(X[i, d]; b[i]) -> [i] = sum[j](exp(-sum[d](abs(X - X[i -> j]))) * b[i -> j])",
+        ((300, 3), (300,)), {}, 16, 16,
+    ),
+    "sums of a kernel": (f"def f(X[i, d], Y[j, d]) -> [] = sum[i, j]({PAIR})", POINTS, {}, 16, 16),
+    "a normalised kernel": (
+        f"def f(X[i, d], Y[j, d]; b[j]) -> [i]:\n    K = {PAIR}\n    return (K @[j] b) / sum[j](K)",
+        (*POINTS, (300,)), {}, 16, 16,
+    ),
+    "a step of Sinkhorn's": (SINKHORN.format("[i]", "h"), (*POINTS, (400,), (300,)), {}, 16, 16),
+    "a distance of Sinkhorn's": (
+        SINKHORN.format("[]", "sum[i, j](exp(g + h - C) * C)"), (*POINTS, (400,), (300,)), {}, 1, 1,
+    ),
+    "a log product, summed": (
+        "def f(A[i, j], B[j, k]) -> [k] = sum[i](prod[j](A + B))", ((60, 20), (20, 50)), {"semiring": "log"}, 8, 8,
+    ),
+    "a product in max-plus": (
+        "def f(A[i, j], B[j, k]) -> [i, k] = sum[j](A * B)", ((60, 60), (60, 60)), {"semiring": "max-plus"}, 8, 8,
+    ),
+    "the nearest": ("def f(X[i, d], Y[j, d]) -> [i] = argmin[j](sum[d]((X - Y) ^ 2))", POINTS, {}, 4, 1),
+    "the nearest by other distances": (
+        "def f(X[i, d], Y[j, d]) -> [i] = argmin[j](sum[d](abs(X - Y)))", POINTS, {}, 16, 1,
+    ),
+    "the largest of all": (
+        "def f(X[d], Y[j, d]) -> [] = argmax[j](sum[d](tanh(exp(Y) * X)))", ((8,), (4000, 8)), {}, 16, 1,
+    ),
+    "Chamfer's distance": (
+        "def f(X[i, d], Y[j, d]) -> []:\n    D = sum[d]((X - Y) ^ 2)\n"
+        "    return mean[i](min[j](D)) + mean[j](min[i](D))",
+        POINTS, {}, 4, 4,
+    ),
+    "the five nearest": (
+        "def f(X[i, d], Y[j, d]) -> [i] = mean[k](topk[j, k = 5](-sum[d](abs(X - Y))))", POINTS, {}, 16, 16,
+    ),
+    "losses of many classes": (
+        "def f(X[b, d], T[b]; W[c, d]) -> [] = mean[b](-log_softmax[c](X @[d] W)[c = T])",
+        ((300, 8), torch.arange(300), (600, 8)), {}, 16, 8,
+    ),
+    "a bilinear form": (
+        "def f(X[b, i], Y[b, j]; W[o, i, j]) -> [b, o] = W @[i] X @[j] Y",
+        ((300, 16), (300, 24), (12, 16, 24)), {}, 8, 4,
+    ),
+    "a wide network": (
+        "def f(X[b, i]; W[i, h], V[h, o]) -> [b, o] = relu(X @[i] W) @[h] V", ((800, 8), (8, 200), (200, 4)), {}, 16, 8,
+    ),
+    "a recurrence": (
+        "def f(A[t, b, h], X[t, b, h]) -> [b]:\n    scan t with s = 0:\n        s = sigmoid(A) * s + tanh(X)\n"
+        "    return sum[h](max[t](s))",
+        ((64, 8, 32), (64, 8, 32)), {}, 1, 1,
+    ),
+}  # fmt: skip
+
+
+def _made(shapes: Shapes, slopes: bool) -> list[Tensor]:
+    given = [torch.randn(one) if isinstance(one, tuple) else one for one in shapes]
+    return [one.requires_grad_(slopes and one.is_floating_point()) for one in given]
+
+
+def _call(function: Callable[..., Any], args: list[Tensor], slopes: bool, budget: int | None) -> object:
+    found = function(*args, max_memory=budget)
+    if not slopes:
+        return found
+    return found, torch.autograd.grad(found.sum(), [one for one in args if one.requires_grad])
+
+
+@pytest.mark.parametrize("share", [2, 8])
+@pytest.mark.parametrize("slopes", [False, True], ids=["forward", "backward"])
+@pytest.mark.parametrize("name", FORMULAS)
+def test_what_is_held(name: str, slopes: bool, share: int) -> None:
+    text, shapes, options, *least = FORMULAS[name]
+    function, args = nl.compile(text, **options), _made(shapes, slopes)
+    if slopes and not function(*args).requires_grad:
+        return
+    whole = peak_bytes(lambda: _call(function, args, slopes, None))
+    budget = whole // share
+    try:
+        taken = peak_bytes(lambda: _call(function, args, slopes, budget))
+    except SizeError as error:
+        assert error.code == "NL0431" and share > least[slopes]
+    else:
+        assert taken <= TOLERANCE * budget
