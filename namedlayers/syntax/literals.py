@@ -141,7 +141,7 @@ def _hint(character: str) -> str:
     plain = unicodedata.normalize("NFKC", character)
     if plain != character and plain.isascii() and plain.isprintable():
         return f"write `{plain}`" if plain.strip() else "write an ordinary space"
-    return ""
+    return "" if character.isprintable() else "delete it: an editor may not show it"
 
 
 def _check_characters(text: str) -> None:
