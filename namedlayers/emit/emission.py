@@ -154,6 +154,9 @@ def _wants(graph: Graph, live: Sequence[Node], places: Sequence[tuple[int, ...]]
     wants: dict[int, tuple[int, ...]] = {}
     for arg, axes in reversed(list(zip(graph.outputs, places, strict=True))):
         wants[arg.node.number] = axes
+        if arg.node.op == "index" and arg.node.args[0].node.op == "recurrence":  # a state is handed on as it lies
+            states, order = arg.node.args[0], {axis: place for place, axis in enumerate(axes)}
+            wants[states.node.number] = _ordered(states.axes, order, -1)
     users = graph.users()
     for node in reversed(live):
         if node.op in BUNDLES:

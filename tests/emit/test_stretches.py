@@ -72,6 +72,16 @@ FORMULAS |= {
         "    scan t with h = zeros[c, s]:\n        h = sigmoid(a) * h + k * v\n        y = q @[s] h\n    return y",
         {"a": "t s", "k": "t s", "v": "t c", "q": "t s"},
     ),
+    "states of each channel in a batch, from given ones": (
+        "def f(X[b, t, c], d[b, t, c], A[c, s], B[b, t, s], C[b, t, s], h0[b, c, s]) -> [b, t, c]:\n"
+        "    scan t with h = h0:\n        h = exp(d * A) * h + d * X * B\n    return C @[s] h + X",
+        {"X": "b t c", "d": "b t c", "A": "c s", "B": "b t s", "C": "b t s", "h0": "b c s"},
+    ),
+    "states of each channel of several heads": (
+        "def f(X[t, b, c], d[t, b], A[b, s], B[t, s], C[t, s], D[s]) -> [t, b, c]:\n"
+        "    scan t with h = zeros[b, c, s]:\n        h = exp(d * A) * h + X * B * D\n    return C @[s] h",
+        {"X": "t b c", "d": "t b", "A": "b s", "B": "t s", "C": "t s", "D": "s"},
+    ),
     "means of the state and something new": (
         "def f(X[b, t, c], W[t, c], h0[b, c], D[c]) -> [b, t, c], [t, b, c]:\n"
         "    scan t with h = h0, g = 1:\n"
@@ -179,6 +189,22 @@ def test_a_mean_of_the_state_and_something_new_is_one_call(name: str, loop: str)
     _, _, code = formula.code.partition(f"def {loop}(")
     _, _, steps = code.partition("\n\n\n")[0].partition("\n    for ")
     assert steps.count("torch.lerp(") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "lies"),
+    [
+        ("selective state space", "state[s, c]"),
+        ("states of each channel in a batch, from given ones", "state[b, s, c]"),
+        ("states of each channel of several heads", "state[s, b, c]"),
+        ("states that lie otherwise than what they are made of", "state[s, c]"),
+        ("states that are wanted themselves", "state[c]"),
+        ("two, one after the other", "state[c]"),
+    ],
+)
+def test_axes_of_states_that_are_summed_away_do_not_come_last(name: str, lies: str) -> None:
+    head = next(line for line in called(name)[0].code.splitlines() if line.startswith("def along_"))
+    assert lies in head, head
 
 
 def test_steps_of_more_calls_take_more_states_to_be_quicker() -> None:

@@ -223,6 +223,8 @@ def _vector(lo: Lowering, left: Value, right: Value, rows: tuple[int, ...], colu
         return _weighted_columns(lo, left, right, inner)
     if rows and len(rows) == 1 and not trailing(left, frozenset(inner)):
         flat = lo.merged(last(lo, left, rows), inner, INNER)
+        if lo.prologue.inner:  # a step is told where to write
+            return lo.call(mv, (lo.permuted(flat, (*rows, INNER)), right), rows)
         return lo.call(torch.matmul, (right, flat), rows)
     flat = lo.merged(last(lo, left, inner), inner, INNER)
     # What is looked at here in Python takes longer than `matmul`'s detour; a step is told where to write.

@@ -18,7 +18,7 @@ from torch import Tensor
 from namedlayers.emit.loops.scanning import at_top_level, unobserved
 from namedlayers.plan.scans.stretches import SHORTEST, STRETCH
 
-LARGE = 1 << 21
+LARGE = 1 << 23
 """From so many states on, the backward pass goes by stretches, too: it makes them once more, but need not keep them."""
 
 FEW = 1 << 10
@@ -81,7 +81,7 @@ def quicker(states: int, wide: int, work: int) -> bool:
 def made_twice(steps: int, states: int) -> bool:
     """Whether the backward pass of so many steps makes their states once more.
 
-    >>> made_twice(512, 8192), made_twice(1024, 1024), made_twice(1 << 16, 64), made_twice(1 << 18, 64)
+    >>> made_twice(1024, 8192), made_twice(4096, 1024), made_twice(1 << 16, 64), made_twice(1 << 18, 64)
     (True, False, False, True)
     """
     return steps * states >= (LARGE if states >= FEW else LARGE_OF_FEW)

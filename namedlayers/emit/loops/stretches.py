@@ -66,11 +66,15 @@ def stretching(
     region = lo.bodies.adopt(region_of(node))
     step = single_step(node)
     seen = [made[k] if k in made else lo.values[arg.node.number].axes for k, arg in enumerate(node.args)]
-    body = lo.bodies.function(region, lo.names, lambda: _orders(lo, node, step, seen, wanted))
+    body = lo.bodies.function(region, lo.names, lambda: _orders(lo, node, step, seen, wanted, bool(made)))
     inputs = body.orders.inputs
     own = [(k, order) for k, order in enumerate(inputs) if k not in made]
-    given = [passed(lo, node, k, order, tensors=True, among=user) for k, order in own]
-    dims = _dims(inputs, listed(node, "inputs"))
+    scanned = listed(node, "inputs")
+    given = []
+    for k, order in own:
+        value = passed(lo, node, k, order, tensors=True, among=user)
+        given.append(value if scanned[k] >= 0 else _in_one_piece(lo, value, seen[k]))
+    dims = _dims(inputs, scanned)
     results = _dims(body.orders.outputs[1:], listed(node, "results"))
     size = node.attr("size")
     assert isinstance(size, SizeExpr)
@@ -123,15 +127,46 @@ def steps_of(node: Node, run: Stretching, step: Step) -> Loop:
 
 
 def _orders(
-    lo: Lowering, node: Node, step: Step | None, seen: Sequence[Sequence[int]], wanted: Sequence[Node]
+    lo: Lowering, node: Node, step: Step | None, seen: Sequence[Sequence[int]], wanted: Sequence[Node], as_made: bool
 ) -> Orders:  # fmt: skip
-    """States lie alike from stretch to stretch; where they are a result, as they do there."""
+    """States lie alike from stretch to stretch; where they are a result, as they do there. `as_made`: nothing may be
+    turned, as a loop makes some operands."""
     found = orders(node, seen, wanted, lo.wants)
     state = found.inputs[-1]
     if step is not None and 0 in step.results:
         number = step.results.index(0)
         state = left(found.outputs[1 + number], listed(node, "results")[number])
-    return Orders((*found.inputs[:-1], state), (state, *found.outputs[1:]))
+    laid = Orders((*found.inputs[:-1], state), (state, *found.outputs[1:]))
+    return laid if as_made else _turned(node, laid)
+
+
+def _turned(node: Node, found: Orders) -> Orders:
+    """The same where the state's last axis is in some result. What no result has is summed away, and short as a rule
+    (the states of each channel), while operations go through the last axis in one piece. An axis that is in a sequence
+    together with a summed one stays in front, as a batch does. What is the same at all steps is turned likewise."""
+    body, scanned = region_of(node).body, listed(node, "inputs")
+    state, names = found.inputs[-1], [[name for name, _ in one.axes] for one in body.inputs]
+    own = names[-1]
+    summed = [k for k in state if all(own[k] not in one.axes for one in body.outputs[1:])]
+    with_them = [one for one, at in zip(names, scanned, strict=True) if at >= 0 and any(own[k] in one for k in summed)]
+    batch = [k for k in state if k not in summed and any(own[k] in one for one in with_them)]
+    last = [k for k in state if k not in summed and k not in batch]
+    if not last or state[-1] not in summed:
+        return found
+    state = (*batch, *summed, *last)
+    place = [own[k] for k in state]
+    inputs = [
+        tuple(one.index(name) for name in sorted(one, key=place.index)) if at < 0 and {*one} <= {*own} else order
+        for order, one, at in zip(found.inputs[:-1], names, scanned, strict=False)
+    ]
+    return Orders((*inputs, state), (state, *found.outputs[1:]))
+
+
+def _in_one_piece(lo: Lowering, value: Value, seen: Sequence[int]) -> Value:
+    """What all steps read: a copy if it was turned."""
+    if value.number or tuple(axis for axis in value.axes if axis in seen) == tuple(seen):
+        return value
+    return lo.call("contiguous", (value,), value.axes, kind=value.kind, weak=value.weak, inline=True)
 
 
 def _one_by_one(lo: Lowering, node: Node, run: Stretching) -> tuple[Any, ...]:
