@@ -18,6 +18,8 @@ PLUGIN = "tests.device.plugin"
 
 # What the interpreter of Triton's kernels takes minutes for.
 SLOW = "test_products_and_slopes", "second_order", "does_not_wait", "digits"
+# What takes differences of finite steps: minutes, for numbers that the CPU has shown.
+NUMERIC = "values_and_derivatives", "quotients"
 # What would have to know of the stand-in: torch.compile, memory that is measured, hooks of tensors.
 OF_HOSTS = "compil", "inductor", "traced", "operator", "nobody_asks", "written_over", "rules_are_tried", "never_there"
 
@@ -33,9 +35,12 @@ RUNS = {
     "library": (BY_PROXY, "tests/library"),
     "workloads": (BY_PROXY, "tests/benchmarks/test_workloads.py", "-k", "all_sides_agree"),
     "loops": (BY_PROXY, "tests/benchmarks/test_workloads.py", "-k", "loop_by_hand"),
-    "derivatives": (BY_PROXY, f"{EMIT}_loop_derivatives.py", f"{EMIT}_gradient_steps.py", *without(*OF_HOSTS)),
+    "derivatives": (
+        BY_PROXY, f"{EMIT}_loop_derivatives.py", f"{EMIT}_gradient_steps.py", *without(*OF_HOSTS, *NUMERIC)
+    ),
     "blocks": (
-        BY_PROXY, f"{EMIT}_gradients_in_blocks.py", f"{EMIT}_stretches.py", f"{EMIT}_networks.py", *without(*OF_HOSTS)
+        BY_PROXY, f"{EMIT}_gradients_in_blocks.py", f"{EMIT}_stretches.py", f"{EMIT}_networks.py",
+        *without(*OF_HOSTS, *NUMERIC)
     ),
 }  # fmt: skip
 
@@ -48,10 +53,9 @@ def test_on_a_device(name: str) -> None:
 
 
 def test_benchmarks_of_a_device_run(tmp_path: Path) -> None:
-    """Every group, and the page; what Triton's interpreter takes long for is left out."""
-    only = [
-        word for one in ("Contractions", "Attention", "Windows", "Norms*", "Recurrences") for word in ("--only", one)
-    ]
+    """Every group, and the page; what Triton's interpreter takes long for is left out, and long loops are."""
+    chosen = "Contractions", "Attention", "Windows", "Norms*", "* one sequence"
+    only = [word for one in chosen for word in ("--only", one)]
     said = _run("tests.device.benchmarks", "--no-plot", "--out", str(tmp_path), *only)
     assert (tmp_path / "benchmarks-cuda.md").read_text().startswith("# What it costs on a GPU"), said
 
