@@ -7,7 +7,7 @@ axis is that of the step behind it.
 Torch's `grid_sample` takes places as shares of an axis, so that it rounds them as if all were at its end: where a unit
 in the last place is more than `ROUNDING` of a step there, and for tangents, which it does not have, neighbours are read
 and weighed. On a grid, whose places along each axis are a vector, the product with two matrices of weights is quicker
-where axes are short, and its gradient longer.
+where axes are short, and its gradient longer; the grids of `interpolate` have its kernel.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from torch.compiler import is_compiling, is_dynamo_compiling, is_exporting
 
 from namedlayers.emit.kernels.eager import forward_mode, visible
 from namedlayers.emit.kernels.grids import read_grid
+from namedlayers.emit.kernels.interpolating import ends_of_grid, interpolated
 
 ROUNDING = 2.0**-13
 """How many steps a unit in the last place may be at the end of an axis: single precision has 1024 steps."""
@@ -33,6 +34,8 @@ threads read."""
 
 Side = tuple[Tensor, Tensor]
 """Indices and weights."""
+
+Costs = dict[int, tuple[int, int]]
 
 _HALF = (torch.float16, torch.bfloat16)
 
@@ -61,6 +64,9 @@ def sampled_on_grid(x: Tensor, *places: Tensor) -> Tensor:
     >>> sampled_on_grid(torch.tensor([[[0.0, 1.0, 4.0]]]), torch.tensor([0.5, 1.5, 2.5]))
     tensor([[[0.5000, 2.5000, 2.0000]]])
     """
+    ends = ends_of_grid(x, places)
+    if ends is not None:
+        return _multiplied(x, places) if _is_short(x, places, _INTERPOLATED) else interpolated(x, places, ends)
     if len(places) == 1 and not _is_short(x, places):
         return sampled(x, places[0].unsqueeze(0))
     if _is_short(x, places) or not _has_kernel(x):
@@ -235,17 +241,18 @@ def _neighbours(place: Tensor, size: int) -> tuple[Side, Side]:
 
 _SPEED = 140
 """Operations a nanosecond in a product of matrices."""
-_READ = {1: (11, 60), 2: (12, 65), 3: (120, 400)}
-_TRACED = {1: (35, 95), 2: (45, 150), 3: (120, 400)}
+_READ: Costs = {1: (11, 60), 2: (12, 65), 3: (120, 400)}
+_TRACED: Costs = {1: (35, 95), 2: (45, 150), 3: (120, 400)}
+_INTERPOLATED: Costs = {1: (10, 42), 2: (12, 45), 3: (40, 95)}
 """What the kernel takes for one number, in tenths of a nanosecond, without a gradient and with one, along so many axes;
-and where torch.compile writes it out."""
+where torch.compile writes it out; and that of `interpolate`."""
 _WEIGHT = (20, 50)
 """What a weight takes."""
 
 
-def _is_short(x: Tensor, places: Sequence[Tensor]) -> bool:
-    """Whether it is quicker to multiply by the weights of all. (In whole numbers, which a compiler may compare where
-    sizes are symbols.)"""
+def _is_short(x: Tensor, places: Sequence[Tensor], costs: Costs | None = None) -> bool:
+    """Whether it is quicker to multiply by the weights of all than to read at these costs. (In whole numbers, which a
+    compiler may compare where sizes are symbols.)"""
     if is_exporting() or is_compiling() and not is_dynamo_compiling():
         return False  # sizes may be symbols of which nothing may be asked
     derived = torch.is_grad_enabled() and any(one.requires_grad for one in (x, *places))
@@ -263,7 +270,7 @@ def _is_short(x: Tensor, places: Sequence[Tensor]) -> bool:
     for count in counts:
         numbers *= count
     placed = derived and any(one.requires_grad for one in places)
-    read = (_TRACED if is_dynamo_compiling() else _READ)[len(sizes)][derived]
+    read = (costs or (_TRACED if is_dynamo_compiling() else _READ))[len(sizes)][derived]
     return bool(operations * (1 + derived + placed) * 10 < (numbers * read - weights * _WEIGHT[derived]) * _SPEED)
 
 
