@@ -100,6 +100,21 @@ def test_of_blocks_of_blocks(name: str) -> None:
     torch.testing.assert_close(found, (q @ q.mT).mul_(weights) @ v)
 
 
+@pytest.mark.parametrize("name", ["power", "rate", "between"])
+def test_of_wide_states(name: str) -> None:
+    """What blocks hand on is summed in blocks itself; a gate that closes altogether lets nothing through."""
+    length, wide = 64 * 37 + 5, 32
+    q, k, v = (torch.randn(length, wide, dtype=torch.float64, requires_grad=True) for _ in range(3))
+    gates = -torch.rand(length, dtype=torch.float64).cumsum(-1) * 1e-3
+    gates[length // 2 :] -= 1e4
+    decay = {"power": ("power", 0.999), "rate": ("rate", -1e-3), "between": ("between", gates, gates)}[name]
+    found = _in_blocks([decay], q, k, v, 0)[0]
+    wanted = (q @ k.mT).mul(_weights([decay], length, length, 0)) @ v
+    torch.testing.assert_close(found, wanted)
+    slopes = [torch.autograd.grad(one.square().sum(), (q, k, v)) for one in (found, wanted)]
+    torch.testing.assert_close(*slopes)
+
+
 @pytest.mark.parametrize("name", ["power", "rate", "between", "several"])
 def test_transformed(name: str) -> None:
     lengths = (300, 270)

@@ -145,7 +145,7 @@ def test_exported(text: str, fixed: bool) -> None:
     assert any("cumsum" in str(node.target) for node in exported.graph.nodes) is fixed  # in blocks
     for count in [300] if fixed else [2, 300, 777]:
         x = torch.rand(count, 3)
-        torch.testing.assert_close(exported.module()(x), function(x, x, x))
+        torch.testing.assert_close(exported.module()(x), function(x, x, x), rtol=1e-5, atol=1e-5)  # other orders
 
 
 def test_the_products_are_computed_once() -> None:

@@ -25,6 +25,9 @@ from namedlayers.emit.kernels.triangular_sums import weighed_sum
 LEAST_BLOCK = 64
 """So many places a block has at least: the products within are to keep the processor busy."""
 
+WIDE, FEW = 1024, 8
+"""Of so many numbers for each place (the states of blocks), few places make a block: their product is dear itself."""
+
 
 def within_blocks(query: Tensor, key: Tensor, diagonal: int = 0, decays: Sequence[Given] = ()) -> Tensor:
     """The products within each block, 0 where the position lies beyond the place: [..., block, place, position].
@@ -106,9 +109,9 @@ def decayed_sum(x: Tensor, places: int, diagonal: int, decays: Sequence[Given]) 
 
 def sums_before(x: Tensor, weights: Decays) -> Tensor:
     """The sums of [..., n, m] before each of n, as they have decayed."""
-    n = x.size(-2)
-    if n > 2 * LEAST_BLOCK:
-        return _by_blocks(x, weights, Blocks.of(n, -1, LEAST_BLOCK))
+    n, block = x.size(-2), FEW if x.size(-1) >= WIDE else LEAST_BLOCK
+    if n > (4 if block == FEW else 2) * block:
+        return _by_blocks(x, weights, Blocks.of(n, -1, block))
     return weighed_sum(_with_digits(weights.whole(n, n, -1)), x, -1)
 
 
