@@ -8,11 +8,9 @@ Transformed by `torch.func`, and in second derivatives, pieces are operations of
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 import torch
@@ -20,28 +18,8 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from namedlayers.emit.budget.joined import joined, slopes_of_pieces
-from namedlayers.emit.budget.partial import PartFunction
+from namedlayers.emit.budget.pieces import Cut, Stage, lengths_of, pieces_of, ways_of
 from namedlayers.plan.joining import Join
-from namedlayers.plan.tiling import Tile
-
-
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """An axis and how many of its coordinates a piece has. `dims`: where it lies in what the function takes."""
-
-    tile: Tile
-    dims: Mapping[int, int]
-    size: int
-    step: int
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """A part with the sizes of a call, and the axes along which it is cut, if any."""
-
-    made: PartFunction
-    sizes: Mapping[str, int]
-    cuts: tuple[Cut, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +48,7 @@ def run(found: Schedule, slopes: bool, args: tuple[Any, ...]) -> Any:
 def _run(stage: Stage, taken: list[Any], slopes: bool) -> Any:
     made = stage.made
     if not made.part.large:
-        return (made.function if slopes else made.quick)(*taken, *_lengths(stage, {}))
+        return (made.function if slopes else made.quick)(*taken, *lengths_of(stage, {}))
     if torch._C._functorch.peek_interpreter_stack() is not None or torch.autograd.forward_ad._current_level >= 0:
         return _as_operations(stage, stage.cuts, taken, {}, again=False)
     if not slopes:
@@ -81,58 +59,6 @@ def _run(stage: Stage, taken: list[Any], slopes: bool) -> Any:
     return _one_if_one(_InPieces.apply(stage, fixed, places, *[taken[k] for k in places]))
 
 
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    """Where it begins along each cut, and how long it is there."""
-
-    starts: tuple[int, ...]
-    lengths: tuple[int, ...]
-
-    def of_taken(self, cuts: Sequence[Cut], place: int, one: Tensor) -> Tensor:
-        """Its part of what the function takes at this place."""
-        for cut, start, length in zip(cuts, self.starts, self.lengths, strict=True):
-            if place in cut.dims:
-                one = one.narrow(cut.dims[place], start, length)
-        return one
-
-    def of_result(self, cuts: Sequence[Cut], number: int, one: Tensor) -> Tensor:
-        """Its part of a result: all of it along the axes that are consumed."""
-        for cut, start, length in zip(cuts, self.starts, self.lengths, strict=True):
-            dim = cut.tile.outputs[number]
-            if isinstance(dim, int):
-                one = one.narrow(dim, start, length)
-        return one
-
-    def start(self, cuts: Sequence[Cut], number: int) -> int | None:
-        """Where it begins along the axes that this result consumes; None if no piece before has the same part of it."""
-        both = zip(cuts, self.starts, strict=True)
-        return sum(at for cut, at in both if isinstance(cut.tile.outputs[number], Join)) or None
-
-    def share(self, cuts: Sequence[Cut], number: int) -> float:
-        """How much it is of what is consumed on the way to this result."""
-        both = zip(cuts, self.lengths, strict=True)
-        return math.prod(n / cut.size for cut, n in both if isinstance(cut.tile.outputs[number], Join))
-
-    def sizes(self, cuts: Sequence[Cut]) -> dict[str, int]:
-        return {cut.tile.symbol: length for cut, length in zip(cuts, self.lengths, strict=True)}
-
-
-def _pieces(cuts: Sequence[Cut]) -> Iterator[_Piece]:
-    for starts in product(*(range(0, cut.size, cut.step) for cut in cuts)):
-        yield _Piece(starts, tuple(min(cut.step, cut.size - at) for cut, at in zip(cuts, starts, strict=True)))
-
-
-def _joins(cuts: Sequence[Cut], count: int) -> list[Join | None]:
-    """How pieces of each result are put together: in one way, along whatever axes."""
-    ways = ([one for cut in cuts if isinstance(one := cut.tile.outputs[k], Join)] for k in range(count))
-    return [found[0] if found else None for found in ways]
-
-
-def _lengths(stage: Stage, lengths: Mapping[str, int]) -> list[int]:
-    sizes = {**stage.sizes, **lengths}
-    return [sizes[symbol] for symbol in stage.made.symbols]
-
-
 def _whole(
     stage: Stage, taken: Sequence[Any], function: Callable[..., Any], *, compared: bool
 ) -> tuple[list[Tensor], dict[int, Tensor]]:  # fmt: skip
@@ -140,10 +66,10 @@ def _whole(
     cuts = stage.cuts
     results: list[Tensor] = []
     ties: dict[int, Tensor] = {}
-    for piece in _pieces(cuts):
+    for piece in pieces_of(cuts):
         part = [piece.of_taken(cuts, k, one) if isinstance(one, Tensor) else one for k, one in enumerate(taken)]
-        found = list(_as_tuple(function(*part, *_lengths(stage, piece.sizes(cuts)))))
-        joins = _joins(cuts, len(found))
+        found = list(_as_tuple(function(*part, *lengths_of(stage, piece.sizes(cuts)))))
+        joins = ways_of(cuts, len(found))
         if not results:
             results = [one.new_empty(_shape(cuts, k, one)) for k, one in enumerate(found)]
             extremes = [k for k, how in enumerate(joins) if compared and how and how.way in _EXTREMES]
@@ -206,7 +132,7 @@ class _InPieces(torch.autograd.Function):
         ctx.cast = (device.type, torch.get_autocast_dtype(device.type), torch.is_autocast_enabled(device.type))
         taken = _among(fixed, places, [one.detach() for one in given])
         results, ties = _whole(stage, taken, _to_be_compared(stage), compared=True)
-        joins = _joins(stage.cuts, len(results))
+        joins = ways_of(stage.cuts, len(results))
         ctx.ties, ctx.count = list(ties), len(results)
         kept = [one for one, how in zip(results, joins, strict=True) if how and how.way in _ASKED]
         ctx.kept = [k for k, how in enumerate(joins) if how and how.way in _ASKED]
@@ -248,16 +174,16 @@ def _slopes(
     slopes: Sequence[Tensor | None], whole: Sequence[Tensor | None], ties: Mapping[int, Tensor],
 ) -> list[Tensor | None]:  # fmt: skip
     """Those of what is given, piece by piece; `slopes` are the results', and `whole` are these where they are asked."""
-    cuts, joins = stage.cuts, _joins(stage.cuts, len(slopes))
+    cuts, joins = stage.cuts, ways_of(stage.cuts, len(slopes))
     sums: list[Tensor | None] = [torch.zeros_like(one) if n else None for one, n in zip(given, needed, strict=True)]
     wanted = [k for k, need in enumerate(needed) if need]
-    for piece in _pieces(cuts):
+    for piece in pieces_of(cuts):
         leaves = [piece.of_taken(cuts, k, one).detach() for k, one in zip(places, given, strict=True)]
         for k in wanted:
             leaves[k].requires_grad_()
         rest = [piece.of_taken(cuts, k, one) if isinstance(one, Tensor) else one for k, one in enumerate(fixed)]
         with torch.enable_grad():
-            taken = [*_among(rest, places, leaves), *_lengths(stage, piece.sizes(cuts))]
+            taken = [*_among(rest, places, leaves), *lengths_of(stage, piece.sizes(cuts))]
             found = _as_tuple(stage.made.function(*taken))
 
         def here(of: Sequence[Tensor | None]) -> list[Tensor | None]:
@@ -306,7 +232,7 @@ def _as_operations(stage: Stage, cuts: Sequence[Cut], taken: list[Any], sizes: d
     """The part, of operations that torch differentiates. `again`: pieces are computed once more for that."""
     made = stage.made
     if not cuts:
-        lengths = _lengths(stage, sizes)
+        lengths = lengths_of(stage, sizes)
         if again:  # (a generator's state, kept for each, may take more than a piece does)
             return checkpoint(made.function, *taken, *lengths, use_reentrant=False, preserve_rng_state=made.draws)
         return made.function(*taken, *lengths)
@@ -320,7 +246,7 @@ def _as_operations(stage: Stage, cuts: Sequence[Cut], taken: list[Any], sizes: d
         length = min(cut.step, cut.size - start)
         piece = [split[k][number] if k in split else a for k, a in enumerate(taken)]
         found = _as_tuple(_as_operations(stage, inner, piece, {**sizes, cut.tile.symbol: length}, again=again))
-        joins = _joins([cut], len(found))
+        joins = ways_of([cut], len(found))
         starts, shares = [start or None] * len(found), [length / cut.size] * len(found)
         so_far = joined(joins, so_far or found, found, starts, shares)
         pieces.append([one for one, how in zip(found, joins, strict=True) if how is None])

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from namedlayers.emit.budget.partial import PartFunction, function_of
-from namedlayers.emit.budget.running import Cut, Schedule, Stage, run
+from namedlayers.emit.budget.pieces import Cut, Stage
+from namedlayers.emit.budget.running import Schedule, run
 from namedlayers.emit.build import Compiled
 from namedlayers.emit.diagnosis import shape_of
 from namedlayers.emit.loops.scanning import at_top_level

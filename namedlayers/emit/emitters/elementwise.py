@@ -17,7 +17,7 @@ import torch.nn.functional as F
 
 from namedlayers.emit.attributes import position, size_of
 from namedlayers.emit.emitters.numbers import number_binary, number_unary, towards_zero
-from namedlayers.emit.kernels.arithmetic import clamped, floor_quotient
+from namedlayers.emit.kernels.arithmetic import clamped, floor_quotient, lerp
 from namedlayers.emit.kernels.complex_sums import complex_difference, complex_sum
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.value import Value
@@ -195,16 +195,6 @@ def emit_lerp(lo: Lowering, node: Node) -> Value:
     if weight.number:
         return elementwise(lo, lerp, [*lo.alike([start, end]), weight])
     return elementwise(lo, lerp, lo.alike([start, end, weight]))
-
-
-def lerp(start: torch.Tensor, end: torch.Tensor, weight: torch.Tensor | float) -> torch.Tensor:
-    """`torch.lerp`, which takes tensors of one precision only; under autocast there may be two.
-
-    >>> lerp(torch.zeros(2), torch.ones(2, dtype=torch.bfloat16), 0.5)
-    tensor([0.5000, 0.5000])
-    """
-    same = start.dtype is end.dtype and (not isinstance(weight, torch.Tensor) or weight.dtype is start.dtype)
-    return torch.lerp(start, end, weight) if same else start + weight * (end - start)
 
 
 @emits("where")

@@ -1,4 +1,5 @@
-"""Arithmetic that torch lacks under its own names: quotients that have a slope, bounds beyond a type, sums of products.
+"""Arithmetic that torch lacks under its own names: quotients that have a slope, bounds beyond a type, sums of products,
+means of two precisions.
 
 In: tensors and numbers. Out: a tensor. What always holds: where torch's function does it, it is called.
 """
@@ -41,3 +42,13 @@ def plus_product(x: Tensor, a: Tensor, b: Tensor, sign: int = 1) -> Tensor:
     if not derived and x.dtype is a.dtype is b.dtype:
         return torch.addcmul(x, a, b, value=sign)
     return x + a * b if sign == 1 else x - a * b
+
+
+def lerp(start: Tensor, end: Tensor, weight: Tensor | float) -> Tensor:
+    """`torch.lerp`, which takes tensors of one precision only; under autocast there may be two.
+
+    >>> lerp(torch.zeros(2), torch.ones(2, dtype=torch.bfloat16), 0.5)
+    tensor([0.5000, 0.5000])
+    """
+    same = start.dtype is end.dtype and (not isinstance(weight, Tensor) or weight.dtype is start.dtype)
+    return torch.lerp(start, end, weight) if same else start + weight * (end - start)

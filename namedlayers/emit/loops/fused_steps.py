@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import fx
 
-from namedlayers.emit.emitters.elementwise import lerp
+from namedlayers.emit.kernels.arithmetic import lerp
 from namedlayers.emit.loops.step_values import RELIES, is_number, is_real, is_tensor, of_given_precision, rank
 
 

@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx
 
-from namedlayers.emit.emitters.elementwise import lerp
 from namedlayers.emit.kernels import looking
+from namedlayers.emit.kernels.arithmetic import lerp
 from namedlayers.emit.loops.attending_steps import with_still_memory, without_ones
 from namedlayers.emit.loops.fused_steps import fuse
 from namedlayers.emit.loops.log_steps import with_still_factor

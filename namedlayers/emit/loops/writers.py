@@ -18,8 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from namedlayers.emit.emitters.activations import hard_sigmoid
-from namedlayers.emit.emitters.elementwise import lerp
 from namedlayers.emit.kernels import looking
+from namedlayers.emit.kernels.arithmetic import lerp
 from namedlayers.emit.kernels.vectors import mv
 from namedlayers.emit.log_products.still_factors import times
 
