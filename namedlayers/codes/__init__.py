@@ -70,7 +70,7 @@ ARGUMENTS_AT_CALL = _told(
     Code(
         "NL0587",
         "an integer that is too large",
-        "Integers have 64 bits. (A literal that is larger is a real number.)",
+        "Integers have 64 bits; a literal that is larger is a real number.",
         "a call of `def f(X[i]) = X + |i| * |i| * |i| * |i| * |i| * |i| * |i|` with 1000 elements",
         "Make it a real number: `1.0 * |i| * …`.",
     ),
