@@ -124,7 +124,7 @@ def test_transforms() -> None:
         torch.testing.assert_close(*[jvp(f, (x, y), (y[:1] + x, y))[1] for f in (one, other)])
 
 
-@pytest.mark.parametrize("coordinates", [0, 1, 3, distances.SHORT])
+@pytest.mark.parametrize("coordinates", [0, 1, 3, distances.SHORT + 1])
 def test_traced(coordinates: int) -> None:
     """Of few coordinates one by one; the slope of a distance that is 0 is 0."""
     x, y = (torch.randn(n, coordinates, dtype=torch.float64).requires_grad_() for n in (4, 5))
@@ -137,6 +137,31 @@ def test_traced(coordinates: int) -> None:
         slopes = torch.randn_like(expected)
         found_slopes, expected_slopes = (torch.autograd.grad(f, (x, y), slopes) for f in (found, expected))
         torch.testing.assert_close(found_slopes, expected_slopes)
+
+
+@pytest.mark.parametrize("wanted", [(True, True), (True, False), (False, True)])
+@pytest.mark.parametrize("sizes", [((2, 1, 4), (3, 5)), ((4,), (2, 5)), ((1,), (1,)), ((0,), (5,))])
+def test_traced_slopes(sizes: tuple[tuple[int, ...], tuple[int, ...]], wanted: tuple[bool, bool]) -> None:
+    """Of batches that are broadcast, and of one side alone."""
+    points = [torch.randn(*size, 3, dtype=torch.float64) for size in sizes]
+    given = [one for one, asked in zip(points, wanted, strict=True) if asked]
+    for one in given:
+        one.requires_grad_()
+    x, y = points
+    traced = torch.compile(distances.square_distances, backend="aot_eager", fullgraph=True)
+    found, expected = traced(x, y.mT), (x.unsqueeze(-2) - y.unsqueeze(-3)).square().sum(-1)
+    torch.testing.assert_close(found, expected)
+    slopes = torch.randn_like(expected)
+    torch.testing.assert_close(*(torch.autograd.grad(f, given, slopes) for f in (found, expected)))
+
+
+def test_traced_under_a_transform() -> None:
+    x, y = _points()
+    sines = grad(lambda x: SQUARES(x, y).sin().sum())
+    for transform in (vmap(SQUARES, (0, None)), vmap(lambda x, y: sines(x), (0, None))):
+        traced = torch.compile(transform, backend="aot_eager")
+        several = torch.stack([x, 2 * x])
+        torch.testing.assert_close(traced(several, y), transform(several, y))
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])

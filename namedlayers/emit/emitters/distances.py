@@ -10,6 +10,7 @@ the slopes' loops have no vector instructions along so short an axis.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from torch.compiler import is_dynamo_compiling, is_exporting
 from namedlayers.emit.emitters.products import matrices, right_first
 from namedlayers.emit.kernels import pairs
 from namedlayers.emit.kernels.eager import visible
+from namedlayers.emit.kernels.in_graphs import in_graph
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.value import Value
 from namedlayers.program.graph import Node
@@ -72,8 +74,8 @@ def distances(x: Tensor, y: Tensor) -> Tensor:
 
 FEW = 2**15
 """Of so few differences all may be held where slopes are wanted: torch's own operations begin sooner."""
-SHORT = 8
-"""Of fewer coordinates, compiled slopes take twice as long or more if these are an axis of the loops."""
+SHORT = 16
+"""Of up to so many coordinates, compiled slopes take twice as long or more if these are an axis of the loops."""
 
 
 def _is_underived(x: Tensor, y: Tensor) -> bool:
@@ -88,13 +90,15 @@ def _is_written_out(x: Tensor, y: Tensor) -> bool:
 
 def _is_short(x: Tensor) -> bool:
     """Whether a compiler takes them with few coordinates. Of an exported program these may be of any number."""
-    return is_dynamo_compiling() and not is_exporting() and 0 < x.shape[-1] < SHORT
+    return is_dynamo_compiling() and not is_exporting() and 0 < x.shape[-1] <= SHORT
 
 
+@in_graph  # it is traced from tensor to tensor, not line by line
 def _by_coordinates(x: Tensor, y: Tensor) -> Tensor:
-    coordinates = zip(x.unsqueeze(-2).unbind(-1), y.unsqueeze(-3).unbind(-1), strict=True)
-    first, *others = ((a - b).square() for a, b in coordinates)  # of `square`, compiled slopes are one term, not two
-    return sum(others, first)
+    if torch._C._functorch.peek_interpreter_stack() is not None:
+        return _WrittenOut.forward(x, y)
+    found: Tensor = _WrittenOut.apply(x, y)
+    return found
 
 
 def _is_known(x: Tensor, y: Tensor) -> bool:
@@ -132,6 +136,35 @@ class _Squares(torch.autograd.Function):
     @staticmethod
     def vmap(info: Any, dims: tuple[int | None, ...], *given: Tensor) -> tuple[Tensor, int]:
         return _Squares.apply(*_batches(info, dims, given)), 0
+
+
+class _WrittenOut(_Squares):
+    """They, as a compiler is given them: differences coordinate by coordinate, of which it holds none.
+
+    Its slopes are sums of other differences for x than for y. What two sums that run along different axes had in
+    common, a compiler would hold: as many numbers as there are differences.
+    """
+
+    @staticmethod
+    def forward(x: Tensor, y: Tensor) -> Tensor:
+        first, *others = ((a - b).square() for a, b in _coordinates(x, y))
+        return sum(others, first)
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> Any:
+        x, y = ctx.saved_tensors
+        to_x, to_y = ctx.needs_input_grad
+        of_x = ((slope * (a - b)).sum(-1) for a, b in _coordinates(x, y))
+        of_y = ((slope * (b - a)).sum(-2) for a, b in _coordinates(x, y))
+        return (
+            2 * torch.stack(list(of_x), -1).sum_to_size(x.shape) if to_x else None,
+            2 * torch.stack(list(of_y), -1).sum_to_size(y.shape) if to_y else None,
+        )
+
+
+def _coordinates(x: Tensor, y: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Each coordinate of both, those of y side by side: along these the compiler's loops have vector instructions."""
+    return zip(x.unsqueeze(-2).unbind(-1), y.mT.contiguous().unsqueeze(-2).unbind(-3), strict=True)
 
 
 class _Roots(torch.autograd.Function):
