@@ -13,12 +13,13 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import fx
 
 from namedlayers.emit.attributes import position, positions
-from namedlayers.emit.emitters.elementwise import elementwise
+from namedlayers.emit.emitters.elementwise import elementwise, layout_of
 from namedlayers.emit.kernels import reading
-from namedlayers.emit.kernels.rows import as_index, rows
+from namedlayers.emit.kernels.placing import place
+from namedlayers.emit.kernels.rows import as_index, as_long, rows
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.value import Value, own
 from namedlayers.program.graph import Node
@@ -60,16 +61,9 @@ def emit_embedding(lo: Lowering, node: Node) -> Value:
     return lo.call(torch.embedding, (x, at), axes, {"padding_idx": node.attr("row")}, kind=x.kind, wish="row")
 
 
-def as_long(at: Tensor) -> Tensor:
-    """Integers of 64 bits, which torch's other kernels want. (`.to` would ask ten times as long what there is to do.)
-
-    >>> as_long(torch.tensor([1, 2], dtype=torch.int32))
-    tensor([1, 2])
-    """
-    return at if at.dtype is torch.int64 else at.long()
-
-
 def _readable(lo: Lowering, at: Value) -> Value:
+    if isinstance(at.held, fx.Node) and at.held.target is place:  # which has 64 bits
+        return at
     return lo.call(as_index, (at,), at.axes, kind=Kind.INT, weak=at.weak, inline=True)
 
 
@@ -96,10 +90,10 @@ def _aligned_read(lo: Lowering, x: Value, label: int, at: Value, fill: Any = Non
 def with_dimensions(lo: Lowering, value: Value, layout: tuple[int, ...]) -> Value:
     """Aligned, with a dimension of size 1 for each axis that it lacks, leading ones too."""
     value = lo.permuted(value, [a for a in layout if a in value.axes])
-    for place, axis in enumerate(layout):
+    for dim, axis in enumerate(layout):
         if axis not in value.axes:
-            axes = (*value.axes[:place], axis, *value.axes[place:])
-            value = lo.call("unsqueeze", (value, place), axes, kind=value.kind, weak=value.weak, inline=True)
+            axes = (*value.axes[:dim], axis, *value.axes[dim:])
+            value = lo.call("unsqueeze", (value, dim), axes, kind=value.kind, weak=value.weak, inline=True)
     return value
 
 
@@ -123,39 +117,30 @@ def _gathered(lo: Lowering, x: Value, labels: list[int], indices: list[Value], f
     """`x` at each of `labels` = its index; `fill`, if given, where any index is out of range."""
     sizes = [lo.space(label) for label in labels]
     x = lo.filled(x, labels)
-    if fill is not None and len(labels) == 1 and fill.literal and x.kind is lo.node.kind and not x.number:
-        return read(lo, x, labels[0], indices[0], fill.held)
-    valid = in_range(lo, indices, sizes) if fill is not None or len(labels) > 1 else None
     at, label = indices[0], labels[0]
     if len(labels) > 1:
         label = _FLAT - 1
         x = lo.merged(x, labels, label)
-        for index, size in zip(indices[1:], sizes[1:], strict=True):
-            at = elementwise(lo, operator.mul, [at, Value(lo.size(size), (), Kind.INT, True, True)], kind=Kind.INT)
-            at = elementwise(lo, operator.add, [at, index], kind=Kind.INT)
-    if valid is None:
+        at = _placed(lo, indices, sizes)
+    if fill is None:
         return read(lo, x, label, at)
-    outside = Value(-1 if fill is None else 0, (), Kind.INT, True, True)  # -1 is refused by whatever reads
-    if fill is not None and not lo.assume(*sizes):
+    if fill.literal and x.kind is lo.node.kind and not x.number:
+        return read(lo, x, label, at, fill.held)
+    at = at if len(labels) > 1 else _placed(lo, indices, sizes)
+    valid = lo.call(operator.ge, (at, 0), at.axes, kind=Kind.BOOL, wish="valid")
+    if not lo.assume(*sizes):
         pads = (0, 0) * (len(x.axes) - 1 - x.dim(label)) + (1, 0)  # so that there is something to read
         x = lo.call(F.pad, (x, pads), x.axes, kind=x.kind)
         at = lo.call(operator.add, (at, 1), at.axes, kind=Kind.INT)
-    at = elementwise(lo, torch.where, [valid, at, outside], kind=Kind.INT)
-    found = read(lo, x, label, at)
-    if fill is None:
-        return found
-    found, fill = lo.meet([found, fill])
+    at = elementwise(lo, torch.where, [valid, at, Value(0, (), Kind.INT, True, True)], kind=Kind.INT)
+    found, fill = lo.meet([read(lo, x, label, at), fill])
     if found.kind is not lo.node.kind and not fill.number:
         found, fill = lo.alike([found, fill])
     return elementwise(lo, torch.where, [valid, found, fill])
 
 
-def in_range(lo: Lowering, indices: Sequence[Value], sizes: Sequence[SizeExpr]) -> Value:
-    found: Value | None = None
-    for index, size in zip(indices, sizes, strict=True):
-        low = lo.call(operator.ge, (index, 0), index.axes, kind=Kind.BOOL, inline=True)
-        high = lo.call(operator.lt, (index, lo.size(size)), index.axes, kind=Kind.BOOL, inline=True)
-        both = lo.call(operator.and_, (low, high), index.axes, kind=Kind.BOOL, wish="valid")
-        found = both if found is None else elementwise(lo, operator.and_, [found, both], kind=Kind.BOOL)
-    assert found is not None
-    return found
+def _placed(lo: Lowering, indices: Sequence[Value], sizes: Sequence[SizeExpr]) -> Value:
+    """The indices of axes as one of these axes together; -1, which is refused, where any is out of range."""
+    layout = layout_of(lo, indices)
+    along = [lo.aligned(index, layout) for index in indices]
+    return lo.call(place, (along, [lo.size(size) for size in sizes]), layout, kind=Kind.INT, wish="at")

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from namedlayers.emit.attributes import listed, position, word
 from namedlayers.emit.emitters.elementwise import elementwise
-from namedlayers.emit.emitters.gathering import as_long
 from namedlayers.emit.emitters.windows import leading
 from namedlayers.emit.kernels.losses_within import loss_within
+from namedlayers.emit.kernels.rows import as_long
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.value import Value, own
 from namedlayers.program.graph import Node
