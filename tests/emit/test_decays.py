@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 import namedlayers as nl
+from namedlayers.emit.kernels.carried_states import states_before
+from namedlayers.emit.kernels.decays import Decays
 from namedlayers.emit.kernels.prefix_product import decayed_sum, prefix_product, prefix_total, within_blocks
 from tests.emit.forms import text_of
 from tests.emit.harness import traced
@@ -182,12 +184,14 @@ def test_what_is_not_seen_is_not_looked_at(length: int, infinity: float) -> None
             assert not found[at:].isfinite().any()
 
 
-@pytest.mark.parametrize("dynamic", [True, False])
+@pytest.mark.parametrize("dynamic, features", [(True, 2), (False, 2), (False, 32)])
 @pytest.mark.parametrize("infinity", [None, torch.inf, torch.nan])
-def test_what_is_not_seen_is_not_looked_at_by_what_is_traced(infinity: float | None, dynamic: bool) -> None:
+def test_what_is_not_seen_is_not_looked_at_by_what_is_traced(
+    infinity: float | None, dynamic: bool, features: int
+) -> None:  # fmt: skip
     """Nor does it take part in what comes back from places before it."""
     length, at = 330, 200
-    q, k, v = (torch.rand(length, 2, requires_grad=True) for _ in range(3))
+    q, k, v = (torch.rand(length, features, requires_grad=True) for _ in range(3))
     g = torch.tensor(0.9, requires_grad=True)
     if infinity is not None:
         with torch.no_grad():
@@ -239,6 +243,42 @@ def test_traced(text: str) -> None:
         given = (x, x, x, *((g[0].exp(),) if text is RETENTION else (g, g)))
         torch.testing.assert_close(quick(*given), function(*given))
     assert len(made) <= 3
+
+
+@pytest.mark.parametrize("which", ["power", "rate", "between", "several"])
+@pytest.mark.parametrize("length", [2, 3, 9, 10, 64, 65])
+def test_states_written_out(length: int, which: str) -> None:
+    """Their values and slopes, and none of what is not seen."""
+    decays = _decays(length, length)[which]
+    x = torch.randn(2, 3, length, 5, dtype=torch.float64, requires_grad=True)
+    found = states_before(x, Decays.of(decays, x))
+    wanted = _weights(decays, length, length, -1) @ x
+    torch.testing.assert_close(found, wanted)
+    given = [x, *(one for _, *parts in decays for one in parts if isinstance(one, Tensor))]
+    slopes = torch.randn_like(wanted)
+    torch.testing.assert_close(*(torch.autograd.grad(one, given, slopes) for one in (found, wanted)))
+    with torch.no_grad():
+        x[..., -1, :] = torch.nan
+        torch.testing.assert_close(states_before(x, Decays.of(decays, x)), wanted)
+
+
+@pytest.mark.parametrize("slopes", [False, True])
+def test_wide_states_are_written_out_where_sizes_are_known(slopes: bool) -> None:
+    """And only there: one graph is for all lengths elsewhere."""
+    given = [torch.randn(300, 32, dtype=torch.float64, requires_grad=slopes) for _ in range(3)]
+    gates = -torch.rand(300, dtype=torch.float64).cumsum(0)
+    function = nl.compile(GATED)
+    wanted = function(*given, gates, gates)
+    for dynamic in (False, True):
+        torch._dynamo.reset()
+        quick, made = traced(function, dynamic=dynamic)
+        found = quick(*given, gates, gates)
+        torch.testing.assert_close(found, wanted)
+        if slopes:
+            torch.testing.assert_close(
+                *(torch.autograd.grad(one.sum(), given, retain_graph=True) for one in (found, wanted))
+            )
+        assert ("unbind" in made[0].code) is not dynamic
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.complex64])

@@ -81,8 +81,19 @@ class Decays:
         """From the end of each block to that of the one before another: of sums of what lies before that."""
         return replace(self, each=tuple(one.above(length) for one in self.each))
 
+    def steps(self, length: int) -> tuple[Tensor, Tensor]:
+        """Of so many that are summed one after the other: by what the sum before each is multiplied to be that before
+        the next, and by what each is multiplied to take part in it: [..., all but the last]."""
+        return self._product(lambda one: one.steps(length)[0]), self._product(lambda one: one.steps(length)[1])
+
     def _product(self, of: Callable[[_Decay], Tensor]) -> Tensor:
         return reduce(mul, map(of, self.each)).to(self.dtype)
+
+
+def with_digits(weights: Tensor) -> Tensor:
+    """0 where products would be too small to have all their digits: such take a processor ten times as long."""
+    limits = torch.finfo(weights.dtype)
+    return weights.masked_fill(weights.abs() < limits.tiny / limits.eps, 0)
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
@@ -102,6 +113,8 @@ class _Decay(Protocol):
     def row(self, place: int) -> Tensor: ...
 
     def above(self, length: int) -> _Decay: ...
+
+    def steps(self, length: int) -> tuple[Tensor, Tensor]: ...
 
 
 def _decay(name: str, parts: Sequence[Tensor | float], like: Tensor) -> _Decay:
@@ -156,6 +169,10 @@ class _Steady:
     def above(self, length: int) -> _Steady:
         return replace(self, unit=self.unit * length)
 
+    def steps(self, length: int) -> tuple[Tensor, Tensor]:
+        ones = torch.ones(length - 1, dtype=torch.int64, device=self.number.device)
+        return self._at(ones), ones
+
     def _at(self, distance: Tensor) -> Tensor:
         return self.function(self.number[(..., *(None for _ in range(distance.dim())))], distance * self.unit)
 
@@ -190,6 +207,10 @@ class _Between:
 
     def above(self, length: int) -> _Between:
         return _Between(self._before(), self._least())
+
+    def steps(self, length: int) -> tuple[Tensor, Tensor]:
+        there = self.a[..., 1:]
+        return torch.exp(there - self.a[..., :-1]), torch.exp(there - self.b[..., :-1])
 
     def _least(self) -> Tensor:
         """The least b of each block, a number. Whatever it is, it comes to nothing in the end, and so do its slopes."""

@@ -16,9 +16,11 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.compiler import is_dynamo_compiling, is_exporting
 
 from namedlayers.emit.kernels.blocks import Blocks, open_ended
-from namedlayers.emit.kernels.decays import Decays, Given
+from namedlayers.emit.kernels.carried_states import may_be_written_out, states_before
+from namedlayers.emit.kernels.decays import Decays, Given, with_digits
 from namedlayers.emit.kernels.eager import visible
 from namedlayers.emit.kernels.triangular_sums import weighed_sum
 
@@ -109,10 +111,12 @@ def decayed_sum(x: Tensor, places: int, diagonal: int, decays: Sequence[Given]) 
 
 def sums_before(x: Tensor, weights: Decays) -> Tensor:
     """The sums of [..., n, m] before each of n, as they have decayed."""
+    if may_be_written_out(x, weights):
+        return states_before(x, weights)
     n, block = x.size(-2), FEW if x.size(-1) >= WIDE else LEAST_BLOCK
     if n > (4 if block == FEW else 2) * block:
         return _by_blocks(x, weights, Blocks.of(n, -1, block))
-    return weighed_sum(_with_digits(weights.whole(n, n, -1)), x, -1)
+    return weighed_sum(with_digits(weights.whole(n, n, -1)), x, -1)
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
@@ -156,6 +160,8 @@ def _added(found: Tensor, a: Tensor, b: Tensor) -> Tensor:
         whole, left, right = (one.flatten(0, -3) for one in (found, a, b))
         added = torch.baddbmm(whole, left, right) if found.requires_grad else whole.baddbmm_(left, right)
         return added.view(found.shape)
+    if alike and is_dynamo_compiling() and not is_exporting():
+        return torch.baddbmm(*(one.flatten(0, -3) for one in (found, a, b))).view(found.shape)
     return found + torch.matmul(a, b)
 
 
@@ -164,12 +170,6 @@ def _times(products: Tensor, weights: Tensor) -> Tensor:
     here = visible(products) and visible(weights) and not weights.requires_grad
     fits = here and torch.broadcast_shapes(products.shape, weights.shape) == products.shape
     return products.mul_(weights) if fits else products * weights
-
-
-def _with_digits(weights: Tensor) -> Tensor:
-    """0 where products would be too small to have all their digits: such take a processor ten times as long."""
-    limits = torch.finfo(weights.dtype)
-    return weights.masked_fill(weights.abs() < limits.tiny / limits.eps, 0)
 
 
 def _by_blocks(x: Tensor, weights: Decays, blocks: Blocks) -> Tensor:
