@@ -34,8 +34,10 @@ def narrow(graph: fx.Graph, dtype: torch.dtype) -> None:
         if node.op == "call_function" and getattr(node.target, "__name__", "") in _SUMMAND:
             _split(node)
     for node in list(graph.nodes):
-        product = _PRODUCTS.get(getattr(node.target, "__name__", "")) if node.op == "call_function" else None
-        if product is not None and node.meta.get("kind") is Kind.REAL:
+        if _is_real(node) and getattr(node.target, "__name__", "") in _BY_THEMSELVES:
+            node.kwargs = {**node.kwargs, "precision": dtype}
+        product = _PRODUCTS.get(getattr(node.target, "__name__", "")) if _is_real(node) else None
+        if product is not None:
             _narrow(node, product, dtype, rounded)
 
 
@@ -87,8 +89,15 @@ _PRODUCTS: Mapping[str, _Product] = {
     "scaled_dot_product_attention": _Product((0, 1, 2, 3), ("attn_mask", "mask")),
 }  # fmt: skip
 
+_BY_THEMSELVES = frozenset({"row_products"})
+"""Functions that decide at the call what they multiply, and round it."""
+
 _SUMMAND: Mapping[str, Any] = {"add_product": torch.mm, "add_onto": torch.mm, "addmm": torch.mm, "baddbmm": torch.bmm}
 """Products that begin with a summand, and those without."""
+
+
+def _is_real(node: fx.Node) -> bool:
+    return node.op == "call_function" and node.meta.get("kind") is Kind.REAL
 
 
 def _split(node: fx.Node) -> None:

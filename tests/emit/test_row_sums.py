@@ -76,6 +76,25 @@ def test_products(name: str, rows: int) -> None:
     check_calls("row_products", text, {**inputs, "w": WEIGHTS}, None)
 
 
+@pytest.mark.parametrize("rows", [9, 700])
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_what_enters_a_product_is_rounded_where_that_is_asked(name: str, rows: int) -> None:
+    """The matrix, and what it is multiplied by: the sums, or the rows."""
+    expression, columns = PRODUCTS[name]
+    text = f"def f(X[n, d], I[m, k]; W[o, d], w[m, k]) -> [m, o] = {expression}"
+    x, w, weights = (torch.tensor(a, dtype=torch.float32, requires_grad=True)
+                     for a in (np.resize(X, (rows, 40)), R.normal(size=(columns, 40)), WEIGHTS))  # fmt: skip
+    args = (x, torch.tensor(NEAR), w, weights)
+    found, exact = nl.compile(text, precision="bfloat16")(*args), nl.compile(text)(*args)
+    assert found.dtype is torch.float32 and not torch.equal(found, exact)
+    torch.testing.assert_close(found, exact, rtol=2e-2, atol=2e-2 * float(exact.detach().abs().max()))
+    slope = torch.linspace(-1, 1, found.numel()).reshape(found.shape)
+    slopes = [torch.autograd.grad(one, (x, w), slope) for one in (found, exact)]
+    for ours, theirs in zip(*slopes, strict=True):
+        assert ours.dtype is torch.float32
+        torch.testing.assert_close(ours, theirs, rtol=5e-2, atol=5e-2 * float(theirs.abs().max()))
+
+
 @pytest.mark.parametrize("name", FORMULAS)
 def test_it_is_the_same(name: str) -> None:
     check_calls("row_products" if name == "its own neighbours" else "row_sums", *FORMULAS[name])

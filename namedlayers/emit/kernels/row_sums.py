@@ -49,8 +49,12 @@ def row_sums(table: Tensor, index: Tensor, mean: bool, weights: Tensor | None = 
     return _of_rows(table, index, mean, weights)
 
 
-def row_products(table: Tensor, index: Tensor, mean: bool, matrix: Tensor, weights: Tensor | None = None) -> Tensor:
-    """`row_sums` times a matrix: of the sums, or of the rows before, whichever is less.
+def row_products(
+    table: Tensor, index: Tensor, mean: bool, matrix: Tensor, weights: Tensor | None = None,
+    precision: torch.dtype | None = None,
+) -> Tensor:  # fmt: skip
+    """`row_sums` times a matrix: of the sums, or of the rows before, whichever is less. `precision`: what enters the
+    product is rounded to it.
 
     >>> row_products(torch.eye(2), torch.tensor([[0, 1], [1, 1]]), False, torch.tensor([[1.0], [2.0]]))
     tensor([[3.],
@@ -60,11 +64,17 @@ def row_products(table: Tensor, index: Tensor, mean: bool, matrix: Tensor, weigh
         (count, wide), columns, (bags, _) = table.shape, matrix.shape[1], index.shape
         before = (count * wide + READ * index.numel()) * columns
         if before < (bags * columns + READ * index.numel()) * wide:
-            return row_sums(torch.mm(table, matrix), index, mean, weights)
-    return torch.matmul(row_sums(table, index, mean, weights), matrix)
+            return row_sums(_product(table, matrix, precision), index, mean, weights)
+    return _product(row_sums(table, index, mean, weights), matrix, precision)
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _product(left: Tensor, right: Tensor, precision: torch.dtype | None) -> Tensor:
+    if precision is None:
+        return torch.matmul(left, right)
+    return torch.matmul(left.to(precision), right.to(precision)).to(left.dtype)
 
 
 def _is_traced(table: Tensor, index: Tensor) -> bool:
