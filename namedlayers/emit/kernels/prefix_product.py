@@ -178,4 +178,7 @@ def _by_blocks(x: Tensor, weights: Decays, blocks: Blocks) -> Tensor:
     sums = torch.matmul(weights.ends(blocks.length).unsqueeze(-2), parts).squeeze(-2)
     before = sums_before(sums, weights.above(blocks.length)).unsqueeze(-2)
     found = weighed_sum(weights.within(blocks.length), parts, 0)
-    return blocks.joined(found + weights.starts(blocks.length).unsqueeze(-1) * before)
+    starts = weights.starts(blocks.length).unsqueeze(-1)
+    here = visible(found) and not found.requires_grad and found.dtype is starts.dtype is before.dtype
+    fits = here and torch.broadcast_shapes(found.shape, starts.shape, before.shape) == found.shape
+    return blocks.joined(found.addcmul_(starts, before) if fits else found + starts * before)
