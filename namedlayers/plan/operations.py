@@ -246,6 +246,11 @@ OPERATIONS: dict[str, OperationSpec] = {
         "proved; fill True: 0 where I is out of range, negative or beyond the end. Other axes that X and I share "
         "are aligned",
     ),
+    "roll": OperationSpec(
+        ("space",),
+        "operand X; space: (X's own axis number, -1 in its Arg, position, offset, a size) each: X at (coordinate of "
+        "position + offset) modulo the size of the axis",
+    ),
     "embedding": OperationSpec(
         ("axis", "row"),
         "operands E, of two axes, and I, integers: E at its own axis number `axis` (-1 in its Arg) = I, which is in "

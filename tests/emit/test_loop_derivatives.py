@@ -146,6 +146,7 @@ FORMULAS: dict[str, tuple[str, dict[str, str]]] = {
     "adaptive_mean": (CELLS.format("((first <= index[k] < last) / (last - first)) @[k] X"), {"X": "r k"}),
     "gelu": ("def f(X[r, k]) -> [r, k] = gelu(X)", {"X": "r k"}),
     "triangle": ("def f(X[r, k]) -> [r, k] = where(index[k] <= index[r], X, 0)", {"X": "r k"}),
+    "roll": ("def f(X[r, k]) -> [k, r] = X[r = (r - 2) % |r|, k = (k + 1) % |k|]", {"X": "r k"}),
     "prefix_product": (
         "def f(X[b, k], Y[r, k], V[r, v]) -> [b, v] = where(r <= b, X @[k] Y, 0) @[r] V",
         {"X": "b k", "Y": "r k", "V": "r v"},

@@ -514,6 +514,15 @@ def _index(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -
     return args[0][tuple(where)]
 
 
+def _roll(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
+    (x,), (arg,) = args, node.args
+    where = {own: position for own, position, _ in node.attr("space")}  # type: ignore[attr-defined]
+    for own, _, offset in node.attr("space"):  # type: ignore[attr-defined]
+        x = np.roll(x, -offset.evaluate(sizes), own)
+    positions = [where.get(own, p) for own, p in enumerate(arg.axes)]
+    return np.transpose(x, np.argsort(positions))
+
+
 def _gather(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
     own = node.attr("axes")
     assert isinstance(own, tuple)
@@ -718,7 +727,7 @@ _SPECIAL: dict[str, Callable[..., Any]] = {
     "window_product": _window_product,
     "take": _take, "class_loss": _class_loss,
     "put": _put, "index": _index, "pad": _pad,
-    "gather": _gather, "row_sums": _row_sums, "row_products": _row_products,
+    "gather": _gather, "roll": _roll, "row_sums": _row_sums, "row_products": _row_products,
     "sample": _sample, "merge": _merge, "split": _split, "fold": _fold,
     "finfo": lambda node, args, space, sizes: np.finfo(args[0].dtype).eps,
     "cast": lambda node, args, space, sizes: args[0],

@@ -10,6 +10,8 @@ from __future__ import annotations
 import operator
 from collections.abc import Sequence
 
+from torch import fx
+
 from namedlayers.emit.attributes import listed
 from namedlayers.emit.emitters import pieces
 from namedlayers.emit.emitters.gathering import read
@@ -132,8 +134,17 @@ def _strided(
         part = slice(None if start == 0 else lo.size(start), None if to_end else lo.size(stop), stride)
         x = lo.call(operator.getitem, (x, (*(slice(None),) * dim, part) if dim else part), x.axes, kind=x.kind)
     if step < 0:
-        x = lo.call("flip", (x, dim), x.axes, kind=x.kind)
+        x = _turned(lo, x, dim)
     return lo.renamed(x, {label: into})
+
+
+def _turned(lo: Lowering, x: Value, dim: int) -> Value:
+    """The same from its end, with the axes before that this node has turned round: by one call, which copies once."""
+    held = x.held
+    if isinstance(held, fx.Node) and held.target == "flip" and held.meta["planned"] == lo.node.number:
+        inner, *dims = held.args
+        return lo.call("flip", (inner, *dims, dim), x.axes, kind=x.kind)
+    return lo.call("flip", (x, dim), x.axes, kind=x.kind)
 
 
 def _coordinates(lo: Lowering, coefficients: Coefficients, offset: SizeExpr) -> Value:

@@ -11,14 +11,14 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 
-from namedlayers.emit.attributes import position, positions, size_of
+from namedlayers.emit.attributes import listed, position, positions, size_of
 from namedlayers.emit.emitters.elementwise import cast_kind
 from namedlayers.emit.kernels.behind import behind
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.value import Value, own
 from namedlayers.program.graph import Node
 from namedlayers.program.program import Kind
-from namedlayers.program.size import SizeExpr
+from namedlayers.program.size import SizeExpr, size_expr
 
 
 @emits("input")
@@ -118,6 +118,18 @@ def emit_concat(lo: Lowering, node: Node) -> Value:
         values.append(value)
     values, layout = _same_layout(lo, values)
     return lo.call(torch.cat, (values, layout.index(result)), layout)
+
+
+@emits("roll")
+def emit_roll(lo: Lowering, node: Node) -> Value:
+    (x,) = lo.operands(node)
+    space = [one for one in listed(node, "space") if own(one[0]) in x.axes]
+    if not space:  # it is the same at all coordinates
+        return x
+    dims = [x.dim(own(number)) for number, _, _ in space]
+    shifts = [lo.size(-size_expr(offset)) for _, _, offset in space]
+    how = (shifts[0], dims[0]) if len(space) == 1 else (tuple(shifts), tuple(dims))
+    return lo.renamed(lo.call(torch.roll, (x, *how), x.axes), {own(number): p for number, p, _ in space})
 
 
 @emits("behind")

@@ -1,7 +1,8 @@
-"""Reading a fixed distance away, with a number beyond the end: what is padded there, and a slice of it.
+"""Reading a fixed distance away. With a number beyond the end: what is padded there, and a slice of it. Round the end:
+what is shifted round.
 
-`X[time = time - 1; fill = 0]` is the sequence one step later. What always holds: every element is the one that the
-index reads, or the number.
+`X[time = time - 1; fill = 0]` is the sequence one step later; `X[x = (x + 3) % |x|]` begins at the fourth element and
+ends with the third. What always holds: every element is the one that the index reads, or the number.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 
 from namedlayers.plan.rule import Match, Outcome, Rule
 from namedlayers.plan.rules.linear_forms import linear_form
-from namedlayers.plan.view import Scope
+from namedlayers.plan.view import Scope, size_of
 from namedlayers.program.graph import Arg, Node
 from namedlayers.program.size import SizeExpr, const
 
@@ -58,4 +59,36 @@ def _build(scope: Scope, node: Node, found: _Shift) -> Arg:
     )  # fmt: skip
 
 
-RULES = (Rule("a step before or after", "exact", ("gather",), _shifted, _build),)
+def _round(scope: Scope, node: Node) -> Outcome:
+    """Each index is (coordinate + offset) modulo the size of its axis, so that none is out of range."""
+    axes = node.attr("axes")
+    assert isinstance(axes, tuple)
+    source, *indices = node.args
+    space: list[tuple[int, int, SizeExpr]] = []
+    for own, index in zip(axes, indices, strict=False):
+        size = source.node.sizes[own]
+        operands = scope.operands(index) if index.node.op == "mod" else ()
+        if not operands or size_of(operands[1].node) != size:
+            return None
+        form = linear_form(scope, operands[0])
+        if form is None:
+            return None
+        offset = form.pop(None, const(0))
+        (position, step), *more = form.items() or ((None, const(0)),)
+        if more or position is None or step != 1 or position in source.axes or node.space[position] != size:
+            return None
+        space.append((own, position, offset))
+    if len({position for _, position, _ in space}) < len(space):
+        return None
+    return Match(tuple(space), tuple(index.node for index in indices[: len(axes)]))
+
+
+def _build_round(scope: Scope, node: Node, space: tuple[tuple[int, int, SizeExpr], ...]) -> Arg:
+    attrs = {"space": space}
+    return scope.build("roll", node.args[:1], range(node.rank), kind=node.kind, attrs=attrs, weak=node.weak)
+
+
+RULES = (
+    Rule("a step before or after", "exact", ("gather",), _shifted, _build),
+    Rule("round the end", "exact", ("gather",), _round, _build_round),
+)

@@ -145,6 +145,18 @@ def _split(node: Node, g: Term, operands: tuple[Term, ...]) -> tuple[Term | None
     return (Term(g.scope, g.scope.build("merge", (g.arg,), order, group, kind=Kind.REAL, attrs=attrs)),)
 
 
+def _roll(node: Node, g: Term, operands: tuple[Term, ...]) -> tuple[Term | None, ...]:
+    """The other way round."""
+    (x,) = operands
+    space = node.attr("space")
+    assert isinstance(space, tuple)
+    into = {position: x.arg.axes[own] for own, position, _ in space}
+    order = tuple(sorted(into.get(c, c) for c in g.arg.axes))
+    operand = Arg(g.arg.node, tuple(-1 if c in into else c for c in g.arg.axes))
+    back = tuple((g.arg.axes.index(c), order.index(into[c]), -size_expr(offset)) for _, c, offset in space)
+    return (Term(g.scope, g.scope.build("roll", (operand,), order, kind=Kind.REAL, attrs={"space": back})),)
+
+
 def _triangle(node: Node, g: Term, operands: tuple[Term, ...]) -> tuple[Term | None, ...]:
     order = range(node.rank)
     made = g.scope.build("triangle", (g.arg,), order, kind=Kind.REAL, attrs=dict(node.attrs))
@@ -263,6 +275,7 @@ TABLE: Mapping[str, Back] = {
     "merge": _merge,
     "split": _split,
     "triangle": _triangle,
+    "roll": _roll,
     "cumulative": _cumulative,
     "gather": _gather,
     "take": _take,
