@@ -12,6 +12,8 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from namedlayers.lookalikes import lookalike
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -133,6 +135,8 @@ def near_miss(name: str, candidates: Iterable[str]) -> str:
     'did you mean `relu`?'
     """
     others = sorted(set(candidates) - {name})
+    if foreign := lookalike(name, others):
+        return foreign
     close = [one for one in others if one.casefold() == name.casefold()]
     close = close or difflib.get_close_matches(name, others, n=1, cutoff=0.6)
     if not close:

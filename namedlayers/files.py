@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import BinaryIO
 
-from namedlayers.errors import FormulaError, Label, Source, near_miss
+from namedlayers.errors import ArgumentError, FormulaError, Label, Source, near_miss
 
 STDIN = "-"
 LARGEST_TEXT = 4 * 1024 * 1024
@@ -44,6 +44,8 @@ def write_text(path: str | Path, text: str) -> None:
         Path(path).write_text(text, encoding="utf-8", newline="\n")
     except (OSError, ValueError) as error:
         raise cannot_write(path, error) from None
+    except TypeError:
+        raise ArgumentError("NL0505", f"a file is named by its path, not by {type(path).__name__}") from None
 
 
 def split_name(spec: str) -> tuple[str, str | None]:

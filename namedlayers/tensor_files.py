@@ -45,6 +45,10 @@ def read_tensors(spec: str) -> dict[str, torch.Tensor]:
     if key is not None and not isinstance(found.get(key), Mapping):
         hint = near_miss(key, found) or _choice(path, found)
         raise FormulaError("NL0615", f"`{path}` holds no dict of tensors called `{key}`", hint=hint)
+    if key is None and "" in found:
+        held = "one tensor, without a name" if isinstance(found[""], np.ndarray | torch.Tensor) else _kind(found[""])
+        hint = "what belongs where is told by names: `torch.save(module.state_dict(), …)`"
+        raise FormulaError("NL0614", f"`{path}` holds {held}, and no dict of tensors", hint=hint)
     for name, value in (found := found if key is None else found[key]).items():
         if isinstance(value, Mapping):
             hint = f"`{path}:{name}` means the tensors in it"
@@ -148,15 +152,16 @@ def _as_tensor(value: object, spec: str) -> torch.Tensor:
             raise FormulaError("NL0614", f"`{spec}` holds {value.dtype}, which torch has no tensors of") from None
     if isinstance(value, torch.Tensor) and _plain(value):
         return value.detach()
-    kind = _kind(value) if isinstance(value, torch.Tensor) else type(value).__name__
-    raise FormulaError("NL0614", f"`{spec}` holds no dense tensor, but {kind}")
+    raise FormulaError("NL0614", f"`{spec}` holds no dense tensor, but {_kind(value)}")
 
 
-def _kind(tensor: torch.Tensor) -> str:
-    """What a tensor is that is not plain."""
-    if tensor.layout is not torch.strided:
-        return str(tensor.layout)
-    return "a quantized tensor" if tensor.is_quantized else f"a tensor on the device `{tensor.device}`"
+def _kind(value: object) -> str:
+    """What something is that is no plain tensor."""
+    if not isinstance(value, torch.Tensor):
+        return f"a Python {type(value).__name__}"
+    if value.layout is not torch.strided:
+        return str(value.layout)
+    return "a quantized tensor" if value.is_quantized else f"a tensor on the device `{value.device}`"
 
 
 def _plain(tensor: torch.Tensor) -> bool:

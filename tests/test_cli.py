@@ -81,6 +81,7 @@ def shell(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytes
     np.savez("kv.npz", K=k, V=v)
     torch.save(torch.from_numpy(k), "k.pt")
     torch.save(torch.from_numpy(k).to("meta"), "meta.pt")
+    torch.save([1, 2], "list.pt")
     torch.save({"K": torch.from_numpy(k), "V": torch.from_numpy(v)}, "kv.pt")
     save_file({"V": torch.from_numpy(v)}, "v.safetensors")
     save_file({"W": torch.from_numpy(k), "b": torch.ones(4)}, "linear.safetensors")
@@ -304,6 +305,8 @@ MISTAKES = {
     ("run", "linear.nl", "--input", "X=q.npy", "--size", "outptu=4"): "did you mean `output`?",
     ("run", "linear.nl", "--input", "X=q.npy", "--size", "output=4", "--weights", "v.safetensors"): "NL0534",
     ("run", "linear.nl", "--input", "X=q.npy", "--size", "output=5", "--weights", "linear.safetensors"): "NL0533",
+    ("run", "linear.nl", "--size", "output=4", "--weights", "k.pt"): "holds one tensor, without a name, and no dict",
+    ("run", "linear.nl", "--size", "output=4", "--weights", "list.pt"): "NL0614: `list.pt` holds a Python list, and no",
     ("show", "linear.nl", "--size", "inptu=4"): "did you mean `input`?",
     ("show", "linear.nl", "--size", "output=4"): "NL0617: the size of axis `input` of `X` is not given",
     ("export", "two.nl", "--size", "a=2", "-o", "two.txt"): "NL0616: `two.txt` cannot be written",

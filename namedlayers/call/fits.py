@@ -15,6 +15,7 @@ from namedlayers.call.words import axes_count, described, dtype_name, listed
 from namedlayers.errors import ArgumentError, Label, Span, near_miss
 from namedlayers.program.program import Kind
 from namedlayers.program.signature import SignatureInput
+from namedlayers.program.spec import TRAINING
 
 KINDS: dict[torch.dtype, Kind] = {
     torch.bool: Kind.BOOL,
@@ -47,6 +48,8 @@ def check_input(one: SignatureInput, form: Form) -> TensorForm:
 
 def check_option(name: str, span: Span, form: Form) -> Scalar | Constant:
     """The form, if it can be given for an option."""
+    if name == TRAINING and not (isinstance(form, Scalar) and form.type == "bool"):
+        _fail("NL0523", f"`{name}` is True or False, but {described(form)} is given", span)
     if isinstance(form, (Scalar, Constant)):
         return form
     hint = ""

@@ -16,13 +16,15 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from namedlayers.call.bind import Binding, bind
 from namedlayers.call.forms import CallForm, call_form
 from namedlayers.call.owned import Tensors
 from namedlayers.call.specialise import Specialisation, Specialisations, bounded
 from namedlayers.call.straight import Straight, StraightWay
 from namedlayers.call.supply import Fetch, as_they_stand, finisher, size_of, suppliers, value_of
-from namedlayers.call.tracing import not_traced
+from namedlayers.call.tracing import is_traced, not_traced
 from namedlayers.errors import Label, SizeError
 from namedlayers.program.program import Program
 from namedlayers.program.signature import Signature
@@ -51,6 +53,7 @@ class Run:
     def __call__(self, args: Args, kwargs: Keywords, tensors: Tensors = ()) -> Any:
         """The results; `tensors` are what a layer's module supplies."""
         given = [fetch(args, kwargs) for fetch in self.supply]
+        _refuse_some_meta((*given, *tensors))
         owned = self.made.owned
         result = self.function(*given) if owned is None else owned.run(self.function, given, tensors)
         return result if self.finish is None else self.finish(result)
@@ -214,6 +217,14 @@ def exact(statics: Statics) -> Hashable:
 def _given(program: Program) -> list[str]:
     """The inputs that the caller gives."""
     return [one.name for one in program.inputs if not one.owned]
+
+
+def _refuse_some_meta(tensors: Sequence[Any]) -> None:
+    """Raises RuntimeError, as torch does for other devices: its products take tensors of the meta device beside others,
+    and return what happens to lie in memory. The straight way does not ask: it would take as long as all it tests."""
+    if not is_traced() and len({one.is_meta for one in tensors if isinstance(one, torch.Tensor)}) > 1:
+        if len({one.is_meta for one in tensors if isinstance(one, torch.Tensor) and one.ndim}) > 1:
+            raise RuntimeError("some tensors are on the meta device, and others hold numbers")
 
 
 class _Attributes:

@@ -165,8 +165,8 @@ ARGUMENTS = told(
     ),
     Code(
         "NL0523",
-        "an option that is no number",
-        "Options are numbers, strings, or tuples of numbers.",
+        "an option that is given what it cannot be",
+        "Options are numbers, strings, or tuples of numbers; `training` is True or False.",
         "`pool(x, k=torch.tensor(2))` with `def pool(X[seq]; k) = …`",
         "Give a number (`.item()`); to take a tensor, declare an input: `k[]`.",
     ),
