@@ -21,7 +21,7 @@ from tests.helpers import check
 
 PLAIN = "Q[t, key], K[s, key], V[s, val]"
 HEADS = "Q[h, t, key], K[h, s, key], V[h, s, val]"
-SIZES = {"t": 4, "s": 5, "key": 3, "val": 2, "h": 2, "g": 2, "b": 2, "x": 2, "y": 3, "v": 2}
+SIZES = {"t": 4, "s": 5, "key": 3, "val": 2, "h": 2, "g": 2, "b": 2, "x": 2, "y": 3, "v": 2, "p": 4}
 
 FORMS: dict[str, tuple[str, str]] = {
     "no scale": (PLAIN, "return softmax[s](Q @[key] K) @[s] V"),
@@ -87,6 +87,8 @@ FORMS: dict[str, tuple[str, str]] = {
     "biases of distances": (HEADS + "; m[h]", "return softmax[s](Q @[key] K - m * abs(t - s)) @[s] V"),
     "grouped queries": ("Q[g, h, t, key], K[g, s, key], V[g, s, val]",
         "return softmax[s](where(s <= t, Q @[key] K, -inf)) @[s] V"),
+    "queries in groups of two": ("Q[p, t, key], K[g, s, key], V[g, s, val]",
+        "return (softmax[s](Q[p -> (g, m = 2)] @[key] K) @[s] V)[(g, m) -> p]"),
     "one head of keys, values for each": ("Q[h, t, key], K[s, key], V[h, s, val]",
         "return softmax[s](Q @[key] K) @[s] V"),
     "one query": ("Q[h, key], K[h, s, key], V[h, s, val]; B[s]",

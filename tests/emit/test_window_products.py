@@ -168,6 +168,28 @@ def test_it_is_the_same(name: str) -> None:
     check_calls("window_product", _text(name), TEXTS[name][-1], None)
 
 
+SPLIT = {
+    "members of groups": (
+        "X[h, c], Y[n, c, s]", "[n, k, s]", "X[h -> (n, k = 4)] @[c] Y", {"X": (8, 3), "Y": (2, 3, 5)},
+    ),
+    "summed over": ("X[h, c], Y[n, k, s]", "[n, c, s]", "X[h -> (n, k = 4)] @[k] Y", {"X": (8, 3), "Y": (2, 4, 5)}),
+    "side by side": ("X[h, c], Y[n, c, s]", "[n, k, s]", "X[h -> (k, n = 4)] @[c] Y", {"X": (8, 3), "Y": (4, 3, 5)}),
+    "with gaps": (
+        "X[h, c], Y[n, c, s]", "[n, k, s]", "X[h = 4 * n + index[k = 2]] @[c] Y", {"X": (8, 3), "Y": (2, 3, 5)},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SPLIT)
+def test_what_does_not_overlap_is_a_view(name: str) -> None:
+    inputs, result, body, shapes = SPLIT[name]
+    arrays = {key: R.normal(size=shape) for key, shape in shapes.items()}
+    function = nl.compile(f"def f({inputs}) -> {result} = {body}")
+    expected = function.reference(**arrays).numpy()
+    np.testing.assert_allclose(function(**{k: torch.tensor(v) for k, v in arrays.items()}), expected, rtol=1e-10)
+    assert "window_product" not in function.code
+
+
 @pytest.mark.parametrize("name", ["involution", "correlation", "attention to neighbours"])
 def test_under_autocast(name: str) -> None:
     function = nl.compile(_text(name))

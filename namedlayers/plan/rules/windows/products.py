@@ -2,8 +2,9 @@
 
 `sum[k](w[t, k] * X[t = t + k])` is a sum of neighbours with weights of their own (an involution, a dynamic convolution,
 the values of attention to neighbours); `Q @[c] X[t = t + k]` compares each place with its neighbours (a correlation,
-the scores of that attention). Both need the windows' places and taps, which go tap by tap. It runs before contractions
-are merged, which would hold the windows, and again when sums within sums are one.
+the scores of that attention). Both need the windows' places and taps, which go tap by tap. (Windows that do not overlap
+are a split: a view, as any other operand.) It runs before contractions are merged, which would hold the windows, and
+again when sums within sums are one.
 """
 
 from __future__ import annotations
@@ -55,6 +56,8 @@ def _check(scope: Scope, node: Node, view: Windows, other: Arg) -> _Product | st
         if found is None:
             return ""
         space.append((axis, *found))
+    if all(_is_split(scope, axis) for axis in view.space):
+        return ""
     taps = {tap for _, _, tap, _, _ in space}
     summed = taps & consumed
     if summed and summed != taps:
@@ -62,6 +65,14 @@ def _check(scope: Scope, node: Node, view: Windows, other: Arg) -> _Product | st
     if consumed != summed and summed | taps & set(other.axes) or not consumed - taps <= set(view.source.axes):
         return ""  # a matrix for each place and tap is one of a product of matrices
     return _Product(view, other, tuple(space))
+
+
+def _is_split(scope: Scope, axis: WindowAxis) -> bool:
+    """Whether no element is in two windows, so that they are a view, and what they enter a plain contraction."""
+    return axis.padding is None and any(
+        (step - stride * scope.sizes[inner]).nonnegative
+        for (_, step), (inner, stride) in (axis.terms, axis.terms[::-1])
+    )
 
 
 def _is_zeros(axis: WindowAxis) -> bool:
