@@ -12,6 +12,7 @@ untouched by what comes round, which is no more than the longer end's padding be
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import torch
@@ -47,9 +48,19 @@ def long_convolution(
     products = x.numel() * taps * (weight.size(0) // groups)
     if is_exporting() or taps < TAPS or products <= PRODUCTS:
         return _directly(x, weight, bias, before, after, groups, around, turned)
-    if around and (taps > n or not _is_smooth(n)):
-        x, around, before, after = F.pad(x, (before, after), mode="circular"), False, 0, 0
-    found = _transformed(x, weight, _Lengths.of(x.size(-1), taps, before, after, around, turned), groups)
+    # After large kernels nothing is in the caches, and each function takes microseconds: in the plainest case there are
+    # as few as can be.
+    plain = all_visible(x, weight)
+    planned = _kept if plain else _Lengths.of
+    lengths = planned(n, taps, before, after, around, turned)
+    if lengths is None:
+        x = F.pad(x, (before, after), mode="circular")
+        lengths = planned(x.size(-1), taps, 0, 0, False, turned)
+        assert lengths is not None
+    if plain and weight.size(0) == groups and x.dtype in _TRANSFORMED and not _is_watched(x, weight):
+        found = _at_once(x, weight.squeeze(1), lengths)
+    else:
+        found = _transformed(x, weight, lengths, groups, plain)
     return found if bias is None else found + bias.unsqueeze(-1)
 
 
@@ -80,16 +91,38 @@ class _Lengths(NamedTuple):
     places: int
     turned: bool
 
-    @classmethod
-    def of(cls, n: int, taps: int, before: int, after: int, around: bool, turned: bool) -> _Lengths:
+    @staticmethod
+    def of(n: int, taps: int, before: int, after: int, around: bool, turned: bool) -> _Lengths | None:
+        """None for what goes round where no transform does."""
+        if around and (taps > n or not _is_smooth(n)):
+            return None
         first = taps - 1 - before if turned else -before
         if around:
-            return cls(n, 0, first % n, n, turned)
-        places = n + before + after - taps + 1
-        return cls(_smooth(max(n + max(before, after), places, taps)), max(-first, 0), max(first, 0), places, turned)
+            return _Lengths(n, 0, first % n, n, turned)
+        places, shift = n + before + after - taps + 1, max(-first, 0)
+        return _Lengths(_smooth(max(n + max(before, after), places, taps)), shift, max(first, 0), places, turned)
 
 
-def _transformed(x: Tensor, weight: Tensor, lengths: _Lengths, groups: int) -> Tensor:
+_kept = lru_cache(256)(_Lengths.of)
+
+
+def _is_watched(x: Tensor, weight: Tensor) -> bool:
+    """Whether a gradient is wanted, or another precision."""
+    if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad):
+        return True
+    return bool(torch.is_autocast_enabled("cpu"))
+
+
+def _at_once(x: Tensor, taps: Tensor, lengths: _Lengths) -> Tensor:
+    """`_convolved` of `_spectra`, in one function."""
+    period, shift, start, places, turned = lengths
+    data = torch.fft.rfft(F.pad(x, (shift, 0)) if shift else x, period)
+    kernel = torch.fft.rfft(taps, period)
+    found = torch.fft.irfft(data.mul_(kernel if turned else kernel.conj()), period)
+    return found if places == period and not start else _cut(found, start, places)
+
+
+def _transformed(x: Tensor, weight: Tensor, lengths: _Lengths, groups: int, plain: bool) -> Tensor:
     """Where channels have several kernels, as [batch, channel, 1, place] and [channel, out, tap]. Shorter precisions
     than single are computed in it."""
     precision = x.dtype
@@ -99,7 +132,7 @@ def _transformed(x: Tensor, weight: Tensor, lengths: _Lengths, groups: int) -> T
         x, weight = x.float(), weight.float()
     several = weight.size(0) > groups
     data, taps = (x.unsqueeze(-2), weight.reshape(groups, -1, weight.size(-1))) if several else (x, weight.squeeze(1))
-    if not all_visible(x, weight):
+    if not plain:
         found = _convolved(*_spectra(data, taps, lengths), lengths)
     elif torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad):
         found = _Convolution.apply(data, taps, lengths)
@@ -126,7 +159,11 @@ def _spectrum(x: Tensor, period: int, shift: int) -> Tensor:
 
 def _wanted(spectrum: Tensor, period: int, start: int, places: int) -> Tensor:
     """So many places from the first one on, around."""
-    found = torch.fft.irfft(spectrum, period)
+    return _cut(torch.fft.irfft(spectrum, period), start, places)
+
+
+def _cut(found: Tensor, start: int, places: int) -> Tensor:
+    period = found.size(-1)
     if places == period and not start:
         return found
     if start + places <= period:
