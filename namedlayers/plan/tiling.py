@@ -121,7 +121,9 @@ def _passing(node: Node, sizes: Mapping[str, int], real: int, threads: int) -> i
     if node.op == "logaddexp":  # the larger of both, and both where one of them counts
         return 9 * nbytes(node, sizes, real) // 4
     if node.op == "attention":
-        return _scores_at_once(node, sizes) * threads * real
+        return _scores_at_once(node, sizes) * threads * real + _mask(node, sizes, real)
+    if node.op in ("conv", "conv_transpose"):
+        return _in_blocks(node, sizes, real)
     if node.op == "nearest":
         return _pairs_at_once(node, sizes) * real
     if node.op == "log_contract":  # exponentials of its operands
@@ -133,6 +135,9 @@ def _passing(node: Node, sizes: Mapping[str, int], real: int, threads: int) -> i
         return _bytes(node.sizes, Kind.REAL if node.op == "argsort" else Kind.INT, sizes, real)
     if (node.op == "reduce" and attrs["op"] == "logsumexp") or (node.op == "class_loss" and attrs["logits"]):
         return nbytes(node.args[0].node, sizes, real)
+    if node.op in BINARY:  # what is turned beside it: layouts are not known here
+        turned = (arg.node for arg in node.args if 1 < arg.node.rank < node.rank)
+        return sum(nbytes(one, sizes, real) for one in turned)
     if node.op != "contract":
         return 0
     path = node.attr("path")
@@ -146,7 +151,7 @@ def _beside_slopes(node: Node, sizes: Mapping[str, int], real: int, threads: int
     """The bytes of what an operation's slope makes on its way: of an extreme, which elements it is; of few distances,
     the differences; of attention, the slopes of scores."""
     if node.op == "attention":
-        return _passing(node, sizes, real, threads)
+        return _scores_at_once(node, sizes) * threads * real
     if node.op in ("distance", "nearest"):
         return 3 * min(_count(node.space, sizes), DIFFERENCES) * real
     is_extreme = node.op in ("reduce", "extreme") and dict(node.attrs).get("op") in ("max", "min")
@@ -160,6 +165,27 @@ def _scores_at_once(node: Node, sizes: Mapping[str, int]) -> int:
     rows = [p for p in query - key - value if 0 <= p < node.rank]
     keys, queries = (_count([node.space[p] for p in one], sizes) for one in (along, rows))
     return min(queries, 256 if queries >= 768 else 64 if queries >= 192 else 32) * min(keys, 512)
+
+
+def _mask(attention: Node, sizes: Mapping[str, int], real: int) -> int:
+    """What is added to the scores, side by side as torch's kernel reads it."""
+    return sum(_count(mask.node.sizes, sizes) * real for mask in attention.args[3:])
+
+
+CHANNELS = 8
+"""torch's convolutions go through blocks of so many channels: operands and result are put into blocks before."""
+
+
+def _in_blocks(conv: Node, sizes: Mapping[str, int], real: int) -> int:
+    """The blocks of operands and result, or the result and its blocks; an operand of few channels stays as it is."""
+    x, weight = (nbytes(arg.node, sizes, real) for arg in conv.args[:2])
+    made = nbytes(conv, sizes, real)
+    of_x, of_weight = (set(arg.axes) for arg in conv.args[:2])
+    channels = _count([conv.space[p] for p in of_x & of_weight if p >= conv.rank], sizes)
+    filters = max(1, _count([conv.space[p] for p in of_weight - of_x if 0 <= p < conv.rank], sizes))
+    result = made * -(-filters // CHANNELS) * CHANNELS // filters
+    operands = 0 if channels < CHANNELS else (x + weight) * -(-channels // CHANNELS) * CHANNELS // channels
+    return max(operands + result - made, result)
 
 
 PAIRS = 1 << 19

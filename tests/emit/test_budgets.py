@@ -84,6 +84,18 @@ FORMULAS: dict[str, tuple[str, Shapes, dict[str, Any], int, int]] = {
     "a wide network": (
         "def f(X[b, i]; W[i, h], V[h, o]) -> [b, o] = relu(X @[i] W) @[h] V", ((800, 8), (8, 200), (200, 4)), {}, 16, 8,
     ),
+    "attention with a bias of pairs": (
+        "def f(Q[h, q, k], K[h, s, k], V[h, s, v], Z[q, s, c]; B[h, c]) -> [h, q, v]:\n"
+        "    return softmax[s](Q @[k] K + B @[c] Z) @[s] V",
+        ((4, 100, 8), (4, 100, 8), (4, 100, 8), (100, 100, 3), (4, 3)), {}, 8, 2,
+    ),
+    "a convolution, averaged": (
+        "def f(X[b, c, t]; W[o, c, k]) -> [b, o] = mean[t](relu(W @[c, k] unroll[t, k](X)))",
+        ((16, 6, 300), (24, 6, 5)), {}, 8, 8,
+    ),
+    "a convolution alone": (
+        "def f(X[b, c, t]; W[o, c, k]) -> [b, o, t] = W @[c, k] unroll[t, k](X)", ((8, 6, 300), (24, 6, 5)), {}, 1, 1,
+    ),
     "a recurrence": (
         "def f(A[t, b, h], X[t, b, h]) -> [b]:\n    scan t with s = 0:\n        s = sigmoid(A) * s + tanh(X)\n"
         "    return sum[h](max[t](s))",

@@ -9,27 +9,26 @@ checkpoints. A call that cannot be cut is an error. For what torch traces see `t
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from namedlayers.emit.budget.partial import PartFunction, function_of
-from namedlayers.emit.budget.pieces import Cut, Stage
+from namedlayers.emit.budget.pieces import Stage
+from namedlayers.emit.budget.room import LARGEST, PIECE, Room, is_fine
 from namedlayers.emit.budget.running import Schedule, run
 from namedlayers.emit.build import Compiled
 from namedlayers.emit.diagnosis import shape_of
 from namedlayers.emit.loops.scanning import at_top_level
 from namedlayers.errors import FormulaError, Label, SizeError
 from namedlayers.plan.cost import REAL
-from namedlayers.plan.joining import Join, with_totals
-from namedlayers.plan.parts import VALUE, Group, Part, groups, parts, taken_apart
+from namedlayers.plan.joining import with_totals
+from namedlayers.plan.parts import Group, groups, parts, taken_apart
 from namedlayers.plan.scans.stretches import stretched
-from namedlayers.plan.tiling import Tile, against, held, nbytes, peak, tiles
-from namedlayers.program.graph import Graph, Node
+from namedlayers.plan.tiling import against, held, nbytes, peak
+from namedlayers.program.graph import Graph
 from namedlayers.program.program import Kind
 from namedlayers.program.sizes_at_call import solve_sizes
 
@@ -100,7 +99,7 @@ class Tiled:
         on = next((a.device.type for a in args if isinstance(a, Tensor)), "cpu")
         for large in _large(graph, sizes, real, self.budget):
             of = frozenset(number for number, k in inputs if k in sloped)
-            room = _Room(sizes, real, slopes, self.budget, PIECE.get(on, LARGEST), len(names), of)
+            room = Room(sizes, real, slopes, self.budget, PIECE.get(on, LARGEST), len(names), of)
             found = self._stages(graph, number, large, room)
             if found:
                 return Schedule(found, inputs)
@@ -120,14 +119,14 @@ class Tiled:
                 if node.spans:
                     yield Label(node.spans[0], f"because of this, `{axis}` cannot be cut")
 
-    def _stages(self, graph: Graph, number: int, large: tuple[Group, ...], room: _Room) -> tuple[Stage, ...]:
+    def _stages(self, graph: Graph, number: int, large: tuple[Group, ...], room: Room) -> tuple[Stage, ...]:
         split = list(parts(graph, large, self._options))
         left = room.left(graph, large, split)
         cuts = [room.cuts(part, left) if part.large else () for part in split]
         for k, part in enumerate(split):
-            more = with_totals(part) if _is_fine(cuts[k]) else None
+            more = with_totals(part) if is_fine(cuts[k]) else None
             others = room.cuts(more, left) if more is not None else None
-            if more is not None and others is not None and not (cuts[k] and _is_fine(others)):
+            if more is not None and others is not None and not (cuts[k] and is_fine(others)):
                 split[k], cuts[k] = more, others
         if any(one is None for one in cuts):
             return ()
@@ -140,116 +139,7 @@ class Tiled:
         )
 
 
-# --- what to cut ------------------------------------------------------------------------------------------------------
-
-PIECE = {"cpu": 4 << 20}
-LARGEST = 64 << 20
-"""Pieces whose intermediate values take about so many bytes are the fastest: they stay near the processor."""
-
-FEWEST = 128
-"""An axis is rather cut into pieces of so many coordinates than into smaller ones, if there is another to cut."""
-
-GAIN = 0.95
-"""An axis is cut only if its pieces need at most so much of what is needed without."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Room:
-    """What a call may take: `kept` with the slopes of a backward pass. `inputs`: how many the program has; `sloped`:
-    the numbers of those that have slopes."""
-
-    sizes: Mapping[str, int]
-    real: int
-    kept: bool
-    budget: int
-    piece: int
-    inputs: int
-    sloped: frozenset[int]
-
-    def of(self, part: Part) -> dict[str, int]:
-        """The sizes of a part."""
-        return {**self.sizes, **{name: size.evaluate(self.sizes) for name, size in part.sizes}}
-
-    def left(self, graph: Graph, large: Sequence[Group], split: Sequence[Part]) -> int:
-        """What the rest leaves of the budget for the pieces of a part."""
-        given = {number for part in split for number in part.given}
-        apart = {number for group in large for number in group}
-        taken = Counter(number for part in split for number in part.taken if number in self.sloped)
-        # Of what several parts take, what there is of its slope is there while the next part of it is.
-        of_inputs = sum(min(uses, 2) * nbytes(graph.nodes[n], self.sizes, self.real) for n, uses in taken.items())
-        threads = torch.get_num_threads()
-        rest = peak(graph, self.sizes, self.real, kept=self.kept, apart=apart, given=given, threads=threads)
-        return self.budget - rest - of_inputs
-
-    def cuts(self, part: Part, left: int) -> tuple[Cut, ...] | None:
-        """Along which axes to cut a part, and how fine; None where nothing makes it small enough."""
-        at = self.of(part)
-        sloped = [
-            node for node in part.graph.live()
-            if node.op == "input" and self.kept and self._has_slope(part, node)
-        ]  # fmt: skip
-
-        threads = torch.get_num_threads()
-
-        def needed(**other: int) -> int:
-            sizes = {**at, **other}
-            made = peak(part.graph, sizes, self.real, kept=self.kept, threads=threads)
-            for k, arg in enumerate(part.graph.outputs):
-                ways = {how.way for tile in cut for how in [tile.outputs[k]] if isinstance(how, Join)}
-                made += max((_TO_JOIN[way] for way in ways), default=0) * nbytes(arg.node, sizes, self.real)
-            return made + sum(nbytes(node, sizes, self.real) for node in sloped)
-
-        cut: list[Tile] = []
-        found: dict[str, Cut] = {}
-        free = sorted(tiles(part.graph), key=lambda tile: (tile.joined, -at[tile.symbol]))
-        for fewest in (FEWEST, 1):
-            for tile in free:
-                size = at[tile.symbol]
-                wanted = min(left, max(self.piece, 2 * needed(**{tile.symbol: 0})))
-                if size <= fewest or needed() <= wanted:
-                    continue
-                whole, before = needed(), len(cut)
-                if tile not in cut:
-                    cut.append(tile)
-                step = max(fewest, _most(lambda step: needed(**{tile.symbol: step}) <= wanted, size))  # noqa: B023
-                if needed(**{tile.symbol: step}) > GAIN * whole:  # what is large has not this axis
-                    del cut[before:]
-                    continue
-                length = found[tile.symbol].size if tile.symbol in found else size
-                found[tile.symbol] = Cut(tile, self._dims(part, tile), length, step)
-                at[tile.symbol] = step
-            if needed() <= left:
-                return tuple(found.values())
-        return None
-
-    def _has_slope(self, part: Part, node: Node) -> bool:
-        """Whether what a part takes has a slope."""
-        if not str(node.attr("name")).startswith(VALUE) or node.kind not in (Kind.REAL, Kind.COMPLEX):
-            return False
-        place = part.place(node)
-        return part.inputs[place] == "" or part.taken[place] in self.sloped
-
-    def _dims(self, part: Part, tile: Tile) -> dict[int, int]:
-        values = [node for node in part.graph if node.op == "input"]
-        return {self.inputs + part.place(values[k]): dim for k, dim in tile.inputs}
-
-
-_TO_JOIN = {"sum": 1, "mean": 2, "max": 3, "min": 3, "logsumexp": 5, "softmax": 5, "argmax": 4, "argmin": 4}
-"""How many values of the size of a piece's result there are while it is put together with those before."""
-
-
-def _is_fine(cuts: tuple[Cut, ...] | None) -> bool:
-    """Whether pieces are smaller than they should be, or cannot be small enough."""
-    return cuts is None or any(cut.step < min(FEWEST, cut.size) for cut in cuts)
-
-
-def _most(fits: Callable[[int], bool], size: int) -> int:
-    """The largest number of coordinates that fits; 1 if none does."""
-    least, most = 1, size
-    while least < most:
-        middle = (least + most + 1) // 2
-        least, most = (middle, most) if fits(middle) else (least, middle - 1)
-    return least
+# --- helpers ----------------------------------------------------------------------------------------------------------
 
 
 def _large(graph: Graph, sizes: Mapping[str, int], real: int, budget: int) -> Iterator[tuple[Group, ...]]:
@@ -266,9 +156,6 @@ def _large(graph: Graph, sizes: Mapping[str, int], real: int, budget: int) -> It
 
 
 _NOT_LARGE = frozenset({"input", "const", "size", "call", "scan", "part", "final", "cell", "running"})
-
-
-# --- helpers ----------------------------------------------------------------------------------------------------------
 
 
 def _hint(slopes: int, budget: int) -> str:
