@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import namedlayers as nl
+from namedlayers.emit.kernels import sampling
 from namedlayers.emit.kernels.interpolating import ends_of_grid
 from namedlayers.emit.kernels.sampling import sampled_on_grid
 
@@ -38,7 +39,7 @@ def end_to_end(size: int, points: int, dtype: torch.dtype = torch.float32) -> to
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_spellings(line: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    monkeypatch.setattr("torch.nn.functional.interpolate", _noted(torch.nn.functional.interpolate, asked))
+    monkeypatch.setattr(sampling, "interpolated", _noted(sampling.interpolated, asked))
     function = nl.compile(READ.format(line))
     x = torch.randn(16, 600, dtype=dtype, requires_grad=True)
     found, wanted = function(x), function.reference(x)

@@ -9,15 +9,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from namedlayers.emit.kernels.eager import visible
+from namedlayers.emit.kernels.eager import all_visible
 
 LEAST = 1 << 14
 """So many numbers are read at least: to compare the places takes a few calls."""
+
+MOST_POINTS = 1 << 14
+"""Grids of so many points are kept, since a call takes 15 microseconds after a kernel of megabytes."""
+
+# Those of `F.interpolate`, without its wrapper.
+_kernels = torch._C._nn
+_KERNELS = _kernels.upsample_linear1d, _kernels.upsample_bilinear2d, _kernels.upsample_trilinear3d
 
 
 def ends_of_grid(x: Tensor, places: Sequence[Tensor]) -> bool | None:
@@ -45,8 +52,7 @@ def interpolated(x: Tensor, places: Sequence[Tensor], ends: bool) -> Tensor:
     >>> interpolated(torch.tensor([[[0.0, 1.0, 4.0]]]), [torch.tensor([0.0, 0.5, 1.0, 1.5, 2.0])], True)
     tensor([[[0.0000, 0.5000, 1.0000, 2.5000, 4.0000]]])
     """
-    mode = ("linear", "bilinear", "trilinear")[len(places) - 1]
-    return F.interpolate(x, [place.shape[0] for place in places], mode=mode, align_corners=ends)
+    return _KERNELS[len(places) - 1](x, [place.shape[0] for place in places], ends, None)
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
@@ -54,7 +60,7 @@ def interpolated(x: Tensor, places: Sequence[Tensor], ends: bool) -> Tensor:
 
 def _may_be_asked(x: Tensor, places: Sequence[Tensor]) -> bool:
     """Not what is traced or transformed; not what would have to be waited for; and nothing that needs slopes."""
-    if not visible(x) or not all(map(visible, places)) or not x.is_cpu:
+    if not all_visible(x, *places):
         return False
     if (
         x.dtype not in (torch.float32, torch.float64)
@@ -68,14 +74,21 @@ def _may_be_asked(x: Tensor, places: Sequence[Tensor]) -> bool:
     return points >= LEAST and x.numel() > 0
 
 
-def _of_grid(points: int, size: int, ends: bool, like: Tensor) -> Tensor:
-    if ends:
-        return torch.linspace(0, size - 1, points, dtype=like.dtype)
-    step = size / points
-    return torch.linspace(0.5 * step - 0.5, size - 0.5 * step - 0.5, points, dtype=like.dtype).clamp_(0, size - 1)
+def _of_grid(points: int, size: int, ends: bool, dtype: torch.dtype) -> Tensor:
+    with torch.inference_mode(False):  # what is made in inference mode could not be kept for other calls
+        if ends:
+            return torch.linspace(0, size - 1, points, dtype=dtype, device="cpu")
+        step = size / points
+        found = torch.linspace(0.5 * step - 0.5, size - 0.5 * step - 0.5, points, dtype=dtype, device="cpu")
+        return found.clamp_(0, size - 1)
+
+
+_kept = lru_cache(32)(_of_grid)
 
 
 def _are_those(place: Tensor, size: int, ends: bool) -> bool:
     """Up to some units in the last place of the largest one."""
-    apart = torch.dist(place, _of_grid(place.shape[0], size, ends, place), math.inf)
+    points = place.shape[0]
+    grid = (_kept if points <= MOST_POINTS else _of_grid)(points, size, ends, place.dtype)
+    apart = torch.dist(place, grid, math.inf)
     return float(apart) <= 4 * torch.finfo(place.dtype).eps * size
