@@ -50,7 +50,11 @@ FORMULAS: dict[str, tuple[str, Shapes, dict[str, Any], int, int]] = {
     ),
     "a step of Sinkhorn's": (SINKHORN.format("[i]", "h"), (*POINTS, (400,), (300,)), {}, 16, 16),
     "a distance of Sinkhorn's": (
-        SINKHORN.format("[]", "sum[i, j](exp(g + h - C) * C)"), (*POINTS, (400,), (300,)), {}, 1, 1,
+        SINKHORN.format("[]", "sum[i, j](exp(g + h - C) * C)"), (*POINTS, (400,), (300,)), {}, 16, 16,
+    ),
+    "a loss of covariances": (
+        "def f(X[n, d]) -> []:\n    Z = X - mean[n](X)\n    return sum[d, e]((Z @[n] Z[d -> e] / |n|) ^ 2)",
+        ((20, 300),), {}, 8, 8,
     ),
     "a log product, summed": (
         "def f(A[i, j], B[j, k]) -> [k] = sum[i](prod[j](A + B))", ((60, 20), (20, 50)), {"semiring": "log"}, 8, 8,

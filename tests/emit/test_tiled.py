@@ -40,6 +40,16 @@ CUTTABLE = {
         "def f(X[i, d], Y[j, d]; b[j]) -> [i], [j]:\n    K = exp(-sum[d]((X - Y) ^ 2))\n    return K @[j] b, sum[i](K)",
         [(150, 3), (140, 3), (140,)], 4, {"i"},
     ),
+    "gone through once for each axis": (
+        "def f(X[i, d], Y[j, d], u[i], v[j]) -> []:\n    C = sum[d](abs(X - Y))\n    g = v - logsumexp[i](u - C)\n"
+        "    h = u - logsumexp[j](g - C)\n    return sum[i, j](exp(g + h - C) * C)",
+        [(150, 3), (140, 3), (150,), (140,)], 5, {"i", "j"},
+    ),
+    "divided by what it sums to": (
+        "def f(X[i, d], Y[j, d]) -> []:\n    K = exp(-sum[d](abs(X - Y)))\n    P = K / sum[j](K)\n"
+        "    Q = P / sum[i](P)\n    return sum[i, j](Q * Q) + max[i, j](Q)",
+        [(150, 3), (140, 3)], 5, {"i"},
+    ),
     "divided by a size": (
         "def f(X[i, d], Y[j, d]) -> [i] = sum[j](exp(-sum[d]((X - Y) ^ 2)) / |j|) * |i|",
         [(150, 3), (140, 3)], 5, {"i"},
@@ -187,6 +197,17 @@ def test_gradients_come_in_pieces_too(name: str) -> None:
     ours, theirs = (torch.autograd.grad(sum(part.sin().sum() for part in one), args) for one in results)
     torch.testing.assert_close(ours, theirs)
     assert _cut(tiled)
+
+
+def test_draws_are_not_computed_anew() -> None:
+    """What is gone through twice has the same draws each time, so that it cannot be made in pieces."""
+    text = (
+        "def f(X[i, d], Y[j, d]) -> []:\n    K = exp(uniform[i, j] - sum[d](abs(X - Y)))\n    P = K / sum[j](K)\n"
+        "    return sum[i, j]((P / sum[i](P)) ^ 2)"
+    )
+    _, tiled = _tiled(text, [torch.randn(150, 3), torch.randn(140, 3)], 5)
+    with pytest.raises(SizeError, match="NL0431"):
+        tiled(torch.randn(150, 3), torch.randn(140, 3))
 
 
 @pytest.mark.parametrize("axes", ["i, j", "j"])

@@ -9,14 +9,16 @@ checkpoints. A call that cannot be cut is an error. For what torch traces see `t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from namedlayers.emit.budget.partial import PartFunction, function_of
-from namedlayers.emit.budget.pieces import Stage
+from namedlayers.emit.budget.pieces import Cut, Stage
 from namedlayers.emit.budget.room import LARGEST, PIECE, Room, is_fine
 from namedlayers.emit.budget.running import Schedule, run
 from namedlayers.emit.build import Compiled
@@ -25,7 +27,8 @@ from namedlayers.emit.loops.scanning import at_top_level
 from namedlayers.errors import FormulaError, Label, SizeError
 from namedlayers.plan.cost import REAL
 from namedlayers.plan.joining import with_totals
-from namedlayers.plan.parts import Group, groups, parts, taken_apart
+from namedlayers.plan.parts import Group, Part, groups, parts, taken_apart
+from namedlayers.plan.phases import phases
 from namedlayers.plan.scans.stretches import stretched
 from namedlayers.plan.tiling import against, held, nbytes, peak
 from namedlayers.program.graph import Graph
@@ -97,13 +100,14 @@ class Tiled:
         names = [one.name for one in program.inputs]
         inputs = tuple((node.number, names.index(str(node.attr("name")))) for node in graph if node.op == "input")
         on = next((a.device.type for a in args if isinstance(a, Tensor)), "cpu")
-        for large in _large(graph, sizes, real, self.budget):
-            of = frozenset(number for number, k in inputs if k in sloped)
-            room = Room(sizes, real, slopes, self.budget, PIECE.get(on, LARGEST), len(names), of)
-            found = self._stages(graph, number, large, room)
+        of = frozenset(number for number, k in inputs if k in sloped)
+        room = Room(sizes, real, slopes, self.budget, PIECE.get(on, LARGEST), len(names), of)
+        values = list(_large(graph, sizes, real, self.budget))
+        for how in (groups, phases):
+            found = self._best([how(graph, *one) for one in values], graph, room)
             if found:
-                return Schedule(found, inputs)
-        why = [label for large in _large(graph, sizes, real, self.budget) for label in self._against(graph, large)]
+                return Schedule(self._stages(number, found, room), inputs)
+        why = [label for one in values for label in self._against(graph, groups(graph, *one))]
         raise SizeError(
             "NL0431", f"this call needs about {_shown(needed)} for its intermediate values, more than the "
             f"{_shown(self.budget)} that it may take, and no axis can be cut so that it needs less",
@@ -115,11 +119,24 @@ class Tiled:
         for part in parts(graph, large, self._options):
             whole = with_totals(part) or part
             for name, node in against(whole.graph) if part.large else ():
-                axis = str(dict(part.sizes).get(name, name)).strip("|")
+                size = str(dict(part.sizes).get(name, name))
+                axis = size[1:-1] if size.count("|") == 2 and size[0] == size[-1] == "|" else size
                 if node.spans:
                     yield Label(node.spans[0], f"because of this, `{axis}` cannot be cut")
 
-    def _stages(self, graph: Graph, number: int, large: tuple[Group, ...], room: Room) -> tuple[Stage, ...]:
+    def _best(self, ways: Sequence[tuple[Group, ...]], graph: Graph, room: Room) -> _Split | None:
+        """The split with the fewest pieces, among these ways to tell what is large; the first that has few."""
+        best: _Split | None = None
+        for large in dict.fromkeys(ways):
+            found = self._split(graph, large, room) if large else None
+            if found is not None and (best is None or found.pieces < best.pieces):
+                best = found
+            if best is not None and best.pieces <= FEW:
+                return best
+        return best
+
+    def _split(self, graph: Graph, large: tuple[Group, ...], room: Room) -> _Split | None:
+        """The parts with the cuts of each; None where one of them cannot be cut so that it fits."""
         split = list(parts(graph, large, self._options))
         left = room.left(graph, large, split)
         cuts = [room.cuts(part, left) if part.large else () for part in split]
@@ -128,31 +145,50 @@ class Tiled:
             others = room.cuts(more, left) if more is not None else None
             if more is not None and others is not None and not (cuts[k] and is_fine(others)):
                 split[k], cuts[k] = more, others
-        if any(one is None for one in cuts):
-            return ()
-        key = (number, large, tuple(part.more for part in split))
+        found = tuple(one for one in cuts if one is not None)
+        return _Split(large, tuple(split), found) if len(found) == len(cuts) else None
+
+    def _stages(self, number: int, split: _Split, room: Room) -> tuple[Stage, ...]:
+        key = (number, split.large, tuple(part.more for part in split.parts))
         if key not in self._functions:
             plan, program = self.compiled.plan, self.compiled.program
-            self._functions[key] = tuple(self.make(part, program, plan, k) for k, part in enumerate(split))
-        return tuple(
-            Stage(made, room.of(made.part), cut or ()) for made, cut in zip(self._functions[key], cuts, strict=True)
-        )
+            self._functions[key] = tuple(self.make(part, program, plan, k) for k, part in enumerate(split.parts))
+        both = zip(self._functions[key], split.cuts, strict=True)
+        return tuple(Stage(made, room.of(made.part), cuts) for made, cuts in both)
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
 
-def _large(graph: Graph, sizes: Mapping[str, int], real: int, budget: int) -> Iterator[tuple[Group, ...]]:
-    """Which values may be run in pieces: those that are much of the budget, then smaller ones, too."""
+FEW = 32
+"""Of so few pieces no fewer are sought."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Split:
+    """A call in parts, of which those of the groups `large` are cut."""
+
+    large: tuple[Group, ...]
+    parts: tuple[Part, ...]
+    cuts: tuple[tuple[Cut, ...], ...]
+
+    @property
+    def pieces(self) -> int:
+        return sum(math.prod(-(-cut.size // cut.step) for cut in cuts) for cuts in self.cuts)
+
+
+def _large(graph: Graph, sizes: Mapping[str, int], real: int, budget: int) -> Iterator[tuple[Group, Group]]:
+    """Which values may be run in pieces, and of which only what is made on the way: those that are much of the budget,
+    then others."""
     nodes = [node for node in graph.live() if node.op not in _NOT_LARGE]
     taken = {node.number: nbytes(node, sizes, real) for node in nodes}
     passing = {node.number: held(node, sizes, real) for node in nodes}
     seen: set[tuple[frozenset[int], frozenset[int]]] = set()
-    for share in (4, 16, 64, 256, budget):
+    for share in (4, 2, 1, 16, 64, 256, budget):
         large, more = (frozenset(n for n, size in one.items() if size > budget // share) for one in (taken, passing))
         if more and (large, more) not in seen:
             seen.add((large, more))
-            yield groups(graph, large, more - large)
+            yield large, more - large
 
 
 _NOT_LARGE = frozenset({"input", "const", "size", "call", "scan", "part", "final", "cell", "running"})
