@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -36,6 +37,9 @@ ROWS = 32
 
 MOST = 1 << 22
 """A sum in single precision tells the numbers of so many rows of y."""
+
+MOST_KEPT = 1 << 14
+"""The numbers of so many rows are kept: a call takes some 15 microseconds after a kernel of megabytes."""
 
 # What torch.backends.mkldnn.matmul, .mkldnn and torch.backends say as `fp32_precision`: these attributes take 8
 # microseconds to ask, and a hundred after a large kernel.
@@ -194,11 +198,19 @@ class _Points:
         far = marks.amin(-1, keepdim=True).add_(length, alpha=2 * share * reach)
         torch.le(marks, far.add_(square if square <= limits.max else torch.inf), out=marks)
         marks = marks.view(-1, k)
-        told = torch.mv(marks, torch.arange(k, 2 * k, dtype=x.dtype))
+        told = torch.mv(marks, (_kept if k <= MOST_KEPT else _numbers)(k, x.dtype))
         least, most = torch.aminmax(told)
         greatest = most.item()
         rows = (told >= 2 * k).nonzero().squeeze(1) if greatest >= 2 * k else _NONE
         return _Seen(marks, told, least.item(), greatest, rows)
+
+
+def _numbers(k: int, dtype: torch.dtype) -> Tensor:
+    with torch.inference_mode(False):  # what is made in inference mode could not be kept for other calls
+        return torch.arange(k, 2 * k, dtype=dtype, device="cpu")
+
+
+_kept = lru_cache(32)(_numbers)
 
 
 def _settle(x: Tensor, y: Tensor, seen: _Seen, found: Tensor, ties: bool) -> _Pairs | None:
@@ -208,7 +220,7 @@ def _settle(x: Tensor, y: Tensor, seen: _Seen, found: Tensor, ties: bool) -> _Pa
     # the least of a row is no number, or in a row nothing is too far
     if least < k or most > 0.75 * (3 * k - 1) * k / 2 > k:
         return _of_all(x, y, found, ties)
-    found.copy_(told.view_as(found)).sub_(k)
+    found.copy_(told if x.dim() == 2 else told.view_as(found)).sub_(k)
     if not len(rows):
         return None
     if x.dim() == 2 and len(rows) * y.numel() <= FEW_OPEN:
