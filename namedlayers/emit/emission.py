@@ -23,6 +23,7 @@ from namedlayers.emit.emitters import (  # noqa: F401  (importing them fills the
     elementwise,
     fourier,
     gathering,
+    grouped,
     indexing,
     linalg,
     long_convolutions,

@@ -81,6 +81,7 @@ _MATRICES, _WITH_BIAS = _Product((0, 1)), _Product((0, 1, 2), ("bias",))
 
 _PRODUCTS: Mapping[str, _Product] = {
     **dict.fromkeys(("matmul", "mm", "bmm", "mv", "vector_matrix", "matrix_vector", "weighted_rows"), _MATRICES),
+    "grouped_product": _MATRICES,
     **dict.fromkeys(("linear", *(f"conv{form}{n}d" for form in ("", "_transpose") for n in (1, 2, 3))), _WITH_BIAS),
     "depthwise_conv1d": _WITH_BIAS,
     "within_blocks": _MATRICES,

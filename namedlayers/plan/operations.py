@@ -273,6 +273,12 @@ OPERATIONS: dict[str, OperationSpec] = {
         "in its Arg) = I, integers, which is in range or an error, times w, whose axes are of I. The consumed axes are "
         "of I and not of X; other axes that both have are aligned; X has an axis that I lacks",
     ),
+    "grouped_product": OperationSpec(
+        (),
+        "operands W, I, X: the sum over the consumed axes of X times W at its own axis (-1 in its Arg) = I, integers, "
+        "which is in range or an error. The consumed axes are those that X and W share; W has no axis of I, and one of "
+        "the result; X has an axis of I",
+    ),
     "row_products": OperationSpec(
         ("axis", "op"),
         "operands X, I, W[, w]: contract(row_sums(X, I[, w]), W), where the consumed axes that I lacks, which are all "

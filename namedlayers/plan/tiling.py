@@ -220,8 +220,8 @@ _POINTWISE = frozenset({
     "log_softmax", "sigmoid", "silu", "gelu", "softplus", "statistic", "standardize", "rms_norm", "const", "cast",
     "attention", "conv", "conv_transpose", "long_conv", "pool", "lerp", "activation", "distance", "rotation",
     "prefix_product", "prefix_sum", "outer_mean", "row_sums", "nearest", "window_product", "index", "argreduce", "sort",
-    "argsort", "cumulative", "merge", "split", "pad", "pad_around", "concat", "stack", "fold", "fft", "rfft", "irfft",
-    "glu", "wave", "put", "roll", "inv", "solve", "cholesky", "eigenvalues", "eigenvectors", "det",
+    "grouped_product", "argsort", "cumulative", "merge", "split", "pad", "pad_around", "concat", "stack", "fold", "fft",
+    "rfft", "irfft", "glu", "wave", "put", "roll", "inv", "solve", "cholesky", "eigenvalues", "eigenvectors", "det",
 })  # fmt: skip
 _DRAWN = frozenset({"random", "dropout", "slice_dropout", "categorical"})
 """The same, where each coordinate has draws of its own: pieces of an axis that they have not would draw them anew."""

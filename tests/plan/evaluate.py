@@ -551,6 +551,15 @@ def _row_products(node: Node, args: list[np.ndarray], space: list[int], sizes: S
     return found / max(1, math.prod(space[p] for p in read)) if node.attr("op") == "mean" else found
 
 
+def _grouped_product(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
+    matrices, index, rows = node.args
+    letters = "abcdefghijklmnopqrst"
+    read = np.moveaxis(args[0], matrices.axes.index(-1), 0)[args[1]]
+    terms = [[*index.axes, *(p for p in matrices.axes if p >= 0)], rows.axes]
+    text = ",".join("".join(letters[p] for p in one) for one in terms)
+    return np.einsum(f"{text}->{letters[: node.rank]}", read, args[2])
+
+
 def _row_sums(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
     (x, index, *weights), count = args, max(1, int(np.prod(space[node.rank :])))
     result = np.zeros(space[: node.rank])
@@ -727,7 +736,7 @@ _SPECIAL: dict[str, Callable[..., Any]] = {
     "window_product": _window_product,
     "take": _take, "class_loss": _class_loss,
     "put": _put, "index": _index, "pad": _pad,
-    "gather": _gather, "roll": _roll, "row_sums": _row_sums, "row_products": _row_products,
+    "gather": _gather, "roll": _roll, "row_sums": _row_sums, "row_products": _row_products, "grouped_product": _grouped_product,
     "sample": _sample, "merge": _merge, "split": _split, "fold": _fold,
     "finfo": lambda node, args, space, sizes: np.finfo(args[0].dtype).eps,
     "cast": lambda node, args, space, sizes: args[0],

@@ -42,6 +42,9 @@ KERNELS: dict[str, Row] = {
     "sum of rows that are read": Row(
         "X[p, d], near[m, k]", "mean[k](X[p = near])", "mean[d](X[p = near])", "not what the index has",
     ),
+    "product with matrices that are read": Row(
+        "X[t, d], W[x, d, o], I[t]", "X @[d] W[x = I]", "(X @[d] W[x = I]) + sum[d](W[x = I])", "used elsewhere too",
+    ),
     "sampling between grid points": Row(
         "X[c, i], u[p]", "sum[i](X * relu(1 - abs(u - i)))", "sum[i](X * relu(1 - abs(u - i) / 2))",
         "the weights are not",

@@ -26,7 +26,16 @@ from namedlayers.plan.rules.joining import last_step, sums
 from namedlayers.plan.rules.losses import classes, entropies, weighted_losses
 from namedlayers.plan.rules.normalising import attention, groups, norms, outer_means, regrouped, softmax, statistics
 from namedlayers.plan.rules.places import fourier, harmonics, triangles
-from namedlayers.plan.rules.reading import distances, gather, nearest, neighbours, read_rows, row_sums, sampling
+from namedlayers.plan.rules.reading import (
+    distances,
+    gather,
+    grouped,
+    nearest,
+    neighbours,
+    read_rows,
+    row_sums,
+    sampling,
+)
 from namedlayers.plan.rules.windows import (
     adaptive,
     around,
@@ -69,6 +78,7 @@ ATTENDING: tuple[Rule, ...] = (
     *harmonics.RULES,
     *attention.RULES,
     *outer_means.RULES,
+    *grouped.RULES,
     *row_sums.RULES,
     *products_of_differences.RULES,
     *products.RULES,

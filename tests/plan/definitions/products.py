@@ -53,6 +53,14 @@ CASES = (
         sizes={"p": 4},
         kinds={"near": Kind.INT},
     ),
+    Case(
+        "experts that are read",
+        "X[t, d], I[t, k], p[t, k]; W[x, d, o]",
+        "sum[k](p * (X @[d] W[x = I]))",
+        ("contract", "grouped_product"),
+        sizes={"x": 3},
+        kinds={"I": Kind.INT},
+    ),
     _case("log product", "X[i, j]; W[j, k]", "logsumexp[j](X + W)", "log_contract"),
     _case(
         "mean by an outer softmax",
