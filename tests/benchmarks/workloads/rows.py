@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tests.benchmarks.workload import Formula, Workload, integers, normal
+from tests.benchmarks.workload import EDGE, Formula, Workload, integers, normal
 
 GROUP = "Rows by number"
 
@@ -22,6 +22,8 @@ def means(X[n, d], label[n]; zero[s]) -> [s, d]:
     Y = one_hot[s](label)
     return zero + (Y @[n] X) / maximum(sum[n](Y), 1)
 """
+
+EXPERTS = "def experts(X[n, d], W[x, d, o], expert[n]) -> [n, o] = X @[d] W[x = expert]"
 
 
 def by_product(x: Tensor, e: Tensor) -> Tensor:
@@ -68,6 +70,25 @@ def by_one_hot(x: Tensor, label: Tensor, zero: Tensor) -> Tensor:
     return zero[:, None] + (y.t() @ x) / y.sum(0).clamp(min=1)[:, None]
 
 
+def expert_by_expert(x: Tensor, w: Tensor, expert: Tensor) -> Tensor:
+    found = x.new_zeros(len(x), w.shape[2])
+    for k, matrix in enumerate(w):
+        (chosen,) = torch.where(expert == k)
+        found = found.index_add(0, chosen, x[chosen] @ matrix)
+    return found
+
+
+def sorted_by_expert(x: Tensor, w: Tensor, expert: Tensor) -> Tensor:
+    order = expert.argsort()
+    parts = x[order].split(torch.bincount(expert, minlength=len(w)).tolist())
+    found = torch.cat([part @ matrix for part, matrix in zip(parts, w, strict=True)])
+    return torch.empty_like(found).index_copy(0, order, found)
+
+
+def experts_read(x: Tensor, w: Tensor, expert: Tensor) -> Tensor:
+    return torch.bmm(x.unsqueeze(1), w[expert]).squeeze(1)
+
+
 WORKLOADS = (
     Workload(
         name="vector quantizer",
@@ -109,5 +130,16 @@ WORKLOADS = (
         inputs=(normal("n d"), integers("n", "s"), normal("s")),
         full={"n": 16384, "s": 512, "d": 64},
         quick={"n": 40, "s": 5, "d": 6},
+    ),
+    Workload(
+        name="experts, one for each row",
+        group=GROUP,
+        ours=Formula(EXPERTS),
+        by_hand={"sorted by expert": sorted_by_expert, "expert by expert": expert_by_expert},
+        naive=experts_read,
+        inputs=(normal("n d"), normal("x d o", 0.1), integers("n", "x")),
+        full={"n": 1024, "d": 256, "o": 256, "x": 8},
+        quick={"n": 90, "d": 70, "o": 60, "x": 3},
+        edges={"naive": EDGE},
     ),
 )
