@@ -209,7 +209,8 @@ def _types(value: Any) -> Any:
 
 
 def _type_name(value: Any) -> str:
-    return f"numpy array of {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
+    masked = "masked " if isinstance(value, np.ma.MaskedArray) else ""
+    return f"{masked}numpy array of {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
 
 
 # The pieces differ between types, so that no two calls with different forms have one key.

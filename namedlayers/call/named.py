@@ -91,7 +91,7 @@ def as_tensor(value: Any) -> Any:
         return value
     if is_traced():
         return torch.as_tensor(value)
-    if value.dtype.kind not in "biufc":
+    if value.dtype.kind not in "biufc" or np.ma.is_masked(value):  # torch would forget what is masked
         return value
     # torch shares neither read-only memory, nor negative strides, nor foreign byte order.
     plain = value.flags.writeable and value.dtype.isnative and all(stride >= 0 for stride in value.strides)

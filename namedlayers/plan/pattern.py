@@ -86,7 +86,8 @@ def _match(scope: Scope, pattern: Pattern, arg: Arg, bound: Bound) -> Iterator[B
         yield from _match_op(scope, pattern, arg, bound)
     elif isinstance(pattern, Product):
         yield from _match_scaled(scope, pattern, arg, bound)
-        for product in scope.products(arg):
+        # Taken apart first: then no variable stands for a factor with a sign that its square would hide.
+        for product in reversed(list(scope.products(arg))):
             yield from _match_product(scope, pattern, product, bound)
     else:
         for total in scope.sums(arg):
