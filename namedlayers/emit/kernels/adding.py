@@ -33,10 +33,13 @@ def added(x: Tensor, index: Tensor, count: int) -> Tensor:
     >>> added(torch.tensor([1.0, 2.0, 4.0, 8.0]), torch.tensor([0, 2, 0, 7]), 3)
     tensor([5., 0., 2.])
     """
-    index = as_index(index)
+    if index.dtype is not torch.int64:
+        index = as_index(index)
     batch = index.shape[:-1]
     seen = all_visible(x, index)
-    if seen and not batch and (stretches := _stretches(x, count)) > 1:
+    # (After a large kernel a function takes microseconds to be called: none is that has nothing to say.)
+    long = seen and not batch and x.shape[0] > 2 * LONG and x.shape[0] >= 2 * FEW * count
+    if long and (stretches := _stretches(x, count)) > 1:
         each = x.shape[0] // stretches
         ends = [each * stretches, x.shape[0] - each * stretches]
         (x, rest), (index, last) = x.split(ends), index.split(ends)

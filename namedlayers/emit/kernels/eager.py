@@ -8,16 +8,17 @@ on its numbers.
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, compiler
 from torch._subclasses import FakeTensor
 from torch.autograd import forward_ad
-from torch.compiler import is_dynamo_compiling, is_exporting
+from torch.compiler import is_dynamo_compiling
 from torch.nn import Parameter
 
 PLAIN = frozenset((Tensor, Parameter))
 """The classes of tensors on which an operation does just what it says."""
 # By their own names: after a large kernel nothing is in the caches, and every step of the way to a function counts. For
-# the same reason nobody asks `is_compiling`: what else it tells of has fake tensors or a mode of dispatch.
+# the same reason nobody asks `is_compiling`: what else it tells of has fake tensors or a mode of dispatch. Nor is
+# `is_exporting` called for the flag that it returns.
 _transforms = torch._C._functorch.peek_interpreter_stack
 _modes = torch._C._len_torch_dispatch_stack
 _in_batches = torch._C._functorch.is_legacy_batchedtensor
@@ -32,7 +33,7 @@ def visible(x: Tensor) -> bool:
     """
     return (
         not is_dynamo_compiling()
-        and not is_exporting()
+        and not compiler._is_exporting_flag
         and type(x) in PLAIN
         and x.is_cpu
         and _transforms() is None
@@ -49,7 +50,7 @@ def unrecorded() -> bool:
     """
     return (
         not is_dynamo_compiling()
-        and not is_exporting()
+        and not compiler._is_exporting_flag
         and _transforms() is None
         and not _modes()
         and forward_ad._current_level < 0
@@ -63,10 +64,18 @@ def all_visible(*tensors: Tensor) -> bool:
     >>> all_visible(torch.ones(2), torch.ones(3)), all_visible(torch.ones(2), torch.ones(2, device="meta"))
     (True, False)
     """
-    for x in tensors[1:]:
+    if (
+        is_dynamo_compiling()
+        or compiler._is_exporting_flag
+        or _transforms() is not None
+        or _modes()
+        or forward_ad._current_level >= 0
+    ):
+        return False
+    for x in tensors:
         if type(x) not in PLAIN or not x.is_cpu:
             return False
-    return visible(tensors[0])
+    return True
 
 
 def refuses(x: Tensor) -> bool:
