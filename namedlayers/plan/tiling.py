@@ -68,7 +68,12 @@ def peak(
     passing = {node.number: _passing(node, sizes, real, threads) for node in counted if node.number not in apart}
     if kept:
         beside = sum(_beside_slopes(node, sizes, real, threads) for node in counted if node.number not in apart)
-        return 2 * sum(nbytes(node, sizes, real) + passing.get(node.number, 0) for node in counted) + beside
+        kept_too = sum(size for number, size in passing.items() if graph.nodes[number].op not in _NOT_KEPT)
+        for_a_while = max(
+            (passing[node.number] + sum(nbytes(one, sizes, real) for one in (node, *(arg.node for arg in node.args)))
+             for node in counted if node.op in _NOT_KEPT and node.number in passing), default=0,
+        )  # fmt: skip
+        return 2 * (sum(nbytes(node, sizes, real) for node in counted) + kept_too) + for_a_while + beside
     last = {arg.node.number: node.number for node in live for arg in node.args}
     last |= {arg.node.number: len(graph.nodes) for arg in graph.outputs}
     for node in reversed(live):
@@ -102,6 +107,9 @@ def held(node: Node, sizes: Mapping[str, int], real: int) -> int:
 _WIDTHS = {Kind.BOOL: 1, Kind.INT: 8}
 
 
+_NOT_KEPT = frozenset({"conv", "conv_transpose", "recurrence"})
+"""What makes more on the way than it keeps for a backward pass, which makes as much again, and copies of all."""
+
 _VIEWS = frozenset({"index", "split", "piece"})
 """What lies in the memory of its operand, which is held as long."""
 
@@ -124,6 +132,8 @@ def _passing(node: Node, sizes: Mapping[str, int], real: int, threads: int) -> i
         return _scores_at_once(node, sizes) * threads * real + _mask(node, sizes, real)
     if node.op in ("conv", "conv_transpose"):
         return _in_blocks(node, sizes, real)
+    if node.op == "recurrence":  # factors, each with those before it
+        return nbytes(node, sizes, real)
     if node.op == "nearest":
         return _pairs_at_once(node, sizes) * real
     if node.op == "log_contract":  # exponentials of its operands
@@ -221,7 +231,8 @@ _POINTWISE = frozenset({
     "attention", "conv", "conv_transpose", "long_conv", "pool", "lerp", "activation", "distance", "rotation",
     "prefix_product", "prefix_sum", "outer_mean", "row_sums", "nearest", "window_product", "index", "argreduce", "sort",
     "grouped_product", "argsort", "cumulative", "merge", "split", "pad", "pad_around", "concat", "stack", "fold", "fft",
-    "rfft", "irfft", "glu", "wave", "put", "roll", "inv", "solve", "cholesky", "eigenvalues", "eigenvectors", "det",
+    "rfft", "irfft", "glu", "wave", "put", "roll", "recurrence", "inv", "solve", "cholesky", "eigenvalues", "det",
+    "eigenvectors",
 })  # fmt: skip
 _DRAWN = frozenset({"random", "dropout", "slice_dropout", "categorical"})
 """The same, where each coordinate has draws of its own: pieces of an axis that they have not would draw them anew."""

@@ -103,7 +103,18 @@ FORMULAS: dict[str, tuple[str, Shapes, dict[str, Any], int, int]] = {
     "a recurrence": (
         "def f(A[t, b, h], X[t, b, h]) -> [b]:\n    scan t with s = 0:\n        s = sigmoid(A) * s + tanh(X)\n"
         "    return sum[h](max[t](s))",
-        ((64, 8, 32), (64, 8, 32)), {}, 1, 1,
+        ((64, 8, 32), (64, 8, 32)), {}, 8, 2,
+    ),
+    "a space of states": (
+        "def f(D[t, b, d], A[d, n], X[t, b, d], B[t, b, n], C[t, b, n]) -> [t, b, d]:\n"
+        "    scan t reversed with h = zeros[b, d, n]:\n        h = exp(D * A) * h + D * B * X\n"
+        "        y = C @[n] h\n    return y",
+        ((64, 4, 32), (32, 8), (64, 4, 32), (64, 4, 8), (64, 4, 8)), {}, 8, 8,
+    ),
+    "a loop": (
+        "def f(X[t, b, h]; U[h, g]) -> [b]:\n    scan t with s = zeros[b, h]:\n"
+        "        s = tanh(X + (U @[h] s)[g -> h])\n    return sum[h](max[t](s))",
+        ((64, 8, 32), (32, 32)), {}, 1, 1,
     ),
 }  # fmt: skip
 

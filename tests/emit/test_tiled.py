@@ -139,6 +139,16 @@ CUTTABLE = {
         "    return min[b](cummax[b](Q)) + prod[b](1 + P)",
         [(150, 3), (140, 3)], 5, {"i"},
     ),
+    "a recurrence along another axis": (
+        "def f(A[t, b, h], X[t, b, h], S[b, h]) -> [b, t]:\n    scan t with s = S:\n"
+        "        s = sigmoid(A) * s + tanh(X)\n    return sum[h](s * s)",
+        [(50, 30, 8), (50, 30, 8), (30, 8)], 4, {"b"},
+    ),
+    "a recurrence with more axes than its steps": (
+        "def f(D[t, b, d], A[d, n], X[t, b, d], B[t, b, n]) -> [t, d]:\n    scan t reversed with h = zeros[b, d, n]:\n"
+        "        h = exp(-D * D * A * A) * h + D * B * X\n        y = max[n](h)\n    return max[b](y)",
+        [(20, 6, 30), (30, 4), (20, 6, 30), (20, 6, 4)], 4, {"d"},
+    ),
     "systems of equations": (
         "def f(X[n, i], Y[n, j]; B[i, j]) -> [n]:\n    A = exp(X * Y - 2) + eye[i, j] * 9\n"
         "    return sum[j](solve[i, j](A + B, X)) + det[i, j](A / 9)",
@@ -437,6 +447,7 @@ NOT_CUT = {
     "sizes": "def f(X[t]) -> [t] = X / |t|",
     "a softmax along it": "def f(X[t]) -> [t] = softmax[t](X)",
     "running": "def f(X[t]) -> [t] = cumsum[t](X)",
+    "steps": "def f(X[t]) -> [t]:\n    scan t with s = 0:\n        s = s / 2 + X\n    return s",
     "windows": "def f(X[t]) -> [t, k] = unroll[t, k = 2](X)",
     "both sides of one axis": "def f(X[t]) -> [t, t'] = X * X[t -> t']",
     "what comes after a sum": "def f(X[t]) -> [] = tanh(sum[t](X))",
