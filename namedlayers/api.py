@@ -95,6 +95,10 @@ def load(path_or_module: str | Path) -> Namespace:
             hint = near_miss(name, library_modules()) or "a file is given with its ending: `lenet.nl`"
             raise UnknownNameError("NL0203", f"there is no module `{name}` in the library", hint=hint)
         return Namespace(found)
+    module = name.removesuffix(".nl")
+    if module in library_modules() and not Path(name).exists():
+        hint = f"without its ending the library's module is meant: `nl.load({module!r})`"
+        raise FormulaError("NL0611", f"there is no file `{name}`", hint=hint)
     return Namespace(load_file(path_or_module))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 
 import torch
@@ -20,8 +19,6 @@ def bench(arguments: argparse.Namespace) -> int:
     from namedlayers.inspect.bench import Effort, table
     from namedlayers.inspect.bench import bench as measure
 
-    # torch's profiler, which sees the memory, writes to stderr whenever it starts.
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")
     _check_device(arguments.device)
     if arguments.threads is not None:
         torch.set_num_threads(arguments.threads)
