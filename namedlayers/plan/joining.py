@@ -73,6 +73,7 @@ _WAYS: dict[tuple[str, str], Way] = {
     ("class_loss", "sum"): "sum",
     ("put", ""): "sum",
     ("row_sums", "sum"): "sum",
+    ("chosen_row_sums", ""): "sum",
     ("row_sums", "mean"): "mean",
     ("class_loss", "mean"): "mean",
     ("statistic", "mean"): "mean",

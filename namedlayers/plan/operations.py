@@ -279,6 +279,10 @@ OPERATIONS: dict[str, OperationSpec] = {
         "which is in range or an error. The consumed axes are those that X and W share; W has no axis of I, and one of "
         "the result; X has an axis of I",
     ),
+    "chosen_row_sums": OperationSpec(
+        ("axis",),
+        "operands X, I, as in row_sums, and B, a condition along axes of I: the sum of the rows where it holds",
+    ),
     "row_products": OperationSpec(
         ("axis", "op"),
         "operands X, I, W[, w]: contract(row_sums(X, I[, w]), W), where the consumed axes that I lacks, which are all "

@@ -232,7 +232,7 @@ _POINTWISE = frozenset({
     "prefix_product", "prefix_sum", "outer_mean", "row_sums", "nearest", "window_product", "index", "argreduce", "sort",
     "grouped_product", "argsort", "cumulative", "merge", "split", "pad", "pad_around", "concat", "stack", "fold", "fft",
     "rfft", "irfft", "glu", "wave", "put", "roll", "recurrence", "inv", "solve", "cholesky", "eigenvalues", "det",
-    "eigenvectors",
+    "eigenvectors", "chosen_row_sums",
 })  # fmt: skip
 _DRAWN = frozenset({"random", "dropout", "slice_dropout", "categorical"})
 """The same, where each coordinate has draws of its own: pieces of an axis that they have not would draw them anew."""

@@ -117,6 +117,7 @@ KERNELS: dict[str, str] = {
     "row_sums": "y = mean[w](h[r = (I[r -> s] + index[w]) % |r|])[s -> r]",
     "row_products": "y = h * sum[s](tanh(A[r -> q] @[k] mean[w](h[r = (I[r -> s] + index[w]) % |r|])))[q -> r]",
     "grouped_product": "y = (h @[k] stack[x](P, 2 * P)[x = I % 2])[k' -> k]",
+    "chosen_row_sums": "y = sum[w](where(index[w] > 0, h[r = (I[r -> s] + index[w]) % |r|], 0))[s -> r]",
     "sample": "y = sum[s](A[r -> s] * relu(1 - abs(2 * cos(h) - s)))",
     "put": "y = h[r -> s] @[s] one_hot[r](I[r -> s])",
     "window_product": "y = sum[w](unroll[k, w = 3](pad[k](h; before = 1, after = 1)) * sin(A * (w + 1)))",

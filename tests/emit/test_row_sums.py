@@ -12,7 +12,7 @@ from torch._dynamo.backends.common import aot_autograd
 
 import namedlayers as nl
 from namedlayers.emit.kernels.bags import MANY
-from namedlayers.emit.kernels.row_sums import _rows, row_sums
+from namedlayers.emit.kernels.row_sums import row_sums, rows_of
 from tests.helpers import check_calls
 
 R = np.random.default_rng(6)
@@ -142,7 +142,7 @@ def test_many_slopes_are_sorted(count: int, kind: torch.dtype, weighted: bool, b
     weights = torch.randn(shape, requires_grad=True) if weighted else None
     assert index.numel() * 33 >= MANY
     learned = [table] if weights is None else [table, weights]
-    each = _rows(table, index)
+    each = rows_of(table, index)
     plain = each.sum(-2) if weights is None else (each * weights.unsqueeze(-1)).sum(-2)
     found = row_sums(table, index, False, weights)
     for slope in (torch.randn_like(plain), torch.ones(()).expand(plain.shape), torch.randn(plain.mT.shape).mT):

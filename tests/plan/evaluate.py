@@ -566,8 +566,10 @@ def _row_sums(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes
     for at in product(*map(range, space)):
         k = index[tuple(at[p] for p in node.args[1].axes)]
         weight = weights[0][tuple(at[p] for p in node.args[2].axes)] if weights else 1
+        if node.op == "chosen_row_sums" and not weight:
+            continue
         result[at[: node.rank]] += weight * x[tuple(k if p < 0 else at[p] for p in node.args[0].axes)]
-    return result / count if node.attr("op") == "mean" else result
+    return result / count if node.op == "row_sums" and node.attr("op") == "mean" else result
 
 
 def _sample(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
@@ -736,7 +738,8 @@ _SPECIAL: dict[str, Callable[..., Any]] = {
     "window_product": _window_product,
     "take": _take, "class_loss": _class_loss,
     "put": _put, "index": _index, "pad": _pad,
-    "gather": _gather, "roll": _roll, "row_sums": _row_sums, "row_products": _row_products,
+    "gather": _gather, "roll": _roll,
+    "row_sums": _row_sums, "chosen_row_sums": _row_sums, "row_products": _row_products,
     "grouped_product": _grouped_product,
     "sample": _sample, "merge": _merge, "split": _split, "fold": _fold,
     "finfo": lambda node, args, space, sizes: np.finfo(args[0].dtype).eps,

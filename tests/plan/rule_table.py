@@ -45,6 +45,10 @@ KERNELS: dict[str, Row] = {
     "product with matrices that are read": Row(
         "X[t, d], W[x, d, o], I[t]", "X @[d] W[x = I]", "(X @[d] W[x = I]) + sum[d](W[x = I])", "used elsewhere too",
     ),
+    "sum of chosen rows that are read": Row(
+        "X[p, d], near[m, k], B[m, k], C[m, k, d]", "sum[k](where(B > 0, X[p = near], 0))",
+        "sum[k](where(C > 0, X[p = near], 0))", "left out in part",
+    ),
     "sampling between grid points": Row(
         "X[c, i], u[p]", "sum[i](X * relu(1 - abs(u - i)))", "sum[i](X * relu(1 - abs(u - i) / 2))",
         "the weights are not",

@@ -6,10 +6,12 @@ the table's is one dimension, as are the axes that stay of the numbers, and thos
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from namedlayers.emit.attributes import position
 from namedlayers.emit.emitters.products import product
+from namedlayers.emit.kernels.chosen_row_sums import chosen_row_sums
 from namedlayers.emit.kernels.row_sums import row_products, row_sums
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.value import Value, own
@@ -22,6 +24,12 @@ _BAGS, _READ, _REST, _COLUMNS = -301, -302, -303, -304
 def emit_row_sums(lo: Lowering, node: Node) -> Value:
     x, index, *weights = lo.operands(node)
     return _sums(lo, node, *lo.alike([x, *weights]), index=index)
+
+
+@emits("chosen_row_sums")
+def emit_chosen_row_sums(lo: Lowering, node: Node) -> Value:
+    x, index, chosen = lo.operands(node)
+    return _sums(lo, node, x, lo.truth(chosen), index=index, target=chosen_row_sums)
 
 
 @emits("row_products")
@@ -43,9 +51,9 @@ def emit_row_products(lo: Lowering, node: Node) -> Value:
 
 def _sums(
     lo: Lowering, node: Node, x: Value, *weights: Value, index: Value, matrix: Value | None = None,
-    columns: Sequence[int] = (),
+    columns: Sequence[int] = (), target: Callable | None = None,
 ) -> Value:  # fmt: skip
-    """The sums, or what a matrix, of which these are the columns, makes of them."""
+    """The sums, or what a matrix, of which these are the columns, makes of them; or what `target` does."""
     label = own(position(node, "axis"))
     x = lo.filled(lo.tensor(x), [label if axis < 0 else axis for axis in node.args[0].axes])
     index = lo.filled(lo.integer(lo.tensor(index)), node.args[1].axes)
@@ -60,11 +68,12 @@ def _sums(
         for one in (index, *weights)
     )
     x = lo.permuted(lo.merged(x, rest, _REST), (*batch, label, _REST))
-    mean = node.attr("op") == "mean"
     left = rest if matrix is None else columns
-    target, operands = (row_sums, ()) if matrix is None else (row_products, (matrix,))
+    operands: tuple[Any, ...] = () if target is not None else (node.attr("op") == "mean",)
+    operands = operands if matrix is None else (*operands, matrix)
+    target = target or (row_sums if matrix is None else row_products)
     found = lo.call(
-        target, (x, index, mean, *operands, *weighed), (*batch, _BAGS, _REST), inline=len(left) != 1 or len(bags) != 1
+        target, (x, index, *operands, *weighed), (*batch, _BAGS, _REST), inline=len(left) != 1 or len(bags) != 1
     )
     found = lo.split(found, _REST, left, [lo.size(lo.space(axis)) for axis in left], inline=len(bags) != 1)
     return lo.split(found, _BAGS, bags, [lo.size(lo.space(axis)) for axis in bags], inline=False)

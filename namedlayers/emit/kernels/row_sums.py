@@ -68,6 +68,18 @@ def row_products(
     return _product(row_sums(table, index, mean, weights), matrix, precision)
 
 
+def rows_of(table: Tensor, index: Tensor) -> Tensor:
+    """The rows themselves, [*batch, m, k, d].
+
+    >>> rows_of(torch.tensor([[1.0], [2.0]]), torch.tensor([[1, 0]])).shape
+    torch.Size([1, 2, 1])
+    """
+    if table.dim() == 2:
+        return torch.embedding(table, index)
+    flat = index.flatten(-2).long().unsqueeze(-1).expand(*index.shape[:-2], -1, table.shape[-1])
+    return torch.gather(table, -2, flat).unflatten(-2, index.shape[-2:])
+
+
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
 
@@ -104,18 +116,10 @@ def _is_taken(table: Tensor, index: Tensor, weights: Tensor | None) -> bool:
 
 
 def _of_rows(table: Tensor, index: Tensor, mean: bool, weights: Tensor | None) -> Tensor:
-    rows = _rows(table, index)
+    rows = rows_of(table, index)
     if weights is not None:
         return torch.matmul(weights.unsqueeze(-2), rows).squeeze(-2)
     return rows.mean(-2) if mean else rows.sum(-2)
-
-
-def _rows(table: Tensor, index: Tensor) -> Tensor:
-    """The rows themselves, [*batch, m, k, d]."""
-    if table.dim() == 2:
-        return torch.embedding(table, index)
-    flat = index.flatten(-2).long().unsqueeze(-1).expand(*index.shape[:-2], -1, table.shape[-1])
-    return torch.gather(table, -2, flat).unflatten(-2, index.shape[-2:])
 
 
 def _in_batches(table: Tensor, index: Tensor, weights: Tensor | None) -> Tensor:

@@ -1,14 +1,14 @@
 """Sums and means of rows that are read: no row is held.
 
 `mean[k](X[point = near])`, the neighbours of each point taken together, reads k rows for each and needs their sum only.
-Axes that rows and numbers share are batches; each row may have a weight. It is found before contractions are merged,
-and once more when what is done to rows has become something done to the table.
+Axes that rows and numbers share are batches; each row may have a weight, or a condition. It is found before
+contractions are merged, and once more when what is done to rows has become something done to the table.
 """
 
 from __future__ import annotations
 
 from namedlayers.plan.rule import Match, Near, Outcome, Rule
-from namedlayers.plan.view import Scope
+from namedlayers.plan.view import Scope, is_number
 from namedlayers.program.graph import Arg, Node
 from namedlayers.program.program import Kind
 
@@ -18,13 +18,36 @@ def _sum_of_rows(scope: Scope, node: Node) -> Outcome:
     return _checked(scope, node, read)
 
 
+def _chosen_sum_of_rows(scope: Scope, node: Node) -> Outcome:
+    """sum(where(B, X[n = I], 0)), where B has axes of I only"""
+    (body,) = node.args
+    if body.node.op != "where" or not scope.once(body.node):
+        return None
+    condition, *sides = scope.operands(body)
+    for turned, (read, other) in enumerate((sides, sides[::-1])):
+        found = _checked(scope, node, read) if is_number(other, 0) else None
+        if isinstance(found, Match) and condition.axes:
+            if not set(condition.axes) <= set(found.found[1].axes):
+                return Near("rows are left out in part: the condition has axes that the index lacks", body.node.spans)
+            return Match((*found.found, condition, bool(turned)), (body.node, *found.parts))
+    return None
+
+
+def _build_chosen(scope: Scope, node: Node, found: tuple[Arg, Arg, Arg, bool]) -> Arg:
+    x, index, condition, turned = found
+    chosen = scope.apply("not", condition, kind=Kind.BOOL) if turned else condition
+    attrs = {"axis": x.axes.index(-1)}
+    consumed = range(node.rank, len(node.space))
+    return scope.build("chosen_row_sums", (x, index, chosen), range(node.rank), consumed, kind=node.kind, attrs=attrs)
+
+
 def _weighted_sum_of_rows(scope: Scope, node: Node) -> Outcome:
     """w @[k] X[n = I], where w has axes of I only"""
     if len(node.args) != 2:
         return None
     for read, weights in (node.args, node.args[::-1]):
         found = _checked(scope, node, read)
-        if isinstance(found, Match) and weights.node.kind is Kind.REAL and weights.axes:
+        if isinstance(found, Match) and weights.node.kind is not Kind.COMPLEX and weights.axes:
             if set(weights.axes) <= set(found.found[1].axes):
                 return Match((*found.found, weights), found.parts)
     return None
@@ -106,5 +129,6 @@ LAST = (
 
 RULES = (
     Rule("sum of rows that are read", "exact", ("reduce sum", "statistic"), _sum_of_rows, _build),
+    Rule("sum of chosen rows that are read", "exact", ("reduce sum",), _chosen_sum_of_rows, _build_chosen),
     Rule("weighted sum of rows that are read", "exact", ("contract",), _weighted_sum_of_rows, _build),
 )
