@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 import namedlayers as nl
-from namedlayers.errors import SizeError
+from namedlayers.errors import ArgumentError, SizeError
 from namedlayers.inspect.timing import peak_bytes
 
 Shapes = tuple[tuple[int, ...] | Tensor, ...]
@@ -147,3 +147,64 @@ def test_what_is_held(name: str, slopes: bool, share: int) -> None:
         assert error.code == "NL0431" and share > least[slopes]
     else:
         assert taken <= TOLERANCE * budget
+
+
+AMOUNTS: dict[int | str, int | None] = {
+    # None: no amount
+    4096: 4096, "4096": 4096, "4096 B": 4096, "512 MB": 512_000_000, "512MB": 512_000_000, "0.5GiB": 1 << 29,
+    " 2 KiB ": 2048, "12.5 KiB": 12_800, "1e6": 1_000_000,
+    0: None, -1: None, "0": None, "-2GB": None, "0.1B": None, "": None, "GB": None, "5 mb": None, "5 KiBs": None,
+    "nan": None, "inf": None, "2 gigs": None, True: None,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("given", "amount"), AMOUNTS.items(), ids=repr)
+def test_amounts(given: int | str, amount: int | None) -> None:
+    """Said when a formula is compiled, and at the call."""
+    text = "def f(X[i]) -> [i] = 2 * X"
+    if amount is not None:
+        assert nl.compile(text, max_memory=given).manner.max_memory == amount
+        assert nl.compile(text)(torch.ones(2), max_memory=given).tolist() == [2, 2]
+        return
+    for call in (lambda: nl.compile(text, max_memory=given), lambda: nl.compile(text)(torch.ones(2), max_memory=given)):
+        with pytest.raises(ArgumentError, match="NL0547"):
+            call()
+
+
+@pytest.mark.parametrize("slopes", [False, True], ids=["forward", "backward"])
+def test_a_call_holds_the_same_wherever_its_budget_is_said(slopes: bool) -> None:
+    text, shapes, *_ = FORMULAS["a kernel"]
+    args = _made(shapes, slopes)
+    compiled, called = nl.compile(text, max_memory="150 KiB"), nl.compile(text)
+
+    def taken(function: Callable[..., Any], **how: Any) -> int:
+        def call() -> object:
+            found = function(*args, **how)
+            return torch.autograd.grad(found.sum(), args) if slopes else found
+
+        call()
+        return peak_bytes(call)
+
+    held = taken(compiled)
+    assert held == taken(called, max_memory=150 << 10) == taken(called, max_memory="153.6 KB")
+    assert held <= TOLERANCE * (150 << 10)
+
+
+REFUSED: dict[str, tuple[str, tuple[int, ...], bool, tuple[str, ...]]] = {
+    # name: (text, shape, with slopes, what is told)
+    "running": ("def f(X[t]) -> [] = max[t](cumsum[t](X) ^ 2)", (4000,), False, ("cumsum[t](X)", "`t` cannot be cut")),
+    "a variance": ("def f(X[t]) -> [] = var[t](tanh(X))", (4000,), False, ("var[t]", "`t` cannot be cut")),
+    "the result": ("def f(X[t]) -> [t] = tanh(X)", (4000,), False, ("its results alone take 15.6 KiB: allow more",)),
+    "slopes": ("def f(X[t]) -> [] = sum[t](tanh(X))", (4000,), True, ("its inputs' slopes alone take 15.6 KiB",)),
+    "both": (
+        "def f(X[t]) -> [t] = tanh(X)", (1500,), True, ("its results and its inputs' slopes alone take 11.7 KiB",),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refusals_tell_what_stands_against(name: str) -> None:
+    text, shape, slopes, told = REFUSED[name]
+    with pytest.raises(SizeError, match="NL0431") as caught:
+        nl.compile(text)(torch.randn(shape, requires_grad=slopes), max_memory="10 KiB")
+    assert all(one in str(caught.value) for one in told)

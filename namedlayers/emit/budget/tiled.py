@@ -108,11 +108,20 @@ class Tiled:
             if found:
                 return Schedule(self._stages(number, found, room), inputs)
         why = [label for one in values for label in self._against(graph, groups(graph, *one))]
+        hint = self._hint(graph, sizes, real, sum(args[k].nbytes for k in sloped))
         raise SizeError(
             "NL0431", f"this call needs about {_shown(needed)} for its intermediate values, more than the "
             f"{_shown(self.budget)} that it may take, and no axis can be cut so that it needs less",
-            Label(program.span), *dict.fromkeys(why), hint=_hint(sum(args[k].nbytes for k in sloped), self.budget),
+            Label(program.span), *dict.fromkeys(why), hint=hint,
         )  # fmt: skip
+
+    def _hint(self, graph: Graph, sizes: Mapping[str, int], real: int, slopes: int) -> str:
+        """What to do; and where no cut would help: what is there in the end cannot be cut."""
+        given = {arg.node.number: arg.node for arg in graph.outputs if arg.node.op != "input"}
+        results = sum(nbytes(one, sizes, real) for one in given.values())
+        both = (("results", results), ("inputs' slopes", slopes), ("results and its inputs' slopes", results + slopes))
+        why = next((f"its {name} alone take {_shown(size)}" for name, size in both if size > self.budget), "")
+        return f"{why}: allow more, or leave `max_memory` out".removeprefix(": ")
 
     def _against(self, graph: Graph, large: tuple[Group, ...]) -> Iterator[Label]:
         """What stands against cutting the axes of what is large."""
@@ -192,12 +201,6 @@ def _large(graph: Graph, sizes: Mapping[str, int], real: int, budget: int) -> It
 
 
 _NOT_LARGE = frozenset({"input", "const", "size", "call", "scan", "part", "final", "cell", "running"})
-
-
-def _hint(slopes: int, budget: int) -> str:
-    if slopes > budget:
-        return f"the slopes of its inputs alone take {_shown(slopes)}: allow more, or leave `max_memory` out"
-    return "allow more, or leave `max_memory` out"
 
 
 def _like(given: Tensor) -> tuple[Any, ...]:
