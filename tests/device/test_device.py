@@ -20,6 +20,10 @@ PLUGIN = "tests.device.plugin"
 SLOW = "test_products_and_slopes", "second_order", "does_not_wait", "digits"
 # What takes differences of finite steps: minutes, for numbers that the CPU has shown.
 NUMERIC = "values_and_derivatives", "quotients"
+# What is asked of a plan, which no device sees.
+PLANS = ("left_to_torch",)
+# Stretches of so many steps and states of so many columns: a device sees the shortest, the CPU all.
+OTHERWISE = "[3-", "-3-"
 # What would have to know of the stand-in: torch.compile, memory that is measured, hooks of tensors.
 OF_HOSTS = "compil", "inductor", "traced", "operator", "nobody_asks", "written_over", "rules_are_tried", "never_there"
 
@@ -36,11 +40,11 @@ RUNS = {
     "workloads": (BY_PROXY, "tests/benchmarks/test_workloads.py", "-k", "all_sides_agree"),
     "loops": (BY_PROXY, "tests/benchmarks/test_workloads.py", "-k", "loop_by_hand"),
     "derivatives": (
-        BY_PROXY, f"{EMIT}_loop_derivatives.py", f"{EMIT}_gradient_steps.py", *without(*OF_HOSTS, *NUMERIC)
+        BY_PROXY, f"{EMIT}_loop_derivatives.py", f"{EMIT}_gradient_steps.py", *without(*OF_HOSTS, *NUMERIC, *PLANS)
     ),
     "blocks": (
         BY_PROXY, f"{EMIT}_gradients_in_blocks.py", f"{EMIT}_stretches.py", f"{EMIT}_networks.py",
-        *without(*OF_HOSTS, *NUMERIC)
+        *without(*OF_HOSTS, *NUMERIC, *OTHERWISE)
     ),
 }  # fmt: skip
 

@@ -6,6 +6,9 @@ that every operation is emitted in its plainest form too.
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -94,6 +97,15 @@ def traced(
         return graph
 
     return torch.compile(function, fullgraph=True, dynamic=dynamic, backend=keep), made
+
+
+def run_with_hash_seed(script: str) -> str:
+    """What a script prints in a process in which sets and dictionaries of names are gone through in another order."""
+    path = os.pathsep.join(p for p in sys.path if p)
+    return subprocess.run(
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True,
+        env={**os.environ, "PYTHONHASHSEED": "1", "PYTHONPATH": path},
+    ).stdout  # fmt: skip
 
 
 def _numpy(value: torch.Tensor) -> torch.dtype:

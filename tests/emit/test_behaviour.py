@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import copy
 import inspect
-import os
-import subprocess
-import sys
 import traceback
 
 import numpy as np
@@ -17,7 +14,7 @@ import namedlayers as nl
 from namedlayers.emit.build import Compiled, emit
 from namedlayers.errors import ArgumentError, FormulaError, SizeError
 from namedlayers.program.numbering import number
-from tests.emit.harness import WAYS, compiled, program_of, run, tensors
+from tests.emit.harness import WAYS, compiled, program_of, run, run_with_hash_seed, tensors
 from tests.emit.test_operations import TABLE, arrays_of, finite
 
 SOME = (
@@ -247,18 +244,12 @@ def test_any_axis_name(axis: str) -> None:
 
 
 def test_the_same_code_for_every_hash_seed() -> None:
-    script = (
-        "from tests.emit.test_behaviour import made_of, TABLE\n"
-        "print(''.join(made_of(name, way)[0].code for name in sorted(TABLE)[::6] for way in ('planned', 'as written')))"
-    )
-    printed = {
-        subprocess.run(
-            [sys.executable, "-c", script], check=True, capture_output=True, text=True,
-            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
-        ).stdout
-        for seed in ("1", "2")
-    }  # fmt: skip
-    assert len(printed) == 1 and "def f(" in printed.pop()
+    printed = run_with_hash_seed("from tests.emit.test_behaviour import some_code\nprint(some_code())")
+    assert printed == some_code() + "\n" and "def f(" in printed
+
+
+def some_code() -> str:
+    return "".join(made_of(name, way)[0].code for name in sorted(TABLE)[::6] for way in ("planned", "as written"))
 
 
 # --- modules ----------------------------------------------------------------------------------------------------------

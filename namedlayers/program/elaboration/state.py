@@ -26,7 +26,7 @@ from namedlayers.program.size import SizeExpr
 from namedlayers.program.solver import Solver
 from namedlayers.syntax import tree
 
-MOST_STEPS = 1_000_000
+MOST_STEPS = 400_000
 """Expressions that are evaluated for one program, where a call counts for `CALL` of them."""
 
 CALL = 20
