@@ -270,6 +270,9 @@ TIDYING: dict[str, Row] = {
         DIFFERENCES, "mean[i, c](clip(X - Y, -2, 2) * (X - Y - clip(X - Y, -2, 2) / 2))",
         "sum[i, c](clip(X - Y, -2, 2) * (X - Y - clip(X - Y, -2, 2) / 2))",
     ),
+    "terms of a logsumexp that are summed alone": Row(
+        "X[i, j], Y[j, k]", "logsumexp[i, j](X + Y)", "logsumexp[i, j](X + sum[k](Y))",
+    ),
     "known number": Row("X[i]", "X / sqrt(4)", "X / sqrt(|i|)"),
     "neutral operand": Row("X[i]", "X * 1", "X * 2"),
     "double negation": Row("X[i]", "--X", "-X"),

@@ -122,3 +122,33 @@ NOT = {
 @pytest.mark.parametrize("name", NOT)
 def test_what_is_none(name: str) -> None:
     assert "log_product" not in nl.compile(NOT[name]).code
+
+
+ALONE = {
+    "an axis that one term alone has, and no product": (
+        "def f(X[b, i], Y[i, o], C[o]) -> [o] = logsumexp[b, i](X - Y + C)", {"X": X, "Y": W, "C": C[:2]},
+        _lse(_lse(X, 0)[:, None] - W, 0) + C[:2],
+    ),
+    "terms with no axis in common": (
+        "def f(X[b, i], C[o]) -> [] = logsumexp[b, i, o](X + C + 1)", {"X": X, "C": C},
+        np.log(np.exp(X).sum() * np.exp(C).sum()) + 1,
+    ),
+    "a chain": (
+        "def f(X[b, i], Y[i, o], Z[o, c]) -> [c] = logsumexp[b, i, o](X + Y + Z)", {"X": X, "Y": W, "Z": C[None, :2].T},
+        _lse((_lse(_lse(X, 0)[:, None] + W, 0) + C[:2])[:, None], 0),
+    ),
+    "what is nowhere": (
+        "def f(X[b, i], Y[i, o]) -> [o] = logsumexp[b, i](X + Y)",
+        {"X": np.where(np.arange(3) == 1, -np.inf, X), "Y": W}, _lse(_lse(X[:, ::2], 0)[:, None] + W[::2], 0),
+    ),
+    "nothing at all": (
+        "def f(X[b, i], Y[i, o]) -> [o] = logsumexp[b, i](X + Y)", {"X": X[:0], "Y": W}, np.full(2, -np.inf),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_what_one_term_alone_has_is_summed_there(name: str) -> None:
+    text, inputs, expected = ALONE[name]
+    check(text, inputs, expected)
+    assert "summed alone" in nl.compile(text).explain()

@@ -63,6 +63,15 @@ CASES = (
     ),
     _case("log product", "X[i, j]; W[j, k]", "logsumexp[j](X + W)", "log_contract"),
     _case(
+        "logsumexp of a term, and of what it is added to",
+        "A[i, j]; B[j, k]",
+        "logsumexp[i, j](A + B)",
+        "add",
+        "reduce",
+        "reduce",
+        lifts=(),
+    ),
+    _case(
         "mean by an outer softmax",
         "K[s, f], V[s, f]; w[t, s]",
         "softmax[s](K + w) @[s] V",

@@ -4,13 +4,15 @@
 overflows, and repaired where it underflows: the outer sum is never held. More terms are two sides of a product, those
 of the fewest elements: in `logsumexp[i, j](X + Y + W)`, X with i and Y with j, W is one side, X and Y are parts of the
 other, whose exponentials are multiplied. A term `log(w)` is taken as the weights themselves, so that a weight of 0 has
-a derivative. Terms without a summed axis are added afterwards.
+a derivative. Terms without a summed axis are added afterwards. What is summed in one term alone, as i in
+`logsumexp[i, j](A[i, j] + B[j, k])`, is summed there, before anything is added to it.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import reduce
 
 from namedlayers.plan.rule import Match, Near, Outcome, Rule
 from namedlayers.plan.rules.build import negative
@@ -32,24 +34,78 @@ class _Found:
     number: Number
 
 
-def _log_product(scope: Scope, node: Node) -> Outcome:
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """Those with summed axes, in groups, those without, and a number beside them; the nodes that add them."""
+
+    groups: list[tuple[Arg, ...]]
+    rest: tuple[Arg, ...]
+    number: Number
+    nodes: tuple[Node, ...]
+
+
+def _terms(scope: Scope, node: Node) -> _Terms | None:
     (body,) = node.args
     if node.kind is not Kind.REAL or body.node.op not in ("add", "sub") or not _outer(scope, body.node):
         return None
     total = scope.sum(body, lambda inner: _outer(scope, inner))
-    consumed = set(range(node.rank, len(node.space)))
+    consumed = _consumed(node)
     terms = [term if sign > 0 else negative(scope, term) for sign, term in total.terms]
     inside = [term for term in terms if consumed & set(term.axes)]
     rest = tuple(term for term in terms if not consumed & set(term.axes))
     groups = groups_of(inside)
     if not 2 <= len(groups) <= MOST_GROUPS or any(term.node.kind is not Kind.REAL for term in inside):
         return None
-    sides = two_sides(scope, groups, consumed)
+    return _Terms(groups, rest, total.number, total.nodes)
+
+
+def _consumed(node: Node) -> set[int]:
+    return set(range(node.rank, len(node.space)))
+
+
+def _log_product(scope: Scope, node: Node) -> Outcome:
+    terms = _terms(scope, node)
+    if terms is None:
+        return None
+    sides = two_sides(scope, terms.groups, _consumed(node))
     if sides is None:
-        if len(groups) == 2:
+        if len(terms.groups) == 2:
             return None
-        return Near(f"its terms are {len(groups)} factors, and no two sides of them are a matrix product")
-    return Match(_Found(sides, rest, total.number), total.nodes)
+        return Near(f"its terms are {len(terms.groups)} factors, and no two sides of them are a matrix product")
+    return Match(_Found(sides, terms.rest, terms.number), terms.nodes)
+
+
+def _summed_alone(scope: Scope, node: Node) -> Outcome:
+    terms = _terms(scope, node)
+    if terms is None:
+        return None
+    every = {axis for group in terms.groups for axis in _axes(group)}
+    alone = _alone(terms.groups, _consumed(node))
+    pays = any(axes and every - _axes(group) for group, axes in zip(terms.groups, alone, strict=True))
+    return Match(terms, terms.nodes) if pays else None
+
+
+def _build_summed_alone(scope: Scope, node: Node, found: _Terms) -> Arg:
+    alone = _alone(found.groups, _consumed(node))
+    parts = []
+    for group, axes in zip(found.groups, alone, strict=True):
+        part = reduce(lambda one, other: scope.apply("add", one, other), group)
+        parts.append(scope.reduce("logsumexp", part, sorted(axes)) if axes else part)
+    whole = reduce(lambda one, other: scope.apply("add", one, other), parts)
+    left = _consumed(node).difference(*alone)
+    return _with_rest(
+        scope, scope.reduce("logsumexp", whole, sorted(left)) if left else whole, found.rest, found.number
+    )
+
+
+def _alone(groups: list[tuple[Arg, ...]], consumed: set[int]) -> list[set[int]]:
+    """Which summed axes each group has that no other has."""
+    axes = [_axes(group) for group in groups]
+    return [(own & consumed).difference(*(other for other in axes if other is not own)) for own in axes]
+
+
+def _axes(group: tuple[Arg, ...]) -> set[int]:
+    return {axis for term in group for axis in term.axes}
 
 
 def two_sides(
@@ -103,9 +159,12 @@ def _build(scope: Scope, node: Node, found: _Found) -> Arg:
     result = sorted(kept - consumed)
     attrs = {"linear": tuple(linear), "lefts": lefts}
     whole = scope.build("log_contract", factors, result, sorted(kept & consumed), kind=Kind.REAL, attrs=attrs)
-    for term in found.rest:
-        whole = scope.apply("add", whole, term)
-    return whole if found.number == 0 else scope.apply("add", whole, scope.number(found.number))
+    return _with_rest(scope, whole, found.rest, found.number)
+
+
+def _with_rest(scope: Scope, whole: Arg, rest: tuple[Arg, ...], number: Number) -> Arg:
+    whole = reduce(lambda one, other: scope.apply("add", one, other), rest, whole)
+    return whole if number == 0 else scope.apply("add", whole, scope.number(number))
 
 
 def _weights(scope: Scope, side: tuple[Arg, ...]) -> Arg | None:
@@ -159,5 +218,8 @@ _NOT_NEGATIVE = frozenset({"exp", "softmax", "sigmoid", "relu", "softplus", "abs
 
 RULES = (
     Rule("log product", "exact", ("reduce logsumexp",), _log_product, _build),
+    Rule(
+        "terms of a logsumexp that are summed alone", "exact", ("reduce logsumexp",), _summed_alone, _build_summed_alone
+    ),
     Rule("log product", "algebraic", ("log",), _log_of_contraction, _build_log_of_contraction),
 )
