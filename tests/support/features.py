@@ -48,9 +48,6 @@ NO_ORDER = {"complex": No("complex numbers have no order", "NL0211")}
 NO_GRADIENT = dict.fromkeys(
     ("grad", "jvp", "double"), No("the result is a whole number or a truth value", "not real numbers")
 )
-NO_REMAINDER = {
-    "onnx": No("torch's ONNX translation of `remainder` takes no size that is dynamic", "aten_remainder_scalar")
-}
 NO_GROUPS = {
     "onnx": No(
         "the number of groups is a constant in ONNX: leave that dimension static, or fix it in the text (next row)",
@@ -393,7 +390,6 @@ GROUPS: Mapping[str, tuple[Feature, ...]] = {
             "def f(X[a, seq]) = flip[seq](X) - roll[seq](X; shift = 2)",
             {"X": reals("a seq")},
             {"a": A, "seq": SEQ},
-            no=NO_REMAINDER,
         ),
         Feature(
             "`concat`, `stack`",
