@@ -1,9 +1,10 @@
 """torch's recurrent kernels: a sequence through a plain recurrent network, a GRU or an LSTM.
 
 In: x (steps, batch, features), states (1, batch, hidden) each, weights as torch stores them. Out: the state after every
-step, and an LSTM's last cell. What always holds: the kernel itself runs where nothing is traced; what is traced sees an
-operator, so that a length never compiles anything (its gradient runs the kernel once more); `torch.func` transforms see
-an autograd function that they can batch; all have derivatives of second order.
+step, and an LSTM's last cell (1, batch, hidden), of which a view is taken only where it is read. What always holds: the
+kernel itself runs where nothing is traced; what is traced sees an operator, so that a length never compiles anything
+(its gradient runs the kernel once more); `torch.func` transforms see an autograd function that they can batch; all have
+derivatives of second order.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.compiler import is_compiling
 
 from namedlayers.emit.loops.scanning import whole
 from namedlayers.emit.loops.written_out import afresh
@@ -24,18 +26,21 @@ KERNELS: dict[str, Callable[..., Any]] = {
 
 def network(op: str, x: Tensor, states: list[Tensor], weights: list[Tensor], reverse: bool) -> Sequence[Tensor]:
     """The state after every step, then an LSTM's last cell. `reverse`: from the last step to the first."""
-    if whole(x.shape[0]):
+    if is_compiling() and whole(x.shape[0]):
         return _operator(op, x, states, weights, reverse)
-    if torch._C._are_functorch_transforms_active():
+    if _is_transformed():
         return _Network.apply(op, reverse, len(states), x, *states, *weights)
     return _run(op, x, states, weights, reverse)
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
+_is_transformed = torch._C._are_functorch_transforms_active
+_is_cast = torch.is_autocast_enabled
+
 
 def _run(op: str, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor], reverse: bool) -> tuple[Tensor, ...]:
-    if op == "lstm" and torch.is_autocast_enabled("cpu") and _is_refused(x):
+    if op == "lstm" and _is_cast("cpu") and _is_refused(x):
         narrow = torch.get_autocast_dtype("cpu")
         with torch.autocast("cpu", enabled=False):
             states, weights = ([one.to(narrow) for one in tensors] for tensors in (states, weights))
@@ -43,7 +48,7 @@ def _run(op: str, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor]
     start = tuple(states) if len(states) > 1 else states[0]
     given = x.flip(0) if reverse else x
     found, *last = KERNELS[op](given, start, list(weights), len(weights) > 2, 1, 0.0, True, False, False)
-    return (found.flip(0) if reverse else found, *(one[0] for one in last[1:]))
+    return (found.flip(0) if reverse else found, *last[1:])
 
 
 def _is_refused(x: Tensor) -> bool:
@@ -104,7 +109,7 @@ def _shapes(
     op: str, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor], reverse: bool
 ) -> list[Tensor]:  # fmt: skip
     found = [x.new_empty((*x.shape[:2], states[0].shape[2]))]
-    return [*found, x.new_empty(states[0].shape[1:])] if len(states) > 1 else found
+    return [*found, x.new_empty(states[0].shape)] if len(states) > 1 else found
 
 
 @torch.library.custom_op("namedlayers::network_backward", mutates_args=())
@@ -280,7 +285,7 @@ class _NetworkTangent(torch.autograd.Function):
             state = given[1]
             along = [
                 state.new_zeros((*given[0].shape[:2], state.shape[2])),
-                *(state.new_zeros(state.shape[1:]),) * (states - 1),
+                *(torch.zeros_like(state),) * (states - 1),
             ]
             along = [one.requires_grad_() for one in along]
             first = _slopes(op, given, states, reverse, along, True)

@@ -76,7 +76,8 @@ def emit_cell(lo: Lowering, node: Node) -> Value:
     hidden = tuple(arg.axes[axis] for axis in positions(arg.node, "hidden"))
     values = lo.values[arg.node.number].axes
     batch = tuple(arg.axes[axis] for axis in values if arg.axes[axis] >= 0 and arg.axes[axis] not in hidden)
-    found = lo.call(operator.getitem, (source, 1), (_BATCH, _HIDDEN), inline=True, weak=False)
+    last = lo.call(operator.getitem, (source, 1), (_ONE, _BATCH, _HIDDEN), inline=True, weak=False)
+    found = lo.call("squeeze", (last, 0), (_BATCH, _HIDDEN), inline=True, weak=False)
     return _ungrouped(lo, found, batch, hidden)
 
 
