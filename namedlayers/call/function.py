@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from namedlayers.call.blame import OF_TORCH, blame
-from namedlayers.call.budget import BUDGET, says_budget, taken_out
+from namedlayers.call.budget import Budgets, says_budget
 from namedlayers.call.definition import Definition
 from namedlayers.call.forms import all_as_torch, as_numpy, as_reals, quick_key
 from namedlayers.call.specialise import Specialisation, Specialisations
@@ -46,9 +46,7 @@ class Function(Traced, Definition):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if kwargs and says_budget(kwargs, self._names):
-            budget = kwargs.pop(BUDGET) if is_traced() else taken_out(kwargs)
-            if not is_traced():
-                return self._in_budget(budget)(*args, **kwargs)
+            return self._budgets.taken_out(kwargs)(*args, **kwargs)
         if is_traced():
             given, keywords = all_as_torch(args, kwargs)
             return self._steps.run_traced(given, keywords)(given, keywords)
@@ -103,18 +101,12 @@ class Function(Traced, Definition):
         self._steps = Steps(self._signature, settled, self._specialisations)
         self._straight = self._steps.straight
         self._written_out: Function | None = None
-        self._budgets: dict[int | None, Function] = {}
+        self._budgets = Budgets(lambda most: self._again(manner=replace(self.manner, max_memory=most)))
         sign = self._signature
         self._names = frozenset([*(one.name for one in sign.inputs), *(one.name for one in sign.options)])
 
     def _check(self) -> None:
         self._specialisations.default()
-
-    def _in_budget(self, most: int | None) -> Function:
-        """The same within a budget that a call gives, made once."""
-        if most not in self._budgets:
-            self._budgets[most] = self._again(manner=replace(self.manner, max_memory=most))
-        return self._budgets[most]
 
     def _after(self, error: Exception, run: Run, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """What becomes of a call that torch refused: the formula as it is written, where a kernel lacks what

@@ -6,7 +6,9 @@ is known to be possible before anything is compiled.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -102,17 +104,16 @@ _UNITS = {"": 1, "B": 1} | {
 }
 
 
-def _bytes(given: int | str) -> int:
+def _bytes(given: object) -> int:
     """An amount of memory in bytes; a string may have a unit."""
-    if isinstance(given, int) and not isinstance(given, bool) and given > 0:
-        return given
-    if isinstance(given, str):
-        number = given.strip().rstrip("".join({letter for unit in _UNITS for letter in unit})).strip()
-        unit = given.strip().removeprefix(number).strip()
-        try:
+    amount = 0
+    with suppress(TypeError, ValueError, KeyError, OverflowError):
+        if isinstance(given, str):
+            number = given.strip().rstrip("".join({letter for unit in _UNITS for letter in unit})).strip()
+            unit = given.strip().removeprefix(number).strip()
             amount = int(float(number) * _UNITS[unit])
-        except (ValueError, KeyError, OverflowError):
-            amount = 0
-        if amount > 0:
-            return amount
+        elif not isinstance(given, bool):
+            amount = operator.index(given)  # type: ignore[arg-type]
+    if amount > 0:
+        return amount
     raise ArgumentError("NL0547", f"{given!r} is no amount of memory", hint='for example `max_memory="2GiB"`, or bytes')

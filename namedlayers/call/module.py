@@ -17,7 +17,7 @@ from torch import fx
 from torch.nn.parameter import is_lazy
 
 from namedlayers.call.blame import OF_TORCH, blame
-from namedlayers.call.budget import BUDGET, says_budget, taken_out
+from namedlayers.call.budget import says_budget
 from namedlayers.call.forms import all_as_torch, as_numpy, as_reals, quick_key
 from namedlayers.call.owned import Tensors
 from namedlayers.call.owner import Owner
@@ -75,10 +75,7 @@ class Layer(Owner):
         if settled is None:
             settled = self._own_settled()
         if kwargs and says_budget(kwargs, settled.names):
-            if is_traced():
-                kwargs.pop(BUDGET)
-            else:
-                settled = settled.within(taken_out(kwargs))
+            settled = settled.budgets.taken_out(kwargs)
         steps = settled.steps[self.training] if not settled.modal else self._steps(settled)
         if is_traced():
             given, keywords = all_as_torch(args, kwargs)

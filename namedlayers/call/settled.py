@@ -15,9 +15,10 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from namedlayers.call.budget import Budgets
 from namedlayers.call.in_mode import InMode
 from namedlayers.call.modes import Modes, differing, modal_parts
-from namedlayers.call.specialise import Specialisation, bounded
+from namedlayers.call.specialise import Specialisation
 from namedlayers.call.steps import Steps
 from namedlayers.call.tracing import not_traced
 from namedlayers.call.words import listed
@@ -36,9 +37,6 @@ if TYPE_CHECKING:
 
 Stars = Mapping[str, tuple[str, ...]]
 
-MOST_BUDGETS = 16
-"""For how many budgets that calls have given a layer keeps its programs; the oldest go first."""
-
 
 class MadeOfSizes(SizeError):
     """Without some sizes a layer cannot be made."""
@@ -46,8 +44,9 @@ class MadeOfSizes(SizeError):
 
 class Settled:
     """Attributes: `layer`, `options` (those given), `sizes` (those given, by axis), `stars` (which axes a starred axis
-    parameter stands for), `signature` (with these in the place of stars), `structure`; `checkpoint` names the blocks
-    that are computed anew in the backward pass."""
+    parameter stands for), `signature` (with these in the place of stars), `names` (of inputs and options), `structure`;
+    `checkpoint` names the blocks that are computed anew in the backward pass; `budgets` has the same layer within the
+    budgets that calls have given."""
 
     def __init__(
         self,
@@ -62,9 +61,11 @@ class Settled:
         self.sizes = dict(sizes)
         self.checkpoint = checkpoint
         self.structure, self.stars = self._structure(stars)
-        self.signature: Signature = _without_stars(signature(layer.definition), self.stars)
+        written = signature(layer.definition)
+        self.signature: Signature = _without_stars(written, self.stars)
+        self.names = frozenset([*(one.name for one in written.inputs), *(one.name for one in written.options)])
         self._parts: dict[str, Settled] = {}
-        self._within: dict[int | None, Settled] = {}
+        self.budgets = Budgets(self._within)
         self._compiled: dict[object, Specialisation] = {}
         self._lock = threading.RLock()
         # One for each mode: programs depend on `training`, and calls must not ask for it.
@@ -129,24 +130,6 @@ class Settled:
         layer = LayerType(self.layer.namespace, self.layer.definition, manner=strict, checked=True)
         return layer.settled(self.options, self.sizes, self.stars)
 
-    def within(self, most: int | None) -> Settled:
-        """The same layer, whose calls take at most so many bytes for intermediate values; made once."""
-        from namedlayers.call.layer import LayerType
-
-        with self._lock:
-            if most not in self._within:
-                manner = replace(self.layer.manner, max_memory=most)
-                layer = LayerType(self.layer.namespace, self.layer.definition, manner=manner, checked=True)
-                self._within[most] = layer.settled(self.options, self.sizes, self.stars, self.checkpoint)
-                bounded(self._within, MOST_BUDGETS)
-            return self._within[most]
-
-    @cached_property
-    def names(self) -> frozenset[str]:
-        """The names of inputs and options."""
-        sign = signature(self.layer.definition)
-        return frozenset([*(one.name for one in sign.inputs), *(one.name for one in sign.options)])
-
     def layer_of(self, path: str) -> LayerType:
         """The type of an instance inside; of the whole for the empty path."""
         part = self.parts.get(path)
@@ -202,6 +185,14 @@ class Settled:
     def _new_steps(self, training: bool, modes: Modes) -> Steps:
         spec = self.spec(training, modes)
         return Steps(self.signature, spec, InMode(self, spec, self._compiled), module=True)
+
+    def _within(self, most: int | None) -> Settled:
+        """The same layer, whose calls take at most so many bytes for intermediate values."""
+        from namedlayers.call.layer import LayerType
+
+        manner = replace(self.layer.manner, max_memory=most)
+        layer = LayerType(self.layer.namespace, self.layer.definition, manner=manner, checked=True)
+        return layer.settled(self.options, self.sizes, self.stars, self.checkpoint)
 
     def _structure(self, stars: Stars) -> tuple[Structure, Stars]:
         layer = self.layer

@@ -5,14 +5,18 @@ What is measured is what torch's allocator was asked for in a call and its backw
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 import namedlayers as nl
+from namedlayers.call.budget import MOST_BUDGETS
 from namedlayers.errors import ArgumentError, SizeError
 from namedlayers.inspect.timing import peak_bytes
 
@@ -149,17 +153,17 @@ def test_what_is_held(name: str, slopes: bool, share: int) -> None:
         assert taken <= TOLERANCE * budget
 
 
-AMOUNTS: dict[int | str, int | None] = {
+AMOUNTS: dict[object, int | None] = {
     # None: no amount
     4096: 4096, "4096": 4096, "4096 B": 4096, "512 MB": 512_000_000, "512MB": 512_000_000, "0.5GiB": 1 << 29,
-    " 2 KiB ": 2048, "12.5 KiB": 12_800, "1e6": 1_000_000,
+    np.int64(4096): 4096, " 2 KiB ": 2048, "12.5 KiB": 12_800, "1e6": 1_000_000,
     0: None, -1: None, "0": None, "-2GB": None, "0.1B": None, "": None, "GB": None, "5 mb": None, "5 KiBs": None,
-    "nan": None, "inf": None, "2 gigs": None, True: None,
+    "nan": None, "inf": None, "2 gigs": None, True: None, 1.5: None, torch.tensor(1.5): None,
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("given", "amount"), AMOUNTS.items(), ids=repr)
-def test_amounts(given: int | str, amount: int | None) -> None:
+def test_amounts(given: Any, amount: int | None) -> None:
     """Said when a formula is compiled, and at the call."""
     text = "def f(X[i]) -> [i] = 2 * X"
     if amount is not None:
@@ -188,6 +192,39 @@ def test_a_call_holds_the_same_wherever_its_budget_is_said(slopes: bool) -> None
     held = taken(compiled)
     assert held == taken(called, max_memory=150 << 10) == taken(called, max_memory="153.6 KB")
     assert held <= TOLERANCE * (150 << 10)
+
+
+@pytest.mark.parametrize("slopes", [False, True], ids=["forward", "backward"])
+def test_torch_compile_sees_pieces_wherever_the_budget_is_said(slopes: bool) -> None:
+    text, shapes, *_ = FORMULAS["a kernel"]
+    args = _made(shapes, slopes)
+    layer = "layer L(X[i, d], Y[j, d]) -> [i]:\n    param b[j] ~ normal\n" + text.partition("=")[2].join(
+        ("    return", "")
+    )
+    function, module = nl.compile(text), nl.compile(layer)(j=shapes[1][0])
+    cases: dict[str, tuple[Callable[..., Tensor], Callable[..., Tensor]]] = {
+        # name: (what is traced, what gives the same)
+        "compiled": (function.within("150 KiB"), function),
+        "at the call of a function": (lambda *args: function(*args, max_memory="150 KiB"), function),
+        "at the call of a module": (
+            lambda *args: module(*args[:2], max_memory="150 KiB"),
+            lambda *args: module(*args[:2]),
+        ),
+    }
+    for name, (call, whole) in cases.items():
+        seen: list[str] = []
+        traced = torch.compile(
+            call, backend=lambda graph, _, seen=seen: seen.append(graph.code) or graph, fullgraph=True
+        )
+        torch.testing.assert_close(traced(*args), whole(*args), msg=name)
+        assert len(seen) == 1 and "namedlayers.pieces" in seen[0], name
+
+
+def test_a_function_keeps_what_the_newest_budgets_need() -> None:
+    function = nl.compile("def f(X[i]) -> [i] = 2 * X")
+    kept = [weakref.ref(function._budgets.taken_out({"max_memory": amount})) for amount in range(100, 140)]
+    gc.collect()
+    assert [one() is not None for one in kept] == [False] * (40 - MOST_BUDGETS) + [True] * MOST_BUDGETS
 
 
 REFUSED: dict[str, tuple[str, tuple[int, ...], bool, tuple[str, ...]]] = {
