@@ -21,6 +21,7 @@ from namedlayers.emit.emitters import (  # noqa: F401  (importing them fills the
     distances,
     drawing,
     elementwise,
+    extreme_products,
     fourier,
     gathering,
     grouped,

@@ -243,7 +243,9 @@ _OPERATIONS: dict[str, Callable[[Node], Formula]] = {
     "row_products": _row_products,
     "long_conv": _long_convolution,
     **dict.fromkeys(prefixes.PREFIXES, _prefixes),
-    **dict.fromkeys(("conv", "conv_transpose", "window_product", "log_contract", "grouped_product"), _times(2)),
+    **dict.fromkeys(
+        ("conv", "conv_transpose", "window_product", "log_contract", "extreme_contract", "grouped_product"), _times(2)
+    ),
     **dict.fromkeys(("distance", "rotation", "nearest"), _times(3)),
     "outer_mean": _times(4),
     **dict.fromkeys(("softmax", "log_softmax"), _times(5)),

@@ -79,7 +79,7 @@ _WAYS: dict[tuple[str, str], Way] = {
     ("statistic", "mean"): "mean",
     ("reduce", "logsumexp"): "logsumexp",
     ("log_contract", ""): "logsumexp",
-    **{(op, way): way for op in ("reduce", "extreme") for way in ("max", "min")},
+    **{(op, way): way for op in ("reduce", "extreme", "extreme_contract") for way in ("max", "min")},
 }
 _ORDERED = frozenset({"max", "min", "logsumexp"})
 

@@ -30,6 +30,11 @@ OPERATIONS: dict[str, OperationSpec] = {
         "log(sum over the consumed axes of exp(A + B)). An operand that is `linear` (a truth value each) is w in the "
         "place of log(w), and A or B by itself",
     ),
+    "extreme_contract": OperationSpec(
+        ("op", "join"),
+        "operands A, B, each with an axis that the other lacks; all consumed axes are in both, and none is empty (the "
+        "guards say so). The result: the max or min (`op`) over the consumed axes of A + B or A * B (`join`: add, mul)",
+    ),
     "outer_mean": OperationSpec(
         (),
         "operands A, B, V, the consumed axes in each: the sum over them of softmax(A + B) * V, the softmax being over "

@@ -211,6 +211,7 @@ _NEEDS: dict[str, Callable[[Node], Iterator[Guard]]] = {
     "irfft": _real_fft,
     "pad_around": _pad_around,
     "extreme": _extreme,
+    "extreme_contract": _extreme,
     "statistic": _statistic,
     "standardize": _standardize,
     "rnn": _network,

@@ -155,6 +155,7 @@ FORMULAS: dict[str, tuple[str, dict[str, str]]] = {
         {"X": "b k", "Y": "r k", "V": "r v"},
     ),
     "log_contract": ("def f(X[r, k], Y[b, k]) -> [r, b] = logsumexp[k](X + Y)", {"X": "r k", "Y": "b k"}),
+    "extreme_contract": ("def f(X[r, k], Y[b, k]) -> [r, b] = max[k](X + Y) + min[k](X * Y)", {"X": "r k", "Y": "b k"}),
     "outer_mean": ("def f(X[r, k], Y[b, r]) -> [b, k] = softmax[r](X + Y) @[r] X", {"X": "r k", "Y": "b r"}),
     "harmonics": (
         "def f(X[r, k], Y[b]) -> [r, b] = Y * sum[k](X * cos(pi / (|k| + |b|) * (index[k] + 0.5) * index[b]))",

@@ -9,7 +9,8 @@ import namedlayers as nl
 from namedlayers.emit.budget.tiled import Tiled
 from namedlayers.errors import SizeError
 from namedlayers.inspect.timing import peak_bytes
-from namedlayers.plan.tiling import peak, tiles
+from namedlayers.plan.holding import peak
+from namedlayers.plan.tiling import tiles
 
 PAIRS = "sum[j](exp(-sum[d]((X - Y) ^ 2)) * b)"
 KERNEL = f"def f(X[i, d], Y[j, d]; b[j]) -> [i]:\n    return {PAIRS}"

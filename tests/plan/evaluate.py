@@ -255,6 +255,11 @@ def _log_contract(node: Node, over: list[np.ndarray], whole: list[np.ndarray], a
     return np.log(_multiplied([w if one else np.exp(w) for w, one in zip(whole, linear, strict=True)]).sum(axis=axes))
 
 
+def _extreme_contract(node: Node, over: list[np.ndarray], whole: list[np.ndarray], axes: tuple[int, ...]) -> Any:
+    left, right = whole
+    return _REDUCE[str(node.attr("op"))](left + right if node.attr("join") == "add" else left * right, axes)
+
+
 _OVER_SPACE: dict[str, Callable[..., Any]] = {
     "reduce": lambda node, over, whole, axes: _REDUCE[str(node.attr("op"))](whole[0], axes),
     "extreme": lambda node, over, whole, axes: getattr(whole[0], str(node.attr("op")))(axis=axes),
@@ -263,6 +268,7 @@ _OVER_SPACE: dict[str, Callable[..., Any]] = {
     "attention": _attention,
     "linear": _linear,
     "log_contract": _log_contract,
+    "extreme_contract": _extreme_contract,
     "outer_mean": _outer_mean,
     "distance": _distance,
     "nearest": _nearest,

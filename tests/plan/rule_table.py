@@ -39,6 +39,10 @@ KERNELS: dict[str, Row] = {
         "X[i, c], Y[j, c]; a[i], b[j], A[i, j]", "X @[c] Y / (a * b)", "a * (X @[c] Y) / A", "along axes of both sides",
     ),
     "log product": Row("X[i, j], Y[k, j]", "log(exp(X) @[j] exp(Y))", "log(exp(X) @[j] Y)", "may be negative"),
+    "extreme product": Row(
+        "X[i, j], Y[j, k], Z[k, l]", "max[j, k](exp(X) * exp(Y) * exp(Z))", "max[j, k](exp(X) * exp(Y) * Z)",
+        "may be negative",
+    ),
     "sum of rows that are read": Row(
         "X[p, d], near[m, k]", "mean[k](X[p = near])", "mean[d](X[p = near])", "not what the index has",
     ),
@@ -270,7 +274,7 @@ TIDYING: dict[str, Row] = {
         DIFFERENCES, "mean[i, c](clip(X - Y, -2, 2) * (X - Y - clip(X - Y, -2, 2) / 2))",
         "sum[i, c](clip(X - Y, -2, 2) * (X - Y - clip(X - Y, -2, 2) / 2))",
     ),
-    "terms of a logsumexp that are summed alone": Row(
+    "terms that are summed alone": Row(
         "X[i, j], Y[j, k]", "logsumexp[i, j](X + Y)", "logsumexp[i, j](X + sum[k](Y))",
     ),
     "known number": Row("X[i]", "X / sqrt(4)", "X / sqrt(|i|)"),

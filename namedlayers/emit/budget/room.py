@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 import torch
 
 from namedlayers.emit.budget.pieces import Cut
+from namedlayers.plan.holding import nbytes, peak
 from namedlayers.plan.joining import Join
 from namedlayers.plan.parts import VALUE, Group, Part
-from namedlayers.plan.tiling import Tile, nbytes, peak, tiles
+from namedlayers.plan.tiling import Tile, tiles
 from namedlayers.program.graph import Graph, Node
 from namedlayers.program.program import Kind
 

@@ -26,11 +26,12 @@ from namedlayers.emit.diagnosis import shape_of
 from namedlayers.emit.loops.scanning import at_top_level
 from namedlayers.errors import FormulaError, Label, SizeError
 from namedlayers.plan.cost import REAL
+from namedlayers.plan.holding import held, nbytes, peak
 from namedlayers.plan.joining import with_totals
 from namedlayers.plan.parts import Group, Part, groups, parts, taken_apart
 from namedlayers.plan.phases import phases
 from namedlayers.plan.scans.stretches import stretched
-from namedlayers.plan.tiling import against, held, nbytes, peak
+from namedlayers.plan.tiling import against
 from namedlayers.program.graph import Graph
 from namedlayers.program.program import Kind
 from namedlayers.program.sizes_at_call import solve_sizes

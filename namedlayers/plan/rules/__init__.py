@@ -21,7 +21,15 @@ from namedlayers.plan.rules.arithmetic import (
     rotations,
     slopes,
 )
-from namedlayers.plan.rules.contractions import contraction, log_products, products_of_differences, pulled, sharing
+from namedlayers.plan.rules.contractions import (
+    contraction,
+    extreme_products,
+    log_products,
+    outer_sums,
+    products_of_differences,
+    pulled,
+    sharing,
+)
 from namedlayers.plan.rules.joining import last_step, sums
 from namedlayers.plan.rules.losses import classes, entropies, weighted_losses
 from namedlayers.plan.rules.normalising import attention, groups, norms, outer_means, regrouped, softmax, statistics
@@ -110,7 +118,7 @@ FINISHING: tuple[Rule, ...] = (
     *reductions.RULES,
     *slopes.RULES,
 )
-SUMMING: tuple[Rule, ...] = (*triangles.RULES, *log_products.RULES)
+SUMMING: tuple[Rule, ...] = (*triangles.RULES, *outer_sums.RULES, *log_products.RULES, *extreme_products.RULES)
 PHASES: tuple[tuple[Rule, ...], ...] = (RECOGNISING, SUMMING, ATTENDING, MERGING, READING, FINISHING)
 
 JOINING: tuple[Rule, ...] = (*lerp.RULES, *row_sums.LAST, *sums.RULES)

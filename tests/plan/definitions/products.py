@@ -62,6 +62,8 @@ CASES = (
         kinds={"I": Kind.INT},
     ),
     _case("log product", "X[i, j]; W[j, k]", "logsumexp[j](X + W)", "log_contract"),
+    _case("extreme product", "X[i, j]; W[j, k]", "max[j](X + W)", "extreme_contract"),
+    _case("extreme product of factors", "X[i, j]; W[j, k]", "min[j](X * W)", "extreme_contract"),
     _case(
         "logsumexp of a term, and of what it is added to",
         "A[i, j]; B[j, k]",

@@ -2,149 +2,53 @@
 
 `logsumexp[i](W + X)` where neither term has all axes becomes a matrix product of exponentials, shifted so that nothing
 overflows, and repaired where it underflows: the outer sum is never held. More terms are two sides of a product, those
-of the fewest elements: in `logsumexp[i, j](X + Y + W)`, X with i and Y with j, W is one side, X and Y are parts of the
-other, whose exponentials are multiplied. A term `log(w)` is taken as the weights themselves, so that a weight of 0 has
-a derivative. Terms without a summed axis are added afterwards. What is summed in one term alone, as i in
-`logsumexp[i, j](A[i, j] + B[j, k])`, is summed there, before anything is added to it. (Where -inf of one term, or the
-sum of nothing, meets inf of another, that is not the same: such a rule is algebraic, and left out under `strict`.)
+that cost least: in `logsumexp[i, j](X + Y + W)`, X with i and Y with j, W is one side, X and Y are parts of the other,
+whose exponentials are multiplied; in a chain, one side is a product by itself. A term `log(w)` is taken as the weights
+themselves, so that a weight of 0 has a derivative. Terms without a summed axis are added afterwards.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from functools import reduce
 
 from namedlayers.plan.rule import Match, Near, Outcome, Rule
-from namedlayers.plan.rules.build import negative
-from namedlayers.plan.view import Number, Scope
+from namedlayers.plan.rules.contractions.outer_sums import (
+    NOT_NEGATIVE,
+    Terms,
+    consumed_by,
+    elements,
+    groups_of,
+    terms_of,
+    two_sides,
+    with_rest,
+)
+from namedlayers.plan.view import Scope
 from namedlayers.program.graph import Arg, Node
 from namedlayers.program.program import Kind
-
-MOST_GROUPS = 6
-TYPICAL = 64
-"""The size of an axis where it is not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """Two sides of terms, between which the sum is outer, what is added afterwards, and a number beside them."""
+    """The terms, and the two sides of them between which the sum is outer."""
 
+    terms: Terms
     sides: tuple[tuple[Arg, ...], tuple[Arg, ...]]
-    rest: tuple[Arg, ...]
-    number: Number
-
-
-@dataclass(frozen=True, slots=True)
-class _Terms:
-    """Those with summed axes, in groups, those without, and a number beside them; the nodes that add them."""
-
-    groups: list[tuple[Arg, ...]]
-    rest: tuple[Arg, ...]
-    number: Number
-    nodes: tuple[Node, ...]
-
-
-def _terms(scope: Scope, node: Node) -> _Terms | None:
-    (body,) = node.args
-    if node.kind is not Kind.REAL or body.node.op not in ("add", "sub") or not _outer(scope, body.node):
-        return None
-    total = scope.sum(body, lambda inner: _outer(scope, inner))
-    consumed = _consumed(node)
-    terms = [term if sign > 0 else negative(scope, term) for sign, term in total.terms]
-    inside = [term for term in terms if consumed & set(term.axes)]
-    rest = tuple(term for term in terms if not consumed & set(term.axes))
-    groups = groups_of(inside)
-    if not 2 <= len(groups) <= MOST_GROUPS or any(term.node.kind is not Kind.REAL for term in inside):
-        return None
-    return _Terms(groups, rest, total.number, total.nodes)
-
-
-def _consumed(node: Node) -> set[int]:
-    return set(range(node.rank, len(node.space)))
 
 
 def _log_product(scope: Scope, node: Node) -> Outcome:
-    terms = _terms(scope, node)
+    terms = terms_of(scope, node)
     if terms is None:
         return None
-    sides = two_sides(scope, terms.groups, _consumed(node))
+    sides = two_sides(scope, terms.groups, consumed_by(node))
     if sides is None:
         if len(terms.groups) == 2:
             return None
         return Near(f"its terms are {len(terms.groups)} factors, and no two sides of them are a matrix product")
-    return Match(_Found(sides, terms.rest, terms.number), terms.nodes)
-
-
-def _summed_alone(scope: Scope, node: Node) -> Outcome:
-    terms = _terms(scope, node)
-    if terms is None:
-        return None
-    every = {axis for group in terms.groups for axis in _axes(group)}
-    alone = _alone(terms.groups, _consumed(node))
-    pays = any(axes and every - _axes(group) for group, axes in zip(terms.groups, alone, strict=True))
-    return Match(terms, terms.nodes) if pays else None
-
-
-def _build_summed_alone(scope: Scope, node: Node, found: _Terms) -> Arg:
-    alone = _alone(found.groups, _consumed(node))
-    parts = []
-    for group, axes in zip(found.groups, alone, strict=True):
-        part = reduce(lambda one, other: scope.apply("add", one, other), group)
-        parts.append(scope.reduce("logsumexp", part, sorted(axes)) if axes else part)
-    whole = reduce(lambda one, other: scope.apply("add", one, other), parts)
-    left = _consumed(node).difference(*alone)
-    return _with_rest(
-        scope, scope.reduce("logsumexp", whole, sorted(left)) if left else whole, found.rest, found.number
-    )
-
-
-def _alone(groups: list[tuple[Arg, ...]], consumed: set[int]) -> list[set[int]]:
-    """Which summed axes each group has that no other has."""
-    axes = [_axes(group) for group in groups]
-    return [(own & consumed).difference(*(other for other in axes if other is not own)) for own in axes]
-
-
-def _axes(group: tuple[Arg, ...]) -> set[int]:
-    return {axis for term in group for axis in term.axes}
-
-
-def two_sides(
-    scope: Scope, groups: list[tuple[Arg, ...]], consumed: set[int]
-) -> tuple[tuple[Arg, ...], tuple[Arg, ...]] | None:
-    """The groups as two sides of a matrix product, those whose sums have the fewest elements."""
-    found = []
-    for chosen in range(1, 1 << (len(groups) - 1)):  # the last group is on the right
-        left = tuple(term for k, group in enumerate(groups) if chosen >> k & 1 for term in group)
-        right = tuple(term for k, group in enumerate(groups) if not chosen >> k & 1 for term in group)
-        a, b = ({axis for term in side for axis in term.axes} for side in (left, right))
-        if a & b & consumed and a - b - consumed and b - a - consumed:
-            found.append((_elements(scope, a) + _elements(scope, b), chosen, (left, right)))
-    return min(found)[2] if found else None
-
-
-def _elements(scope: Scope, axes: set[int]) -> int:
-    sizes = (scope.sizes[axis].value for axis in axes)
-    return math.prod(TYPICAL if size is None else size for size in sizes)
-
-
-def _outer(scope: Scope, node: Node) -> bool:
-    """A sum that is larger than its terms, or that nothing else needs."""
-    return scope.once(node) or node.rank > max(arg.node.rank for arg in node.args)
-
-
-def groups_of(terms: list[Arg]) -> list[tuple[Arg, ...]]:
-    """The terms by the largest axes among them: one whose axes another has belongs to the smallest such."""
-    axes = [frozenset(term.axes) for term in terms]
-    largest = [one for one in dict.fromkeys(axes) if not any(one < other for other in axes)]
-    found: dict[frozenset[int], list[Arg]] = {one: [] for one in largest}
-    for term, one in zip(terms, axes, strict=True):
-        found[min((other for other in largest if one <= other), key=len)].append(term)
-    return [tuple(group) for group in found.values()]
+    return Match(_Found(terms, sides), terms.nodes)
 
 
 def _build(scope: Scope, node: Node, found: _Found) -> Arg:
-    consumed = set(range(node.rank, len(node.space)))
+    consumed = consumed_by(node)
     held = [{axis for term in side for axis in term.axes} for side in found.sides]
     factors: list[Arg] = []
     linear: list[bool] = []
@@ -160,12 +64,7 @@ def _build(scope: Scope, node: Node, found: _Found) -> Arg:
     result = sorted(kept - consumed)
     attrs = {"linear": tuple(linear), "lefts": lefts}
     whole = scope.build("log_contract", factors, result, sorted(kept & consumed), kind=Kind.REAL, attrs=attrs)
-    return _with_rest(scope, whole, found.rest, found.number)
-
-
-def _with_rest(scope: Scope, whole: Arg, rest: tuple[Arg, ...], number: Number) -> Arg:
-    whole = reduce(lambda one, other: scope.apply("add", one, other), rest, whole)
-    return whole if number == 0 else scope.apply("add", whole, scope.number(number))
+    return with_rest(scope, whole, found.terms)
 
 
 def _weights(scope: Scope, side: tuple[Arg, ...]) -> Arg | None:
@@ -188,7 +87,7 @@ def _parts(scope: Scope, side: tuple[Arg, ...], alone: set[int]) -> list[Arg]:
         for term in group[1:]:
             part = scope.apply("add", part, term)
         parts.append(scope.reduce("logsumexp", part, sorted(own & alone)) if own & alone else part)
-    return sorted(parts, key=lambda part: _elements(scope, set(part.axes)))
+    return sorted(parts, key=lambda part: elements(scope, set(part.axes)))
 
 
 def _log_of_contraction(scope: Scope, node: Node) -> Outcome:
@@ -202,7 +101,7 @@ def _log_of_contraction(scope: Scope, node: Node) -> Outcome:
         return None
     if not left - right or not right - left or any(one.node.kind is not Kind.REAL for one in operands):
         return None
-    if not all(one.node.op in _NOT_NEGATIVE for one in operands):
+    if not all(one.node.op in NOT_NEGATIVE for one in operands):
         return Near("a factor may be negative, and the sum of both signs has no shift that keeps its digits")
     return Match((operands, consumed), (body.node,))
 
@@ -215,16 +114,7 @@ def _build_log_of_contraction(scope: Scope, node: Node, found: tuple[tuple[Arg, 
     return scope.build("log_contract", factors, range(node.rank), sorted(consumed), kind=Kind.REAL, attrs=attrs)
 
 
-_NOT_NEGATIVE = frozenset({"exp", "softmax", "sigmoid", "relu", "softplus", "abs"})
-
 RULES = (
     Rule("log product", "exact", ("reduce logsumexp",), _log_product, _build),
-    Rule(
-        "terms of a logsumexp that are summed alone",
-        "algebraic",
-        ("reduce logsumexp",),
-        _summed_alone,
-        _build_summed_alone,
-    ),
     Rule("log product", "algebraic", ("log",), _log_of_contraction, _build_log_of_contraction),
 )

@@ -15,7 +15,7 @@ from math import inf
 from namedlayers.plan.rule import Match, Near, Outcome, Rule
 from namedlayers.plan.rules.build import negative
 from namedlayers.plan.rules.contractions.contraction import contraction
-from namedlayers.plan.rules.contractions.log_products import MOST_GROUPS, groups_of, two_sides
+from namedlayers.plan.rules.contractions.outer_sums import MOST_GROUPS, groups_of, two_sides
 from namedlayers.plan.rules.masks import chosen, masked
 from namedlayers.plan.view import Scope
 from namedlayers.program.graph import Arg, Node

@@ -35,6 +35,13 @@ def _extreme(node: Node, g: Term, operands: tuple[Term, ...]) -> tuple[Term | No
     return (g * (attained / attained.sum(consumed(node))),)
 
 
+def _extreme_contract(node: Node, g: Term, operands: tuple[Term, ...]) -> tuple[Term | None, ...]:
+    left, right = operands
+    attained = left(str(node.attr("join")), right)("eq", result(node, g)).chosen(1, 0)
+    slope = g * (attained / attained.sum(consumed(node)))
+    return (slope, slope) if node.attr("join") == "add" else (slope * right, slope * left)
+
+
 def _logsumexp(node: Node, g: Term, operands: tuple[Term, ...]) -> tuple[Term | None, ...]:
     (x,), y = operands, result(node, g)
     return (g * (x - y("eq", -math.inf).chosen(0, y))("exp"),)
@@ -82,6 +89,7 @@ TABLE: Mapping[str, Back] = {
     "contract": _contract,
     "linear": _linear,
     "extreme": _extreme,
+    "extreme_contract": _extreme_contract,
     "softmax": _softmax,
     "log_softmax": _log_softmax,
     "statistic": _statistic,

@@ -1,0 +1,165 @@
+"""Matrix products whose sum is a maximum or a minimum: of the semirings max-plus, min-plus, max-product, min-product.
+
+In: A [..., m, k] and B [..., k, n], with the same batch in front, k at least 1. Out: [..., m, n], the extreme over k of
+A + B, or of A * B. What always holds: the numbers are those of the outer sum (product), to the last digit, and so is
+what is no number; slopes go to all that are the extreme, in equal parts. Where that pays and the numbers are at hand,
+the outer sum is never held: it is made in blocks that stay in a processor's caches, and made again for slopes. What is
+traced sees the outer sum, which a compiler does not hold either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import product
+
+import torch
+from torch import Tensor
+
+from namedlayers.emit.kernels import derivable
+from namedlayers.emit.kernels.derivable import Plain, Tensors
+from namedlayers.emit.kernels.eager import all_visible, batched_backward
+
+BLOCK = 1 << 20
+"""So many entries of the outer sum are a block, about."""
+
+FEW = 1 << 17
+"""Up to so many entries torch is quicker, where slopes are wanted; where not, up to a block."""
+
+NARROW = 32
+"""Rows of fewer entries are not worth a processor's wide registers."""
+
+
+def extreme_product(a: Tensor, b: Tensor, op: str, joined: str) -> Tensor:
+    """`op`: "max" or "min"; `joined`: "add" or "mul".
+
+    >>> a, b = torch.tensor([[0.0, 5.0]]), torch.tensor([[10.0, 1.0], [2.0, 3.0]])
+    >>> extreme_product(a, b, "max", "add"), extreme_product(a, b, "min", "mul")
+    (tensor([[10.,  8.]]), tensor([[0., 0.]]))
+    """
+    form = _Form(op == "max", joined == "add")
+    if a.numel() * b.shape[-1] <= FEW or not all_visible(a, b):
+        return form.at_once(a, b)
+    if a.numel() * b.shape[-1] <= BLOCK and not (torch.is_grad_enabled() and (a.requires_grad or b.requires_grad)):
+        return form.at_once(a, b)
+    return derivable.at_hand(_Product(form), a, b)[0]
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Form:
+    """`largest`: a maximum; `sums`: of sums."""
+
+    largest: bool
+    sums: bool
+
+    @property
+    def join(self) -> Callable[..., Tensor]:
+        return torch.add if self.sums else torch.mul
+
+    @property
+    def extreme(self) -> Callable[..., Tensor]:
+        return torch.amax if self.largest else torch.amin
+
+    def at_once(self, a: Tensor, b: Tensor) -> Tensor:
+        """Over the axis that is innermost where columns are few, else over the middle one."""
+        if b.shape[-1] < NARROW:
+            return self.extreme(self.join(a.unsqueeze(-2), b.mT.contiguous().unsqueeze(-3)), -1)
+        return self.extreme(self.join(a.unsqueeze(-1), b.unsqueeze(-3)), -2)
+
+
+@dataclass(frozen=True)
+class _Product:
+    form: _Form
+    keeps_results = True
+
+    def __call__(self, *tensors: Tensor) -> Tensors:
+        a, b = tensors
+        if b.shape[-1] < NARROW <= a.shape[-2]:
+            return (_by_blocks(self.form, b.mT, a.mT.contiguous()).mT,)
+        return (_by_blocks(self.form, a, b),)
+
+    def back(self, wanted: tuple[bool, ...]) -> _Slopes:
+        return _Slopes(self.form, wanted[0], wanted[1])
+
+    def along(self) -> Plain:
+        def tangent(a: Tensor, b: Tensor, out: Tensor, *tangents: Tensor) -> Tensors:
+            return (torch.func.jvp(self.form.at_once, (a, b), tangents)[1],)
+
+        return Plain(tangent, 5, 1)
+
+
+@dataclass(frozen=True)
+class _Slopes:
+    form: _Form
+    to_a: bool
+    to_b: bool
+    keeps_results = False
+
+    def __call__(self, *given: Tensor) -> Tensors:
+        a, b, out, slope = given
+        if batched_backward(slope):
+            return self._at_once(a, b, out, slope)
+        if b.shape[-1] < NARROW <= a.shape[-2]:
+            turned = _slopes(self.form, b.mT, a.mT.contiguous(), out.mT, slope.mT, self.to_b, self.to_a)
+            return turned[1].mT, turned[0].mT
+        return _slopes(self.form, a, b, out, slope, self.to_a, self.to_b)
+
+    def _at_once(self, a: Tensor, b: Tensor, out: Tensor, slope: Tensor) -> Tensors:
+        left, right = a.unsqueeze(-1), b.unsqueeze(-3)
+        attained = (self.form.join(left, right) == out.unsqueeze(-2)).to(a.dtype)
+        entries = attained * (slope / attained.sum(-2)).unsqueeze(-2)
+        if self.form.sums:
+            return entries.sum(-1), entries.sum(-3)
+        return (entries * right).sum(-1), (entries * left).sum(-3)
+
+    def back(self, wanted: tuple[bool, ...]) -> Plain:
+        return self._plain().back(wanted)
+
+    def along(self) -> Plain:
+        return self._plain().along()
+
+    def _plain(self) -> Plain:
+        return Plain(self._at_once, 4, 2)
+
+
+def _by_blocks(form: _Form, a: Tensor, b: Tensor) -> Tensor:
+    out = a.new_empty((*a.shape[:-1], b.shape[-1]))
+    lefts, rights, into = (x.flatten(0, -3) if x.dim() > 2 else x.unsqueeze(0) for x in (a, b, out))
+    for some, rows, columns in _blocks(lefts, rights):
+        entries = form.join(lefts[some, rows, :, None], rights[some, None, :, columns])
+        form.extreme(entries, -2, out=into[some, rows, columns])
+    return out
+
+
+def _slopes(
+    form: _Form, a: Tensor, b: Tensor, out: Tensor, slope: Tensor, to_a: bool, to_b: bool
+) -> tuple[Tensor, Tensor]:
+    """What is not asked for is 0."""
+    da, db = a.new_zeros(a.shape), b.new_zeros(b.shape)
+    flat = (x.flatten(0, -3) if x.dim() > 2 else x.unsqueeze(0) for x in (a, b, out, slope, da, db))
+    lefts, rights, found, given, to_lefts, to_rights = flat
+    for some, rows, columns in _blocks(lefts, rights):
+        left, right = lefts[some, rows, :, None], rights[some, None, :, columns]
+        entries = form.join(left, right)
+        torch.eq(entries, found[some, rows, None, columns], out=entries)
+        count = entries.sum(-2, keepdim=True, dtype=torch.promote_types(a.dtype, torch.float32))
+        entries.mul_(given[some, rows, None, columns] / count)
+        if to_a:
+            to_lefts[some, rows] += (entries if form.sums else entries * right).sum(-1)
+        if to_b:
+            to_rights[some, :, columns] += (entries if form.sums else entries.mul_(left)).sum(-3)
+    return da, db
+
+
+def _blocks(a: Tensor, b: Tensor) -> Iterator[tuple[slice, slice, slice]]:
+    """Some of the batch, of the rows of a and of the columns of b, so that all of them are in one."""
+    (batch, m, k), n = a.shape, b.shape[-1]
+    columns = min(n, max(NARROW, BLOCK // k))
+    rows = min(m, max(1, BLOCK // (k * columns)))
+    some = max(1, BLOCK // (m * k * n)) if (rows, columns) == (m, n) else 1
+    for places in product(range(0, batch, some), range(0, m, rows), range(0, n, columns)):
+        at, row, column = places
+        yield slice(at, at + some), slice(row, row + rows), slice(column, column + columns)
