@@ -46,11 +46,14 @@ def _check_ranks(program: Program, given: Keywords, error: Exception) -> None:
 
 
 def check_devices(program: Program, given: Keywords, error: Exception) -> None:
-    """Raises an ArgumentError if the inputs of a program lie on different devices; those without axes may."""
-    tensors = [one for one in program.inputs if isinstance(given[one.name], torch.Tensor) and given[one.name].ndim]
+    """Raises an ArgumentError if the inputs of a program lie on different devices. Torch takes numbers without axes
+    from the CPU beside tensors of other devices; if it has not, its error says so."""
+    tensors = [one for one in program.inputs if isinstance(given[one.name], torch.Tensor)]
+    tensors.sort(key=lambda one: given[one.name].ndim == 0)  # those with axes first
     for one in tensors[1:]:
         first, here = given[tensors[0].name].device, given[one.name].device
-        if here != first:
+        number = given[one.name].ndim == 0 and here.type == "cpu"
+        if here != first and not (number and "device" not in str(error)):
             raise ArgumentError(
                 "NL0519",
                 f"`{tensors[0].name}` is on {first} and `{one.name}` on {here}",

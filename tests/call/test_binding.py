@@ -117,6 +117,21 @@ def test_tensors_on_two_devices() -> None:
     check_devices(program, {"X": torch.ones(3), "Y": torch.ones(3)}, RuntimeError())
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def f(X[i], b[]) -> [i] = X * b",
+        "def f(X[i], b[]) -> [i]:\n    scan i with h = 0:\n        h = tanh(b * h + X)\n    return h",
+    ],
+    ids=["a product", "a scan"],
+)
+def test_numbers_may_lie_on_the_cpu_and_nowhere_else(text: str) -> None:
+    here, there = (lambda *shape: torch.ones(shape)), (lambda *shape: torch.ones(shape, device="meta"))
+    assert nl.compile(text)(there(3), here()).is_meta
+    with pytest.raises(nl.ArgumentError, match="NL0519: `X` is on cpu and `b` on meta"):
+        nl.compile(text)(here(3), there())
+
+
 PROMOTED: list[tuple[torch.dtype, torch.dtype, torch.dtype]] = [
     (torch.float32, torch.float64, torch.float64),
     (torch.float16, torch.float32, torch.float32),
