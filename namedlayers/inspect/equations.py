@@ -42,9 +42,10 @@ def lines_of(
     definition: tree.Definition,
     namespace: Namespace,
     kinds: Mapping[str, Kind] | None = None,
-    results: Sequence[tuple[str, ...]] | None = None,
+    results: Sequence[tuple[tuple[str, ...], Kind]] | None = None,
 ) -> list[Line]:
-    """The lines of a definition; `results` are the axes of its results, where it does not state them itself."""
+    """The lines of a definition; `results` are the axes of its results, where it does not state them itself, and their
+    kinds."""
     scope = _scope(definition, namespace)
     signature = _signature(definition, scope, kinds or {}, results)
     return [*signature, *_Body(definition, scope).lines()]
@@ -85,21 +86,23 @@ def _below(node: tree.Node) -> Iterator[tree.Node]:
 
 
 def _signature(
-    definition: tree.Definition, scope: Scope, kinds: Mapping[str, Kind], results: Sequence[tuple[str, ...]] | None
+    definition: tree.Definition,
+    scope: Scope,
+    kinds: Mapping[str, Kind],
+    results: Sequence[tuple[tuple[str, ...], Kind]] | None,
 ) -> Iterator[Line]:
     """`f : ℝ^key × ℝ^{seq × key} → ℝ^val`, on several lines where there are many inputs."""
     tensors = [one for one in (*definition.data, *definition.parameters) if one.axes is not None]
     given = [
         _space(SPACES[_kind(one, kinds)], [notation.axes([axis], scope) for axis in one.axes or ()]) for one in tensors
     ]
-    results_of = results
+    spaces = [SPACES[kind] for _, kind in results or ()]
     if definition.results is not None:
-        to = [_space("R", [notation.axes([axis], scope) for axis in result.axes]) for result in definition.results]
+        axes = [[notation.axes([axis], scope) for axis in result.axes] for result in definition.results]
+        spaces = spaces or ["R"] * len(axes)
     else:
-        to = [
-            _space("R", [m.axis(axis.lstrip("*"), star=axis.startswith("*")) for axis in one])
-            for one in results_of or ()
-        ]
+        axes = [[m.axis(axis.lstrip("*"), star=axis.startswith("*")) for axis in one] for one, _ in results or ()]
+    to = [_space(space, one) for space, one in zip(spaces, axes, strict=True)]
     name, span = _function(definition, scope), _head(definition)
     if not given or not to:
         return

@@ -17,13 +17,13 @@ from namedlayers.syntax import tree
 
 
 def lines(definition: tree.Definition, namespace: Namespace, program: Program | None) -> list[Line]:
-    """The lines of a definition; its program says which inputs are integers, and the axes of results that the text
-    leaves out."""
+    """The lines of a definition; its program says which inputs and results are integers, and the axes of results that
+    the text leaves out."""
     if program is None:
         return lines_of(definition, namespace)
-    kinds = {one.name: one.kind for one in program.inputs}
+    kinds, of_all = ({one.name: one.kind for one in some} for some in (program.inputs, program.values))
     results = program.outputs[: len(program.outputs) - len(program.writes)]
-    return lines_of(definition, namespace, kinds, tuple(one.axes for one in results))
+    return lines_of(definition, namespace, kinds, tuple((one.axes, of_all[one.value]) for one in results))
 
 
 def latex(lines: Sequence[Line]) -> str:

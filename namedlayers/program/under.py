@@ -159,7 +159,8 @@ class _Block:
             return term, False
         elements = ELEMENTS[term.op](term) if term.op in ELEMENTS else ()
         if not set(with_values) <= set(elements):
-            self.refuse(_WRITTEN.get(term.op, f"`{term.op}`"), statement)
+            name = f"arg{dict(term.attrs)['op']}" if term.op == "argreduce" else term.op
+            self.refuse(_WRITTEN.get(name, f"`{name}`"), statement)
         filler = elements[-1] if term.op in FILLED and len(elements) > 1 else None
         operands = tuple(
             one
@@ -276,5 +277,6 @@ class _Block:
 
 _WRITTEN = {
     "sub": "`-`", "div": "`/`", "pow": "`^`", "mod": "`%`", "floordiv": "`//`", "lt": "`<`", "le": "`<=`", "gt": "`>`",
-    "ge": "`>=`", "eq": "`==`", "ne": "`!=`",
+    "ge": "`>=`", "eq": "`==`", "ne": "`!=`", "gather": "an index made of values",
+    "where": "a condition made of values", "eigenvalues": "`eigh`", "eigenvectors": "`eigh`",
 }  # fmt: skip

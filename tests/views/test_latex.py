@@ -49,6 +49,21 @@ def test_integers_and_truth_values_have_their_own_spaces() -> None:
     assert [kind for kind in "ZBR" if rf"\mathbb{{{kind}}}" in head] == ["Z", "B", "R"]
 
 
+SPACES = {
+    # a formula: the space that it maps to
+    "def f(X[i]) -> [i] = X": r"\mathbb{R}^{\mathsf{i}}",
+    "def f(X[i]) -> [] = argmax[i](X)": r"\mathbb{Z}",
+    "def f(X[i]) = X > 0": r"\mathbb{B}^{\mathsf{i}}",
+    "def f(X[i]) -> [j] = fft[i -> j](X)": r"\mathbb{C}^{\mathsf{j}}",
+    "def f(X[i]) -> [i], [i]:\n    return X, argsort[i](X)": r"\mathbb{R}^{\mathsf{i}} \times \mathbb{Z}^{\mathsf{i}}",
+}
+
+
+@pytest.mark.parametrize(("text", "space"), SPACES.items())
+def test_results_have_the_spaces_of_their_kinds(text: str, space: str) -> None:
+    assert nl.compile(text).latex().splitlines()[1].removesuffix(r" \\").endswith(rf" \to {space}")
+
+
 def test_what_is_not_settled_is_shown_as_it_is_written() -> None:
     pool = nl.compile("def pool1d[seq](X[seq]; k) = max[part](pool[seq, part = k](X))")
     assert r"(X;\, k) & = " in pool.latex()
