@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tests.benchmarks.workload import Formula, Function, Other, Workload, normal
+from tests.benchmarks.workload import EDGE, Formula, Function, Other, Workload, normal
 
 GROUP = "Logarithms"
 
@@ -18,6 +18,12 @@ KRONECKER = Formula("""
 def mix(X[fold, batch, i], Y[fold, batch, j]; W[fold, i, j, out]) -> [fold, batch, out]:
     return logsumexp[i, j](X + Y + W)
 """)
+
+
+MAX_PLUS = Formula(
+    "def best(X[row, mid], W[mid, column]) -> [row, column] = X @[mid] W",
+    {"semiring": "max-plus"},
+)
 
 
 def product(x: Tensor, w: Tensor) -> Tensor:
@@ -38,6 +44,14 @@ def kronecker_by_hand(x: Tensor, y: Tensor, w: Tensor) -> Tensor:
     pairs = torch.exp(x - first)[..., None] * torch.exp(y - second)[..., None, :]
     weights = torch.exp(w - side[:, 0, None, None]).flatten(1, 2)
     return torch.log(pairs.flatten(2) @ weights) + first + second + side
+
+
+def largest(x: Tensor, w: Tensor) -> Tensor:
+    return (x.unsqueeze(-1) + w).amax(-2)
+
+
+def largest_of_rows(x: Tensor, w: Tensor) -> Tensor:
+    return torch.cat([largest(rows, w) for rows in x.split(16)])
 
 
 def einx_product() -> Function:
@@ -99,5 +113,16 @@ WORKLOADS = (
         full={"fold": 16, "batch": 128, "i": 16, "j": 16, "out": 16},
         quick={"fold": 2, "batch": 3, "i": 4, "j": 5, "out": 6},
         note=WRONG,
+    ),
+    Workload(
+        name='product under semiring="max-plus"',
+        group=GROUP,
+        ours=MAX_PLUS,
+        by_hand={"amax of the outer sum": largest, "amax of outer sums of 16 rows": largest_of_rows},
+        naive=largest,
+        edges={"naive": EDGE},
+        inputs=(normal("row mid"), normal("mid column")),
+        full={"row": 256, "mid": 256, "column": 256},
+        quick={"row": 20, "mid": 4, "column": 5},
     ),
 )
