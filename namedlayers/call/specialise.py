@@ -36,7 +36,7 @@ MOST = 256
 """How many specialisations a function keeps; the oldest go first."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Specialisation:
     """One program of a definition, with its plan and its compiled form. `owned` is what a layer's module supplies; None
     for a function. `variant` is the number of the one that the views show; `sizes` are those of the call that they are
@@ -91,6 +91,15 @@ class Specialisation:
         from namedlayers.inspect.page import page
 
         return page(self).at(path)
+
+    def __repr__(self) -> str:
+        return f"<namedlayers specialisation {str(self.program).partition(':')[0]}>"
+
+    def __copy__(self) -> Specialisation:
+        return self
+
+    def __deepcopy__(self, memo: dict) -> Specialisation:
+        return self
 
 
 def latex(namespace: Namespace, definition: tree.Definition, program: Program | None) -> str:

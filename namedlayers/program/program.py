@@ -158,6 +158,15 @@ class Program:
         """The parameters and states that a module supplies, the last of the inputs."""
         return tuple(one for one in self.inputs if one.owned)
 
+    def __copy__(self) -> Program:
+        return self  # it never changes, and of each term there is one
+
+    def __deepcopy__(self, memo: dict) -> Program:
+        return self
+
+    def __reduce__(self) -> tuple:
+        raise TypeError(f"the program of `{self.name}` is not pickled: pickle the function or module, which makes it")
+
     def __str__(self) -> str:
         """The statements, one a line, as text that parses back."""
         from namedlayers.program.printer import print_program

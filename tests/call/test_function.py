@@ -320,6 +320,15 @@ def test_copies_are_the_function_itself() -> None:
     assert copy.deepcopy({"f": attention})["f"] is attention
 
 
+@pytest.mark.parametrize("view", ["program", "specialisation"])
+def test_views_are_copied_as_they_are_and_pickled_by_what_makes_them(view: str) -> None:
+    made = FORMULAS.scale.specialize(torch.ones(3), by=2)
+    shown = made.program if view == "program" else made
+    assert copy.deepcopy([shown])[0] is copy.copy(shown) is shown
+    with pytest.raises(TypeError, match="the program of `scale` is not pickled: pickle the function"):
+        pickle.dumps(shown)
+
+
 def test_modules_that_hold_functions_copy_and_save(tmp_path: Path) -> None:
     class Scale(torch.nn.Module):
         def __init__(self) -> None:
