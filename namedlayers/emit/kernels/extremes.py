@@ -9,6 +9,7 @@ traced sees the outer sum, which a compiler does not hold either.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
@@ -127,9 +128,10 @@ class _Slopes:
 
 def _by_blocks(form: _Form, a: Tensor, b: Tensor) -> Tensor:
     out = a.new_empty((*a.shape[:-1], b.shape[-1]))
-    lefts, rights, into = (x.flatten(0, -3) if x.dim() > 2 else x.unsqueeze(0) for x in (a, b, out))
+    lefts, rights, into = _flat(a, b, out)
+    held = _Held(a)
     for some, rows, columns in _blocks(lefts, rights):
-        entries = form.join(lefts[some, rows, :, None], rights[some, None, :, columns])
+        entries = held.joined(form, lefts[some, rows, :, None], rights[some, None, :, columns])
         form.extreme(entries, -2, out=into[some, rows, columns])
     return out
 
@@ -139,19 +141,39 @@ def _slopes(
 ) -> tuple[Tensor, Tensor]:
     """What is not asked for is 0."""
     da, db = a.new_zeros(a.shape), b.new_zeros(b.shape)
-    flat = (x.flatten(0, -3) if x.dim() > 2 else x.unsqueeze(0) for x in (a, b, out, slope, da, db))
-    lefts, rights, found, given, to_lefts, to_rights = flat
+    lefts, rights, found, given, to_lefts, to_rights = _flat(a, b, out, slope, da, db)
+    held, turned = _Held(a), _Held(a)
     for some, rows, columns in _blocks(lefts, rights):
         left, right = lefts[some, rows, :, None], rights[some, None, :, columns]
-        entries = form.join(left, right)
+        entries = held.joined(form, left, right)
         torch.eq(entries, found[some, rows, None, columns], out=entries)
         count = entries.sum(-2, keepdim=True, dtype=torch.promote_types(a.dtype, torch.float32))
         entries.mul_(given[some, rows, None, columns] / count)
         if to_a:
-            to_lefts[some, rows] += (entries if form.sums else entries * right).sum(-1)
+            to_lefts[some, rows] += (entries if form.sums else turned.joined(form, entries, right)).sum(-1)
         if to_b:
             to_rights[some, :, columns] += (entries if form.sums else entries.mul_(left)).sum(-3)
     return da, db
+
+
+class _Held:
+    """Memory for the entries of a block, the same for all: to have it anew for each takes longer than to fill it."""
+
+    def __init__(self, like: Tensor) -> None:
+        self.like = like
+        self.memory: Tensor | None = None
+
+    def joined(self, form: _Form, left: Tensor, right: Tensor) -> Tensor:
+        shape = torch.broadcast_shapes(left.shape, right.shape)
+        count = math.prod(shape)
+        if self.memory is None or count > self.memory.numel():
+            self.memory = self.like.new_empty(count)
+        return form.join(left, right, out=self.memory[:count].view(shape))
+
+
+def _flat(*tensors: Tensor) -> list[Tensor]:
+    """With one axis in front."""
+    return [x.flatten(0, -3) if x.dim() > 2 else x.unsqueeze(0) for x in tensors]
 
 
 def _blocks(a: Tensor, b: Tensor) -> Iterator[tuple[slice, slice, slice]]:
