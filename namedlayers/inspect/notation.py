@@ -135,7 +135,7 @@ def _size(writer: _Writer, node: tree.SizeOf) -> Phrase:
 def _unary(writer: _Writer, node: tree.Unary) -> Phrase:
     if node.op == "not":
         return Phrase(m.row(m.sign("not"), writer.of(node.operand, NOT)), NOT)
-    return Phrase(m.row(m.sign(node.op), writer.of(node.operand, BIG)), SIGNED)
+    return Phrase(m.row(m.sign(node.op), _beside_sign(writer, node.operand)), SIGNED)
 
 
 def _binary(writer: _Writer, node: tree.Binary) -> Phrase:
@@ -143,9 +143,15 @@ def _binary(writer: _Writer, node: tree.Binary) -> Phrase:
 
 
 def _sum(writer: _Writer, node: tree.Binary) -> Phrase:
-    right = writer.phrase(node.right)
-    beside = m.fenced("(", right.math) if right.binds == SIGNED else right.within(BIG)
-    return Phrase(m.row(writer.of(node.left, SUM), _spaced(node.op), beside), SUM)
+    # Where a remainder ends is seen at a comparison, and not at a sum.
+    left = writer.of(node.left, BIG if isinstance(node.left, tree.Binary) and node.left.op == "%" else SUM)
+    return Phrase(m.row(left, _spaced(node.op), _beside_sign(writer, node.right)), SUM)
+
+
+def _beside_sign(writer: _Writer, node: tree.Expr) -> Math:
+    """What stands behind a sign; another sign does not."""
+    found = writer.phrase(node)
+    return m.fenced("(", found.math) if found.binds == SIGNED else found.within(BIG)
 
 
 def _spaced(op: str) -> Math:
