@@ -21,7 +21,6 @@ from namedlayers.emit.emitters import (  # noqa: F401  (importing them fills the
     distances,
     drawing,
     elementwise,
-    extreme_products,
     fourier,
     gathering,
     grouped,
@@ -68,8 +67,8 @@ if TYPE_CHECKING:
 
 
 _RARE = (
-    "emitters.log_contractions", "emitters.outer_means", "loops.looping", "loops.recurrent", "loops.stretches",
-    "loops.joint",
+    "emitters.log_contractions", "emitters.extreme_products", "emitters.outer_means", "loops.looping",
+    "loops.recurrent", "loops.stretches", "loops.joint",
 )  # fmt: skip
 """Emitters of what runs as operators of this package: torch takes longer to register these than to compile most
 formulas, so the first graph that has one of them does it."""

@@ -202,10 +202,25 @@ def test_the_outer_sum_is_never_held() -> None:
 
 
 @pytest.mark.parametrize("dynamic", [False, True])
-def test_traced(dynamic: bool) -> None:
+@pytest.mark.parametrize("form", FORMS[::3])
+@pytest.mark.parametrize("name", ["few columns", "a batch"])
+def test_traced(name: str, form: tuple[str, str], dynamic: bool) -> None:
+    """Its slopes are an operator."""
+    quick = torch.compile(extreme_product, backend="aot_eager", fullgraph=True, dynamic=dynamic)
+    given = _given(SHAPES[name], ties=True)
+    found, wanted = quick(*given, *form), extreme_product(*given, *form)
+    assert torch.equal(found, wanted)
+    slope = torch.randn_like(found)
+    for which in (given, given[:1], given[1:]):
+        ours, theirs = (torch.autograd.grad(one, which, slope, retain_graph=True) for one in (found, wanted))
+        torch.testing.assert_close(ours, theirs)
+    with torch.no_grad():
+        assert torch.equal(quick(*given, *form), wanted)
+
+
+def test_a_chain_is_traced_in_one_graph() -> None:
     function = nl.compile(FORMULAS["one side is an extreme by itself"][0])
-    quick = torch.compile(function, backend="aot_eager", fullgraph=True, dynamic=dynamic)
     given = _given(((4, 3), (3, 5), (5, 2)))
-    found, wanted = quick(*given), function(*given)
+    found, wanted = torch.compile(function, backend="aot_eager", fullgraph=True)(*given), function(*given)
     torch.testing.assert_close(found, wanted)
     torch.testing.assert_close(*(torch.autograd.grad(one.sum(), given) for one in (found, wanted)))

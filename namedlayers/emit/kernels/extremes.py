@@ -3,8 +3,8 @@
 In: A [..., m, k] and B [..., k, n], with the same batch in front, k at least 1. Out: [..., m, n], the extreme over k of
 A + B, or of A * B. What always holds: the numbers are those of the outer sum (product), to the last digit, and so is
 what is no number; slopes go to all that are the extreme, in equal parts. Where that pays and the numbers are at hand,
-the outer sum is never held: it is made in blocks that stay in a processor's caches, and made again for slopes. What is
-traced sees the outer sum, which a compiler does not hold either.
+the outer sum is never held: it is made in blocks that stay in a processor's caches, and made again for slopes. For
+torch.compile it is the outer sum, which a compiler does not hold either, and an operator for its slopes.
 """
 
 from __future__ import annotations
@@ -12,14 +12,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.compiler import is_dynamo_compiling, is_exporting
 
 from namedlayers.emit.kernels import derivable
 from namedlayers.emit.kernels.derivable import Plain, Tensors
 from namedlayers.emit.kernels.eager import all_visible, batched_backward
+from namedlayers.emit.kernels.in_graphs import in_graph
 
 BLOCK = 1 << 20
 """So many entries of the outer sum are a block, about."""
@@ -39,6 +43,8 @@ def extreme_product(a: Tensor, b: Tensor, op: str, joined: str) -> Tensor:
     (tensor([[10.,  8.]]), tensor([[0., 0.]]))
     """
     form = _Form(op == "max", joined == "add")
+    if is_dynamo_compiling() and not is_exporting():
+        return _traced(a, b, form.largest, form.sums)
     if a.numel() * b.shape[-1] <= FEW or not all_visible(a, b):
         return form.at_once(a, b)
     if a.numel() * b.shape[-1] <= BLOCK and not (torch.is_grad_enabled() and (a.requires_grad or b.requires_grad)):
@@ -69,6 +75,33 @@ class _Form:
         if b.shape[-1] < NARROW:
             return self.extreme(self.join(a.unsqueeze(-2), b.mT.contiguous().unsqueeze(-3)), -1)
         return self.extreme(self.join(a.unsqueeze(-1), b.unsqueeze(-3)), -2)
+
+
+@in_graph  # it is traced from tensor to tensor, not line by line
+def _traced(a: Tensor, b: Tensor, largest: bool, sums: bool) -> Tensor:
+    form = _Form(largest, sums)
+    plain = torch._C._functorch.peek_interpreter_stack() is not None or not a.is_cpu or a.dtype is not b.dtype
+    if plain or not (torch.is_grad_enabled() and (a.requires_grad or b.requires_grad)):
+        return form.at_once(a, b)
+    found: Tensor = _Traced.apply(a, b, form)
+    return found
+
+
+class _Traced(torch.autograd.Function):
+    """A compiler makes the outer sum three times over for its slopes."""
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, b: Tensor, form: _Form) -> Tensor:
+        found = form.at_once(a, b)
+        ctx.form = form
+        ctx.save_for_backward(a, b, found)
+        return found
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        to_a, to_b, _ = ctx.needs_input_grad
+        da, db = torch.ops.namedlayers.extreme_slopes(*ctx.saved_tensors, slope, ctx.form.sums, to_a, to_b)
+        return da if to_a else None, db if to_b else None, None
 
 
 @dataclass(frozen=True)
@@ -103,10 +136,7 @@ class _Slopes:
         a, b, out, slope = given
         if batched_backward(slope):
             return self._at_once(a, b, out, slope)
-        if b.shape[-1] < NARROW <= a.shape[-2]:
-            turned = _slopes(self.form, b.mT, a.mT.contiguous(), out.mT, slope.mT, self.to_b, self.to_a)
-            return turned[1].mT, turned[0].mT
-        return _slopes(self.form, a, b, out, slope, self.to_a, self.to_b)
+        return _slopes(a, b, out, slope, self.form.sums, self.to_a, self.to_b)
 
     def _at_once(self, a: Tensor, b: Tensor, out: Tensor, slope: Tensor) -> Tensors:
         left, right = a.unsqueeze(-1), b.unsqueeze(-3)
@@ -137,12 +167,21 @@ def _by_blocks(form: _Form, a: Tensor, b: Tensor) -> Tensor:
 
 
 def _slopes(
-    form: _Form, a: Tensor, b: Tensor, out: Tensor, slope: Tensor, to_a: bool, to_b: bool
+    a: Tensor, b: Tensor, out: Tensor, slope: Tensor, sums: bool, to_a: bool, to_b: bool
 ) -> tuple[Tensor, Tensor]:
     """What is not asked for is 0."""
+    if b.shape[-1] < NARROW <= a.shape[-2]:
+        db, da = _slopes_by_blocks(b.mT, a.mT.contiguous(), out.mT, slope.mT, sums, to_b, to_a)
+        return da.mT.contiguous(), db.mT.contiguous()
+    return _slopes_by_blocks(a, b, out, slope, sums, to_a, to_b)
+
+
+def _slopes_by_blocks(
+    a: Tensor, b: Tensor, out: Tensor, slope: Tensor, sums: bool, to_a: bool, to_b: bool
+) -> tuple[Tensor, Tensor]:
     da, db = a.new_zeros(a.shape), b.new_zeros(b.shape)
     lefts, rights, found, given, to_lefts, to_rights = _flat(a, b, out, slope, da, db)
-    held, turned = _Held(a), _Held(a)
+    held, turned, form = _Held(a), _Held(a), _Form(True, sums)
     for some, rows, columns in _blocks(lefts, rights):
         left, right = lefts[some, rows].unsqueeze(-1), rights[some, :, columns].unsqueeze(-3)
         entries = held.joined(form, left, right)
@@ -150,9 +189,9 @@ def _slopes(
         count = entries.sum(-2, keepdim=True, dtype=torch.promote_types(a.dtype, torch.float32))
         entries.mul_(given[some, rows, columns].unsqueeze(-2) / count)
         if to_a:
-            to_lefts[some, rows] += (entries if form.sums else turned.joined(form, entries, right)).sum(-1)
+            to_lefts[some, rows] += (entries if sums else turned.joined(form, entries, right)).sum(-1)
         if to_b:
-            to_rights[some, :, columns] += (entries if form.sums else entries.mul_(left)).sum(-3)
+            to_rights[some, :, columns] += (entries if sums else entries.mul_(left)).sum(-3)
     return da, db
 
 
@@ -186,3 +225,15 @@ def _blocks(a: Tensor, b: Tensor) -> Iterator[tuple[slice | int, slice, slice]]:
     for at, row, column in product(range(0, batch, some), range(0, m, rows), range(0, n, columns)):
         which = at if some == 1 else slice(at, at + some)
         yield which, slice(row, row + rows), slice(column, column + columns)
+
+
+_operators = torch.library.Library("namedlayers", "FRAGMENT")  # (operators by `custom_op` would take longer to call)
+_operators.define(
+    "extreme_slopes(Tensor a, Tensor b, Tensor out, Tensor slope, bool sums, bool to_a, bool to_b) -> (Tensor, Tensor)"
+)
+_operators.impl("extreme_slopes", _slopes, "CompositeExplicitAutograd")
+
+
+@partial(torch.library.register_fake, "namedlayers::extreme_slopes", lib=_operators)
+def _like_slopes(a: Tensor, b: Tensor, *more: object) -> tuple[Tensor, Tensor]:
+    return a.new_empty(a.shape), b.new_empty(b.shape)
