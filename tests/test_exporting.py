@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,9 +43,12 @@ def test_a_program_of_torch_for_open_sizes(tmp_path: Path) -> None:
         torch.testing.assert_close(loaded(*inputs), attention(*inputs))
 
 
-def test_a_model_of_onnx(tmp_path: Path) -> None:
+def test_a_model_of_onnx(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     attention = nl.compile(ATTENTION)
-    export(attention, SIZES, tmp_path / "a.onnx", "onnx", dynamic=["seq"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FutureWarning)
+        export(attention, SIZES, tmp_path / "a.onnx", "onnx", dynamic=["seq"])
+    assert not [one for one in caplog.records if one.levelno >= logging.WARNING]
     session = onnxruntime.InferenceSession(tmp_path / "a.onnx")
     assert [one.name for one in session.get_inputs()] == ["Q", "K", "V"]
     inputs = _inputs(seq=9)
@@ -105,6 +110,36 @@ def test_an_open_axis_needs_an_example_that_is_not_its_only_size(size: int) -> N
 def test_a_size_that_the_formula_fixes_is_not_open(text: str, told: str) -> None:
     with pytest.raises(FormulaError, match=f"NL0660: .*{told}"):
         exported(nl.compile(text), {"i": 4, "j": 3}, ["i"])
+
+
+WINDOWS = {
+    # name: (formula, the least length in the file, one that is asked of it)
+    "a convolution": ("def f(X[t]; w[k = 3]) -> [t] = w @[k] unroll[t, k](X)", 4, 11),
+    "with strides": ("def f(X[t]; w[k = 3]) -> [t] = w @[k] unroll[t, k](X; stride = 2, padding = 1)", 3, 4),
+    "a slice": ("def f(X[t]; w[k = 3]) -> [t] = sum[k](w) * X[t = 2:]", 4, 5),
+}
+
+
+@pytest.mark.parametrize("name", WINDOWS)
+def test_an_axis_is_open_from_the_least_size_on_that_the_formula_takes(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text, least, length = WINDOWS[name]
+    formula, out = tmp_path / "f.nl", tmp_path / "f.pt2"
+    formula.write_text(text)
+    sizes = ["--size", "t=9", "--size", "k=3"]
+    assert main(["export", str(formula), *sizes, "--dynamic", "t", "-o", str(out)]) == 0
+    assert f"`t` has any size from {least} on" in capsys.readouterr().err
+    loaded = torch.export.load(out).module()
+    w = torch.randn(3)
+    for x in (torch.randn(least), torch.randn(length)):
+        torch.testing.assert_close(loaded(x, w), nl.compile(text)(x, w))
+
+
+def test_axes_whose_names_are_alike_for_torch() -> None:
+    outer = nl.compile("def f(X[i', i_prime]) -> [i', i_prime] = 2 * X")
+    program = exported(outer, {"i'": 3, "i_prime": 4}, ["i'", "i_prime"])
+    assert program.module()(torch.ones(5, 6)).shape == (5, 6)
 
 
 ENDINGS = {

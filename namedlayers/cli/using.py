@@ -11,7 +11,7 @@ import torch
 import namedlayers as nl
 from namedlayers.cli.command import FILE, OPTION, PRECISION, SEED, SIZE, WEIGHTS, Command, argument, once, pair
 from namedlayers.cli.reading import callable_of, module_of, of_inputs, one_definition
-from namedlayers.exporting import FORMS, export
+from namedlayers.exporting import FORMS, LEAST, export
 from namedlayers.files import STDIN, write_text
 from namedlayers.inspect.views import VIEWS, Shown, specialised
 from namedlayers.tensor_files import read_tensor, write_tensors
@@ -47,12 +47,16 @@ def export_file(arguments: argparse.Namespace) -> int:
     """Writes a definition as a program that runs without its formula; of a layer, with weights and in evaluation."""
     definition, sizes = _definition(arguments)
     dynamic = arguments.dynamic or ()
+    exported: nl.Function | nl.Layer
     if isinstance(definition, nl.Function):
-        export(definition, sizes, arguments.output, arguments.form, dynamic)
-        return 0
-    own = {axis: size for axis, size in sizes.items() if axis not in dynamic}
-    module = module_of(definition, own, arguments.weights, arguments.seed)
-    export(module, of_inputs(module, sizes), arguments.output, arguments.form, dynamic)
+        exported = definition
+    else:
+        own = {axis: size for axis, size in sizes.items() if axis not in dynamic}
+        exported = module_of(definition, own, arguments.weights, arguments.seed)
+        sizes = of_inputs(exported, sizes)
+    for axis, least in export(exported, sizes, arguments.output, arguments.form, dynamic).items():
+        if least > LEAST:
+            print(f"in {arguments.output}, `{axis}` has any size from {least} on", file=sys.stderr)
     return 0
 
 
