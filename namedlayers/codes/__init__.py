@@ -151,9 +151,8 @@ LIMITS = _told(
     Code(
         "NL0660",
         "an exported axis that cannot be open",
-        "`--dynamic` says that an axis may have any size where the file is run. torch learns that from an example "
-        "whose size is two or more. A formula that fixes the size, or that splits the axis, does not take every size; "
-        "one that needs a least size, as windows do, takes every size from there on, and the command says which.",
+        "`--dynamic` says that an axis may have any size where the file is run, from the least one on that the formula "
+        "takes. torch learns that from an example of size two or more. Sizes that are fixed or split are not open.",
         "`namedlayers export f.nl --size seq=1 --dynamic seq -o f.pt2`",
         "Give a larger size as the example, or leave `--dynamic` out for this axis.",
     ),
