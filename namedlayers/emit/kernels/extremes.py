@@ -13,7 +13,6 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import product
 from typing import Any
 
 import torch
@@ -158,11 +157,9 @@ class _Slopes:
 
 def _by_blocks(form: _Form, a: Tensor, b: Tensor) -> Tensor:
     out = a.new_empty((*a.shape[:-1], b.shape[-1]))
-    lefts, rights, into = _flat(a, b, out)
     held = _Held(a)
-    for some, rows, columns in _blocks(lefts, rights):
-        entries = held.joined(form, lefts[some, rows].unsqueeze(-1), rights[some, :, columns].unsqueeze(-3))
-        form.extreme(entries, -2, out=into[some, rows, columns])
+    for left, right, into in _blocks([a], [b], [out]):
+        form.extreme(held.joined(form, left, right), -2, out=into)
     return out
 
 
@@ -180,18 +177,18 @@ def _slopes_by_blocks(
     a: Tensor, b: Tensor, out: Tensor, slope: Tensor, sums: bool, to_a: bool, to_b: bool
 ) -> tuple[Tensor, Tensor]:
     da, db = a.new_zeros(a.shape), b.new_zeros(b.shape)
-    lefts, rights, found, given, to_lefts, to_rights = _flat(a, b, out, slope, da, db)
+    if not out.numel():
+        return da, db
     held, turned, form = _Held(a), _Held(a), _Form(True, sums)
-    for some, rows, columns in _blocks(lefts, rights):
-        left, right = lefts[some, rows].unsqueeze(-1), rights[some, :, columns].unsqueeze(-3)
+    for left, to_left, right, to_right, found, given in _blocks([a, da], [b, db], [out, slope]):
         entries = held.joined(form, left, right)
-        torch.eq(entries, found[some, rows, columns].unsqueeze(-2), out=entries)
+        torch.eq(entries, found.unsqueeze(-2), out=entries)
         count = entries.sum(-2, keepdim=True, dtype=torch.promote_types(a.dtype, torch.float32))
-        entries.mul_(given[some, rows, columns].unsqueeze(-2) / count)
+        entries.mul_(given.unsqueeze(-2) / count)
         if to_a:
-            to_lefts[some, rows] += (entries if sums else turned.joined(form, entries, right)).sum(-1)
+            to_left += (entries if sums else turned.joined(form, entries, right)).sum(-1, keepdim=True)
         if to_b:
-            to_rights[some, :, columns] += (entries if sums else entries.mul_(left)).sum(-3)
+            to_right += (entries if sums else entries.mul_(left)).sum(-3, keepdim=True)
     return da, db
 
 
@@ -210,21 +207,25 @@ class _Held:
         return form.join(left, right, out=self.memory[:count].view(shape))
 
 
-def _flat(*tensors: Tensor) -> list[Tensor]:
-    """With one axis in front."""
-    return [x.flatten(0, -3) if x.dim() > 2 else x.unsqueeze(0) for x in tensors]
-
-
-def _blocks(a: Tensor, b: Tensor) -> Iterator[tuple[slice | int, slice, slice]]:
-    """Some of the batch, of the rows of a and of the columns of b, so that all of them are in one. One of the batch has
-    no axis of it: torch's reductions take half as long again with an axis of size 1 in front."""
-    (batch, m, k), n = a.shape, b.shape[-1]
+def _blocks(of_a: list[Tensor], of_b: list[Tensor], of_both: list[Tensor]) -> Iterator[tuple[Tensor, ...]]:
+    """Parts of tensors [..., m, k], [..., k, n] and [..., m, n], such that all m, k and n of them are a block; the
+    first two as they are joined. One of the batch has no axis of it: torch's reductions take half as long again with an
+    axis of size 1 in front."""
+    (m, k), n = of_a[0].shape[-2:], of_b[0].shape[-1]
+    tensors = [x.flatten(0, -3) if x.dim() > 2 else x.unsqueeze(0) for x in (*of_a, *of_b, *of_both)]
     columns = min(n, max(NARROW, BLOCK // k))
     rows = min(m, max(1, BLOCK // (k * columns)))
-    some = max(1, BLOCK // (m * k * n)) if (rows, columns) == (m, n) else 1
-    for at, row, column in product(range(0, batch, some), range(0, m, rows), range(0, n, columns)):
-        which = at if some == 1 else slice(at, at + some)
-        yield which, slice(row, row + rows), slice(column, column + columns)
+    some = max(1, min(BLOCK // (m * k * n), tensors[0].shape[0])) if (rows, columns) == (m, n) else 1
+    first, second = len(of_a), len(of_a) + len(of_b)
+    for parts in zip(*(x.split(some) for x in tensors), strict=True):
+        if some == 1:
+            parts = tuple(x.squeeze(0) for x in parts)
+        lefts = [x.unsqueeze(-1).split(rows, -3) for x in parts[:first]]
+        for narrow in zip(*(x.split(columns, -1) for x in parts[first:]), strict=True):
+            rights = [x.unsqueeze(-3) for x in narrow[: second - first]]
+            both = [x.split(rows, -2) for x in narrow[second - first :]]
+            for short in zip(*lefts, *both, strict=True):
+                yield (*short[:first], *rights, *short[first:])
 
 
 _operators = torch.library.Library("namedlayers", "FRAGMENT")  # (operators by `custom_op` would take longer to call)
