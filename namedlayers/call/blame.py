@@ -64,21 +64,24 @@ def check_devices(program: Program, given: Keywords, error: Exception) -> None:
 
 
 def check_precision(program: Program, given: Keywords, error: Exception) -> None:
-    """Raises an ArgumentError if data and parameters are reals of different precision, which kernels do not mix."""
+    """Raises an ArgumentError if data and parameters are reals of different precision, which kernels do not mix; so may
+    be data under autocast, which leaves them as they are."""
     real = [one for one in program.inputs if isinstance(given[one.name], torch.Tensor) and one.kind is Kind.REAL]
     data, own = [one for one in real if not one.owned], [one for one in real if one.role == "param"]
     for one in data:
-        for other in own:
+        for other in [*own, *(data[:1] if "dtype" in str(error) else ())]:
             here, there = given[one.name].dtype, given[other.name].dtype
             if here != there:
                 raise _mixed(one, other, dtype_name(here), dtype_name(there)) from error
 
 
 def _mixed(one: Input, other: Input, here: str, there: str) -> ArgumentError:
+    second, cure = f"the parameter `{other.path}`", f"the module's `.to(torch.{here})`"
+    if not other.owned:
+        second, cure = f"`{other.name}`", f"`{other.name}.to(torch.{here})`"
     return ArgumentError(
-        "NL0536", f"`{one.name}` is {here}, and the parameter `{other.path}` is {there}",
-        Label(one.span, here), Label(other.span, there),
-        hint=f"bring them together: `{one.name}.to(torch.{there})`, or the module's `.to(torch.{here})`",
+        "NL0536", f"`{one.name}` is {here}, and {second} is {there}", Label(one.span, here), Label(other.span, there),
+        hint=f"bring them together: `{one.name}.to(torch.{there})`, or {cure}",
     )  # fmt: skip
 
 

@@ -77,7 +77,7 @@ MODULES = told(
     Code(
         "NL0536",
         "data and parameters of different precision",
-        "The kernels of torch take tensors of one precision.",
+        "The kernels of torch take tensors of one precision; data are brought to one, but not under autocast.",
         f"`model(x.double())` with {_LINEAR}",
         "Convert the data with `.to(dtype)`, or the module.",
     ),

@@ -256,3 +256,14 @@ def test_half_precision_is_summed_in_float32(name: str, cast: bool) -> None:
     with torch.autocast("cpu", torch.bfloat16, enabled=cast):
         found = function(x.float() if cast else x)
     _close(found, by_hand(x.double()), 4 * EPS["bfloat16"])
+
+
+def test_what_autocast_leaves_in_two_precisions_and_a_kernel_does_not_mix_is_told() -> None:
+    function = nl.compile("def f(X[b, i]; g[i]) -> [b, i] = standardize[i](X) * g")
+    x, g = torch.randn(3, 4), torch.randn(4, dtype=torch.float16)
+    assert function(x, g).dtype is torch.float32
+    with (
+        torch.autocast("cpu", torch.bfloat16),
+        pytest.raises(ArgumentError, match="`g` is float16, and `X` is float32"),
+    ):
+        function(x, g)
