@@ -38,6 +38,14 @@ FORMULAS: dict[str, tuple[str, dict[str, Any], Any]] = {
         "def f(K[s, f], V[s, f]; w[t, s]) -> [f, t] = sum[s](exp(w + K) * V) / sum[s](exp(w + K))",
         {"K": K, "V": V, "w": W}, _mean(OUTER, V).T,
     ),
+    "quotient with a gate and a divisor": (
+        "def f(K[s, f], V[s, f], g[t], u[f]; w[t, s]) -> [f, t] = g * (exp(w + K) @[s] V) / (u * sum[s](exp(w + K)))",
+        {"K": K, "V": V, "w": W, "g": W[:, 0], "u": 2 + K[0] ** 2}, (W[:, :1] * _mean(OUTER, V) / (2 + K[0] ** 2)).T,
+    ),
+    "quotient with more factors": (
+        "def f(K[s, f], V[s, f], u[s]; w[t, s]) -> [t, f] = sum[s](exp(w + K) * V * u) * (1 / sum[s](exp(w + K)))",
+        {"K": K, "V": V, "w": W, "u": K[:, 0]}, _mean(OUTER, V * K[:, :1]),
+    ),
     "scaled, and a term that drops out": (
         "def f(K[s, f], V[s, f], c[t]; w[t, s]) -> [t, f] = softmax[s]((K - c - w) / 2) @[s] V",
         {"K": K, "V": V, "c": W[:, 0], "w": W}, _mean((K - W[:, :, None]) / 2, V),
@@ -85,6 +93,15 @@ NOT = {
     "scores of all axes": "def f(K[s, h], V[s, h], Q[t, s, h]) -> [t, h] = softmax[s](K + Q) @[s] V",
     "one side": "def f(K[s], V[s, h], w[t]) -> [t, h] = softmax[s](K + w) @[s] V",
     "weights that are needed": ("def f(K[s, h], V[s, h], w[t, s]):\n    a = softmax[s](K + w)\n    return a @[s] V, a"),
+    "a quotient by more than the powers": (
+        "def f(K[s, h], V[s, h], w[t, s]) -> [t, h] = sum[s](exp(K + w) * V) / (sum[s](exp(K + w)) + 1)"
+    ),
+    "a quotient of other powers": (
+        "def f(K[s, h], V[s, h], w[t, s]) -> [t, h] = w @[s] V * sum[s](exp(K + w) * V) / sum[s](exp(K - w))"
+    ),
+    "a quotient by a sum over other axes": (
+        "def f(K[s, h], V[s, h], w[t, s]) -> [t, h] = V[s = 0] * sum[s](exp(K + w) * V) / sum[s, h](exp(K + w))"
+    ),
     "values along both sides": "def f(K[s, h], V[t, s, h], w[t, s]) -> [t, h] = softmax[s](K + w) @[s] V",
     "a condition along both sides": (
         "def f(K[s, h], V[s, h], w[t, s], U[t, h]) -> [t, h] = softmax[s](where(U > 0, K + w, -inf)) @[s] V"

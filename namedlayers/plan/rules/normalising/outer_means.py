@@ -17,17 +17,18 @@ from namedlayers.plan.rules.build import negative
 from namedlayers.plan.rules.contractions.contraction import contraction
 from namedlayers.plan.rules.contractions.outer_sums import MOST_GROUPS, groups_of, two_sides
 from namedlayers.plan.rules.masks import chosen, masked
-from namedlayers.plan.view import Scope
+from namedlayers.plan.view import Product, Scope
 from namedlayers.program.graph import Arg, Node
 from namedlayers.program.program import Kind
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """The sides of the logits, of which the second goes with the values; what else is multiplied; the summed axes."""
+    """The sides of the logits, of which the second goes with the values, which are a product; what else is multiplied;
+    the summed axes."""
 
     sides: tuple[_Side, _Side]
-    value: Arg
+    values: tuple[Arg, ...]
     others: tuple[Arg, ...]
     positions: tuple[int, ...]
 
@@ -53,11 +54,13 @@ def _check(scope: Scope, node: Node, weights: Arg, others: tuple[Arg, ...]) -> O
     assert isinstance(axes, tuple)
     positions = {weights.axes[p] for p in axes}
     beside = [one for one in others if positions & set(one.axes)]
-    if not positions <= set(range(node.rank, len(node.space))) or len(beside) != 1:
+    axes_of_values = {axis for one in beside for axis in one.axes} - positions
+    if not positions <= set(range(node.rank, len(node.space))) or not beside:
         return None
-    (value,) = beside
+    if len(beside) > 1 and not axes_of_values <= set(range(node.rank)):
+        return None  # what else is summed over may be summed first
     logits, scales, allows = _logits(scope, scope.operands(weights)[0])
-    if logits.node.op not in ("add", "sub") or value.node.kind is not Kind.REAL:
+    if logits.node.op not in ("add", "sub") or any(one.node.kind is not Kind.REAL for one in beside):
         return None
     total = scope.sum(logits)
     terms = [term if sign > 0 else negative(scope, term) for sign, term in total.terms if positions & set(term.axes)]
@@ -68,13 +71,13 @@ def _check(scope: Scope, node: Node, weights: Arg, others: tuple[Arg, ...]) -> O
     if not all(positions <= own for own in held):
         return None
     sides = two_sides(scope, parts, positions)
-    found = _placed(sides, scales, allows, set(value.axes) - positions) if sides is not None else None
+    found = _placed(sides, scales, allows, axes_of_values) if sides is not None else None
     if found is None:
         return Near("a mask or the values have axes of both sides of the logits, so all weights are there", node.spans)
     if not scope.once(weights.node):
         return Near("the weights are used elsewhere too, so they have to be computed", weights.node.spans)
-    rest = tuple(one for one in others if one is not value)
-    return Match(_Found(found, value, rest, tuple(sorted(positions))), (weights.node, *total.nodes))
+    rest = tuple(one for one in others if not positions & set(one.axes))
+    return Match(_Found(found, tuple(beside), rest, tuple(sorted(positions))), (weights.node, *total.nodes))
 
 
 def _logits(scope: Scope, arg: Arg) -> tuple[Arg, tuple[tuple[str, Arg], ...], tuple[Arg, ...]]:
@@ -113,8 +116,9 @@ def _placed(
 
 def _build(scope: Scope, node: Node, found: _Found) -> Arg:
     sides = [_whole(scope, side) for side in found.sides]
-    kept = {axis for one in (*sides, found.value) for axis in one.axes} - set(found.positions)
-    operands = (*sides, found.value)
+    value = scope.multiply(Product(1, found.values, ()))
+    operands = (*sides, value)
+    kept = {axis for one in operands for axis in one.axes} - set(found.positions)
     mean = scope.build("outer_mean", operands, sorted(kept), found.positions, kind=Kind.REAL)
     consumed = set(range(node.rank, len(node.space))) - set(found.positions)
     return contraction(scope, [mean, *found.others], consumed)

@@ -7,16 +7,17 @@ it themselves. A row of -inf only gives 0, and so does one of which everything i
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from functools import reduce
 from math import inf
 
 from namedlayers.plan.rule import Match, Outcome, Rule
 from namedlayers.plan.rules.build import count, reduced, renaming, statistic
+from namedlayers.plan.rules.contractions.contraction import contraction
 from namedlayers.plan.rules.linear_forms import triangle
 from namedlayers.plan.rules.masks import chosen, masked
-from namedlayers.plan.view import Scope, Sum
+from namedlayers.plan.view import Product, Scope, Sum
 from namedlayers.program.graph import Arg, Node
 from namedlayers.program.program import Kind
 
@@ -170,27 +171,57 @@ def _build_normalised(scope: Scope, node: Node, found: tuple[Powers, tuple[int, 
 
 
 def _divided_later(scope: Scope, node: Node) -> Outcome:
-    """sum(exp(x) * y) / sum(exp(x)), which is sum(softmax(x) * y)"""
-    weighted, total = node.args
-    found = reduced(scope, total, "sum")
-    if found is None or weighted.node.op != "contract" or not scope.once(weighted.node):
-        return None
-    gone = scope.consumed(weighted)
-    for e, *others in (scope.operands(weighted), scope.operands(weighted)[::-1]):
-        names = renaming(found[0], e, found[1]) if len(others) == 1 else None
-        powers = _powers(scope, e) if names is not None and set(names.values()) == set(gone) else None
-        if powers is not None:
-            return Match((powers, others[0], gone), (weighted.node, total.node))
+    """sum(exp(x) * y) / sum(exp(x)), which is sum(softmax(x) * y), among other factors"""
+    product = scope.product(scope.whole(), scope.once)
+    for total in product.bottom:
+        found = reduced(scope, total, "sum")
+        for weighted in product.top:
+            outcome = _weighted(scope, weighted, found) if found is not None else None
+            if outcome is None:
+                continue
+            top, bottom = list(product.top), list(product.bottom)
+            top.remove(weighted)
+            bottom.remove(total)
+            rest = replace(product, top=tuple(top), bottom=tuple(bottom))
+            return Match((*outcome, rest), (weighted.node, total.node, *product.nodes))
     return None
 
 
-def _build_divided_later(scope: Scope, node: Node, found: tuple[Powers, Arg, tuple[int, ...]]) -> Arg:
-    powers, y, gone = found
+def _weighted(scope: Scope, weighted: Arg, total: Found) -> tuple[Powers, list[Arg], tuple[int, ...]] | None:
+    """The powers of a sum of products with them, the other factors, and what is summed over, if `total` is the sum of
+    the powers."""
+    if weighted.node.op != "contract" or not scope.once(weighted.node):
+        return None
+    gone, factors = scope.consumed(weighted), scope.operands(weighted)
+    for k, factor in enumerate(factors):
+        for e, beside in _factors(scope, factor):
+            names = renaming(total[0], e, total[1])
+            powers = _powers(scope, e) if names is not None and set(names.values()) == set(gone) else None
+            if powers is not None:
+                return powers, [*factors[:k], *beside, *factors[k + 1 :]], gone
+    return None
+
+
+def _factors(scope: Scope, arg: Arg) -> Iterator[tuple[Arg, list[Arg]]]:
+    """A value, and each factor of it with what is beside it."""
+    yield arg, []
+    if arg.node.op in ("mul", "div") and scope.once(arg.node):
+        product = scope.own_product(arg)
+        for one in product.top:
+            top = list(product.top)
+            top.remove(one)
+            if top or product.bottom:
+                yield one, [scope.multiply(replace(product, top=tuple(top)))]
+
+
+def _build_divided_later(scope: Scope, node: Node, found: tuple[Powers, list[Arg], tuple[int, ...], Product]) -> Arg:
+    powers, others, gone, rest = found
     x = powers.logits(scope)
     result = tuple(sorted(x.axes))
     axes = tuple(result.index(c) for c in sorted(gone))
     weights = scope.build("softmax", (x,), result, kind=Kind.REAL, attrs={"axes": axes})
-    return scope.build("contract", (weights, y), range(node.rank), gone, kind=node.kind, attrs={"path": ()})
+    mean = contraction(scope, [weights, *others], set(gone))
+    return scope.multiply(replace(rest, top=(mean, *rest.top)))
 
 
 def _build(op: str) -> Callable[[Scope, Node, Found], Arg]:
@@ -300,7 +331,7 @@ RULES = (
     Rule("log_softmax", "algebraic", ("log",), _log_of_softmax, _build("log_softmax")),
     Rule("softmax", "exact", ("exp",), _exp_of_log_softmax, _build("softmax")),
     Rule("softmax", "algebraic", ("div", "mul"), _normalised_exp, _build_normalised),
-    Rule("softmax divided later", "algebraic", ("div",), _divided_later, _build_divided_later),
+    Rule("softmax divided later", "algebraic", ("div", "mul"), _divided_later, _build_divided_later),
     Rule("softmax without its shift", "algebraic", ("softmax", "log_softmax"), _shifted, _build_shifted),
     Rule("weights masked twice", "algebraic", ("where", "mul"), _masked_twice, _build("softmax")),
 )
