@@ -25,6 +25,11 @@ BANDS = {
     "two masks": "Z + where(s <= t, 0, -inf) + where(t - s < 2, 0, -inf)",
     "what is forbidden": "where(s > t or s + 2 <= t, -inf, Z)",
     "to both sides": "where(abs(s - t) <= 1, Z, -inf)",
+    "by squares": "where((t - s)^2 < 5, Z, -inf)",
+    "by squares that are written out": "where(4.5 >= (s - t - 1) * (s - t - 1), Z, -inf)",
+    "by a bound between two places": "where(abs(t - s) < 1.5, Z, -inf)",
+    "what is not far": "where(not (abs(t - s) > 1), Z, -inf)",
+    "what is on no side": "where(not (t - s > 2 or s - t >= 2), Z, -inf)",
     "to both sides, apart": "where(t - 1 <= s and s <= t + 2, Z, -inf)",
     "only later ones": "where(s > t and s < t + 3, Z, -inf)",
     "of a part of the length": "where(s <= t and t - s < |t| // 3, Z, -inf)",
@@ -32,6 +37,9 @@ BANDS = {
 OTHERS = {
     "no lower end": "where(s <= t + 1, Z, -inf)",
     "twice the place": "where(s <= t and 2 * s > t, Z, -inf)",
+    "cubes": "where((t - s)^3 < 8, Z, -inf)",
+    "different factors": "where((t - s) * (t - s + 1) <= 2, Z, -inf)",
+    "not both": "where(not (t - s > 2 and s - t > 2), Z, -inf)",
     "or": "where(s <= t or s > t - 2, Z, -inf)",
     "two upper ends": "where(s <= t and s <= t + |s| - 3 and s > t - 4, Z, -inf)",
 }

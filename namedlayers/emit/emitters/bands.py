@@ -8,8 +8,9 @@ None.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil, floor, isfinite, isqrt
 
-from namedlayers.plan.view import size_of
+from namedlayers.plan.view import constant, is_number, size_of
 from namedlayers.program.graph import Arg
 from namedlayers.program.size import SizeExpr, const
 
@@ -22,23 +23,22 @@ class Band:
     after: SizeExpr | None = None
 
 
-def band(condition: Arg, query: int, position: int) -> Band | None:
-    """The band that a condition leaves; None if it says anything else."""
+def band(condition: Arg, query: int, position: int, holds: bool = True) -> Band | None:
+    """The band that a condition leaves; None if it says anything else. `holds`: or that it leaves where it is false."""
     node = condition.node
-    if node.op == "and":
-        sides = [band(_inside(condition, arg), query, position) for arg in node.args]
+    if node.op == "not":
+        return band(_inside(condition, node.args[0]), query, position, not holds)
+    if node.op == ("and" if holds else "or"):
+        sides = [band(_inside(condition, arg), query, position, holds) for arg in node.args]
         return None if None in sides else _both(*(side for side in sides if side is not None))
-    if node.op not in ("le", "lt", "ge", "gt"):
+    op = node.op if holds else _OPPOSITE.get(node.op)
+    if op not in ("le", "lt", "ge", "gt"):
         return None
-    left, right = (_inside(condition, arg) for arg in (node.args if node.op in ("le", "lt") else node.args[::-1]))
-    strict = const(1 if node.op in ("lt", "gt") else 0)
-    if left.node.op == "abs":
-        inner, bound = _linear(_inside(left, left.node.args[0])), _linear(right)
-        if inner is None or bound is None or bound.coordinates:
-            return None
-        room = bound.offset - strict
-        return _both(*(_side(Linear(one.coordinates, one.offset - room), query, position)
-                       for one in (inner, inner.times(-1))))  # fmt: skip
+    left, right = (_inside(condition, arg) for arg in (node.args if op in ("le", "lt") else node.args[::-1]))
+    strict = op in ("lt", "gt")
+    near = _near(left, right, strict)
+    if near is not None:
+        return _both(*(_side(side, query, position) for side in near))
     first, second = _linear(left), _linear(right)
     if first is None or second is None:
         return None
@@ -63,6 +63,36 @@ class Linear:
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+_OPPOSITE = {"le": "gt", "lt": "ge", "ge": "lt", "gt": "le"}
+
+
+def _near(left: Arg, right: Arg, strict: bool) -> tuple[Linear, Linear] | None:
+    """What is at most 0 if the amount, or the square, of a difference is at most (less than) a bound."""
+    square = _squared(left)
+    inner = _linear(square or _inside(left, left.node.args[0])) if square or left.node.op == "abs" else None
+    if inner is None:
+        return None
+    number, size = constant(right.node), _linear(right)
+    room: SizeExpr | None = None
+    if isinstance(number, (int, float)) and isfinite(number):
+        most = ceil(number) - 1 if strict else floor(number)
+        room = None if most < 0 else const(isqrt(most) if square else most)
+    elif size is not None and not size.coordinates and not square:
+        room = size.offset - strict
+    if room is None:
+        return None
+    above, below = (Linear(one.coordinates, one.offset - room) for one in (inner, inner.times(-1)))
+    return above, below
+
+
+def _squared(arg: Arg) -> Arg | None:
+    """What is multiplied by itself."""
+    if arg.node.op not in ("mul", "pow"):
+        return None
+    first, second = (_inside(arg, inner) for inner in arg.node.args)
+    return first if (first == second if arg.node.op == "mul" else is_number(second, 2)) else None
 
 
 def _both(first: Band | None = None, second: Band | None = None) -> Band | None:
