@@ -56,7 +56,7 @@ def check_devices(program: Program, given: Keywords, error: Exception) -> None:
         if here != first and not (number and "device" not in str(error)):
             raise ArgumentError(
                 "NL0519",
-                f"`{tensors[0].name}` is on {first} and `{one.name}` on {here}",
+                f"`{tensors[0].called}` is on {first} and `{one.called}` on {here}",
                 Label(one.span, f"on {here}"),
                 Label(tensors[0].span, f"on {first}"),
                 hint="move them to one device: `.to(device)`",

@@ -121,8 +121,8 @@ class Captured:
         for given, one in zip(self._program.inputs, args, strict=True):
             if isinstance(one, Tensor) and one.device.type != self._recorder.device:
                 raise ArgumentError(
-                    "NL0571", f'`backend="cudagraph"` needs tensors on a CUDA device, and `{given.name}` is on '
-                    f"{one.device}", label, hint=f'`{given.name}.to("cuda")`',
+                    "NL0571", f'`backend="cudagraph"` needs tensors on a CUDA device, and `{given.called}` is on '
+                    f"{one.device}", label, hint=f'`{given.called}.to("cuda")`',
                 )  # fmt: skip
 
     def _record(self, slopes: bool, args: Sequence[Any]) -> _Recording:

@@ -222,7 +222,7 @@ class Entry(Prologue):
 
 def _axis_fault(given: Input, axis: int) -> str:
     name, size = given.axes[axis]
-    return f"NL0485: axis `{name}` of `{given.name}` must have size {size}"
+    return f"NL0485: axis `{name}` of `{given.called}` must have size {size}"
 
 
 class _Shown(dict):

@@ -55,6 +55,11 @@ class Input:
         """Whether a module supplies it, and not the caller."""
         return self.role in ("param", "state")
 
+    @property
+    def called(self) -> str:
+        """What its user calls it."""
+        return self.path or self.name
+
 
 @dataclass(frozen=True, slots=True)
 class Statement:

@@ -52,7 +52,7 @@ def _check_rank(given: Input, shape: tuple[int, ...]) -> None:
     wanted = f"{_count(len(given.axes))} [{axes}]" if given.axes else "no axes"
     raise ArgumentError(
         "NL0581",
-        f"`{given.name}` has {wanted}, but the tensor given has {_count(len(shape))}: its shape is {_tuple(shape)}",
+        f"`{given.called}` has {wanted}, but the tensor given has {_count(len(shape))}: its shape is {_tuple(shape)}",
         Label(given.span, "declared here"),
         hint="" if len(shape) < len(given.axes) else "extra axes are matched by name: see `named`",
     )
@@ -92,14 +92,14 @@ def _follow(program: Program, recipe: Recipe, shapes: Shapes, sizes: Mapping[str
         minus = f" less {_valued(recipe.rest, rest)}" if rest else ""
         raise SizeError(
             "NL0481",
-            f"axis `{name}` of `{given.name}` has size {found}, which{minus} is not a multiple of "
+            f"axis `{name}` of `{given.called}` has size {found}, which{minus} is not a multiple of "
             f"{_valued(recipe.factor, factor)}",
             *labels,
         )
     if whole < 0:
         raise SizeError(
             "NL0483",
-            f"axis `{name}` of `{given.name}` has size {found}, which is less than {_valued(recipe.rest, rest)}",
+            f"axis `{name}` of `{given.called}` has size {found}, which is less than {_valued(recipe.rest, rest)}",
             *labels,
         )
     return whole
@@ -114,14 +114,16 @@ def _check_axis(program: Program, given: Input, axis: int, shapes: Shapes, sizes
     origin = _origin(program, expected)
     if origin is None:
         shown = _valued(expected, wanted)
-        raise SizeError("NL0484", f"axis `{name}` of `{given.name}` must have size {shown}, but has size {found}", here)
-    other = origin.input
-    (other_name, _) = _input(program, other).axes[origin.axis]
+        raise SizeError(
+            "NL0484", f"axis `{name}` of `{given.called}` must have size {shown}, but has size {found}", here
+        )
+    of = _input(program, origin.input)
+    other, (other_name, _) = of.called, of.axes[origin.axis]
     message = (
-        f"axis `{name}` has size {wanted} in `{other}` and size {found} in `{given.name}`"
+        f"axis `{name}` has size {wanted} in `{other}` and size {found} in `{given.called}`"
         if name == other_name
-        else f"axis `{name}` of `{given.name}` must be as long as axis `{other_name}` of `{other}`, {wanted}, but has "
-        f"size {found}"
+        else f"axis `{name}` of `{given.called}` must be as long as axis `{other_name}` of `{other}`, {wanted}, but "
+        f"has size {found}"
     )
     there = Label(_place(program, origin), f"axis `{other_name}` has size {wanted} here")
     raise SizeError("NL0485", message, here, there)

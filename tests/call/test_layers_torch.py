@@ -355,6 +355,22 @@ def test_gradients_of_single_examples_and_ensembles() -> None:
     torch.testing.assert_close(found, torch.stack([model(x) for model in models]))
 
 
+@pytest.mark.parametrize(
+    ("path", "given", "told"),
+    [
+        ("linear.W", torch.zeros(9, 3), r"axis `hidden` of `linear\.W` must have size 6, but has size 9"),
+        ("linear.W", torch.zeros(9), r"`linear\.W` has 1 axis"),
+        ("linear.W", torch.zeros(6, 3, dtype=torch.float64), r"the parameter `linear\.W` is float64"),
+        ("linear.b", torch.zeros(6, device="meta"), r"`linear\.b` on meta"),
+    ],
+)
+def test_what_does_not_fit_is_called_by_its_path(path: str, given: torch.Tensor, told: str) -> None:
+    module = LAYERS.Classifier(hidden=6, classes=2)
+    module(torch.randn(5, 3))
+    with pytest.raises(nl.FormulaError, match=told):
+        functional_call(module, {path: given}, (torch.randn(5, 3),))
+
+
 def test_functional_calls_write_the_states_that_are_given() -> None:
     module, x = made("BatchNorm")
     buffers = {key: value.clone() for key, value in module.named_buffers()}
