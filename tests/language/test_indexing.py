@@ -272,6 +272,9 @@ INDICES = {
         {"X": (5,)},
         options={"n": 2},
     ),
+    "a quotient, filled, where the size stays": case(
+        "def f(X[t]) = X[t = t // 2; fill = 0]", lambda X: X[np.arange(5) // 2], X=(5,)
+    ),
     "a shift filled with an infinity": case(
         "def f(X[t]) = X[t = t - 1; fill = -inf]", lambda X: np.concatenate([[-np.inf], X[:-1]]), X=(4,)
     ),

@@ -36,7 +36,7 @@ class Reading(Steps):
             if isinstance(found, Affine):
                 new |= self._new_axes(axis, found, one, keep_size=True)
                 gathers.append((axis, coordinates_of(ctx, found, new, self.base, one.span)))
-            elif not self._repeat(axis, one):
+            elif fill is not None or not self._repeat(axis, one):  # with a `fill` the size stays
                 gathers.append((axis, self._computed(axis, one)))
         if affine:
             self._affine_step(affine, new)
