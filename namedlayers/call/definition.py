@@ -17,7 +17,7 @@ from torch import fx
 
 from namedlayers.call.forms import as_torch
 from namedlayers.call.manner import Manner, manner_of
-from namedlayers.call.packing import Packed, pack, unpack
+from namedlayers.call.packing import Packed, pack, unpacked
 from namedlayers.call.ports import Port, inputs, outputs
 from namedlayers.call.settings import check_options
 from namedlayers.call.specialise import Specialisation, latex
@@ -243,5 +243,5 @@ class Definition(ABC):
 def _restore(
     made: type[Definition], packed: Packed, name: str, manner: Manner, options: Mapping[str, Static]
 ) -> Definition:
-    namespace = unpack(packed)
-    return made(namespace, namespace.definitions[name], manner=manner, options=options, checked=True)
+    namespace, definition = unpacked(packed, name)
+    return made(namespace, definition, manner=manner, options=options, checked=True)

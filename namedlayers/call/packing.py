@@ -2,13 +2,15 @@
 
 In: a namespace. Out: a `Packed`, which has the texts of the namespace and of all files that it imports, and becomes an
 equal namespace again wherever it is unpickled, whether those files are there or not. What always holds: nothing but
-texts and names is pickled; the modules of the shipped library are those of the version that unpickles.
+texts and names is pickled; the modules of the shipped library are those of the version that unpickles, and what this
+has not is an error that says so.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from namedlayers.errors import UnknownNameError
 from namedlayers.program.namespace import Namespace, library_modules, load_library
 from namedlayers.syntax import parse, tree
 
@@ -34,6 +36,12 @@ def unpack(packed: Packed) -> Namespace:
     return _unpack(packed, {})
 
 
+def unpacked(packed: Packed, name: str) -> tuple[Namespace, tree.Definition]:
+    """The namespace of texts, and one of its definitions."""
+    space = unpack(packed)
+    return space, _defined(space, name)
+
+
 def _pack(space: Namespace, done: dict[int, Packed]) -> Packed:
     found = done.get(id(space))
     if found is None:
@@ -52,7 +60,8 @@ def _unpack(packed: Packed, done: dict[int, Namespace]) -> Namespace:
     found = done.get(id(packed))
     if found is None:
         found = load_library(packed.name) if packed.text is None else _parsed(packed, done)
-        assert found is not None, f"the library has no module {packed.name} in this version"
+        if found is None:
+            raise UnknownNameError("NL0203", f"there is no module `{packed.name}` in the library", hint=_VERSIONS)
         done[id(packed)] = found
     return found
 
@@ -65,6 +74,15 @@ def _parsed(packed: Packed, done: dict[int, Namespace]) -> Namespace:
             space.definitions[item.name] = item
     for name, origin in packed.imported:
         module = _unpack(origin, done)
-        space.imported[name] = module.definitions[name], module
+        space.imported[name] = _defined(module, name), module
     space.modules.update({name: _unpack(origin, done) for name, origin in packed.modules})
     return space
+
+
+def _defined(space: Namespace, name: str) -> tree.Definition:
+    if name not in space.definitions:
+        raise UnknownNameError("NL0204", f"module `{space.name}` has no definition `{name}`", hint=_VERSIONS)
+    return space.definitions[name]
+
+
+_VERSIONS = "it was pickled with another version of this package"

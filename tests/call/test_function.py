@@ -9,6 +9,7 @@ import pickle
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import pytest
 import torch
 
 import namedlayers as nl
-from namedlayers.call import specialise
+from namedlayers.call import packing, specialise
 from namedlayers.call.specialise import Specialisations
 from namedlayers.call.steps import Steps
 from namedlayers.program.spec import Spec
@@ -312,6 +313,32 @@ def test_pickles_hold_texts_and_need_no_files(tmp_path: Path) -> None:
     assert settled_again(torch.full((1,), 2.0)) == 8.0
     assert space.plus(1.0, 2.0) == 3.0
     assert b"Definition" not in pickled
+
+
+LIBRARY = {
+    # what was pickled: what another version's library has not
+    "a module": (lambda: nl.load("activation"), "NL0203: there is no module `activation`"),
+    "a definition of a module": (lambda: nl.load("linear").Linear, "NL0204: .* has no definition `Linear`"),
+    "an imported definition": (
+        lambda: nl.loads("from linear import Linear\ndef f(X[i]) = X").f, "NL0204: .* has no definition `Linear`",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LIBRARY)
+def test_a_pickle_of_another_version_says_what_is_not_there(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, told = LIBRARY[name]
+    pickled = pickle.dumps(made())
+    there = packing.load_library
+
+    def without(module: str) -> Any:
+        space = there(module)
+        return None if module == "activation" or space is None else replace(space, definitions={})
+
+    monkeypatch.setattr(packing, "load_library", without)
+    with pytest.raises(nl.FormulaError, match=told) as caught:
+        pickle.loads(pickled)
+    assert "another version" in caught.value.hint
 
 
 def test_copies_are_the_function_itself() -> None:
