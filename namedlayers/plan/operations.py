@@ -109,9 +109,9 @@ OPERATIONS: dict[str, OperationSpec] = {
         "X, where w (1 without it) is a number or a tensor along some of the axes",
     ),
     "distance": OperationSpec(
-        ("root",),
-        "operands X, Y, each with result axes that the other lacks, which share the consumed axes: the sum over these "
-        "of (X - Y)^2, or its root; the slope of a root that is 0 is 0",
+        ("measure",),
+        "operands X, Y, each with result axes that the other lacks, which share the consumed axes: measure square, the "
+        "sum over these of (X - Y)^2; norm, its root, whose slope is 0 where it is 0; magnitude, the sum of |X - Y|",
     ),
     "nearest": OperationSpec(
         ("op", "root"),

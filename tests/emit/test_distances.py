@@ -34,6 +34,12 @@ FORMS = {
     "in a kernel": ("X[i, d], Y[j, d]; b[j]", "sum[j](exp(-sum[d]((X - Y) ^ 2)) * b)"),
     "of points with themselves": ("X[i, d]", "sum[i](sum[d]((X - X[i -> j]) ^ 2))[j -> i]"),
     "a norm": (POINTS, "norm[d](X - Y)"),
+    "a sum of magnitudes": (POINTS, "sum[d](abs(X - Y))"),
+    "a mean of magnitudes": (POINTS, "mean[d](abs(Y - X))"),
+    "magnitudes in batches": ("X[b, i, d], Y[j, b, d]", "sum[d](abs(X - Y))"),
+    "magnitudes over two axes": ("X[i, d, e], Y[e, j, d]", "sum[d, e](abs(X - Y))"),
+    "magnitudes in a kernel": ("X[i, d], Y[j, d]; b[j]", "sum[j](exp(-sum[d](abs(X - Y))) * b)"),
+    "the least sum of magnitudes": (POINTS, "min[j](sum[d](abs(X - Y)))"),
     "a root": (POINTS, "sqrt(sum[d]((X - Y) ^ 2))"),
 }
 
@@ -64,6 +70,9 @@ APART = {
     "no pairs": ("X[i, d], Y[i, d]", "sum[d]((X - Y) ^ 2)"),
     "from one point": ("X[i, d], y[d]", "sum[d]((X - y) ^ 2)"),
     "differences that something else needs": (POINTS, "sum[d]((X - Y) ^ 2) + max[d](X - Y)"),
+    "magnitudes of pairs": ("X[i, d], Y[i, d]", "sum[d](abs(X - Y))"),
+    "magnitudes that something else needs": (POINTS, "sum[d](abs(X - Y)) + max[d](abs(X - Y))"),
+    "magnitudes of weighed differences": (POINTS + "; w[d]", "sum[d](abs(w * (X - Y)))"),
     "a sum of more": ("X[i, d], Y[j]", "sum[d]((X - Y) ^ 2)"),
 }
 
@@ -79,12 +88,22 @@ SQUARES = nl.compile("def f(X[i, d], Y[j, d]) -> [i, j] = sum[d]((X - Y) ^ 2)")
 DISTANCES = nl.compile("def f(X[i, d], Y[j, d]) -> [i, j] = norm[d](X - Y)")
 
 
+MAGNITUDES = nl.compile("def f(X[i, d], Y[j, d]) -> [i, j] = sum[d](abs(X - Y))")
+
+
 def _written_out(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     return ((x[:, None] - y) ** 2).sum(-1)
 
 
 def _as_norms(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     return torch.linalg.vector_norm(x[:, None] - y, dim=-1)
+
+
+def _as_magnitudes(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    return (x[:, None] - y).abs().sum(-1)
+
+
+KINDS = ((SQUARES, _written_out), (DISTANCES, _as_norms), (MAGNITUDES, _as_magnitudes))
 
 
 def _points(*, slopes: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
@@ -106,8 +125,14 @@ def test_derivatives_of_distances() -> None:
     assert torch.autograd.gradgradcheck(DISTANCES, points, check_batched_grad=True)
 
 
+def test_derivatives_of_magnitudes() -> None:
+    points = _points(slopes=True)
+    assert torch.autograd.gradcheck(MAGNITUDES, points, check_forward_ad=True, check_batched_grad=True)
+    assert torch.autograd.gradgradcheck(MAGNITUDES, points, check_batched_grad=True)
+
+
 def test_the_slope_at_distance_0_is_0() -> None:
-    for function in (SQUARES, DISTANCES):
+    for function in (SQUARES, DISTANCES, MAGNITUDES):
         x = torch.ones(1, 3, requires_grad=True)
         (slope,) = torch.autograd.grad(function(x, torch.ones(1, 3)).sum(), x)
         torch.testing.assert_close(slope, torch.zeros(1, 3))
@@ -116,7 +141,7 @@ def test_the_slope_at_distance_0_is_0() -> None:
 def test_transforms() -> None:
     x, y = _points()
     several = torch.stack([x, 2 * x])
-    for one, other in ((SQUARES, _written_out), (DISTANCES, _as_norms)):
+    for one, other in KINDS:
         sines = [lambda x, f=f: f(x, y).sin().sum() for f in (one, other)]
         torch.testing.assert_close(*[vmap(f, (0, None))(several, y) for f in (one, other)])
         torch.testing.assert_close(*[vmap(grad(f))(several) for f in sines])
@@ -130,7 +155,7 @@ def test_traced(coordinates: int) -> None:
     x, y = (torch.randn(n, coordinates, dtype=torch.float64).requires_grad_() for n in (4, 5))
     with torch.no_grad():
         x[1] = y[2]
-    for one, other in ((SQUARES, _written_out), (DISTANCES, _as_norms)):
+    for one, other in KINDS:
         traced = torch.compile(lambda x, y, f=one: f(x, y), backend="aot_eager", fullgraph=True)
         found, expected = traced(x, y), other(x, y)
         torch.testing.assert_close(found, expected)
@@ -198,7 +223,7 @@ def test_differences_are_not_held() -> None:
                 self.found = max(self.found, made.numel())
             return made
 
-    for function in (SQUARES, DISTANCES):
+    for function in (SQUARES, DISTANCES, MAGNITUDES):
         x, y = (torch.randn(50, 30, requires_grad=True) for _ in range(2))
         with Largest() as seen:
             function(x, y).sum().backward()
@@ -250,6 +275,29 @@ def test_pairs(sizes: tuple[int, int, int], batch: tuple[int, ...]) -> None:
                               [points[0].new_zeros(*batch, n, m)]).sum(0)  # fmt: skip
         torch.testing.assert_close(pairs.squares(*points), squares, equal_nan=True)
         torch.testing.assert_close(pairs.distances(*points), squares.sqrt(), equal_nan=True)
+        magnitudes = (points[0].unsqueeze(-2) - points[1].unsqueeze(-3)).abs().sum(-1)
+        torch.testing.assert_close(pairs.magnitudes(*points), magnitudes, equal_nan=True)
+
+
+@pytest.mark.parametrize("batch", [(), (2,), (0,)])
+@pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES.keys())
+def test_signed_pulls(sizes: tuple[int, int, int], batch: tuple[int, ...]) -> None:
+    """As torch has them of the text: 0 where points are the same, infinitely far, or no numbers."""
+    n, m, d = sizes
+    source = torch.Generator().manual_seed(0)
+    x, y, w = (torch.randn(*batch, *s, dtype=torch.float64, generator=source) for s in ((n, d), (m, d), (n, m)))
+    special = x.clone(), y.clone(), w.clone()
+    if x.numel() and y.numel():
+        special[0].view(-1)[0], special[0].view(-1)[-1], special[1].view(-1)[-1] = torch.inf, torch.nan, torch.inf
+        special[2].view(-1)[0] = 0
+    for a, b, weights in ((x, y, w), (x, x[..., :m, :].contiguous(), w[..., : min(n, m)]), special):
+        signs = (a.unsqueeze(-2) - b.unsqueeze(-3)).sign() * weights.unsqueeze(-1)
+        for to_x, to_y in ((True, True), (True, False), (False, True)):
+            found = pairs.signed_pulls(a, b, weights, to_x, to_y)
+            for one, wanted, asked in zip(found, (signs.sum(-2), -signs.sum(-3)), (to_x, to_y), strict=True):
+                assert one.shape == wanted.shape
+                if asked:
+                    torch.testing.assert_close(one, wanted)
 
 
 def test_infinite_and_undefined_points_pull_as_they_did() -> None:
@@ -280,7 +328,6 @@ def test_only_the_side_that_is_wanted() -> None:
         points = _points()
         points[wanted].requires_grad_()
         weights = torch.arange(20.0, dtype=torch.float64).reshape(5, 4)
-        found, other = (
-            torch.autograd.grad((f(*points) * weights).sum(), points[wanted])[0] for f in (SQUARES, _written_out)
-        )
-        torch.testing.assert_close(found, other)
+        for pair in KINDS:
+            found, other = (torch.autograd.grad((f(*points) * weights).sum(), points[wanted])[0] for f in pair)
+            torch.testing.assert_close(found, other)

@@ -123,6 +123,7 @@ KERNELS: dict[str, str] = {
     "window_product": "y = sum[w](unroll[k, w = 3](pad[k](h; before = 1, after = 1)) * sin(A * (w + 1)))",
     "fold": "y = fold[k, w](unroll[k, w = 3](h))",
     "distance": "y = sum[s](sum[k]((h - A[r -> s]) ^ 2)) * h",
+    "sum of magnitudes": "y = sum[s](sum[k](abs(h - A[r -> s]))) * h",
     "nearest": "y = min[s](sum[k]((h - A[r -> s]) ^ 2)) * h",
     "root of a distance": "y = sum[s](norm[k](h - A[r -> s])) * h",
     "recurrence": "scan k with y = 0:\n            y = A * y + h",

@@ -229,8 +229,11 @@ def _linear(node: Node, over: list[np.ndarray], whole: list[np.ndarray], axes: t
 
 
 def _distance(node: Node, over: list[np.ndarray], whole: list[np.ndarray], axes: tuple[int, ...]) -> Any:
-    total = np.square(whole[0] - whole[1]).sum(axes)
-    return np.sqrt(total) if node.attr("root") else total
+    difference = whole[0] - whole[1]
+    if node.attr("measure") == "magnitude":
+        return np.abs(difference).sum(axes)
+    total = np.square(difference).sum(axes)
+    return np.sqrt(total) if node.attr("measure") == "norm" else total
 
 
 def _nearest(node: Node, over: list[np.ndarray], whole: list[np.ndarray], axes: tuple[int, ...]) -> Any:

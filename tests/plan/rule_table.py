@@ -264,6 +264,7 @@ TIDYING: dict[str, Row] = {
     "squared distances as a product, in error by up to 2 eps (|x - c| + |y - c|)^2, c the mean of y": Row(
         PAIRS, "sum[c]((X - Y) ^ 2)", "sum[c]((X + Y) ^ 2)", numerics="fast",
     ),
+    "distances by magnitudes": Row(PAIRS, "sum[c](abs(X - Y))", "sum[c](abs(X + Y))"),
     "product of a difference as a difference of products, in error by up to n eps sum |a| (|x| + |c|)": Row(
         "A[n, k], X[n, d], C[k, d]", "sum[n](A * (X - C))", "sum[n](A * (X * C))", numerics="fast",
     ),

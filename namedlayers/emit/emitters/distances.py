@@ -1,7 +1,8 @@
 """Distances between all pairs of two sets of points, without the differences of all coordinates.
 
-In: points as rows, points as columns. Out: a matrix of distances or of their squares. What always holds: each is the
-root of a sum of squares of differences, so that no digits are lost; all derivatives are made of the same functions.
+In: points as rows, points as columns. Out: a matrix of distances, of their squares, or of sums of magnitudes. What
+always holds: differences are taken before anything is summed, so that no digits are lost; all derivatives are made of
+the same functions.
 
 In single and double precision they are had by a fast way, and their slopes too (`pairs.py`), which have slopes here.
 Traced by torch, distances are written out, for compilers hold no differences either; of few coordinates one by one, as
@@ -21,6 +22,7 @@ from namedlayers.emit.emitters.products import matrices, right_first
 from namedlayers.emit.kernels import pairs
 from namedlayers.emit.kernels.eager import visible
 from namedlayers.emit.kernels.in_graphs import in_graph
+from namedlayers.emit.kernels.magnitudes import magnitudes
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.value import Value
 from namedlayers.program.graph import Node
@@ -33,7 +35,8 @@ def emit_distance(lo: Lowering, node: Node) -> Value:
     keep = frozenset(range(node.rank))
     if right_first(lo, left, right, frozenset(left.axes) & frozenset(right.axes) - keep):
         left, right = right, left
-    return matrices(lo, left, right, keep, distances if node.attr("root") else square_distances, ())
+    measure = {"square": square_distances, "norm": distances, "magnitude": absolute_distances}
+    return matrices(lo, left, right, keep, measure[str(node.attr("measure"))], ())
 
 
 def square_distances(x: Tensor, y: Tensor) -> Tensor:
@@ -67,6 +70,20 @@ def distances(x: Tensor, y: Tensor) -> Tensor:
     if _is_written_out(x, y):
         return torch.linalg.vector_norm(x.unsqueeze(-2) - y.unsqueeze(-3), dim=-1)
     return _Roots.apply(x, y)
+
+
+def absolute_distances(x: Tensor, y: Tensor) -> Tensor:
+    """The sums of the magnitudes of the differences.
+
+    >>> absolute_distances(torch.tensor([[0.0, 0.0]]), torch.tensor([[3.0], [4.0]]))
+    tensor([[7.]])
+    """
+    y = y.mT
+    if _is_underived(x, y):
+        return pairs.magnitudes(x, y)
+    if _is_written_out(x, y):
+        return (x.unsqueeze(-2) - y.unsqueeze(-3)).abs().sum(-1)
+    return magnitudes(x, y)
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------

@@ -1,11 +1,11 @@
 """Distances between all pairs of two sets of points: without the differences of all coordinates, or as one product.
 
-`sum[d]((x - y)^2)`, where x and y each have an axis that the other lacks, and the norm of `x - y`, are an operation of
-their own, which holds no differences and loses no digits. As one matrix product, squares are several times as fast
-again: only where `numerics="fast"` allows it. `|x - y|^2 = |x|^2 + |y|^2 - 2 x . y` loses digits: the error is up to
-about the unit roundoff times `2 (|x| + |y|)^2`, which is all there is when the points lie far from 0 and close
-together. So it is computed from the middle c of the points y, and what is left is the error of points that are much
-closer together than the others are.
+`sum[d]((x - y)^2)`, where x and y each have an axis that the other lacks, the norm of `x - y`, and `sum[d](abs(x - y))`
+are an operation of their own, which holds no differences and loses no digits. As one matrix product, squares are
+several times as fast again: only where `numerics="fast"` allows it. `|x - y|^2 = |x|^2 + |y|^2 - 2 x . y` loses digits:
+the error is up to about the unit roundoff times `2 (|x| + |y|)^2`, which is all there is when the points lie far from 0
+and close together. So it is computed from the middle c of the points y, and what is left is the error of points that
+are much closer together than the others are.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from namedlayers.plan.rule import Match, Outcome, Rule
-from namedlayers.plan.rules.build import sum_of_squares
+from namedlayers.plan.rules.build import reduced, sum_of_squares
 from namedlayers.plan.view import Scope
 from namedlayers.program.graph import Arg, Node
 from namedlayers.program.program import Kind
@@ -36,6 +36,15 @@ def _norm(scope: Scope, node: Node) -> Outcome:
         return None
     (difference,) = node.args
     return _between_all(scope, difference, scope.consumed(scope.whole()), 1)
+
+
+def _magnitudes(scope: Scope, node: Node) -> Outcome:
+    """sum(abs(x - y)), likewise"""
+    found = reduced(scope, scope.whole(), "sum")
+    if found is None or found[0].node.op != "abs" or not scope.once(found[0].node):
+        return None
+    (difference,) = scope.operands(found[0])
+    return _between_all(scope, difference, found[1], 1)
 
 
 def _between_all(scope: Scope, difference: Arg, consumed: tuple[int, ...], uses: int) -> Outcome:
@@ -76,11 +85,11 @@ def _middle(scope: Scope, x: Arg, y: Arg, gone: tuple[int, ...]) -> Arg:
     return scope.apply("detach", scope.apply("where", finite, mean, scope.number(0), kind=y.node.kind))
 
 
-def _build(root: bool) -> Callable[[Scope, Node, tuple[Arg, Arg, tuple[int, ...]]], Arg]:
+def _build(measure: str) -> Callable[[Scope, Node, tuple[Arg, Arg, tuple[int, ...]]], Arg]:
     def build(scope: Scope, node: Node, found: tuple[Arg, Arg, tuple[int, ...]]) -> Arg:
         x, y, gone = found
         kept = sorted({*x.axes, *y.axes} - set(gone))
-        return scope.build("distance", (x, y), kept, gone, kind=node.kind, attrs={"root": root})
+        return scope.build("distance", (x, y), kept, gone, kind=node.kind, attrs={"measure": measure})
 
     return build
 
@@ -94,6 +103,7 @@ RULES = (
         _build_product,
         "what points close together have in common costs digits",
     ),  # fmt: skip
-    Rule("squared distances", "exact", ("reduce sum", "contract"), _distances, _build(root=False)),
-    Rule("distances", "exact", ("statistic",), _norm, _build(root=True)),
+    Rule("squared distances", "exact", ("reduce sum", "contract"), _distances, _build("square")),
+    Rule("distances", "exact", ("statistic",), _norm, _build("norm")),
+    Rule("distances by magnitudes", "exact", ("reduce sum",), _magnitudes, _build("magnitude")),
 )

@@ -86,10 +86,11 @@ def _least(scope: Scope, node: Node) -> Outcome:
 
 
 def _distances(scope: Scope, node: Node, arg: Arg, among: tuple[int, ...], sign: int = 1) -> _Points | None:
-    if arg.node.op != "distance" or scope.uses(arg.node) > FEW_USES:
+    measure = arg.node.attr("measure") if arg.node.op == "distance" else None
+    if measure not in ("square", "norm") or scope.uses(arg.node) > FEW_USES:
         return None
     x, y = scope.operands(arg)
-    return _points(node, x, y, among, scope.consumed(arg), bool(arg.node.attr("root")), sign)
+    return _points(node, x, y, among, scope.consumed(arg), measure == "norm", sign)
 
 
 def _points(
