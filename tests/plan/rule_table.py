@@ -271,6 +271,9 @@ TIDYING: dict[str, Row] = {
     "weighted sum of rows that are read": Row(
         "X[p, d], J[m, k], A[m, k], C[m, k, d]", "sum[k](A * X[p = J])", "sum[k](C * X[p = J])",
     ),
+    "log_softmax of a quotient": Row(
+        ROWS, "log(softmax[j](X) / softmax[j](Y))", "log(softmax[j](X) / (softmax[j](Y) + 1e-9))",
+    ),
     "mean of losses": Row(
         DIFFERENCES, "mean[i, c](clip(X - Y, -2, 2) * (X - Y - clip(X - Y, -2, 2) / 2))",
         "sum[i, c](clip(X - Y, -2, 2) * (X - Y - clip(X - Y, -2, 2) / 2))",

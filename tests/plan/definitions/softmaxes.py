@@ -26,6 +26,14 @@ CASES = (
     _case("log of a mean of powers", "X[i, j]", "log(mean[j](exp(X)))", "reduce", "sub"),
     _case("log of two powers", "X[i, j], Y[i, j]", "log(exp(X) + exp(Y))", "logaddexp"),
     _case("log_softmax", "X[i, j]", "log_softmax[j](X)", "log_softmax"),
+    _case(
+        "log of a quotient of softmaxes",
+        "X[i, j], Y[i, j]",
+        "log(softmax[j](X) / softmax[j](Y))",
+        "log_softmax",
+        "log_softmax",
+        "sub",
+    ),  # fmt: skip
     _case("logsumexp", "X[i, j]", "log(sum[j](exp(X)))", "reduce"),
     _case("logsumexp, shifted", "X[i, j]", "max[j](X) + log(sum[j](exp(X - max[j](X))))", "reduce"),
 )

@@ -7,48 +7,19 @@ it themselves. A row of -inf only gives 0, and so does one of which everything i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
 from functools import reduce
 from math import inf
 
 from namedlayers.plan.rule import Match, Outcome, Rule
 from namedlayers.plan.rules.build import count, reduced, renaming, statistic
-from namedlayers.plan.rules.contractions.contraction import contraction
 from namedlayers.plan.rules.linear_forms import triangle
-from namedlayers.plan.rules.masks import chosen, masked
-from namedlayers.plan.view import Product, Scope, Sum
+from namedlayers.plan.rules.masks import chosen
+from namedlayers.plan.rules.normalising import quotients
+from namedlayers.plan.rules.normalising.quotients import Found, Powers, powers
+from namedlayers.plan.view import Scope, Sum
 from namedlayers.program.graph import Arg, Node
 from namedlayers.program.program import Kind
-
-Found = tuple[Arg, tuple[int, ...]]
-
-
-@dataclass(frozen=True, slots=True)
-class Powers:
-    """`exp(x)`, and 0 where one of `allows` is false."""
-
-    x: Arg
-    allows: tuple[Arg, ...] = ()
-
-    def logits(self, scope: Scope) -> Arg:
-        return masked(scope, self.x, self.allows)
-
-
-def _powers(scope: Scope, arg: Arg) -> Powers | None:
-    """exp(x), where(allow, exp(x), 0), exp(x) * allow"""
-    allows: list[Arg] = []
-    while arg.node.op != "exp":
-        part = chosen(scope, arg, 0)
-        if part is None and arg.node.op == "mul":
-            first, second = sorted(scope.operands(arg), key=lambda one: one.node.kind.value)
-            part = (first, second) if first.node.kind == Kind.BOOL else None
-        if part is None:
-            return None
-        allows.append(part[0])
-        arg = part[1]
-    (x,) = scope.operands(arg)
-    return Powers(x, tuple(allows)) if x.node.kind == Kind.REAL else None
 
 
 def _logsumexp(scope: Scope, node: Node) -> Outcome:
@@ -80,8 +51,8 @@ def _build_logmeanexp(scope: Scope, node: Node, found: Found) -> Arg:
 def _logaddexp(scope: Scope, node: Node) -> Outcome:
     """log(exp(x) + exp(y)), of any number of them"""
     total = scope.sum(node.args[0])
-    powers = all(sign > 0 and term.node.op == "exp" and term.node.kind is Kind.REAL for sign, term in total.terms)
-    if len(total.terms) < 2 or total.number != 0 or not powers:
+    are_powers = all(sign > 0 and term.node.op == "exp" and term.node.kind is Kind.REAL for sign, term in total.terms)
+    if len(total.terms) < 2 or total.number != 0 or not are_powers:
         return None
     return Match(tuple(scope.operands(term)[0] for _, term in total.terms), total.nodes)
 
@@ -158,70 +129,16 @@ def _normalised_exp(scope: Scope, node: Node) -> Outcome:
     if product.number != 1 or len(product.top) != 1 or len(product.bottom) != 1 or node.kind != Kind.REAL:
         return None
     top, found = product.top[0], reduced(scope, product.bottom[0], "sum")
-    powers = _powers(scope, top) if found is not None else None
+    part = powers(scope, top) if found is not None else None
     names = renaming(found[0], top, found[1]) if found is not None else None
-    if powers is None or names is None:
+    if part is None or names is None:
         return None
-    return Match((powers, tuple(names.values())), (top.node, product.bottom[0].node))
+    return Match((part, tuple(names.values())), (top.node, product.bottom[0].node))
 
 
 def _build_normalised(scope: Scope, node: Node, found: tuple[Powers, tuple[int, ...]]) -> Arg:
-    powers, axes = found
-    return _build("softmax")(scope, node, (powers.logits(scope), axes))
-
-
-def _divided_later(scope: Scope, node: Node) -> Outcome:
-    """sum(exp(x) * y) / sum(exp(x)), which is sum(softmax(x) * y), among other factors"""
-    product = scope.product(scope.whole(), scope.once)
-    for total in product.bottom:
-        found = reduced(scope, total, "sum")
-        for weighted in product.top:
-            outcome = _weighted(scope, weighted, found) if found is not None else None
-            if outcome is None:
-                continue
-            top, bottom = list(product.top), list(product.bottom)
-            top.remove(weighted)
-            bottom.remove(total)
-            rest = replace(product, top=tuple(top), bottom=tuple(bottom))
-            return Match((*outcome, rest), (weighted.node, total.node, *product.nodes))
-    return None
-
-
-def _weighted(scope: Scope, weighted: Arg, total: Found) -> tuple[Powers, list[Arg], tuple[int, ...]] | None:
-    """The powers of a sum of products with them, the other factors, and what is summed over, if `total` is the sum of
-    the powers."""
-    if weighted.node.op != "contract" or not scope.once(weighted.node):
-        return None
-    gone, factors = scope.consumed(weighted), scope.operands(weighted)
-    for k, factor in enumerate(factors):
-        for e, beside in _factors(scope, factor):
-            names = renaming(total[0], e, total[1])
-            powers = _powers(scope, e) if names is not None and set(names.values()) == set(gone) else None
-            if powers is not None:
-                return powers, [*factors[:k], *beside, *factors[k + 1 :]], gone
-    return None
-
-
-def _factors(scope: Scope, arg: Arg) -> Iterator[tuple[Arg, list[Arg]]]:
-    """A value, and each factor of it with what is beside it."""
-    yield arg, []
-    if arg.node.op in ("mul", "div") and scope.once(arg.node):
-        product = scope.own_product(arg)
-        for one in product.top:
-            top = list(product.top)
-            top.remove(one)
-            if top or product.bottom:
-                yield one, [scope.multiply(replace(product, top=tuple(top)))]
-
-
-def _build_divided_later(scope: Scope, node: Node, found: tuple[Powers, list[Arg], tuple[int, ...], Product]) -> Arg:
-    powers, others, gone, rest = found
-    x = powers.logits(scope)
-    result = tuple(sorted(x.axes))
-    axes = tuple(result.index(c) for c in sorted(gone))
-    weights = scope.build("softmax", (x,), result, kind=Kind.REAL, attrs={"axes": axes})
-    mean = contraction(scope, [weights, *others], set(gone))
-    return scope.multiply(replace(rest, top=(mean, *rest.top)))
+    part, axes = found
+    return _build("softmax")(scope, node, (part.logits(scope), axes))
 
 
 def _build(op: str) -> Callable[[Scope, Node, Found], Arg]:
@@ -331,7 +248,7 @@ RULES = (
     Rule("log_softmax", "algebraic", ("log",), _log_of_softmax, _build("log_softmax")),
     Rule("softmax", "exact", ("exp",), _exp_of_log_softmax, _build("softmax")),
     Rule("softmax", "algebraic", ("div", "mul"), _normalised_exp, _build_normalised),
-    Rule("softmax divided later", "algebraic", ("div", "mul"), _divided_later, _build_divided_later),
+    *quotients.RULES,
     Rule("softmax without its shift", "algebraic", ("softmax", "log_softmax"), _shifted, _build_shifted),
     Rule("weights masked twice", "algebraic", ("where", "mul"), _masked_twice, _build("softmax")),
 )
