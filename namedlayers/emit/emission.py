@@ -68,7 +68,7 @@ if TYPE_CHECKING:
 
 _RARE = (
     "emitters.log_contractions", "emitters.extreme_products", "emitters.outer_means", "loops.looping",
-    "loops.recurrent", "loops.stretches", "loops.joint",
+    "loops.recurrent", "loops.stretches", "loops.joint", "loops.outer",
 )  # fmt: skip
 """Emitters of what runs as operators of this package: torch takes longer to register these than to compile most
 formulas, so the first graph that has one of them does it."""

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 
 from namedlayers.errors import Span
 from namedlayers.plan.plan import Event, Plan, Variant
+from namedlayers.plan.regions import region_of
+from namedlayers.plan.scans.outer_states import in_blocks
 from namedlayers.plan.scans.stretches import stretched
 from namedlayers.plan.search import Path, steps
 from namedlayers.program.graph import Node
@@ -70,6 +72,8 @@ def _variant(variant: Variant, number: int, total: int) -> Iterator[str]:
     for node in stretched(variant.graph).live():
         if node.op == "stretch":
             yield "  recurrence, with what is made for it and of it: by stretches of steps, none of it held for all"
+            if in_blocks(region_of(node)) is not None:
+                yield "    many steps of outer products that are read as sums: in blocks, as products of matrices"
             yield from (f"    {span.source.name}:{span.line}: {_quoted(span)}" for span in node.spans)
 
 

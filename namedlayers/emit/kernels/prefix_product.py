@@ -42,12 +42,12 @@ def within_blocks(query: Tensor, key: Tensor, diagonal: int = 0, decays: Sequenc
         products = torch.matmul(query, key.mT).tril_(diagonal)
         if decays:
             weights = Decays.of(decays, query).whole(query.size(-2), key.size(-2), diagonal)
-            products = _times(products, weights)
+            products = times(products, weights)
         return products.unsqueeze(-3)
     blocks = _blocks(query, key, diagonal)
     products = torch.matmul(blocks.places(query), blocks.positions(key).mT).tril_()
     if decays:
-        products = _times(products, Decays.of(decays, query).blocked(blocks).within(blocks.length))
+        products = times(products, Decays.of(decays, query).blocked(blocks).within(blocks.length))
     return products
 
 
@@ -72,7 +72,7 @@ def prefix_product(
         queries = _from_before(queries, weights)
     else:
         before = F.pad(torch.matmul(keys.mT, values)[..., :-1, :, :], (0, 0, 0, 0, 1, 0)).cumsum(-3)
-    return blocks.joined(_added(torch.matmul(within, values), queries, before))
+    return blocks.joined(added(torch.matmul(within, values), queries, before))
 
 
 def prefix_total(
@@ -94,7 +94,7 @@ def prefix_total(
         queries = _from_before(queries, weights)
     else:
         before = F.pad(keys.sum(-2)[..., :-1, :], (0, 0, 1, 0)).cumsum(-2)
-    return blocks.joined(_added(within.sum(-1, keepdim=True), queries, before.unsqueeze(-1))).squeeze(-1)
+    return blocks.joined(added(within.sum(-1, keepdim=True), queries, before.unsqueeze(-1))).squeeze(-1)
 
 
 def decayed_sum(x: Tensor, places: int, diagonal: int, decays: Sequence[Given]) -> Tensor:
@@ -117,6 +117,25 @@ def sums_before(x: Tensor, weights: Decays) -> Tensor:
     if n > (4 if block == FEW else 2) * block:
         return _by_blocks(x, weights, Blocks.of(n, -1, block))
     return weighed_sum(with_digits(weights.whole(n, n, -1)), x, -1)
+
+
+def added(found: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """With a @ b added, in its place if nobody else needs it. Under autocast they may be of two precisions."""
+    alike = a.shape[:-2] == b.shape[:-2] == found.shape[:-2] and a.dtype == b.dtype == found.dtype
+    if alike and visible(found) and visible(a):
+        whole, left, right = (one.flatten(0, -3) for one in (found, a, b))
+        added = torch.baddbmm(whole, left, right) if found.requires_grad else whole.baddbmm_(left, right)
+        return added.view(found.shape)
+    if alike and is_dynamo_compiling() and not is_exporting():
+        return torch.baddbmm(*(one.flatten(0, -3) for one in (found, a, b))).view(found.shape)
+    return found + torch.matmul(a, b)
+
+
+def times(products: Tensor, weights: Tensor) -> Tensor:
+    """Their product, in the place of the former if nobody else needs it."""
+    here = visible(products) and visible(weights) and not weights.requires_grad
+    fits = here and torch.broadcast_shapes(products.shape, weights.shape) == products.shape
+    return products.mul_(weights) if fits else products * weights
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
@@ -151,25 +170,6 @@ def _to_the_end(keys: Tensor, weights: Decays) -> Tensor:
 def _from_before(queries: Tensor, weights: Decays) -> Tensor:
     """Queries as they see what lies before their block."""
     return queries * weights.starts(queries.size(-2)).unsqueeze(-1)
-
-
-def _added(found: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """With a @ b added, in its place if nobody else needs it. Under autocast they may be of two precisions."""
-    alike = a.shape[:-2] == b.shape[:-2] == found.shape[:-2] and a.dtype == b.dtype == found.dtype
-    if alike and visible(found) and visible(a):
-        whole, left, right = (one.flatten(0, -3) for one in (found, a, b))
-        added = torch.baddbmm(whole, left, right) if found.requires_grad else whole.baddbmm_(left, right)
-        return added.view(found.shape)
-    if alike and is_dynamo_compiling() and not is_exporting():
-        return torch.baddbmm(*(one.flatten(0, -3) for one in (found, a, b))).view(found.shape)
-    return found + torch.matmul(a, b)
-
-
-def _times(products: Tensor, weights: Tensor) -> Tensor:
-    """Their product, in the place of the former if nobody else needs it."""
-    here = visible(products) and visible(weights) and not weights.requires_grad
-    fits = here and torch.broadcast_shapes(products.shape, weights.shape) == products.shape
-    return products.mul_(weights) if fits else products * weights
 
 
 def _by_blocks(x: Tensor, weights: Decays, blocks: Blocks) -> Tensor:

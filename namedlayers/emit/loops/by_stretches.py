@@ -9,12 +9,14 @@ pass, which makes it once more. Where somebody looks on (a tracer, a transform),
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from namedlayers.emit.kernels.eager import all_visible
+from namedlayers.emit.kernels.outer_states import BLOCK
 from namedlayers.emit.loops.scanning import at_top_level, unobserved
 from namedlayers.plan.scans.stretches import SHORTEST, STRETCH
 
@@ -27,6 +29,12 @@ FEW = 1 << 10
 LARGE_OF_FEW = 1 << 24
 """The same as `LARGE`, for steps of fewer states than `FEW`."""
 
+TOGETHER, EACH = 64, 64
+"""So many steps, of states made of more numbers than so many, are quicker in blocks."""
+
+PAIRS = 1 << 19
+"""About so many products of a query with a key are made at once, if nothing is recorded."""
+
 SCAN = 6
 """About so many times a scan of all steps takes its values through memory."""
 
@@ -37,26 +45,34 @@ GRAIN = 1 << 15
 def by_stretches(
     function: Callable[..., Any], tensors: Sequence[Tensor], dims: Sequence[int], results: Sequence[int], reverse: bool,
     steps: int, sizes: Sequence[int], cut: int, one_by_one: Callable[..., Any] | None = None, own: Sequence[int] = (),
-    wide: int = 0, work: int = 0,
+    wide: int = 0, work: int = 0, in_blocks: Callable[..., Any] | None = None, blocked: Sequence[int] = (),
+    at: int = -1, each: int = 0, ends: bool = False,
 ) -> Any:  # fmt: skip
     """`dims` and `results`: which dimension of a tensor and of a result are the steps (-1: none); `cut`: which of the
     sizes is their number (-1: none). `one_by_one` runs the steps in place, with the sizes `own`; `wide` and `work` tell
-    when it is quicker."""
+    when it is quicker. `in_blocks` takes the steps together, with the sizes `blocked`, of which `at` is their number,
+    where states are made of `each` numbers. `ends`: the last state is wanted, too, and comes first."""
+    run = _Run(function, tuple(dims), tuple(results), reverse, steps, tuple(sizes), cut, 0)
+    if in_blocks is not None and together(tensors, steps, each):
+        found = replace(run, function=in_blocks, sizes=tuple(blocked), cut=at).in_blocks(tensors, each)
+        found = found if ends else found[1:]
+        if all(one.detach().sum().isfinite() for one in found):
+            return found[0] if len(found) == 1 else tuple(found)
+        del found
     if one_by_one is not None and steps and in_steps_of(tensors, wide, work):
         every = [one.movedim(dim, 0) if dim > 0 else one for one, dim in zip(tensors[:-1], dims, strict=False)]
         found = one_by_one(tensors[-1], *every, steps, *own)
         if found is not None:
             return found
-    if at_top_level(*tensors) and not _narrow(tensors[-1]):
+    if at_top_level(*tensors) and not _narrow(tensors[-1]) and not ends:
         length = max(SHORTEST, STRETCH // max(1, tensors[-1].numel()))
         recorded = torch.is_grad_enabled() and any(one.requires_grad for one in tensors)
         if steps > length and (not recorded or made_twice(steps, tensors[-1].numel())):
-            run = _Run(function, tuple(dims), tuple(results), reverse, steps, tuple(sizes), cut, length)
-            made = _Stretches.apply(run, *tensors) if recorded else run.forward(tensors, [])
+            run = replace(run, length=length)
+            made = _Stretches.apply(run, *tensors) if recorded else run.forward(tensors, [])[1:]
             return made[0] if len(made) == 1 else tuple(made)
-    if steps == 0:
-        return _nothing(function, tensors, dims, results, sizes, cut)
-    _, *made = function(*tensors, *sizes)
+    last, *made = (tensors[-1], *_nothing(run, tensors)) if steps == 0 else function(*tensors, *sizes)
+    made = [last, *made] if ends else made
     return made[0] if len(made) == 1 else tuple(made)
 
 
@@ -76,6 +92,14 @@ def quicker(states: int, wide: int, work: int) -> bool:
     if states < wide:
         return False
     return not wide or states >= GRAIN or work * (torch.get_num_threads() - 1) <= SCAN
+
+
+def together(tensors: Sequence[Tensor], steps: int, each: int) -> bool:
+    """Whether steps go in blocks: it is quicker, products have all digits, and their numbers can be looked at."""
+    state = tensors[-1]
+    if steps < TOGETHER or each <= EACH or state.dtype not in (torch.float32, torch.float64) or not state.numel():
+        return False
+    return all_visible(*tensors) and not torch.is_autocast_enabled(state.device.type)
 
 
 def made_twice(steps: int, states: int) -> bool:
@@ -104,13 +128,22 @@ class _Run:
     length: int
 
     def forward(self, tensors: Sequence[Tensor], states: list[Tensor]) -> list[Tensor]:
-        """The results; `states` becomes those before each stretch."""
+        """The last state and the results; `states` becomes those before each stretch."""
         found: list[Tensor] = []
         state = tensors[-1]
         for at in self.stretches(self.reverse):
             states.append(state)
             state = self.stretch(tensors, at, state, found)
-        return found
+        return [state, *found]
+
+    def in_blocks(self, tensors: Sequence[Tensor], each: int) -> Sequence[Tensor]:
+        """The same; for all steps at once if that is recorded, or takes little."""
+        groups = max(1, tensors[-1].numel() // each)
+        length = max(1, PAIRS // (groups * BLOCK * BLOCK)) * BLOCK
+        recorded = torch.is_grad_enabled() and any(one.requires_grad for one in tensors)
+        if recorded or self.steps <= length:
+            return self.function(*tensors, *self.sizes)
+        return replace(self, length=length).forward(tensors, [])
 
     def stretch(self, tensors: Sequence[Tensor], at: slice, state: Tensor, found: list[Tensor]) -> Tensor:
         """The state after a stretch, of which nothing else is left but what goes into the results."""
@@ -192,7 +225,7 @@ class _Stretches(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, run: _Run, *tensors: Tensor) -> tuple[Tensor, ...]:
         states: list[Tensor] = []
-        made = run.forward(tensors, states)
+        _, *made = run.forward(tensors, states)
         ctx.save_for_backward(*tensors, *states[1:])
         ctx.run = run
         ctx.set_materialize_grads(False)
@@ -214,15 +247,11 @@ class _Stretches(torch.autograd.Function):
         return None, *(found.get(k) for k in range(count))
 
 
-def _nothing(
-    function: Callable[..., Any], tensors: Sequence[Tensor], dims: Sequence[int], results: Sequence[int],
-    sizes: Sequence[int], cut: int,
-) -> Any:  # fmt: skip
+def _nothing(run: _Run, tensors: Sequence[Tensor]) -> list[Tensor]:
     """The sequences of no steps: there is no state after the last of none, and so they are those of one, cut off."""
-    one = [_with_step(tensor, dim) if dim >= 0 else tensor for tensor, dim in zip(tensors, dims, strict=True)]
-    _, *made = function(*one, *(1 if k == cut else size for k, size in enumerate(sizes)))
-    found = [part.narrow(dim, 0, 0) for part, dim in zip(made, results, strict=True)]
-    return found[0] if len(found) == 1 else tuple(found)
+    one = [_with_step(tensor, dim) if dim >= 0 else tensor for tensor, dim in zip(tensors, run.dims, strict=True)]
+    _, *made = run.of(one, slice(0, 1))
+    return [part.narrow(dim, 0, 0) for part, dim in zip(made, run.results, strict=True)]
 
 
 def _with_step(none: Tensor, dim: int) -> Tensor:

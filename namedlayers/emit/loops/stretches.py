@@ -22,6 +22,7 @@ from namedlayers.emit.orders import orders
 from namedlayers.emit.prologue import Orders
 from namedlayers.emit.value import Value
 from namedlayers.plan.regions import region_of
+from namedlayers.plan.scans.outer_states import in_blocks
 from namedlayers.plan.scans.single_steps import Step, single_step
 from namedlayers.program.graph import Node, Region
 from namedlayers.program.size import SizeExpr, symbol
@@ -39,9 +40,12 @@ steps of one call to nine, 32 of them to 512."""
 @emits("stretch")
 def emit_stretch(lo: Lowering, node: Node) -> Value:
     run = stretching(lo, node, parts(lo, node), {}, node)
-    places = [(part, number_of(part) - 1, run.body.orders.outputs[number_of(part)]) for part in parts(lo, node)]
-    args = (run.body.function, run.given, *run.rest, *_one_by_one(lo, node, run))
-    return taken(lo, node, by_stretches, args, {}, places, len(run.results))
+    ends = bool(node.attr("ends"))
+    numbers = {part: number_of(part) for part in parts(lo, node)}
+    places = [(part, number - (not ends), run.body.orders.outputs[number]) for part, number in numbers.items()]
+    args = (run.body.function, run.given, *run.rest, *(() if ends else _one_by_one(lo, node, run)))
+    more = _in_blocks(lo, node, run) | ({"ends": True} if ends else {})
+    return taken(lo, node, by_stretches, args, more, places, len(run.results) + ends)
 
 
 @dataclass(frozen=True)
@@ -179,6 +183,17 @@ def _one_by_one(lo: Lowering, node: Node, run: Stretching) -> tuple[Any, ...]:
     wish, laid, loop = f"{run.body.name}_in_place", step_orders(node, run, step), steps_of(node, run, step)
     found = in_steps(lo, wish, step.region, laid, loop, alone)
     return () if found is None else (*found, *enough(lo, node, run, step))
+
+
+def _in_blocks(lo: Lowering, node: Node, run: Stretching) -> dict[str, Any]:
+    """The function that takes the steps in blocks, and the sizes that it takes; nothing where there is none."""
+    found, size = in_blocks(region_of(node)), node.attr("size")
+    if found is None:
+        return {}
+    assert isinstance(size, SizeExpr)
+    body = lo.bodies.function(_adopted(lo, found.region), lo.names, lambda: run.body.orders)
+    cut = next((k for k, name in enumerate(body.sizes) if name in size.symbols), -1)
+    return {"in_blocks": body.function, "blocked": sizes(lo, body), "at": cut, "each": lo.size(found.each)}
 
 
 def _adopted(lo: Lowering, region: Region) -> Region:

@@ -87,7 +87,7 @@ def _loop_before(stretch: Node, users: dict[int, list[Node]], ends: set[Node]) -
     """The loop whose results a stretch alone needs, all of them at all steps; it draws nothing and runs nothing."""
     bundles = dict.fromkeys(arg.node.args[0].node for arg in stretch.args if arg.node.op == "part")
     for scan in bundles:
-        if scan.op != "scan" or scan.attr("site") or scan.attr("size") != stretch.attr("size"):
+        if stretch.attr("ends") or scan.op != "scan" or scan.attr("site") or scan.attr("size") != stretch.attr("size"):
             continue
         if scan.attr("reverse") is not stretch.attr("reverse") or any(map(_runs, region_of(scan).graph.nodes)):
             continue

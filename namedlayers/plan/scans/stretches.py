@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from namedlayers.plan.scans.held import free_name
+from namedlayers.plan.scans.outer_states import in_blocks
 from namedlayers.program.graph import Arg, Graph, Node, Region
 from namedlayers.program.program import Body, Input, Kind, Output
 from namedlayers.program.size import SizeExpr, size_expr, symbol
@@ -58,11 +59,13 @@ Key = tuple[Node, int]
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """`steps`: for each node, which of its axes are the steps; `results`: those that others need."""
+    """`steps`: for each node, which of its axes are the steps; `results`: those that others need; `lasts`: what takes
+    the last of all states and nothing else of them."""
 
     recurrence: Node
     steps: Mapping[Node, int]
     results: tuple[Node, ...]
+    lasts: tuple[Node, ...] = ()
 
     @property
     def nodes(self) -> list[Node]:
@@ -100,10 +103,27 @@ def _group(graph: Graph, recurrence: Node) -> _Group | None:
                 down.add(node)
     others = {node: [one for one in users.get(node.number, ()) if one not in steps] for node in steps}
     results = tuple(node for node in sorted(steps, key=lambda node: node.number) if others[node] or node in ends)
+    lasts = tuple(node for node in others[recurrence] if _is_last(node, recurrence))
+    if lasts and len(lasts) == len(others[recurrence]) and recurrence not in ends:
+        read = _Group(recurrence, steps, tuple(one for one in results if one is not recurrence), lasts)
+        if _of_any_length(read, size) and in_blocks(_region(read, _keys(read))) is not None:
+            return read
     found = _Group(recurrence, steps, results)
     large = any(node.rank >= recurrence.rank and node is not recurrence for node in list(steps)[:before])
     worth = large or recurrence not in results
     return found if worth and _of_any_length(found, size) else None
+
+
+def _is_last(node: Node, recurrence: Node) -> bool:
+    """Whether a node is the state after all steps, its axes in order."""
+    axis = recurrence.attr("axis")
+    assert isinstance(axis, int)
+    end = size_expr(0) if recurrence.attr("reverse") else recurrence.space[axis] - 1
+    if node.op != "index" or node.attr("entries") != ((axis, (), end),):
+        return False
+    (arg,) = node.args
+    kept = tuple(place for k, place in enumerate(arg.axes) if k != axis)
+    return kept == tuple(range(node.rank)) and len(node.space) == node.rank
 
 
 def _needed_along(node: Node, users: Sequence[Node], steps: Mapping[Node, int]) -> int:
@@ -160,7 +180,7 @@ def _with_stretch(graph: Graph, group: _Group) -> Graph | None:
         Kind.REAL,
         attrs={"places": places, "region": region, "reverse": recurrence.attr("reverse"),
                "size": recurrence.space[group.steps[recurrence]], "inputs": (*(at for _, at in keys), -1),
-               "results": tuple(group.steps[node] for node in group.results)},
+               "results": tuple(group.steps[node] for node in group.results), "ends": bool(group.lasts)},
         weak=False, spans=recurrence.spans,
     )  # fmt: skip
     new: dict[Node, Node] = {}
@@ -169,8 +189,14 @@ def _with_stretch(graph: Graph, group: _Group) -> Graph | None:
             "part", (Arg(bundle, ()),), node.sizes, node.rank, node.kind, attrs={"number": number + 1}, weak=False,
             names=node.names[: node.rank], spans=node.spans, rule=node.rule,
         )  # fmt: skip
+    state = region.graph.outputs[0].node
+    for node in group.lasts:
+        new[node] = made.node(
+            "part", (Arg(bundle, ()),), state.sizes, state.rank, state.kind, attrs={"number": 0}, weak=False,
+            names=state.names, spans=node.spans, rule=node.rule,
+        )  # fmt: skip
     for node in graph.live():
-        if node not in group.steps and any(arg.node in new for arg in node.args):
+        if node not in new and node not in group.steps and any(arg.node in new for arg in node.args):
             if any(isinstance(value, Region) for _, value in node.attrs):
                 return None
             new[node] = _copied(made, node, [Arg(new.get(arg.node, arg.node), arg.axes) for arg in node.args])
