@@ -106,7 +106,7 @@ def test_values(name: str, steps: int, way: str) -> None:
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", ("one carry", "two carries", "no sequence"))
 def test_no_steps(name: str, way: str) -> None:
-    """Results are empty, of the right shapes and precisions."""
+    """Results are empty, of the right shapes and precisions; the gradients of all inputs are 0."""
     text, inputs = SCANS[name]
     text = text.replace("step = 4", "step = 0").replace(", c[t = -1]", "").replace("-> [t, h], [h]", "-> [t, h]")
     arrays = {key: np.ones([{**SIZES, "t": 0}[a] for a in axes.split()]) for key, axes in inputs.items()}
@@ -114,6 +114,10 @@ def test_no_steps(name: str, way: str) -> None:
     agree(made, arrays)
     (found,) = run(made, tensors(made, arrays, torch.float32))
     assert found.numel() == 0 and found.dtype is torch.float32
+    given = free(made, arrays)
+    (found,) = run(made, given)
+    for one, slope in zip(given, torch.autograd.grad(found.sum(), given, materialize_grads=True), strict=True):
+        assert torch.equal(slope, torch.zeros_like(one))
 
 
 @pytest.mark.parametrize("way", WAYS)

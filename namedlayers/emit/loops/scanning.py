@@ -83,7 +83,9 @@ def nothing(loop: Loop, tensors: list[Tensor], sizes: list[int]) -> Any:
     from namedlayers.emit.loops.steps_by_name import step_of
     from namedlayers.emit.loops.written_out import no_steps
 
-    return _results(loop.results, loop.reverse, no_steps(step_of(loop.key), tensors, loop.scanned, sizes))
+    found = no_steps(step_of(loop.key), tensors, loop.scanned, sizes)
+    wanted = [one for one in tensors if one.requires_grad] if torch.is_grad_enabled() else []
+    return _results(loop.results, loop.reverse, [_of(wanted, none) for none in found])
 
 
 def stepwise(
@@ -121,6 +123,15 @@ def joint_dtype(*tensors: torch.Tensor) -> torch.dtype:
 def _recorded(tensors: Sequence[Tensor]) -> bool:
     """Whether a gradient may be wanted of what is traced."""
     return torch.is_grad_enabled() and any(one.requires_grad for one in tensors) and not torch.compiler.is_exporting()
+
+
+def _of(tensors: Sequence[Tensor], none: Tensor) -> Tensor:
+    """No elements, in the eyes of autograd made of these tensors, whose gradients are 0."""
+    if none.is_floating_point() or none.is_complex():
+        for one in tensors:
+            zero = 0 * one.sum()
+            none = none + (zero if none.is_complex() else zero.real).to(none.dtype)
+    return none
 
 
 def _results(results: Sequence[tuple[int, int]], reverse: bool, found: Sequence[Tensor]) -> Any:
