@@ -73,7 +73,8 @@ def manner_of(
     _choose("NL0524", "there is no semiring", semiring, ("sum-product", *SEMIRINGS))
     _choose("NL0549", "there is no back end", backend, get_args(Backend))
     if precision is not None:
-        _choose("NL0573", "products cannot be in the precision", precision, get_args(Precision))
+        wide = "leave `precision` out for the precision of the operands" if str(precision)[-2:] in ("32", "64") else ""
+        _choose("NL0573", "products cannot be in the precision", precision, get_args(Precision), wide)
     values = None if semiring_inputs is None else _names(semiring_inputs)
     budget = None if max_memory is None else _bytes(max_memory)
     return Manner(numerics, semiring, values, budget, backend, precision)  # type: ignore[arg-type]
@@ -91,9 +92,9 @@ def _names(given: object) -> tuple[str, ...]:
     return tuple(given)
 
 
-def _choose(code: str, what: str, given: object, known: Collection[str]) -> None:
+def _choose(code: str, what: str, given: object, known: Collection[str], hint: str = "") -> None:
     if given not in known:
-        hint = near_miss(str(given), known) or f"choose one of {', '.join(known)}"
+        hint = hint or near_miss(str(given), known) or f"choose one of {', '.join(known)}"
         raise ArgumentError(code, f"{what} {given!r}", hint=hint)
 
 

@@ -176,10 +176,15 @@ def test_it_goes_where_the_function_goes(tmp_path: Path) -> None:
     torch.testing.assert_close(program.module()(*given.values()), wanted)
 
 
-def test_a_precision_that_there_is_not() -> None:
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [("bfloat", "did you mean `bfloat16`"), ("half", "choose one of"), ("float32", "leave `precision` out"),
+     (torch.bfloat16, "did you mean `bfloat16`"), (torch.float32, "leave `precision` out")],
+)  # fmt: skip
+def test_a_precision_that_there_is_not(given: Any, told: str) -> None:
     with pytest.raises(ArgumentError) as caught:
-        nl.compile("def f(X[i]) = X", precision="bfloat")  # type: ignore[arg-type]
-    assert caught.value.code == "NL0573" and "bfloat16" in str(caught.value)
+        nl.compile("def f(X[i]) = X", precision=given)
+    assert caught.value.code == "NL0573" and told in caught.value.hint
 
 
 # --- autocast ---------------------------------------------------------------------------------------------------------
