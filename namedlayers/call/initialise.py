@@ -49,7 +49,11 @@ def _options(initial: Initial, sizes: Sizes) -> dict[str, Any]:
     found |= dict(initial.words)
     if initial.program is not None:
         values = _evaluate(initial, sizes)
-        found |= {name: value.item() for name, value in zip(initial.names, values, strict=True)}
+        given = {name: value.item() for name, value in zip(initial.names, values, strict=True)}
+        for name, value in given.items():
+            if initial.function == "uniform" and not math.isfinite(value):
+                raise ValueError(f"its `{name}` is {value}")
+        found |= given
     return found
 
 
