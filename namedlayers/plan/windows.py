@@ -63,6 +63,12 @@ class WindowAxis:
         """How many windows of this shape fit."""
         return _extent(self.size, self.padding, kernel, dilation, stride)
 
+    def apart(self, sizes: Sequence[SizeExpr]) -> bool:
+        """Whether no element is in two windows, so that they are a view; `sizes` are the coordinates'."""
+        return self.padding is None and any(
+            (step - stride * sizes[inner]).nonnegative for (_, step), (inner, stride) in (self.terms, self.terms[::-1])
+        )
+
 
 @lru_cache(4096)
 def _extent(

@@ -97,6 +97,10 @@ def f(X[x, c]) -> [c, x]:
     return max[x](where(first <= index[x] < last, X, -inf))[cell -> x]
 """,
     "norms": "def f(X[c, x]) -> [c, x] = norm[k](unroll[x, k = 2](X))",
+    "products": "def f(X[c, x]) -> [c, x] = sum[k](unroll[x, k = 2](X) * unroll[x, k = 2](exp(X)))",
+    "filtered products": """
+def f(X[c, x]) -> [c, x] = sum[k](unroll[x, k = 2](X; padding = 1) * unroll[x, k = 2](exp(X); padding = 1) * (k + 1))
+""",
 }
 
 

@@ -333,6 +333,10 @@ TIDYING: dict[str, Row] = {
     ),
     "sum in the kernel": Row("X[i, j]; W[o, j], C[i, o]", "W @[j] X + C", "exp(W @[j] X) + C"),
     "extremum": Row(ROWS, "max[j](X)", "sum[j](X)"),
+    "sum pool of products": Row(
+        "X[c, x], Y[c, x]", "sum[k](unroll[x, k = 3](X) * unroll[x, k = 3](Y))",
+        "sum[k](unroll[x, k = 3](X) * unroll[x, k = 3](Y; padding = 1)[x = 0:-2])",
+    ),
     "pool of norms": Row("X[c, x]", "norm[k](pool[x, k = 2](X))", "norm[k](unroll[x, k = 2](X)[x = 0:2])"),
     "a step before or after": Row("X[c, x]", "X[x = x - 1; fill = 0]", "X[x = 2 * x; fill = 0]"),
     "round the end": Row("X[c, x]", "X[x = (x + 3) % |x|]", "X[x = (2 * x + 3) % |x|]"),

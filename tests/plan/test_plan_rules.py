@@ -257,6 +257,20 @@ SPELLINGS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     ),
     "conv3d": ("X[c, x, y, z]; W[o, c, k, l, m]", ("conv",), ("W @[c, k, l, m] unroll[x, y, z, k, l, m](X)",)),
     "depthwise conv": ("X[c, x]; W[c, k]", ("conv",), ("W @[k] unroll[x, k](X)",)),
+    "depthwise conv of squares": ("X[c, x]; W[k]", ("conv", "pow"), ("W @[k] unroll[x, k](X) ^ 2",)),
+    "depthwise conv of products": (
+        "X[c, x], Y[c, x]; W[k]",
+        ("conv", "mul"),
+        (
+            "sum[k](unroll[x, k](X; padding = 1) * unroll[x, k](Y; padding = 1) * W)",
+            "(unroll[x, k](X; padding = 1) * unroll[x, k](Y; padding = 1)) @[k] W",
+        ),
+    ),
+    "conv of what a mask leaves": (
+        "X[c, x], M[x]; W[o, c, k]",
+        ("conv", "mul"),
+        ("sum[c, k](unroll[x, k](X) * unroll[x, k](M) * W)",),
+    ),
     "conv of composed filters": (
         "X[c, x]; W[o, c, e], F[e, k]",
         ("contract", "conv"),

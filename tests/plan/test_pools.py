@@ -30,6 +30,16 @@ SPELLINGS: dict[str, tuple[tuple[str, ...], dict[str, object]]] = {
     "sum[k](pool[x, k = 2](X) ^ 4) ^ 0.25": (("mul", "pool", "pow", "pow"), {"op": "mean"}),
     "mean[k](abs(unroll[x, k = 3](X; padding = 1)))": (("abs", "pool"), {"op": "mean"}),
     "max[k](2 * unroll[x, k = 3](X))": (("mul", "pool"), {"op": "max"}),
+    "max[k](relu(unroll[x, k = 3](X) * unroll[x, k = 3](X[x = -x])))": (
+        ("index", "mul", "pool", "relu"), {"op": "max"},
+    ),
+    "sum[k](unroll[x, k = 3](X; padding = 1) * exp(unroll[x, k = 3](X; padding = 1)))": (
+        ("exp", "mul", "mul", "pad", "pool"), {"op": "mean"},
+    ),
+    "mean[k](unroll[x, k = 3](X; padding = 1) * unroll[x, k = 3](tanh(X); padding = 1))": (
+        ("mul", "pool", "tanh"), {"op": "mean"},
+    ),
+    "sum[k](unroll[x, k = 3](X) * unroll[x, k = 3](X[y = 0]))": (("index", "mul", "mul", "pool"), {"op": "mean"}),
     "norm[k](pool[x, k = 2](X))": (("eq", "mul", "mul", "pool", "sqrt", "where", "where"), {"op": "mean"}),
 }  # fmt: skip
 
@@ -54,7 +64,20 @@ ALMOST: dict[str, tuple[str, ...]] = {
     'mean[k](pool[x, k = 3](X; remainder = "pad"))': ("pad", "pool"),
     'max[k](pool[x, k = 3](X; remainder = "pad"))': ("pad", "pool"),
     "mean[k](exp(unroll[x, k = 3](X; padding = 1)))": ("exp", "pad", "pool"),
+    "mean[k](unroll[x, k = 3](X) * unroll[x, k = 3](X; dilation = 2, padding = 1))": ("div", "index", "pad", "window_product"),
 }
+
+
+def test_the_variance_of_windows_that_overlap_is_what_the_text_says() -> None:
+    """Two pools; of windows that lie apart it is a variance."""
+    windows = "unroll[x, k = 3](X; stride = {})"
+    apart, overlapping = (
+        planned(GIVEN, f"mean[k]({one} ^ 2) - mean[k]({one}) ^ 2") for one in map(windows.format, (3, 1))
+    )
+    assert overlapping.ops == ("pool", "pool", "pow", "pow", "sub")
+    assert "statistic" in apart.ops
+    for found in (apart, overlapping):
+        assert agree(found, x=9, y=2) >= 1
 
 
 @pytest.mark.parametrize("expression", ALMOST)

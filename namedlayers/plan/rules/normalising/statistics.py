@@ -17,6 +17,7 @@ from namedlayers.plan.rules.build import (
     sum_of_squares,
 )  # fmt: skip
 from namedlayers.plan.view import Product, Scope, Sum
+from namedlayers.plan.windows import windows
 from namedlayers.program.graph import Arg, Node
 from namedlayers.program.program import Kind
 
@@ -101,11 +102,12 @@ def _var_of_mean(scope: Scope, node: Node) -> Outcome:
 
 
 def _var_of_moments(scope: Scope, node: Node) -> Outcome:
-    """mean(x^2) - mean(x)^2, which loses the digits that the variance keeps"""
+    """mean(x^2) - mean(x)^2, which loses the digits that the variance keeps; of windows that overlap, whose variance
+    is no kernel's, both means are pools."""
     total = scope.sum(scope.whole())
     for k, (sign, average) in enumerate(total.terms):
         squares = _mean_of_squares(scope, average)
-        if squares is None or sign < 0:
+        if squares is None or sign < 0 or _overlap(scope, squares[0]):
             continue
         for j, (other, square) in enumerate(total.terms):
             mean = square_of(scope, square) if other < 0 else None
@@ -131,6 +133,10 @@ def _mean_of_squares(scope: Scope, arg: Arg) -> tuple[Arg, tuple[int, ...]] | No
     if x.node.op == "abs":
         (x,) = scope.operands(x)
     return x, found[1]
+
+
+def _overlap(scope: Scope, x: Arg) -> bool:
+    return any(not axis.apart(scope.sizes) for view in windows(scope, x) for axis in view.space)
 
 
 def _build_var_of_moments(scope: Scope, node: Node, found: tuple[tuple[Arg, tuple[int, ...]], Sum]) -> Arg:

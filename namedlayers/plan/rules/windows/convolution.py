@@ -12,6 +12,7 @@ from typing import Any
 
 from namedlayers.plan.rule import Match, Near, Outcome, Rule
 from namedlayers.plan.rules.contractions.contraction import contraction
+from namedlayers.plan.rules.windows.functions import function_windows, product_windows
 from namedlayers.plan.view import Scope
 from namedlayers.plan.windows import STEPS, Padding, WindowAxis, Windows, windows
 from namedlayers.program.graph import Arg, Node
@@ -49,11 +50,15 @@ def _sum_of_contraction(scope: Scope, node: Node) -> Outcome:
 def _of_factors(scope: Scope, args: tuple[Arg, ...], parts: tuple[Node, ...], consumed: frozenset[int]) -> Outcome:
     near: Near | None = None
     for k, arg in enumerate(args):
-        for view in windows(scope, arg):
+        for view in function_windows(scope, arg):
             found = _check(scope, view, args[:k] + args[k + 1 :], consumed)
             if isinstance(found, Convolution):
                 return Match(found, (*parts, *view.nodes))
             near = near or Near(found, arg.node.spans)
+    for view, others in product_windows(scope, args):
+        found = _check(scope, view, others, consumed)
+        if isinstance(found, Convolution):
+            return Match(found, (*parts, *view.nodes))
     return near
 
 

@@ -6,7 +6,7 @@ most half a kernel, and beyond that as far as the last window reaches; otherwise
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import inf
 from typing import Any
@@ -14,7 +14,8 @@ from typing import Any
 from namedlayers.plan.rule import Match, Near, Outcome, Rule
 from namedlayers.plan.rules.build import count, negative
 from namedlayers.plan.rules.windows.convolution import MOST_SPACE_AXES, plain
-from namedlayers.plan.view import Scope, constant
+from namedlayers.plan.rules.windows.functions import function_windows, over_sources, product_windows
+from namedlayers.plan.view import Scope
 from namedlayers.plan.windows import WindowAxis, Windows, windows
 from namedlayers.program.graph import Arg, Node
 from namedlayers.program.program import Kind
@@ -44,7 +45,7 @@ def _pool(op: str) -> Callable[[Scope, Node], Outcome]:
         (body,) = node.args
         consumed = frozenset(range(node.rank, len(node.space)))
         near: Near | None = None
-        for view in _views(scope, body):
+        for view in function_windows(scope, body):
             found = _check(scope, view, op, consumed)
             if not isinstance(found, str):
                 merged = _merged(view, found)
@@ -57,64 +58,8 @@ def _pool(op: str) -> Callable[[Scope, Node], Outcome]:
     return find
 
 
-def _views(scope: Scope, body: Arg) -> Iterator[Windows]:
-    """`body` as windows; a function of windows as windows of what the function gives, which is less to compute."""
-    yield from windows(scope, body)
-    inner = _argument(scope, body)
-    if inner is None or not scope.once(body.node):
-        return
-    for view in windows(scope, inner):
-        if all(axis.padding is None or _keeps_zero(body.node, axis) for axis in view.space):
-            yield replace(view, source=_applied(scope, body, inner, view.source), nodes=(body.node, *view.nodes))
-
-
-def _argument(scope: Scope, body: Arg) -> Arg | None:
-    """The one tensor that an elementwise operation is of."""
-    node = body.node
-    if node.op not in _FUNCTIONS or node.rank != len(node.space):
-        return None
-    tensors = list(dict.fromkeys(one for one in scope.operands(body) if one.node.rank))
-    return tensors[0] if len(tensors) == 1 and sorted(tensors[0].axes) == sorted(body.axes) else None
-
-
-_FUNCTIONS = frozenset("pow mul div abs exp log sqrt relu sigmoid tanh neg".split())
-
-
-def _keeps_zero(node: Node, axis: WindowAxis) -> bool:
-    """Whether padding with 0 may be done after the function."""
-    if node.op == "pow":
-        power = constant(node.args[1].node)
-        zero = isinstance(power, (int, float)) and power > 0
-    else:
-        zero = node.op in ("abs", "relu", "tanh", "neg") or node.op == "mul" and node.args[0] == node.args[1]
-    return zero and axis.padding is not None and axis.padding.value == 0
-
-
-def _applied(scope: Scope, body: Arg, inner: Arg, source: Arg) -> Arg:
-    """The function that `body` is of `inner`, of `source`."""
-
-    def function(whole: Arg) -> Arg:
-        args = tuple(whole if one == inner else one for one in scope.operands(body))
-        return scope.build(body.node.op, args, sorted(whole.axes), kind=body.node.kind, attrs=dict(body.node.attrs))
-
-    return _over_source(scope, source, function)
-
-
-def _over_source(scope: Scope, source: Arg, function: Callable[[Arg], Arg]) -> Arg:
-    """An elementwise function of a source of windows; the axes in windows are the last ones of the result."""
-    spoken = {own: scope.fresh(source.node.sizes[own], source.node.names[own]) for own in _spoken(source)}
-    made = function(Arg(source.node, tuple(spoken.get(own, c) for own, c in enumerate(source.axes))))
-    gone = set(spoken.values())
-    return Arg(made.node, tuple(-1 if c in gone else c for c in made.axes))
-
-
-def _spoken(source: Arg) -> list[int]:
-    return [own for own, c in enumerate(source.axes) if c < 0]
-
-
 def _check(scope: Scope, view: Windows, op: str, consumed: frozenset[int]) -> Pool | str:
     space = []
-    own_of = dict(zip((axis.own for axis in view.space), _spoken(view.source), strict=False))
     reaches: set[bool] = set()
     for axis in view.space:
         roles = axis.roles(consumed)
@@ -134,7 +79,7 @@ def _check(scope: Scope, view: Windows, op: str, consumed: frozenset[int]) -> Po
         if reach or stride != 1:
             reaches.add(reach)
         before = plain(axis.padding.before) if axis.padding else 0
-        space.append((own_of[axis.own], position, plain(size), plain(stride), plain(dilation), before, before))
+        space.append((axis.own, position, plain(size), plain(stride), plain(dilation), before, before))
     if len(space) > MOST_SPACE_AXES:
         return f"kernels have at most {MOST_SPACE_AXES} space axes"
     if len(reaches) > 1:
@@ -208,6 +153,17 @@ def _build(scope: Scope, node: Node, found: Pool) -> Arg:
     return scope.build("statistic", (pooled,), range(node.rank), gone, kind=node.kind, attrs=attrs)
 
 
+def _products(scope: Scope, node: Node) -> Outcome:
+    """A sum of products of factors that are all read in the same windows"""
+    if node.kind is not Kind.REAL:
+        return None
+    for view, others in product_windows(scope, node.args):
+        found = None if others else _check(scope, view, "mean", frozenset(range(node.rank, len(node.space))))
+        if isinstance(found, Pool):
+            return Match(found, view.nodes)
+    return None
+
+
 def _build_sum(scope: Scope, node: Node, found: Pool) -> Arg:
     total = count(scope, tuple(range(node.rank, len(node.space))))
     return scope.apply("mul", _build(scope, node, found), scope.size(total))
@@ -220,7 +176,7 @@ def _minimum(scope: Scope, node: Node) -> Outcome:
         return None
     near: Near | None = None
     for view in windows(scope, body):
-        negated = replace(view, source=_over_source(scope, view.source, lambda whole: negative(scope, whole)))
+        negated = over_sources(scope, (view,), lambda whole: negative(scope, whole))
         found = _check(scope, negated, "min", frozenset(range(node.rank, len(node.space))))
         if not isinstance(found, str):
             found = replace(found, op="max")
@@ -242,8 +198,8 @@ def _norm(scope: Scope, node: Node) -> Outcome:
     consumed = frozenset(range(node.rank, len(node.space)))
     for view in windows(scope, body):
         if all(axis.padding is None or axis.padding.value == 0 for axis in view.space):
-            squares = _over_source(scope, view.source, lambda whole: scope.apply("mul", whole, whole))
-            found = _check(scope, replace(view, source=squares), "mean", consumed)
+            squares = over_sources(scope, (view,), lambda whole: scope.apply("mul", whole, whole))
+            found = _check(scope, squares, "mean", consumed)
             if not isinstance(found, str):
                 return Match(found, view.nodes)
     return None
@@ -260,6 +216,7 @@ def _build_norm(scope: Scope, node: Node, found: Pool) -> Arg:
 RULES = (
     Rule("max pool", "exact", ("reduce max",), _pool("max"), _build),
     Rule("min pool", "exact", ("reduce min",), _minimum, _build_minimum),
+    Rule("sum pool of products", "exact", ("contract",), _products, _build_sum),
 )
 # These wait until means and sums have been seen as parts of something larger: of a variance, of a norm.
 LAST = (

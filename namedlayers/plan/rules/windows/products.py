@@ -56,8 +56,8 @@ def _check(scope: Scope, node: Node, view: Windows, other: Arg) -> _Product | st
         if found is None:
             return ""
         space.append((axis, *found))
-    if all(_is_split(scope, axis) for axis in view.space):
-        return ""
+    if all(axis.apart(scope.sizes) for axis in view.space):
+        return ""  # what they enter is a plain contraction
     taps = {tap for _, _, tap, _, _ in space}
     summed = taps & consumed
     if summed and summed != taps:
@@ -65,14 +65,6 @@ def _check(scope: Scope, node: Node, view: Windows, other: Arg) -> _Product | st
     if consumed != summed and summed | taps & set(other.axes) or not consumed - taps <= set(view.source.axes):
         return ""  # a matrix for each place and tap is one of a product of matrices
     return _Product(view, other, tuple(space))
-
-
-def _is_split(scope: Scope, axis: WindowAxis) -> bool:
-    """Whether no element is in two windows, so that they are a view, and what they enter a plain contraction."""
-    return axis.padding is None and any(
-        (step - stride * scope.sizes[inner]).nonnegative
-        for (_, step), (inner, stride) in (axis.terms, axis.terms[::-1])
-    )
 
 
 def _is_zeros(axis: WindowAxis) -> bool:
