@@ -21,6 +21,7 @@ from namedlayers.emit.prologue import Prologue
 from namedlayers.plan.plan import Guard, Variant
 from namedlayers.plan.planner import MOST_VARIANTS
 from namedlayers.plan.scans.joint_steps import joined
+from namedlayers.plan.scans.outer_sums import summed
 from namedlayers.plan.scans.stretches import stretched
 from namedlayers.program.program import Program
 from namedlayers.program.size import SizeExpr, size_expr
@@ -48,7 +49,7 @@ def lowered(
     for number, variant in enumerate(variants):
         # An emission that takes some sizes not to be 0 needs one variant more, for when they are.
         optimistic = number < len(variants) - 1 or number + 1 < MOST_VARIANTS
-        planned = variant.graph if prologue.inner else joined(stretched(variant.graph))
+        planned = variant.graph if prologue.inner else joined(stretched(summed(variant.graph)))
         graph, assumed = lower(planned, program, prologue, names.copy(), bodies, _floors(variant), optimistic)
         guards = tuple(Guard(size, ">=", size_expr(1)) for size in assumed)
         found.append((Variant((*variant.guards, *guards), variant.graph, variant.why), graph))

@@ -12,6 +12,7 @@ from namedlayers.errors import Span
 from namedlayers.plan.plan import Event, Plan, Variant
 from namedlayers.plan.regions import region_of
 from namedlayers.plan.scans.outer_states import in_blocks
+from namedlayers.plan.scans.outer_sums import summed
 from namedlayers.plan.scans.stretches import stretched
 from namedlayers.plan.search import Path, steps
 from namedlayers.program.graph import Node
@@ -69,12 +70,12 @@ def _variant(variant: Variant, number: int, total: int) -> Iterator[str]:
     for node in variant.graph.live():
         if node.op in ("contract", "linear"):
             yield from _contraction(node)
-    for node in stretched(variant.graph).live():
+    for node in stretched(summed(variant.graph)).live():
         if node.op == "stretch":
             yield "  recurrence, with what is made for it and of it: by stretches of steps, none of it held for all"
-            if in_blocks(region_of(node)) is not None:
-                yield "    many steps of outer products that are read as sums: in blocks, as products of matrices"
             yield from (f"    {span.source.name}:{span.line}: {_quoted(span)}" for span in node.spans)
+        if node.op == "outer_states" or (node.op == "stretch" and in_blocks(region_of(node)) is not None):
+            yield "    many steps of outer products that are read as sums: in blocks, as products of matrices"
 
 
 def _contraction(node: Node) -> Iterator[str]:

@@ -56,6 +56,24 @@ FORMULAS: dict[str, tuple[str, dict[str, str]]] = {
         {"a": "h t", "k": "t n", "q": "t n", "v": "t p"},
     ),
 }
+SUMS: dict[str, tuple[str, dict[str, str]]] = {
+    "a sum": (
+        "def f(k[t, h, n], q[t, h, n], v[t, h, p]) -> [t, h, p]:\n" + A_SCAN.format("S + k * v", "q @[n] S"),
+        {"k": "t h n", "q": "t h n", "v": "t h p"},
+    ),
+    "a sum, normed": (
+        "def f(k[t, n], q[t, n], v[t, p]) -> [t, p]:\n"
+        "    scan t with S = 0, Z = 0:\n        S = S + exp(k) * v\n        Z = Z + exp(k)\n"
+        "    return (exp(q) @[n] S) / (exp(q) @[n] Z)",
+        {"k": "t n", "q": "t n", "v": "t p"},
+    ),
+    "a sum, from a state to the last one": (
+        "def f(k[h, t, n], q[t, n], v[t, p, h], S0[h, n, p]) -> [t, p, h], [p, h, n]:\n"
+        "    scan t with S = S0:\n        S = S + k * v\n    return q @[n] S, 2 * S[t = |t| - 1]",
+        {"k": "h t n", "q": "t n", "v": "t p h", "S0": "h n p"},
+    ),
+}
+FORMULAS |= SUMS
 TOLD = "outer products that are read as sums: in blocks"
 SIZES = {"t": 9, "h": 2, "n": 3, "p": 2, "b": 2, "m": 2}
 
@@ -69,8 +87,8 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def in_blocks(monkeypatch: pytest.MonkeyPatch, so: bool) -> None:
-    monkeypatch.setattr(by_stretches, "TOGETHER", 1 if so else 1 << 40)
-    monkeypatch.setattr(by_stretches, "EACH", 0)
+    monkeypatch.setattr(kernel, "TOGETHER", 1 if so else 1 << 40)
+    monkeypatch.setattr(kernel, "EACH", 0)
 
 
 def given(inputs: dict[str, str], **sizes: int) -> dict[str, np.ndarray]:
@@ -110,7 +128,7 @@ def test_values_for_all_sizes(name: str) -> None:
         arrays = given(inputs, **sizes)
         program = program_of(text, arrays)
         made = build(program, plan(number(program)))
-        assert "in_blocks=" in made.code
+        assert ("outer_sums(" if name in SUMS else "in_blocks=") in made.code
         agree(made, arrays)
     assert TOLD in str(nl.compile(text).explain())
 
@@ -147,11 +165,10 @@ def test_long_sequences_go_by_stretches_of_blocks(name: str, monkeypatch: pytest
     formula, args = called(name, t=11)
     expected = formula(*args)
     monkeypatch.setattr(by_stretches, "PAIRS", 0)
-    monkeypatch.setattr(by_stretches, "BLOCK", 4)
     torch.testing.assert_close(formula(*args), expected)
 
 
-@pytest.mark.parametrize("name", ["Mamba-2", "from a state to the last one"])
+@pytest.mark.parametrize("name", ["Mamba-2", "from a state to the last one", "a sum, from a state to the last one"])
 def test_transforms_and_tracing(name: str) -> None:
     formula, args = called(name)
     many = [torch.stack([one, 2 * one]) for one in args]
@@ -183,6 +200,8 @@ def test_of_factors_and_states_nothing_is_held_for_all_steps(monkeypatch: pytest
 
 
 NONE = {
+    "a function of sums": ("a[t], k[t, h, n], q[t, h, n], v[t, h, p]", "S + k * v", "q @[n] tanh(S)"),
+    "all sums": ("a[t], k[t, h, n], q[t, h, n], v[t, h, p]", "S + k * v", "q @[n] S, S"),
     "factors of features": ("a[t, h, n], k[t, h, n], q[t, h, n], v[t, h, p]", "a * S + k * v", "q @[n] S"),
     "factors of values": ("a[t, h, p], k[t, h, n], q[t, h, n], v[t, h, p]", "a * S + k * v", "q @[n] S"),
     "no product": ("a[t, h], k[t, h, n], q[t, h, n], v[t, h, p]", "a * S + (k + v)", "q @[n] S"),
@@ -199,5 +218,5 @@ def test_what_is_no_such_state(name: str) -> None:
     formula = nl.compile(f"def f({signature}) -> {results}:\n" + A_SCAN.format(update, read))
     axes = [one.split("]")[0] for one in signature.split("[")[1:]]
     formula(*(torch.rand([SIZES[a] for a in one.split(", ")]) for one in axes))
-    assert "in_blocks=" not in formula.code
+    assert "in_blocks=" not in formula.code and "outer_sums(" not in formula.code
     assert TOLD not in str(formula.explain())

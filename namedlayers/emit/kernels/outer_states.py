@@ -15,10 +15,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from namedlayers.emit.kernels.eager import all_visible
 from namedlayers.emit.kernels.prefix_product import added, times
 
 BLOCK = 64
 """Steps of a block: a power of two, and enough to keep the processor busy."""
+
+TOGETHER, EACH = 64, 64
+"""So many steps, of states made of more numbers than so many, are quicker in blocks."""
 
 SHORT = 16
 """The same where that is too long."""
@@ -47,6 +51,35 @@ def outer_states(
     found = torch.matmul(times(torch.matmul(queries, keys.mT), within), values)
     found = added(found, queries * onward.unsqueeze(-1), before)
     return last, found.flatten(-3, -2).narrow(-2, 0, steps)
+
+
+def outer_sums(key: Tensor, value: Tensor, query: Tensor, start: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The same where all factors are 1; in blocks where that is quicker, and all is finite.
+
+    >>> steps = torch.ones(3, 1)
+    >>> outer_sums(steps, steps, steps, None)[1].flatten()
+    tensor([1., 2., 3.])
+    """
+    steps, each = key.size(-2), key.size(-1) * value.size(-1)
+    if steps >= TOGETHER and each > EACH and exactly_taken(key, value, query, *(() if start is None else (start,))):
+        first = key.new_zeros(key.size(-1), value.size(-1)) if start is None else start
+        found = outer_states(key.new_ones(steps), key, value, query, first, False)
+        if all(one.detach().sum().isfinite() for one in found):
+            return found
+    states = (key.unsqueeze(-1) * value.unsqueeze(-2)).cumsum(-3)
+    if start is not None:
+        states = start.unsqueeze(-3) + states
+    batch = torch.broadcast_shapes(states.shape[:-3], query.shape[:-2])
+    last = states.narrow(-3, steps - 1, 1) if steps else states.sum(-3, keepdim=True)
+    read = torch.matmul(query.unsqueeze(-2), states).squeeze(-2)
+    return last.squeeze(-3).expand(*batch, *last.shape[-2:]), read
+
+
+def exactly_taken(*tensors: Tensor) -> bool:
+    """Whether products have all digits, and their numbers can be looked at."""
+    if not all_visible(*tensors) or torch.is_autocast_enabled(tensors[0].device.type):
+        return False
+    return all(one.dtype in (torch.float32, torch.float64) and one.numel() for one in tensors)
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------

@@ -15,8 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from namedlayers.emit.kernels.eager import all_visible
-from namedlayers.emit.kernels.outer_states import BLOCK
+from namedlayers.emit.kernels import outer_states
 from namedlayers.emit.loops.scanning import at_top_level, unobserved
 from namedlayers.plan.scans.stretches import SHORTEST, STRETCH
 
@@ -28,9 +27,6 @@ FEW = 1 << 10
 
 LARGE_OF_FEW = 1 << 24
 """The same as `LARGE`, for steps of fewer states than `FEW`."""
-
-TOGETHER, EACH = 64, 64
-"""So many steps, of states made of more numbers than so many, are quicker in blocks."""
 
 PAIRS = 1 << 19
 """About so many products of a query with a key are made at once, if nothing is recorded."""
@@ -96,10 +92,7 @@ def quicker(states: int, wide: int, work: int) -> bool:
 
 def together(tensors: Sequence[Tensor], steps: int, each: int) -> bool:
     """Whether steps go in blocks: it is quicker, products have all digits, and their numbers can be looked at."""
-    state = tensors[-1]
-    if steps < TOGETHER or each <= EACH or state.dtype not in (torch.float32, torch.float64) or not state.numel():
-        return False
-    return all_visible(*tensors) and not torch.is_autocast_enabled(state.device.type)
+    return steps >= outer_states.TOGETHER and each > outer_states.EACH and outer_states.exactly_taken(*tensors)
 
 
 def made_twice(steps: int, states: int) -> bool:
@@ -139,7 +132,7 @@ class _Run:
     def in_blocks(self, tensors: Sequence[Tensor], each: int) -> Sequence[Tensor]:
         """The same; for all steps at once if that is recorded, or takes little."""
         groups = max(1, tensors[-1].numel() // each)
-        length = max(1, PAIRS // (groups * BLOCK * BLOCK)) * BLOCK
+        length = max(1, PAIRS // (groups * outer_states.BLOCK * outer_states.BLOCK)) * outer_states.BLOCK
         recorded = torch.is_grad_enabled() and any(one.requires_grad for one in tensors)
         if recorded or self.steps <= length:
             return self.function(*tensors, *self.sizes)

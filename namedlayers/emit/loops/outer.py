@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
+from typing import Any
 
 from namedlayers.emit.attributes import listed, position
 from namedlayers.emit.emitters.elementwise import cast_kind
-from namedlayers.emit.kernels.outer_states import outer_states
+from namedlayers.emit.kernels.outer_states import outer_states, outer_sums
 from namedlayers.emit.loops.calling import at, number_of, parts
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.value import Value
@@ -24,21 +25,25 @@ _STEP, _FEATURE, _VALUE = -101, -102, -103
 @emits("outer_states")
 def emit_outer_states(lo: Lowering, node: Node) -> Value:
     step, inner, places = position(node, "axis"), listed(node, "inner"), listed(node, "places")
-    a, key, value, query, start = (cast_kind(lo, one, node.kind) for one in lo.alike(lo.operands(node)))
-    counting = {*a.axes, *key.axes, *query.axes}.difference((step, *inner))
+    key, value, query, *others = (cast_kind(lo, one, node.kind) for one in lo.alike(lo.operands(node)))
+    start = others.pop(0) if node.attr("start") else None
+    factor = others.pop(0) if node.attr("factor") else None
+    counting = {*key.axes, *query.axes, *(factor.axes if factor else ())}.difference((step, *inner))
     batch = tuple(axis for axis in (*query.axes, *range(node.rank)) if axis in counting)
     batch = tuple(dict.fromkeys(batch))
     columns = tuple(axis for axis in value.axes if axis not in (*batch, step))
     columns += tuple(axis for axis in range(node.rank) if axis not in (*batch, step, *inner, *columns))
-    given = (
-        _laid(lo, a, batch, [((step,), _STEP)]),
+    given: tuple[Any, ...] = (
         _laid(lo, key, batch, [((step,), _STEP), (inner, _FEATURE)]),
         _laid(lo, value, batch, [((step,), _STEP), (columns, _VALUE)]),
         _laid(lo, query, batch, [((step,), _STEP), (inner, _FEATURE)]),
-        _laid(lo, start, batch, [(inner, _FEATURE), (columns, _VALUE)]),
-        bool(node.attr("reverse")),
+        None if start is None else _laid(lo, start, batch, [(inner, _FEATURE), (columns, _VALUE)]),
     )
-    held = lo.raw(outer_states, given, {}, "states")
+    if factor is None:
+        held = lo.raw(outer_sums, given, {}, "sums")
+    else:
+        given = (_laid(lo, factor, batch, [((step,), _STEP)]), *given, bool(node.attr("reverse")))
+        held = lo.raw(outer_states, given, {}, "states")
     last = lo.call(operator.getitem, (held, 0), (*batch, _FEATURE, _VALUE), inline=True, weak=False)
     last = lo.unmerged(lo.unmerged(last, _VALUE, columns), _FEATURE, inner)
     read = lo.call(operator.getitem, (held, 1), (*batch, _STEP, _VALUE), inline=True, weak=False)

@@ -8,7 +8,7 @@ others has; so nothing but products of whole matrices is left of the states.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from namedlayers.plan.scans.affine import operands
@@ -33,22 +33,16 @@ def in_blocks(whole: Region) -> Blocks | None:
     body = replace(whole.body, name=f"{whole.body.name}_in_blocks")
     each = size_expr(1)
     for axis in (*found.inner, *found.columns):
-        each = each * found.recurrence.space[axis]
+        each = each * found.states.space[axis]
     return Blocks(Region(body, _made(whole.graph, found)), each)
 
 
-# --- helpers ----------------------------------------------------------------------------------------------------------
-
-Axes = frozenset[int]
-
-
 @dataclass(frozen=True, slots=True)
-class _Found:
-    """The `reader`, and where each axis of the recurrence is in its index space; factors of keys, values and queries,
-    in the axes of the recurrence, of which `inner` are summed over, and `columns` are those
-    of values alone."""
+class Read:
+    """The `reader` of states, and where each of their axes is in its index space; factors of keys, values and queries,
+    in the axes of the states, of which `inner` are summed over, and `columns` are those of values alone."""
 
-    recurrence: Node
+    states: Node
     reader: Node
     places: tuple[int, ...]
     inner: tuple[int, ...]
@@ -58,62 +52,98 @@ class _Found:
     query: tuple[Arg, ...]
 
 
-def _found(graph: Graph) -> _Found | None:
-    (recurrence,) = (node for node in graph.live() if node.op == "recurrence")
-    last = graph.outputs[0].node
-    readers = [node for node in graph.users()[recurrence.number] if node is not last]
-    if len(readers) != 1 or readers[0].op != "contract" or any(arg.node is recurrence for arg in graph.outputs):
+def read(reader: Node, states: Node, step: int, product: Arg, others: Sequence[int] = ()) -> Read | None:
+    """A contraction that reads states to which a product is added at each step; factors have the axes `others`."""
+    own = [arg for arg in reader.args if arg.node is states]
+    if reader.op != "contract" or len(own) != 1 or states.kind is not Kind.REAL or reader.kind is not Kind.REAL:
         return None
-    (reader,) = readers
-    if any(node.kind is not Kind.REAL for node in (recurrence, reader, *(arg.node for arg in recurrence.args))):
-        return None
-    own = [arg for arg in reader.args if arg.node is recurrence]
     places = own[0].axes
-    step = recurrence.attr("axis")
-    assert isinstance(step, int)
-    if len(own) != 1 or set(places) != set(range(len(reader.space))) or len(set(places)) < len(places):
+    if set(places) != set(range(len(reader.space))) or len(set(places)) < len(places):
         return None
     inner = tuple(axis for axis, place in enumerate(places) if place >= reader.rank)
     query = tuple(
         Arg(arg.node, tuple(places.index(place) if place >= 0 else -1 for place in arg.axes))
         for arg in reader.args
-        if arg.node is not recurrence
+        if arg.node is not states
     )
-    factor, product, _ = recurrence.args
-    seen = {step, *inner, *factor.axes}.union(*(arg.axes for arg in query))
-    rest = frozenset(range(recurrence.rank)) - seen
-    factors = _factors(product, frozenset(inner), rest)
-    if not inner or step in inner or set(factor.axes) & set(inner) or not query or factors is None:
+    if not inner or step in inner or set(others) & set(inner) or not query:
         return None
+    rest = frozenset(range(states.rank)).difference((step, *inner, *others), *(arg.axes for arg in query))
+    factors = _factors(product, frozenset(inner), rest)
+    rest = rest.difference(*(one.axes for one in factors if set(one.axes) & set(inner)))  # these count for each key
     key = tuple(one for one in factors if set(one.axes) & set(inner))
     value = tuple(one for one in factors if one not in key)
-    if not key or not any(set(one.axes) & rest for one in value):
+    if not key or any(-1 in one.axes for one in factors) or not any(set(one.axes) & rest for one in value):
         return None
-    return _Found(recurrence, reader, places, inner, tuple(sorted(rest)), key, value, query)
+    return Read(states, reader, places, inner, tuple(sorted(rest)), key, value, query)
 
 
-def _factors(arg: Arg, inner: Axes, columns: Axes) -> list[Arg] | None:
-    """What a product is made of, none of which has axes of both kinds."""
-    if -1 in arg.axes:
+def bundle(
+    graph: Graph, found: Read, step: int, factor: Arg | None, start: Arg | None, reverse: bool,
+    new: Mapping[Node, Node],
+) -> tuple[Node, Node]:  # fmt: skip
+    """The nodes of the last state and of what is read. `factor` None: 1; `start` None: 0; operands as in `new`."""
+    states, reader = found.states, found.reader
+    given = [_product(graph, states, one, new) for one in (found.key, found.value, found.query)]
+    for one in (start, factor):
+        given += [] if one is None else [_placed(one, new)]
+    held = graph.node(
+        "outer_states", tuple(given), states.space, states.rank, states.kind,
+        attrs={"axis": step, "reverse": reverse, "inner": found.inner, "places": found.places,
+               "factor": factor is not None, "start": start is not None},
+        weak=False, names=states.names, spans=states.spans,
+    )  # fmt: skip
+    rest = [k for k in range(states.rank) if k != step]
+    last = graph.node(
+        "part", (Arg(held, (-1,) * held.rank),), tuple(states.space[k] for k in rest), len(rest), states.kind,
+        attrs={"number": 0}, weak=False, names=tuple(states.names[k] for k in rest), spans=states.spans,
+    )  # fmt: skip
+    told = graph.node(
+        "part", (Arg(held, (-1,) * held.rank),), reader.sizes, reader.rank, reader.kind, attrs={"number": 1},
+        weak=False, names=reader.names[: reader.rank], spans=reader.spans, rule=reader.rule,
+    )  # fmt: skip
+    return last, told
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+Axes = frozenset[int]
+
+
+def _found(graph: Graph) -> Read | None:
+    (recurrence,) = (node for node in graph.live() if node.op == "recurrence")
+    last = graph.outputs[0].node
+    readers = [node for node in graph.users()[recurrence.number] if node is not last]
+    if len(readers) != 1 or any(arg.node is recurrence for arg in graph.outputs):
         return None
-    if not (set(arg.axes) & inner and set(arg.axes) & columns):
+    if any(arg.node.kind is not Kind.REAL for arg in recurrence.args):
+        return None
+    factor, product, _ = recurrence.args
+    step = recurrence.attr("axis")
+    assert isinstance(step, int)
+    return read(readers[0], recurrence, step, product, factor.axes)
+
+
+def _factors(arg: Arg, inner: Axes, columns: Axes) -> list[Arg]:
+    """What a product is made of, taken apart where it has axes of both kinds."""
+    if arg.node.op != "mul" or not (set(arg.axes) & inner and set(arg.axes) & columns):
         return [arg]
-    if arg.node.op != "mul":
-        return None
-    found = [_factors(one, inner, columns) for one in operands(arg)]
-    whole = [one for part in found if part is not None for one in part]
-    return None if None in found else whole
+    return [factor for one in operands(arg) for factor in _factors(one, inner, columns)]
 
 
-def _made(graph: Graph, found: _Found) -> Graph:
-    recurrence, reader = found.recurrence, found.reader
+def _made(graph: Graph, found: Read) -> Graph:
+    recurrence, reader = found.states, found.reader
+    factor, _, start = recurrence.args
+    step = recurrence.attr("axis")
+    assert isinstance(step, int)
     made = Graph(states=graph.states, stored=graph.stored)
     new: dict[Node, Node] = {}
     last = graph.outputs[0].node
     for node in graph.nodes:  # inputs keep their numbers
         args = tuple(Arg(new[arg.node], arg.axes) for arg in node.args if arg.node in new)
         if node is reader:
-            new[last], new[reader] = _bundle(made, found, new)
+            pair = bundle(made, found, step, factor, start, bool(recurrence.attr("reverse")), new)
+            new[last], new[reader] = pair
         elif node not in (recurrence, last) and len(args) == len(node.args):
             new[node] = made.node(
                 node.op, args, node.space, node.rank, node.kind, attrs=dict(node.attrs), weak=node.weak,
@@ -123,33 +153,7 @@ def _made(graph: Graph, found: _Found) -> Graph:
     return made
 
 
-def _bundle(graph: Graph, found: _Found, new: dict[Node, Node]) -> tuple[Node, Node]:
-    """The nodes of the last state and of what is read."""
-    recurrence, reader = found.recurrence, found.reader
-    factor, _, start = recurrence.args
-    groups = (found.key, found.value, found.query)
-    args = (_placed(factor, new), *(_product(graph, recurrence, one, new) for one in groups), _placed(start, new))
-    bundle = graph.node(
-        "outer_states", args, recurrence.space, recurrence.rank, recurrence.kind,
-        attrs={"axis": recurrence.attr("axis"), "reverse": recurrence.attr("reverse"), "inner": found.inner,
-               "places": found.places},
-        weak=False, names=recurrence.names, spans=recurrence.spans,
-    )  # fmt: skip
-    axis = recurrence.attr("axis")
-    rest = [k for k in range(recurrence.rank) if k != axis]
-    last = graph.node(
-        "part", (Arg(bundle, (-1,) * bundle.rank),), tuple(recurrence.space[k] for k in rest), len(rest),
-        recurrence.kind, attrs={"number": 0}, weak=False, names=tuple(recurrence.names[k] for k in rest),
-        spans=recurrence.spans,
-    )  # fmt: skip
-    read = graph.node(
-        "part", (Arg(bundle, (-1,) * bundle.rank),), reader.sizes, reader.rank, reader.kind, attrs={"number": 1},
-        weak=False, names=reader.names[: reader.rank], spans=reader.spans, rule=reader.rule,
-    )  # fmt: skip
-    return last, read
-
-
-def _product(graph: Graph, like: Node, factors: Sequence[Arg], new: dict[Node, Node]) -> Arg:
+def _product(graph: Graph, like: Node, factors: Sequence[Arg], new: Mapping[Node, Node]) -> Arg:
     """Their product, in the axes of `like`."""
     total, *others = (_placed(one, new) for one in factors)
     for one in others:
@@ -160,5 +164,5 @@ def _product(graph: Graph, like: Node, factors: Sequence[Arg], new: dict[Node, N
     return total
 
 
-def _placed(arg: Arg, new: dict[Node, Node]) -> Arg:
-    return Arg(new[arg.node], arg.axes)
+def _placed(arg: Arg, new: Mapping[Node, Node]) -> Arg:
+    return Arg(new.get(arg.node, arg.node), arg.axes)
