@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from itertools import product
 from typing import Any
@@ -122,6 +123,14 @@ def test_what_is_none(name: str) -> None:
     assert "sampled" not in function.code, function.code
     given = {"X": SIGNAL, "u": U}
     check(NOT[name], given, function.reference(**given).numpy())
+
+
+@pytest.mark.parametrize("weight", ["inf", "nan", "-inf"])
+def test_what_is_no_number_is_no_weight_and_nothing_is_computed_with_it(weight: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        code = nl.compile(_line("k; fill = 0", "k + 1; fill = 0") + f" * {weight}").code
+    assert "sampled" not in code
 
 
 @pytest.mark.parametrize("wrong", [-0.5, 4.0, 4.5, 1e30])

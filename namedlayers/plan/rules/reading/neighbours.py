@@ -8,6 +8,7 @@ of X continued by its ends. Where neither is said, what lies outside is an error
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
@@ -101,7 +102,9 @@ class _Looking:
             return None
         node, number = arg.node, constant(arg.node)
         if number is not None:
-            return None if isinstance(number, complex) else _Value({}, {}, np.asarray(float(number)))
+            if isinstance(number, complex) or not math.isfinite(number):
+                return None
+            return _Value({}, {}, np.asarray(float(number)))
         if node.op == "gather":
             return self._read(arg)
         if _floored(self.scope, arg) is not None:
