@@ -54,6 +54,8 @@ class Rewriter:
     ) -> list[Arg]:
         """`settled`: nodes for which no rule applied, with how often their operands were used then."""
         live = live_nodes(outputs)
+        if not any(root_key(node) in by_root for node in live) and all(map(self.target.has, live)):
+            return list(outputs)
         old_uses = use_counts(live, outputs)
         best: dict[int, Node] = {}
         uses = _Uses()
@@ -70,6 +72,8 @@ class Rewriter:
         return [Arg(best[arg.node.number], arg.axes) for arg in outputs]
 
     def _rebuilt(self, node: Node, best: dict[int, Node]) -> Node:
+        if self.target.has(node) and all(best[arg.node.number] is arg.node for arg in node.args):
+            return node
         return self.target.node(
             node.op,
             tuple([Arg(best[arg.node.number], arg.axes) for arg in node.args]),
@@ -86,7 +90,8 @@ class Rewriter:
     def _improved(self, node: Node, by_root: dict[str, list[Rule]], uses: _Uses) -> Node:
         """The node after as many replacements as there are."""
         for _ in range(MOST_STEPS):
-            step = self._step(node, by_root.get(root_key(node), ()), uses)
+            rules = by_root.get(root_key(node))
+            step = self._step(node, rules, uses) if rules else None
             if step is None:
                 break
             node = step

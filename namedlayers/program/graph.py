@@ -57,7 +57,10 @@ class Node:
         return self.space[: self.rank]
 
     def attr(self, name: str) -> Hashable:
-        return dict(self.attrs)[name]
+        for own, value in self.attrs:
+            if own == name:
+                return value
+        raise KeyError(name)
 
     def __repr__(self) -> str:
         args = ", ".join(f"%{a.node.number}{list(a.axes)}" for a in self.args)
@@ -123,6 +126,10 @@ class Graph:
             self.nodes.append(found)
             self._table[key] = found
         return found
+
+    def has(self, node: Node) -> bool:
+        """Whether it is a node of this graph, not one that is numbered alike in another."""
+        return node.number < len(self.nodes) and self.nodes[node.number] is node
 
     def live(self) -> list[Node]:
         """The nodes that the outputs need, in order."""
