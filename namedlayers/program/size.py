@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Union
 
 Atom = Union["Symbol", "Floor"]
@@ -50,7 +50,8 @@ class SizeExpr:
     __slots__ = ("terms", "_hash", "__dict__")
 
     def __init__(self, terms: Mapping[Monomial, int]) -> None:
-        self.terms = tuple(sorted(((m, c) for m, c in terms.items() if c), key=_order))
+        found = [(m, c) for m, c in terms.items() if c]
+        self.terms = tuple(sorted(found, key=_order) if len(found) > 1 else found)
         self._hash = hash(self.terms)
 
     def __hash__(self) -> int:
@@ -186,7 +187,12 @@ SizeLike = SizeExpr | int
 
 
 def const(value: int) -> SizeExpr:
-    return SizeExpr({(): int(value)})
+    return _const(int(value))
+
+
+@lru_cache(1024)
+def _const(value: int) -> SizeExpr:
+    return SizeExpr({(): value})
 
 
 def symbol(name: str) -> SizeExpr:

@@ -6,6 +6,7 @@ points into the text as the user wrote it.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from lark import Token, Tree, UnexpectedToken
@@ -18,6 +19,7 @@ from namedlayers.syntax.limits import check_depth, check_length
 from namedlayers.syntax.tree import Module
 
 
+@lru_cache(64)  # trees are never changed, and a text that is compiled is often compiled again
 def parse(text: str, name: str = "<formula>", *, shipped: bool = False) -> Module:
     """The tree of a text; `name` is what errors call it, `shipped` says that it comes with the package.
 

@@ -7,8 +7,8 @@ itself comes back.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import fields, is_dataclass, replace
+from collections.abc import Iterable
+from dataclasses import fields, replace
 from typing import Any
 
 from namedlayers.errors import AxisError, Label
@@ -54,13 +54,21 @@ def starred(node: tree.Node) -> bool:
     return False
 
 
-def _children(node: Any) -> Iterator[Any]:
+def _children(node: Any) -> Iterable[Any]:
     if isinstance(node, tuple):
-        yield from node
-    elif is_dataclass(node) and isinstance(node, tree.Node):
-        for field in fields(node):
-            if field.name != "span":
-                yield getattr(node, field.name)
+        return node
+    return [getattr(node, name) for name in _parts(type(node))] if isinstance(node, tree.Node) else ()
+
+
+_PARTS: dict[type, tuple[str, ...]] = {}
+
+
+def _parts(kind: type[tree.Node]) -> tuple[str, ...]:
+    """The attributes of nodes of a class in which further pieces of the tree may stand."""
+    found = _PARTS.get(kind)
+    if found is None:
+        found = _PARTS[kind] = tuple(field.name for field in fields(kind) if field.name != "span")
+    return found
 
 
 def _at(env: Environment, stars: dict[str, tuple[str, ...]], length: int, k: int) -> Environment:
