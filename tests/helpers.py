@@ -11,6 +11,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -174,14 +175,32 @@ def _program(
     text: str, inputs: Mapping[str, Any], name: str | None, folder: Path | None, options: Mapping[str, Any]
 ) -> tuple[Program, dict[str, Any]]:
     """The program that a call with these arguments runs, and the options whose numbers it takes at the call."""
+    shapes = []
+    for key, one in inputs.items():
+        array, axes = (one.array, tuple(one.axes.split())) if isinstance(one, Named) else (one, None)
+        shapes.append((key, _KINDS[np.asarray(array).dtype.kind], np.shape(array), axes))
+    # What stands in a folder may be another text the next time.
+    make = _elaborated if folder is None else _elaborated.__wrapped__
+    program, numbers = make(
+        text, tuple(shapes), name, folder, tuple((key, type(one), one) for key, one in options.items())
+    )
+    return program, {key: options[key] for key in numbers}
+
+
+@lru_cache(256)  # tests run one text in several ways: as planned, as written, by the reference
+def _elaborated(
+    text: str, shapes: tuple[tuple[str, Kind, tuple[int, ...], tuple[str, ...] | None], ...], name: str | None,
+    folder: Path | None, typed: tuple[tuple[str, type, Any], ...],
+) -> tuple[Program, frozenset[str]]:  # fmt: skip
+    """The program, and the names of the options whose numbers it takes at the call."""
+    options = {key: one for key, _, one in typed}
     space = load_text(text, folder=folder)
     definition = space.definitions[name] if name else list(space.definitions.values())[-1]
-    arrays = {key: np.asarray(one.array if isinstance(one, Named) else one) for key, one in inputs.items()}
-    bare = {key: array.ndim for key, array in arrays.items() if not isinstance(inputs[key], Named)}
-    axes = name_axes(signature(definition), bare)
-    axes |= {key: tuple(one.axes.split()) for key, one in inputs.items() if isinstance(one, Named)}
-    order = [one.name for one in signature(definition).inputs if one.name in arrays]
-    given = tuple((key, Given(_KINDS[arrays[key].dtype.kind], axes.get(key, ()))) for key in order)
+    kinds = {key: kind for key, kind, _, _ in shapes}
+    axes = name_axes(signature(definition), {key: len(shape) for key, _, shape, named in shapes if named is None})
+    axes |= {key: named for key, _, _, named in shapes if named is not None}
+    order = [one.name for one in signature(definition).inputs if one.name in kinds]
+    given = tuple((key, Given(kinds[key], axes.get(key, ()))) for key in order)
     numbers = {key for key, value in options.items() if isinstance(value, int | float) and not isinstance(value, bool)}
     sizes: dict[str, int] = {}
     while True:
@@ -189,10 +208,13 @@ def _program(
         scalars = tuple((key, _KINDS[np.asarray(options[key]).dtype.kind]) for key in sorted(numbers))
         try:
             program = elaborate(space, definition, Spec(given, fixed, scalars, tuple(sorted(sizes.items()))))
-            return program, {key: options[key] for key in numbers}
+            return program, frozenset(numbers)
         except NeedsStatic as needs:
             known = {
-                axis: size for key, names in axes.items() for axis, size in zip(names, arrays[key].shape, strict=True)
+                axis: size
+                for key, _, shape, _ in shapes
+                if key in axes
+                for axis, size in zip(axes[key], shape, strict=True)
             }
             assert needs.options & numbers or needs.axes - sizes.keys(), needs
             numbers -= needs.options

@@ -17,7 +17,7 @@ from namedlayers.plan import plan
 from namedlayers.plan.operations import OPERATIONS
 from namedlayers.plan.plan import Guard, Plan
 from namedlayers.plan.planner import Numerics
-from namedlayers.program.elaborate import default_spec, elaborate
+from namedlayers.program.elaborate import default_program, elaborate
 from namedlayers.program.graph import Graph
 from namedlayers.program.namespace import load_text
 from namedlayers.program.numbering import number
@@ -74,8 +74,10 @@ def planned_text(text: str, *, numerics: Numerics = "default", kinds: Mapping[st
 def program_of(text: str, kinds: Mapping[str, Kind] | None = None) -> Program:
     space = load_text(text)
     definition = list(space.definitions.values())[-1]
-    spec = default_spec(space, definition)
+    spec, program = default_program(space, definition)
     given = tuple((name, replace(one, kind=(kinds or {}).get(name, one.kind))) for name, one in spec.given)
+    if program is not None and given == spec.given:
+        return program
     return elaborate(space, definition, replace(spec, given=given))
 
 
