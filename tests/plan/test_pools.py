@@ -64,8 +64,10 @@ ALMOST: dict[str, tuple[str, ...]] = {
     'mean[k](pool[x, k = 3](X; remainder = "pad"))': ("pad", "pool"),
     'max[k](pool[x, k = 3](X; remainder = "pad"))': ("pad", "pool"),
     "mean[k](exp(unroll[x, k = 3](X; padding = 1)))": ("exp", "pad", "pool"),
-    "mean[k](unroll[x, k = 3](X) * unroll[x, k = 3](X; dilation = 2, padding = 1))": ("div", "index", "pad", "window_product"),
-}
+    "mean[k](unroll[x, k = 3](X) * unroll[x, k = 3](X; dilation = 2, padding = 1))": (
+        "div", "index", "pad", "window_product",
+    ),
+}  # fmt: skip
 
 
 def test_the_variance_of_windows_that_overlap_is_what_the_text_says() -> None:
