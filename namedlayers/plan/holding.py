@@ -105,6 +105,8 @@ def _passing(node: Node, sizes: Mapping[str, int], real: int, threads: int) -> i
         return nbytes(node, sizes, real)
     if node.op == "nearest":
         return _pairs_at_once(node, sizes) * real
+    if node.op == "distance" and dict(node.attrs)["measure"] == "magnitude":
+        return _magnitudes_at_once(node, sizes) * real
     if node.op == "extreme_contract":
         return min(_count(node.space, sizes), ENTRIES) * real
     if node.op == "log_contract":  # exponentials of its operands
@@ -187,6 +189,17 @@ def _pairs_at_once(node: Node, sizes: Mapping[str, int]) -> int:
     features = _count([node.space[p] for p in own if p >= node.rank], sizes)
     pairs = _count(node.sizes, sizes) * among
     return max(min(pairs, max(PAIRS, ROWS * among)), 3 * min(pairs, max(ROWS * among, FEW // max(1, features))))
+
+
+MANY, VERY_FEW, BLOCK = 1 << 14, 4, 1 << 17
+"""From so many pairs on, with up to so many coordinates, magnitudes are summed coordinate by coordinate, for about so
+many pairs at once."""
+
+
+def _magnitudes_at_once(node: Node, sizes: Mapping[str, int]) -> int:
+    pairs = _count(node.sizes, sizes)
+    few = _count(node.space[node.rank :], sizes) <= VERY_FEW
+    return min(pairs, BLOCK) if few and pairs >= MANY else 0
 
 
 ENTRIES = 1 << 20

@@ -104,7 +104,7 @@ CUTTABLE = {
     ),
     "a softmax of what is masked": (
         "def f(X[i, d], Y[j, d], V[j, v]) -> [i, v] = softmax[j](where(j < 2 * i, -sum[d](abs(X - Y)), -inf)) @[j] V",
-        [(5, 3), (600, 3), (600, 4)], 10, {"j"},
+        [(5, 3), (600, 3), (600, 4)], 3, {"j"},
     ),
     "two sums that a softmax weighs": (
         "def f(X[i, d], Y[j, d], V[j, v], w[j]) -> [i, v]:\n    P = softmax[j](-sum[d](abs(X - Y)))\n"
