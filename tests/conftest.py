@@ -15,6 +15,9 @@ import pytest
 # The tensors are small: with several workers, threads only wait for each other. Set before anything imports torch.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Imports and collection make much that stays: it is looked through seldom until `_leave_what_stays`.
+gc.set_threshold(20_000, 20, 10)
+
 pytest.register_assert_rewrite("tests.golden")
 
 from tests.golden import check  # noqa: E402
@@ -52,7 +55,6 @@ def _leave_what_stays() -> None:
     took a tenth of the time."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
 
 
 @pytest.fixture(autouse=True)
