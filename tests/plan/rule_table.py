@@ -377,6 +377,10 @@ TIDYING: dict[str, Row] = {
     "convolution over more space": Row(
         PLANE, "sum[c, l](W @[k] unroll[x, k](unroll[y, l](X)))", "unroll[x, y, k, l](X) @[c, k, l] W",
     ),
+    "sum over sources": Row(
+        "X[x]; W[k]", "sum[s](X[x -> s] * W[k = s - x + 1; fill = 0])",
+        "sum[s](X[x -> s] * W[k = s - x + 1; fill = 2])",
+    ),
     "sum of a convolution": Row(CONV, "sum[c](W @[k] unroll[x, k](X))", "sum[o](W @[c, k] unroll[x, k](X))"),
     "fold of a multiple": Row(FOLD, "fold[x, k](-Y)", "fold[x, k](exp(Y))"),
 }  # fmt: skip

@@ -53,6 +53,7 @@ from namedlayers.plan.rules.windows import (
     pooling,
     products,
     shifts,
+    sources,
     transposed,
     uncounted,
 )
@@ -66,6 +67,7 @@ RECOGNISING: tuple[Rule, ...] = (
     *distances.RULES,
     *nearest.RULES,
     *contraction.FORMING,
+    *sources.RULES,
     *convolution.RULES,
     *transposed.RULES,
     *statistics.RULES,
