@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.compiler import is_compiling
 
 from namedlayers.emit.kernels.eager import visible
 
@@ -31,3 +32,12 @@ def windows(x: Tensor, dim: int, sizes: Pair, steps: Pair, start: int = 0) -> Te
     first = torch.arange(count, device=x.device) * stride + start
     at = first.unsqueeze(-1) + torch.arange(length, device=x.device) * dilation
     return torch.index_select(x, dim, at.reshape(-1)).unflatten(dim, sizes)
+
+
+def in_one_piece(x: Tensor) -> Tensor:
+    """A copy that lies as its dimensions are. (A compiler, which makes no copy for it, decides for itself.)
+
+    >>> in_one_piece(torch.zeros(2, 3).t()).is_contiguous()
+    True
+    """
+    return x if is_compiling() else x.contiguous()
