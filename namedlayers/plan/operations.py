@@ -279,10 +279,10 @@ OPERATIONS: dict[str, OperationSpec] = {
         "of I and not of X; other axes that both have are aligned; X has an axis that I lacks",
     ),
     "grouped_product": OperationSpec(
-        (),
-        "operands W, I, X: the sum over the consumed axes of X times W at its own axis (-1 in its Arg) = I, integers, "
-        "which is in range or an error. The consumed axes are those that X and W share; W has no axis of I, and one of "
-        "the result; X has an axis of I",
+        ("fill",),
+        "operands W, I, X: the sum over the consumed axes of X times W at its own axis (-1 in its Arg) = I, "
+        "integers, which is in range or an error; or, where `fill` is True, 0 if it is not. The consumed axes are "
+        "those that X and W share; W has no axis of I, and one of the result; X has an axis of I",
     ),
     "chosen_row_sums": OperationSpec(
         ("axis",),

@@ -10,7 +10,7 @@ from torch.func import grad, jvp, vmap
 
 import namedlayers as nl
 from namedlayers.emit.kernels import grouped
-from namedlayers.emit.kernels.grouped import grouped_product
+from namedlayers.emit.kernels.grouped import filled_grouped_product, grouped_product
 from tests.helpers import check_calls
 
 R = np.random.default_rng(0)
@@ -44,6 +44,17 @@ FORMULAS: dict[str, tuple[str, dict[str, np.ndarray], np.ndarray | None]] = {
         "def f(X[t, d], W[x, d, h], b[x, h], V[x, h, d], I[t]) -> [t, d] = "
         "relu(X @[d] W[x = I] + b[x = I]) @[h] V[x = I]",
         {"X": X, "W": W, "b": R.normal(size=(5, 120)), "V": R.normal(size=(5, 120, 96)), "I": E}, None,
+    ),
+    "by one-hot vectors": (
+        "def f(X[t, d], W[x, d, o], I[t]) -> [t, o] = X @[d] (one_hot[x](I) @[x] W)", {"X": X, "W": W, "I": E}, READ,
+    ),
+    "by one-hot vectors, of which some are nothing": (
+        "def f(X[t, d], W[x, d, o], b[x, o], I[t]) -> [t, o] = X @[d] (one_hot[x](I) @[x] W) + one_hot[x](I) @[x] b",
+        {"X": X, "W": W, "b": W[:, 0], "I": np.where(E == 2, -1, np.where(E == 4, 7, E))}, None,
+    ),
+    "of no matrices": (
+        "def f(X[t, d], W[x, d, o], I[t]) -> [t, o] = X @[d] (one_hot[x](I) @[x] W)",
+        {"X": X, "W": W[:0], "I": E}, np.zeros((40, 120)),
     ),
     "few": ("def f(X[t, d], W[x, d, o], I[t]) -> [t, o] = X @[d] W[x = I]", {"X": X[:3], "W": W, "I": E[:3]}, READ[:3]),
     "no rows": (
@@ -96,6 +107,16 @@ def test_slopes_of_slopes(always: None, kind: torch.dtype) -> None:
     cubes = lambda x, w: grouped_product(x, w, index) ** 3  # noqa: E731
     assert torch.autograd.gradcheck(cubes, (rows, matrices), check_forward_ad=True, check_batched_grad=True)
     assert torch.autograd.gradgradcheck(cubes, (rows, matrices))
+
+
+def test_numbers_out_of_range_have_no_slopes(always: None) -> None:
+    rows, matrices, index = _given()
+    found = filled_grouped_product(rows, matrices, index - 2)
+    assert not found[index < 2].any() and found[index >= 2].all()
+    slopes = torch.autograd.grad(found.sum(), (rows, matrices))
+    assert not slopes[0][index < 2].any() and not slopes[1][3:].any()
+    plain = vmap(lambda x: filled_grouped_product(x, matrices, index - 2))(torch.stack([rows, 2 * rows]))
+    torch.testing.assert_close(plain, torch.stack([found, 2 * found]))
 
 
 def test_numbers_that_none_has_get_no_slope(always: None) -> None:

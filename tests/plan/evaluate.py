@@ -563,7 +563,11 @@ def _row_products(node: Node, args: list[np.ndarray], space: list[int], sizes: S
 def _grouped_product(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
     matrices, index, rows = node.args
     letters = "abcdefghijklmnopqrst"
-    read = np.moveaxis(args[0], matrices.axes.index(-1), 0)[args[1]]
+    table, numbers = np.moveaxis(args[0], matrices.axes.index(-1), 0), args[1]
+    if node.attr("fill"):
+        numbers = np.where((numbers >= 0) & (numbers < len(table)), numbers, len(table))
+        table = np.concatenate([table, np.zeros_like(table, shape=(1, *table.shape[1:]))])
+    read = table[numbers]
     terms = [[*index.axes, *(p for p in matrices.axes if p >= 0)], rows.axes]
     text = ",".join("".join(letters[p] for p in one) for one in terms)
     return np.einsum(f"{text}->{letters[: node.rank]}", read, args[2])

@@ -6,7 +6,7 @@ lack are one dimension of rows, those that are summed one, and those that matric
 
 from __future__ import annotations
 
-from namedlayers.emit.kernels.grouped import grouped_product
+from namedlayers.emit.kernels.grouped import filled_grouped_product, grouped_product
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.value import Value, own
 from namedlayers.program.graph import Node
@@ -27,7 +27,8 @@ def emit_grouped_product(lo: Lowering, node: Node) -> Value:
     rows = lo.merged(lo.merged(lo.filled(rows, [*kept, *summed]), summed, _SUMMED), kept, _ROWS)
     index = lo.merged(lo.filled(lo.integer(lo.tensor(index)), kept), kept, _ROWS)
     operands = (lo.permuted(rows, (_ROWS, _SUMMED)), lo.permuted(matrices, (number, _SUMMED, _BROUGHT)), index)
-    found = lo.call(grouped_product, operands, (_ROWS, _BROUGHT), inline=len(kept) != 1 or len(brought) != 1)
+    target = filled_grouped_product if node.attr("fill") else grouped_product
+    found = lo.call(target, operands, (_ROWS, _BROUGHT), inline=len(kept) != 1 or len(brought) != 1)
     parts = [
         (label, group, [lo.size(lo.space(axis)) for axis in group])
         for label, group in ((_ROWS, kept), (_BROUGHT, brought))

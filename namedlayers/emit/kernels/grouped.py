@@ -1,9 +1,9 @@
 """Rows, each times the matrix whose number it has: of experts, of relations, of classes.
 
 In: rows [n, k], matrices [e, k, m], a number for each row [n]. Out: [n, m]. What always holds: numbers out of range are
-refused. Where numbers are at hand, rows of one number go through one product, and no matrix is copied: in time and
-memory that is a product of n rows. For torch.compile, operators do it. What is exported or transformed, and other
-devices, read a matrix for each row; so do a few rows of small matrices, which are had sooner that way.
+refused, or give 0. Where numbers are at hand, rows of one number go through one product, and no matrix is copied: in
+time and memory that is a product of n rows. For torch.compile, operators do it. What is exported or transformed, and
+other devices, read a matrix for each row; so do a few rows of small matrices, which are had sooner that way.
 """
 
 from __future__ import annotations
@@ -41,6 +41,24 @@ def grouped_product(rows: Tensor, matrices: Tensor, index: Tensor) -> Tensor:
     if all_visible(rows, matrices, index):
         return _here(rows, matrices, index)
     return _read(rows, matrices, index)
+
+
+def filled_grouped_product(rows: Tensor, matrices: Tensor, index: Tensor) -> Tensor:
+    """The same, but 0 where a number is out of range.
+
+    >>> filled_grouped_product(torch.ones(2, 1), torch.tensor([[[1.0]], [[2.0]]]), torch.tensor([1, -1])).tolist()
+    [[2.0], [0.0]]
+    """
+    if all_visible(rows, matrices, index):
+        try:
+            return grouped_product(rows, matrices, index)
+        except IndexError:
+            pass
+    count = matrices.size(0)
+    if not count:
+        return torch.matmul(rows[:, :0], matrices.sum(0)[:0])
+    inside = (index >= 0) & (index < count)
+    return torch.where(inside.unsqueeze(-1), grouped_product(rows, matrices, index.clamp(0, count - 1)), 0.0)
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------

@@ -18,11 +18,13 @@ from namedlayers.program.program import Kind
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """Rows, matrices (-1 in the place of their numbers' axis), which of them; factors besides."""
+    """Rows, matrices (-1 in the place of their numbers' axis), which of them, and whether one that is out of range is a
+    matrix of 0; factors besides."""
 
     rows: Arg
     matrices: Arg
     index: Arg
+    fill: bool
     besides: tuple[Arg, ...]
 
 
@@ -37,9 +39,9 @@ def _product(scope: Scope, node: Node) -> Outcome:
 
 
 def _matrices(scope: Scope, read: Arg) -> tuple[Arg, Arg] | None:
-    """The table and the numbers, if these are all that is read by, and must be in range."""
+    """The table and the numbers, if these are all that is read by, and what is out of range is an error or 0."""
     node = read.node
-    if node.op not in ("gather", "take") or node.attr("fill") or len(node.args) != 2 or node.kind is not Kind.REAL:
+    if node.op not in ("gather", "take") or len(node.args) != 2 or node.kind is not Kind.REAL:
         return None
     table, index = scope.operands(read)
     apart = table.axes.count(-1) == 1 and not set(table.axes) & set(index.axes)
@@ -58,7 +60,8 @@ def _rows(scope: Scope, node: Node, read: Arg, table: Arg, index: Arg, others: t
         return None
     if not scope.once(read.node):
         return Near("the matrices that are read are used elsewhere too", read.node.spans)
-    return Match(_Read(rows, table, index, tuple(one for one in others if one is not rows)), (read.node,))
+    besides = tuple(one for one in others if one is not rows)
+    return Match(_Read(rows, table, index, bool(read.node.attr("fill")), besides), (read.node,))
 
 
 def _build(scope: Scope, node: Node, found: _Read) -> Arg:
@@ -66,7 +69,9 @@ def _build(scope: Scope, node: Node, found: _Read) -> Arg:
     summed = features & set(found.rows.axes)
     kept = (set(found.rows.axes) | set(found.index.axes) | features) - summed
     operands = (found.matrices, found.index, found.rows)
-    made = scope.build("grouped_product", operands, sorted(kept), sorted(summed), kind=node.kind)
+    made = scope.build(
+        "grouped_product", operands, sorted(kept), sorted(summed), kind=node.kind, attrs={"fill": found.fill}
+    )
     left = {axis for axis in range(node.rank, len(node.space)) if axis not in summed}
     return contraction(scope, [made, *found.besides], left) if left or found.besides else made
 
