@@ -45,6 +45,17 @@ def gru(X[time, batch, input], h0[batch, hidden];
 """)
 
 
+# Dao and Gu, Transformers are SSMs (Mamba-2), 2024, section 6: states that are outer products, one decay for each head.
+DUAL = Formula("""
+def dual(X[batch, head, time, chan], a[batch, head, time], B[batch, time, state], C[batch, time, state]
+) -> [batch, head, time, chan]:
+    scan time with h = zeros[batch, head, state, chan]:
+        h = a * h + B * X
+        y = C @[state] h
+    return y
+""")
+
+
 def rnn(x: Tensor, h: Tensor, wx: Tensor, wh: Tensor, bx: Tensor, bh: Tensor) -> Tensor:
     found = []
     for now in x:
@@ -102,6 +113,33 @@ def selective_hoisted(x: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor)
         h = torch.addcmul(summand, factor, h)
         found.append(h)
     return torch.einsum("tcs,ts->tc", torch.stack(found), c)
+
+
+def dual(x: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+    h, found = torch.zeros(*x.shape[:2], b.shape[2], x.shape[3]), []
+    for now, decay, into, out in zip(x.unbind(2), a.unbind(2), b.unbind(1), c.unbind(1), strict=True):
+        h = decay[..., None, None] * h + into[:, None, :, None] * now[:, :, None]
+        found.append((out[:, None, None] @ h)[:, :, 0])
+    return torch.stack(found, 2)
+
+
+def dual_in_chunks(x: Tensor, a: Tensor, b: Tensor, c: Tensor, chunk: int = 64) -> Tensor:
+    """As section 6 has it; for as many steps as whole chunks have."""
+    chunk = min(chunk, x.shape[2])
+    x, logs = x.unflatten(2, (-1, chunk)), a.log().unflatten(2, (-1, chunk)).cumsum(-1)
+    b, c = (one.unflatten(1, (-1, chunk))[:, None] for one in (b, c))
+    within = (logs[..., :, None] - logs[..., None, :]).exp().tril()
+    found = ((c @ b.mT) * within) @ x
+    sums = (b * (logs[..., -1:] - logs).exp()[..., None]).mT @ x
+    states = [torch.zeros_like(sums[:, :, 0])]
+    for decay, summand in zip(logs[..., -1, None, None].exp().unbind(2), sums.unbind(2), strict=True):
+        states.append(torch.addcmul(summand, decay, states[-1]))
+    found = found + (c * logs.exp()[..., None]) @ torch.stack(states[:-1], 2)
+    return found.flatten(2, 3)
+
+
+def below_one(make: Input) -> Input:
+    return lambda sizes: torch.sigmoid(make(sizes) + 3)
 
 
 def negative(make: Input) -> Input:
@@ -196,4 +234,18 @@ WORKLOADS = (
     *(stepwise(f"selective state space, {time} steps, {chan} x {state}", loops.SELECTIVE, selective_hoisted,
                loops.selective_by_hand, "hoisted", SELECTIVE_INPUTS, {"time": time, "chan": chan, "state": state})
       for time, chan, state in ((1024, 64, 16), (4096, 16, 4), (512, 512, 16))),
+    Workload(
+        name="state space dual, as a scan",
+        group=GROUP,
+        ours=DUAL,
+        by_hand={"in chunks": dual_in_chunks},
+        naive=dual,
+        edges={"naive": EDGE},
+        inputs=(normal("batch head time chan"), below_one(normal("batch head time")),
+                normal("batch time state", 0.1), normal("batch time state", 0.1)),
+        full={"batch": 2, "head": 4, "time": 512, "chan": 64, "state": 64},
+        quick={"batch": 1, "head": 2, "time": 6, "chan": 3, "state": 2},
+        left_out=LOOPS | {"ours, inductor": "torch.compile runs it step by step: minutes"},
+        tolerance=1e-3,
+    ),
 )  # fmt: skip
