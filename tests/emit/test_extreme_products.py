@@ -194,6 +194,13 @@ def test_precisions(block: None, dtype: torch.dtype) -> None:
     torch.testing.assert_close(*slopes, rtol=3e-2, atol=3e-2)
 
 
+def test_of_two_precisions(block: None) -> None:
+    """One of which came out of a region of autocast."""
+    a, b = (one.detach() for one in _given(SHAPES["rows"]))
+    found = extreme_product(a.bfloat16(), b.float(), "max", "add")
+    assert found.dtype is torch.float32 and torch.equal(found, _plain(a.bfloat16(), b.float(), "max", "add"))
+
+
 def test_the_outer_sum_is_never_held() -> None:
     a, b = torch.randn(256, 64, requires_grad=True), torch.randn(64, 512, requires_grad=True)
     with torch.profiler.profile(profile_memory=True) as profile:

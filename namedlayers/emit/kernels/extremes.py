@@ -44,7 +44,7 @@ def extreme_product(a: Tensor, b: Tensor, op: str, joined: str) -> Tensor:
     form = _Form(op == "max", joined == "add")
     if is_dynamo_compiling() and not is_exporting():
         return _traced(a, b, form.largest, form.sums)
-    if a.numel() * b.shape[-1] <= FEW or not all_visible(a, b):
+    if a.numel() * b.shape[-1] <= FEW or a.dtype is not b.dtype or not all_visible(a, b):
         return form.at_once(a, b)
     if a.numel() * b.shape[-1] <= BLOCK and not (torch.is_grad_enabled() and (a.requires_grad or b.requires_grad)):
         return form.at_once(a, b)
