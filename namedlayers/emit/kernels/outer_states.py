@@ -100,8 +100,8 @@ class _Products(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, factors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         length = factors.size(-1)
-        after = torch.ones(length, length, dtype=torch.bool, device=factors.device).tril_(-1)
-        within = torch.where(after, factors.unsqueeze(-1), 1.0).cumprod_(-2).tril_()
+        after = factors.new_ones(length, length).tril_(-1)  # (a product and a sum take a third of the time of `where`)
+        within = torch.addcmul(1 - after, factors.unsqueeze(-1), after).cumprod_(-2).tril_()
         ctx.save_for_backward(factors, within)
         return within, factors[..., :1] * within[..., 0], within[..., -1, :].clone()
 
