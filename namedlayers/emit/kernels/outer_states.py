@@ -47,10 +47,11 @@ def outer_states(
     within, onward, rest = _Products.apply(factors)
     sums = torch.matmul((keys * rest.unsqueeze(-1)).mT, values)
     batch = torch.broadcast_shapes(sums.shape[:-3], query.shape[:-2], start.shape[:-2])
-    before, last = _carried(onward[..., -1:, None], sums, start.expand(*batch, *start.shape[-2:]))
+    before, last = _Carried.apply(onward[..., -1:, None], sums, start.expand(*batch, *start.shape[-2:]), False)
     found = torch.matmul(times(torch.matmul(queries, keys.mT), within), values)
     found = added(found, queries * onward.unsqueeze(-1), before)
-    return last, found.flatten(-3, -2).narrow(-2, 0, steps)
+    found = found.flatten(-3, -2)
+    return last, found if found.size(-2) == steps else found.narrow(-2, 0, steps)
 
 
 def outer_sums(key: Tensor, value: Tensor, query: Tensor, start: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -118,9 +119,30 @@ class _Products(torch.autograd.Function):
         return torch.cat(((to_onward * within[..., 0]).sum(-1, keepdim=True), found), -1)
 
 
-def _carried(factors: Tensor, sums: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
-    """The states before each block, and the last one."""
-    states = [start]
-    for factor, summand in zip(factors.unbind(-3), sums.unbind(-3), strict=True):
-        states.append(torch.addcmul(summand, factor, states[-1]))
-    return torch.stack(states[:-1], -3), states[-1]
+class _Carried(torch.autograd.Function):
+    """The states before each block, [..., block, n, m], and the last one: h[k + 1] = factor[k] h[k] + sum[k]."""
+
+    @staticmethod
+    def forward(ctx: Any, factors: Tensor, sums: Tensor, start: Tensor, reverse: bool) -> tuple[Tensor, Tensor]:
+        blocks = range(sums.size(-3))
+        before, last = start.new_empty(*start.shape[:-2], len(blocks), *start.shape[-2:]), torch.empty_like(start)
+        order, each, given = list(reversed(blocks) if reverse else blocks), before.unbind(-3), sums.unbind(-3)
+        each[order[0]].copy_(start)
+        for k, out in zip(order, (*(each[k] for k in order[1:]), last), strict=True):
+            torch.addcmul(given[k], factors.select(-3, k), each[k], out=out)
+        ctx.save_for_backward(factors, before)
+        ctx.reverse, ctx.shape = reverse, sums.shape
+        return before, last
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, Tensor, Tensor, None]:
+        """What comes back to the sums is carried the other way."""
+        factors, before = ctx.saved_tensors
+        to_sums, to_start = _Carried.apply(factors, *slopes, not ctx.reverse)
+        to_factors = (to_sums * before).sum((-2, -1), keepdim=True) if ctx.needs_input_grad[0] else None
+        return (
+            None if to_factors is None else to_factors.sum_to_size(factors.shape),
+            to_sums.sum_to_size(ctx.shape),
+            to_start,
+            None,
+        )
