@@ -1,15 +1,19 @@
 """A plugin of pytest: whatever a test calls runs on the stand-in for a device, and comes back.
 
 In: a run of pytest, with `-p tests.device.by_proxy`. Out: the same tests, in which each function that was compiled
-computes on the device: its arguments go there, its results and its gradients come back. What always holds: between
-those the host waits for nothing; what is traced or transformed runs as ever.
+computes on the device: its arguments go there, its results and its gradients come back. `--every N` runs each N-th row
+of a test's table, from the first: rows differ in numbers that the CPU has shown. What always holds: between those the
+host waits for nothing; what is traced or transformed runs as ever.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
+
+import pytest
 
 from tests.device import stand_in  # before torch
 
@@ -19,6 +23,21 @@ from torch.nn import Parameter
 
 from namedlayers.emit.build import Compiled
 from namedlayers.emit.kernels import eager
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--every", default=1, type=int, help="run each so-many-th row of a test's table")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    seen: Counter[str] = Counter()
+    chosen, others = [], []
+    for item in items:
+        test = item.nodeid.split("[")[0]
+        (others if seen[test] % config.getoption("--every") else chosen).append(item)
+        seen[test] += 1
+    config.hook.pytest_deselected(items=others)
+    items[:] = chosen
 
 
 class Sent(torch.autograd.Function):

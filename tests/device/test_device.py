@@ -36,15 +36,12 @@ EMIT = "tests/emit/test"
 
 RUNS = {
     "devices": (PLUGIN, "tests/gpu", *without(*SLOW, *OF_HOSTS)),
-    "library": (BY_PROXY, "tests/library"),
-    "workloads": (BY_PROXY, "tests/benchmarks/test_workloads.py", "-k", "all_sides_agree"),
-    "loops": (BY_PROXY, "tests/benchmarks/test_workloads.py", "-k", "loop_by_hand"),
-    "derivatives": (
-        BY_PROXY, f"{EMIT}_loop_derivatives.py", f"{EMIT}_gradient_steps.py", *without(*OF_HOSTS, *NUMERIC, *PLANS)
-    ),
-    "blocks": (
-        BY_PROXY, f"{EMIT}_gradients_in_blocks.py", f"{EMIT}_stretches.py", f"{EMIT}_networks.py",
-        *without(*OF_HOSTS, *NUMERIC, *OTHERWISE)
+    "library": (BY_PROXY, "tests/library", "--every", "3"),
+    "workloads": (BY_PROXY, "tests/benchmarks/test_workloads.py", "-k", "all_sides_agree or loop_by_hand"),
+    "steps": (
+        BY_PROXY, f"{EMIT}_loop_derivatives.py", f"{EMIT}_gradient_steps.py", f"{EMIT}_gradients_in_blocks.py",
+        f"{EMIT}_stretches.py", f"{EMIT}_networks.py", *without(*OF_HOSTS, *NUMERIC, *PLANS, *OTHERWISE),
+        "--every", "4",
     ),
 }  # fmt: skip
 
@@ -57,8 +54,8 @@ def test_on_a_device(name: str) -> None:
 
 
 def test_benchmarks_of_a_device_run(tmp_path: Path) -> None:
-    """Every group, and the page; what Triton's interpreter takes long for is left out, and long loops are."""
-    chosen = "Contractions", "Attention", "Windows", "Norms*", "* one sequence"
+    """Some of every group, and the page; what Triton's interpreter takes long for is left out, and long loops are."""
+    chosen = "Norms*", "(A @ B) @ x", "attention", "blur pool", "RNN, one sequence"
     only = [word for one in chosen for word in ("--only", one)]
     said = _run("tests.device.benchmarks", "--no-plot", "--out", str(tmp_path), *only)
     assert (tmp_path / "benchmarks-cuda.md").read_text().startswith("# What it costs on a GPU"), said
