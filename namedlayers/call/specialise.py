@@ -67,7 +67,8 @@ class Specialisation:
 
         failed = [f"  {line}" for line in self.compiled.failures]
         told = ["", "What the inductor could not compile, and runs as it does without:", *failed] if failed else []
-        return "\n".join([explain(self.plan), *told])
+        plan = replace(self.plan, events=(*self.plan.events, *self.compiled.events))
+        return "\n".join([explain(plan), *told])
 
     def cost(self, **sizes: int) -> Cost | Figures:
         """Operations, bytes moved and bytes held: formulas in the sizes, or, for given sizes of axes, numbers.

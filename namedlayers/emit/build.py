@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 import torch
 from torch import fx
 
+from namedlayers.emit.beside import TOLD
 from namedlayers.emit.bodies import Bodies, BodyFunction
 from namedlayers.emit.diagnosis import diagnose, shape_of
 from namedlayers.emit.emission import lower
@@ -23,7 +24,7 @@ from namedlayers.emit.loops.steps_by_name import faster_of
 from namedlayers.emit.names import Names
 from namedlayers.emit.printer import Printer, print_function
 from namedlayers.emit.prologue import Prologue
-from namedlayers.plan.plan import Guard, Plan, Variant
+from namedlayers.plan.plan import Event, Guard, Plan, Variant
 from namedlayers.program.graph import Graph
 from namedlayers.program.program import Program
 from namedlayers.program.sizes_at_call import solve_sizes
@@ -61,6 +62,12 @@ class Compiled:
         """What calls so far wanted compiled of loops, and could not get."""
         found = [one for key in self.loops if (one := faster_of(key)) is not None]
         return tuple(dict.fromkeys(line for one in found for line in one.failures))
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """What was done when the plan became graphs."""
+        told = (node.meta[TOLD] for graph in self.graphs for node in graph.nodes if TOLD in node.meta)
+        return tuple(Event("convolutions of one input", "exact", spans) for spans in dict.fromkeys(told))
 
     def select(self, *args: Any) -> int:
         """The number of the variant that a call with these arguments runs. Raises FormulaError as the call does."""

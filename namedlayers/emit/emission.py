@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from torch import fx
 
 from namedlayers.emit.attributes import position
+from namedlayers.emit.beside import put_beside
 from namedlayers.emit.emitters import (  # noqa: F401  (importing them fills the table of emitters)
     activations,
     attention,
@@ -100,6 +101,8 @@ def lower(
         write_over(lo.fx)
     if bodies.precision is not None:
         narrow(lo.fx, bodies.precision)
+    if not prologue.inner:
+        put_beside(lo.fx, names.fresh)
     return lo.fx, tuple(lo.assumed)
 
 
