@@ -135,6 +135,6 @@ def test_short_precisions(dtype: torch.dtype) -> None:
 def test_few_products_are_multiplied_out() -> None:
     """So that small values have their own digits."""
     x = torch.tensor([[1e20, *[0.0] * 62, 1.0]])
-    w = torch.ones(1, 1, 31)
+    w = torch.ones(1, 31)
     assert long_convolution(x, w, None, 30, 0, 1)[0, -1] == 1.0
-    assert long_convolution(x, torch.ones(1, 1, 33), None, 32, 0, 1)[0, -1] != 1.0
+    assert long_convolution(x, torch.ones(1, 33), None, 32, 0, 1)[0, -1] != 1.0

@@ -8,7 +8,7 @@ read so by the kernel.
 from __future__ import annotations
 
 from namedlayers.emit.attributes import listed
-from namedlayers.emit.emitters.windows import IN, OUT, leading, operands, together
+from namedlayers.emit.emitters.windows import OUT, operands, together
 from namedlayers.emit.kernels.long_convolution import long_convolution
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.value import Value, own
@@ -23,7 +23,6 @@ def emit_long_conv(lo: Lowering, node: Node) -> Value:
     them = operands(lo, node, (kernel,))
     x = them.data(lo, them.x, (source,))
     w = together(lo, lo.permuted(them.w, (*them.groups, *them.outs, kernel)), (*them.groups, *them.outs), OUT, 0)
-    w = leading(lo, w, IN, 1)
     bias = them.biases(lo) or (None,)
     sizes = (*(lo.size(size_expr(more)) for more in padding), lo.size(lo.extent(them.groups)))
     options = {name: True for name in ("around", "turned") if node.attr(name)}

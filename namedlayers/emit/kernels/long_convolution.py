@@ -1,6 +1,6 @@
 """Convolutions of sequences with kernels that may be as long as they are: by Fourier transforms where that is cheaper.
 
-In: a sequence [batch, channel, place] or [channel, place], weights [channel * out, 1, tap], perhaps a bias [channel *
+In: a sequence [batch, channel, place] or [channel, place], weights [channel * out, tap], perhaps a bias [channel *
 out], what is padded at both ends (or how far the sequence goes round, so that as many places are left), whether the
 weights are read from their last tap. Out: [batch, channel * out, place]. What always holds: it is `conv1d` in which
 each channel is a group; which way is taken depends on sizes alone.
@@ -39,26 +39,27 @@ def long_convolution(
 ) -> Tensor:  # fmt: skip
     """
     >>> x = torch.tensor([[1.0, 2.0, 3.0]])
-    >>> long_convolution(x, torch.tensor([[[10.0, 1.0]]]), None, 1, 0, 1)
+    >>> long_convolution(x, torch.tensor([[10.0, 1.0]]), None, 1, 0, 1)
     tensor([[ 1., 12., 23.]])
-    >>> long_convolution(x, torch.tensor([[[10.0, 1.0]]]), None, 1, 0, 1, around=True, turned=True)
+    >>> long_convolution(x, torch.tensor([[10.0, 1.0]]), None, 1, 0, 1, around=True, turned=True)
     tensor([[13., 21., 32.]])
     """
-    taps, n = weight.size(-1), x.size(-1)
-    products = x.numel() * taps * (weight.size(0) // groups)
-    if is_exporting() or taps < TAPS or products <= PRODUCTS:
-        return _directly(x, weight, bias, before, after, groups, around, turned)
     # After large kernels nothing is in the caches, and each function takes microseconds: in the plainest case there are
     # as few as can be.
+    outs, taps = weight.shape
+    n = x.size(-1)
     plain = all_visible(x, weight)
+    if taps < TAPS or x.numel() * taps * (outs // groups) <= PRODUCTS or not plain and is_exporting():
+        return _directly(x, weight, bias, before, after, groups, around, turned)
     planned = _kept if plain else _Lengths.of
     lengths = planned(n, taps, before, after, around, turned)
     if lengths is None:
         x = F.pad(x, (before, after), mode="circular")
         lengths = planned(x.size(-1), taps, 0, 0, False, turned)
         assert lengths is not None
-    if plain and weight.size(0) == groups and x.dtype in _TRANSFORMED and not _is_watched(x, weight):
-        found = _at_once(x, weight.squeeze(1), lengths)
+    learning = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
+    if plain and outs == groups and x.dtype in _TRANSFORMED and not learning and not torch.is_autocast_enabled("cpu"):
+        found = _at_once(x, weight, lengths)
     else:
         found = _transformed(x, weight, lengths, groups, plain)
     return found if bias is None else found + bias.unsqueeze(-1)
@@ -70,7 +71,7 @@ def long_convolution(
 def _directly(
     x: Tensor, weight: Tensor, bias: Tensor | None, before: int, after: int, groups: int, around: bool, turned: bool
 ) -> Tensor:
-    weight = weight.flip(-1) if turned else weight
+    weight = (weight.flip(-1) if turned else weight).unsqueeze(1)
     padding = before if before == after and not around else 0
     if around:
         x = F.pad(x, (before, after), mode="circular")
@@ -106,13 +107,6 @@ class _Lengths(NamedTuple):
 _kept = lru_cache(256)(_Lengths.of)
 
 
-def _is_watched(x: Tensor, weight: Tensor) -> bool:
-    """Whether a gradient is wanted, or another precision."""
-    if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad):
-        return True
-    return bool(torch.is_autocast_enabled("cpu"))
-
-
 def _at_once(x: Tensor, taps: Tensor, lengths: _Lengths) -> Tensor:
     """`_convolved` of `_spectra`, in one function."""
     period, shift, start, places, turned = lengths
@@ -131,7 +125,7 @@ def _transformed(x: Tensor, weight: Tensor, lengths: _Lengths, groups: int, plai
     if x.dtype not in _TRANSFORMED:
         x, weight = x.float(), weight.float()
     several = weight.size(0) > groups
-    data, taps = (x.unsqueeze(-2), weight.reshape(groups, -1, weight.size(-1))) if several else (x, weight.squeeze(1))
+    data, taps = (x.unsqueeze(-2), weight.reshape(groups, -1, weight.size(-1))) if several else (x, weight)
     if not plain:
         found = _convolved(*_spectra(data, taps, lengths), lengths)
     elif torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad):
