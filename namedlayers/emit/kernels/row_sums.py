@@ -123,7 +123,7 @@ def _of_rows(table: Tensor, index: Tensor, mean: bool, weights: Tensor | None) -
 
 
 def _in_batches(table: Tensor, index: Tensor, weights: Tensor | None) -> Tensor:
-    if index.amin().item() < 0 or index.amax().item() >= table.shape[-2]:
+    if index.min().item() < 0 or index.max().item() >= table.shape[-2]:
         raise IndexError("index out of range in self")
     one, flat = bags.in_one_table(table, index)
     found = bags.summed(one, flat, None if weights is None else weights.reshape(flat.shape))

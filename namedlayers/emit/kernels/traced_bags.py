@@ -50,7 +50,7 @@ class Sums(torch.autograd.Function):
 def _sums(table: Tensor, index: Tensor, weights: Tensor | None) -> Tensor:
     shape = (*index.shape[:-1], table.shape[-1])
     wrong = IndexError("index out of range in self")  # what torch says where rows are read
-    if table.dim() > 2 and (index.amin().item() < 0 or index.amax().item() >= table.shape[-2]):
+    if table.dim() > 2 and (index.min().item() < 0 or index.max().item() >= table.shape[-2]):
         raise wrong  # the next table's rows are none of this
     weights = None if weights is None else weights.reshape(-1, index.shape[-1])
     try:

@@ -26,7 +26,7 @@ from torch.compiler import is_compiling, is_dynamo_compiling, is_exporting
 
 from namedlayers.emit.kernels import derivable
 from namedlayers.emit.kernels.derivable import Plain, Tensors
-from namedlayers.emit.kernels.eager import visible, without_numbers
+from namedlayers.emit.kernels.eager import all_visible, without_numbers
 from namedlayers.emit.kernels.looking import logsumexp
 from namedlayers.emit.log_products import quick_product, shifted_product
 from namedlayers.emit.log_products.log_factors import Form
@@ -84,7 +84,7 @@ def in_one_precision(product: Callable[[Form, Tensors], Tensor], form: Form, ten
 
 
 def _called(form: Form, tensors: Tensors) -> Tensor:
-    if all(map(visible, tensors)):
+    if all_visible(*tensors):
         if few(form, tensors) and not _INTERPRETED:
             return logsumexp(outer(form, tensors), -2)
         if not (torch.is_grad_enabled() and any(x.requires_grad for x in tensors)):

@@ -78,7 +78,7 @@ def _multiplied_out(a: Tensor, b: Tensor, values: Tensor) -> Tensor:
     bound = least_derived(a.dtype) if derived else least(a.dtype, a.shape[-1])
     left, right = (a - a.detach().amax(-1, keepdim=True)).exp_(), (b - b.detach().amax(-2, keepdim=True)).exp_()
     total = multiplied(left, right)
-    if total.detach().amin().item() >= bound:
+    if total.detach().min().item() >= bound:
         return multiplied(left, right * values) / total if derived else multiplied(left, right.mul(values)).div_(total)
     left, right = _shares(a, -1), _shares(b, -2)
     total, found = multiplied(left, right), multiplied(left, right * values)

@@ -26,7 +26,7 @@ def product(form: Form, tensors: Sequence[Tensor]) -> tuple[Tensor | None, bool]
         return None, False
     left, right, top, side, length = _scaled(form, tensors)
     found = multiplied(left, right)
-    right_so = found.amin().item() >= least(found.dtype, length)
+    right_so = found.min().item() >= least(found.dtype, length)
     if not right_so and not (torch.isfinite(top).all() and torch.isfinite(side).all()):
         return None, False
     return found.log_().add_(top).add_(side), right_so
@@ -41,7 +41,7 @@ def slopes(
         return None
     left, right, top, side, length = _scaled(form, tensors)
     shares = (top - out).add_(side)
-    if not shares.amax().item() <= -math.log(least(out.dtype, length)):
+    if not shares.max().item() <= -math.log(least(out.dtype, length)):
         return None
     shares.exp_().mul_(slope)
     lefts, rights = tensors[: form.lefts], tensors[form.lefts :]

@@ -79,7 +79,7 @@ def lacking(form: Form, tensors: Sequence[Tensor], out: Tensor) -> bool:
     """Whether a product of unguarded factors may not be what it should."""
     left, right = (side.unguarded() for side in form.sides(tensors))
     above = (left.shift() - out).add_(right.shift())
-    return not above.amax().item() <= highest(out.dtype, left.length)
+    return not above.max().item() <= highest(out.dtype, left.length)
 
 
 @cache

@@ -111,7 +111,7 @@ def times(x: Tensor, still: Still, *, out: Tensor | None = None) -> Tensor:
     wide = x.dtype is not powers.dtype
     factors = (powers, held.shares) if still.right else (held.shares, powers)
     found = still.multiply(*factors, out=None if wide else out)
-    if not held.sure and not found.amin().item() >= held.least and not _of_nothing(x, still, found):
+    if not held.sure and not found.min().item() >= held.least and not _of_nothing(x, still, found):
         return times(x, still, out=out) if still.widened() else _with_care(x, still, out)
     found.log_().add_(top)
     if held.side is not None:

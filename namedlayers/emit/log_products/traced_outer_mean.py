@@ -59,7 +59,7 @@ def _mean(a: Tensor, b: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         return found, torch.zeros_like(found)
     left, right = _powers(a, b)
     total = multiplied(left, right)
-    if total.amin().item() >= least(a.dtype, a.shape[-1]):
+    if total.min().item() >= least(a.dtype, a.shape[-1]):
         found = multiplied(left, right * values) / total
     else:
         found = plain.outer_mean(a, b, values)
@@ -71,7 +71,7 @@ def _slopes(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """By formula where nothing is too small."""
     given = (a, b, values)
-    if not total.numel() or not total.amin().item() >= plain.least_derived(a.dtype):
+    if not total.numel() or not total.min().item() >= plain.least_derived(a.dtype):
         with torch.enable_grad():
             leaves = [x.detach().requires_grad_() for x in given]
             made = torch.autograd.grad(plain.outer_mean(*leaves), leaves, slope)
