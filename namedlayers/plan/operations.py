@@ -256,6 +256,12 @@ OPERATIONS: dict[str, OperationSpec] = {
         "operand X; space: (X's own axis number, -1 in its Arg, position, offset, a size) each: X at (coordinate of "
         "position + offset) modulo the size of the axis",
     ),
+    "arrange": OperationSpec(
+        ("space",),
+        "operand X; space: (X's own axis number, -1 in its Arg, position, how, first, times) each: X at i = coordinate "
+        "of position + first (a size), brought back: held, to 0 or the last place if it is beyond; each, to i // times "
+        "(a size), which is in range or an error; around, to i modulo the size of the axis",
+    ),
     "embedding": OperationSpec(
         ("axis", "row"),
         "operands E, of two axes, and I, integers: E at its own axis number `axis` (-1 in its Arg) = I, which is in "

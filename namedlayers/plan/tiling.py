@@ -59,7 +59,7 @@ _POINTWISE = frozenset({
     "prefix_product", "prefix_sum", "outer_mean", "row_sums", "nearest", "window_product", "index", "argreduce", "sort",
     "grouped_product", "argsort", "cumulative", "merge", "split", "pad", "pad_around", "concat", "stack", "fold", "fft",
     "rfft", "irfft", "glu", "wave", "put", "roll", "recurrence", "inv", "solve", "cholesky", "eigenvalues", "det",
-    "eigenvectors", "chosen_row_sums", "extreme_contract",
+    "eigenvectors", "chosen_row_sums", "extreme_contract", "arrange",
 })  # fmt: skip
 _DRAWN = frozenset({"random", "dropout", "slice_dropout", "categorical"})
 """The same, where each coordinate has draws of its own: pieces of an axis that they have not would draw them anew."""
@@ -162,7 +162,8 @@ def _positions(node: Node) -> set[int]:
     waiting: list[Any] = []
     for key, value in node.attrs:
         if key in ("entries", "space"):
-            until = 2 if key == "entries" or node.op in ("pool", "pad_around") else 3  # a kernel's position comes next
+            alone = key == "entries" or node.op in ("pool", "pad_around", "arrange")
+            until = 2 if alone else 3  # a kernel's position comes next
             waiting += [more for one in value for more in one[1:until]]  # type: ignore[attr-defined]
         elif key in _PLACES:
             waiting.append(value)

@@ -79,6 +79,7 @@ CASES: dict[str, str] = {
     "index": "h[k = 0] + h[k = -1] * X + h[k = 1]", "flip": "h[k = |k| - 1 - k] * X",
     "every other": "h[k = 2 * (k // 2)]",
     "diagonal": "M[k' = k]", "roll": "h[k = (k + 1) % |k|]",
+    "arrange": "h[k = maximum(k - 1, 0)] * X", "arrange each": "h[k = (k + 1) // 2]",
     "windows": "sum[w](pad[k](h; before = 1, after = 1)[k = k + w])",
     "gather": "h[k = I] * X", "chosen": "h[k = argmax[k](h)] * X", "pad": "pad[k](h; before = 1)[k = :-1]",
     "concat": "concat[k](h[k = 1:], h[k = :1])", "stack": "sum[z](stack[z](h, X, h * h) * h)",
@@ -150,6 +151,10 @@ FORMULAS: dict[str, tuple[str, dict[str, str]]] = {
     "adaptive_mean": (CELLS.format("((first <= index[k] < last) / (last - first)) @[k] X"), {"X": "r k"}),
     "gelu": ("def f(X[r, k]) -> [r, k] = gelu(X)", {"X": "r k"}),
     "triangle": ("def f(X[r, k]) -> [r, k] = where(index[k] <= index[r], X, 0)", {"X": "r k"}),
+    "arrange": (
+        "def f(X[r, k]) -> [k, r, s] = X[r = maximum(r - 1, 0), k = (k + 1) // 2] * X[r = index[s = 5] % |r|]",
+        {"X": "r k"},
+    ),
     "roll": ("def f(X[r, k]) -> [k, r] = X[r = (r - 2) % |r|, k = (k + 1) % |k|]", {"X": "r k"}),
     "prefix_product": (
         "def f(X[b, k], Y[r, k], V[r, v]) -> [b, v] = where(r <= b, X @[k] Y, 0) @[r] V",

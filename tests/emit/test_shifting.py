@@ -52,7 +52,7 @@ OTHERWISE = {
     "along an axis that it has": "def f(X[a, t]) -> [a] = X[t = (a + 1) % |t|]",
     "both along one": "def f(X[a, t]) -> [k] = X[a = (index[k = 4] + 1) % |a|, t = (k + 2) % |t|]",
     "by data": "def f(X[a, t]) -> [a, t] = X[t = (t + int(sum[a, t](X > 0))) % |t|]",
-    "one of two": "def f(X[a, t]) -> [a, t] = X[a = (a + 1) % |a|, t = maximum(t - 1, 0)]",
+    "one of two": "def f(X[a, t]) -> [a, t] = X[a = (a + 1) % |a|, t = maximum(t - 1, 1)]",
 }
 
 

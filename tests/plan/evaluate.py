@@ -532,6 +532,15 @@ def _roll(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) ->
     return np.transpose(x, np.argsort(positions))
 
 
+def _arrange(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
+    (x,), axes = args, list(node.args[0].axes)
+    for own, position, how, first, times in node.attr("space"):  # type: ignore[attr-defined]
+        at, size = np.arange(space[position]) + _number(first, sizes), x.shape[own]
+        at = {"held": np.clip(at, 0, size - 1), "each": at // _number(times, sizes), "around": at % size}[how]
+        x, axes[own] = np.take(x, at, axis=own), position
+    return aligned(Arg(node.args[0].node, tuple(axes)), x, node.rank)
+
+
 def _gather(node: Node, args: list[np.ndarray], space: list[int], sizes: Sizes) -> Any:
     own = node.attr("axes")
     assert isinstance(own, tuple)
@@ -751,7 +760,7 @@ _SPECIAL: dict[str, Callable[..., Any]] = {
     "window_product": _window_product,
     "take": _take, "class_loss": _class_loss,
     "put": _put, "index": _index, "pad": _pad,
-    "gather": _gather, "roll": _roll,
+    "gather": _gather, "roll": _roll, "arrange": _arrange,
     "row_sums": _row_sums, "chosen_row_sums": _row_sums, "row_products": _row_products,
     "grouped_product": _grouped_product,
     "sample": _sample, "merge": _merge, "split": _split, "fold": _fold,

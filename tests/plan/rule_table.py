@@ -340,6 +340,7 @@ TIDYING: dict[str, Row] = {
     "pool of norms": Row("X[c, x]", "norm[k](pool[x, k = 2](X))", "norm[k](unroll[x, k = 2](X)[x = 0:2])"),
     "a step before or after": Row("X[c, x]", "X[x = x - 1; fill = 0]", "X[x = 2 * x; fill = 0]"),
     "round the end": Row("X[c, x]", "X[x = (x + 3) % |x|]", "X[x = (2 * x + 3) % |x|]"),
+    "pieces of an axis": Row("X[c, x]", "X[x = maximum(x - 1, 0)]", "X[x = maximum(x - 1, 1)]"),
     "padding around": Row("X[c, x]", 'pad[x](X; before = 1, mode = "circular")', "pad[x](X; before = 1)"),
     "adaptive max pool": Row("X[c, x]; n = 3", CELLS.format("index[cell] + 1"), CELLS.format("index[cell] + 2")),
     "adaptive mean pool": Row("X[c, x]; n = 3", MEANS.format("last - first"), MEANS.format("last + first")),

@@ -6,13 +6,15 @@ In: operands in any layouts. Out: tensors in layouts that follow from theirs, so
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from namedlayers.emit.attributes import listed, position, positions, size_of
 from namedlayers.emit.emitters.elementwise import cast_kind
+from namedlayers.emit.kernels.arranging import around, each, held
 from namedlayers.emit.kernels.behind import behind
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.value import Value, own
@@ -130,6 +132,21 @@ def emit_roll(lo: Lowering, node: Node) -> Value:
     shifts = [lo.size(-size_expr(offset)) for _, _, offset in space]
     how = (shifts[0], dims[0]) if len(space) == 1 else (tuple(shifts), tuple(dims))
     return lo.renamed(lo.call(torch.roll, (x, *how), x.axes), {own(number): p for number, p, _ in space})
+
+
+_KERNELS: dict[str, Callable[..., Tensor]] = {"held": held, "each": each, "around": around}
+
+
+@emits("arrange")
+def emit_arrange(lo: Lowering, node: Node) -> Value:
+    (x,) = lo.operands(node)
+    for number, result, how, first, times in listed(node, "space"):
+        x = lo.filled(lo.tensor(x), (own(number),))
+        more = (lo.size(times),) if how == "each" else ()
+        args = (x, x.dim(own(number)), lo.size(first), lo.size(lo.space(result)), *more)
+        x = lo.call(_KERNELS[how], args, x.axes, kind=x.kind, wish="arranged")
+        x = lo.renamed(x, {own(number): result})
+    return x
 
 
 @emits("behind")

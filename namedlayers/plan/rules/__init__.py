@@ -47,6 +47,7 @@ from namedlayers.plan.rules.reading import (
 from namedlayers.plan.rules.windows import (
     adaptive,
     around,
+    arrangements,
     convolution,
     long,
     padding,
@@ -107,6 +108,7 @@ FINISHING: tuple[Rule, ...] = (
     *fourier.RULES,
     *padding.RULES,
     *shifts.RULES,
+    *arrangements.RULES,
     *triangles.LAST,
     *pooling.LAST,
     *uncounted.LAST,

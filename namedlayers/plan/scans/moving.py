@@ -123,7 +123,7 @@ _SPECIAL: dict[str, Callable[[Graph, Node, Sequence[Held], int], Moved]] = {
     "index": _index,
     "gather": _gather,
     "piece": _piece,
-    **dict.fromkeys((*_WITH_TAPS, "pool", "pad_around", "adaptive_max", "adaptive_mean"), _kernel),
+    **dict.fromkeys((*_WITH_TAPS, "pool", "pad_around", "arrange", "adaptive_max", "adaptive_mean"), _kernel),
     **dict.fromkeys(("take", "embedding"), _own),
     **dict.fromkeys(sorted(DRAWS), _draw),
 }

@@ -50,14 +50,14 @@ def _mode(scope: Scope, index: Arg, size: SizeExpr) -> tuple[str, Arg] | None:
     if index.node.op == "mod":
         inner, period = scope.operands(index)
         return ("circular", inner) if _is(scope, period, size) else None
-    below = _above_zero(scope, index)
-    bounded = _below(scope, below if below is not None else index, size - 1)
-    if bounded is not None and below is None:
-        bounded = _above_zero(scope, bounded)
+    above = above_zero(scope, index)
+    bounded = below(scope, above if above is not None else index, size - 1)
+    if bounded is not None and above is None:
+        bounded = above_zero(scope, bounded)
     return ("replicate", bounded) if bounded is not None else None
 
 
-def _above_zero(scope: Scope, arg: Arg) -> Arg | None:
+def above_zero(scope: Scope, arg: Arg) -> Arg | None:
     """The x of `maximum(x, 0)`."""
     operands = scope.operands(arg) if arg.node.op in ("relu", "maximum") else ()
     if arg.node.op == "relu":
@@ -65,7 +65,7 @@ def _above_zero(scope: Scope, arg: Arg) -> Arg | None:
     return next((x for x, bound in (operands, operands[::-1]) if is_number(bound, 0)), None) if operands else None
 
 
-def _below(scope: Scope, arg: Arg, bound: SizeExpr) -> Arg | None:
+def below(scope: Scope, arg: Arg, bound: SizeExpr) -> Arg | None:
     """The x of `minimum(x, bound)`."""
     if arg.node.op != "minimum":
         return None

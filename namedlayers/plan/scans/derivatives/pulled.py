@@ -124,9 +124,9 @@ def _of(
 TABLE: Mapping[str, Back] = {
     **dict.fromkeys((
         "distance", "nearest", "row_products", "grouped_product", "rotation", "recurrence", "solve", "inv", "cholesky",
-        "det", "eigenvalues",
-        "eigenvectors", "sort", "pool", "adaptive_max", "adaptive_mean", "pad_around", "reduce prod", "prefix_product",
-        "prefix_sum", "outer_mean", "row_sums", "chosen_row_sums", "window_product", "wave", "harmonics", "sample",
+        "det", "eigenvalues", "arrange", "eigenvectors", "sort", "pool", "adaptive_max", "adaptive_mean",
+        "pad_around", "reduce prod", "prefix_product", "prefix_sum", "outer_mean", "row_sums", "chosen_row_sums",
+        "window_product", "wave", "harmonics", "sample",
     ), by_torch),
     **dict.fromkeys(("conv", "conv_transpose", "long_conv"), _convolved),
 }  # fmt: skip
