@@ -114,3 +114,20 @@ def test_slopes_transforms_and_traces(name: str) -> None:
     compiled = torch.compile(f, backend="aot_eager", fullgraph=True, dynamic=True)
     for size in (4, 3):
         torch.testing.assert_close(compiled(x[:, :size]), wanted(x[:, :size]))
+
+
+IN_A_LOOP = {
+    "round the end": ("h[k = (k + 1) % |k|]", "torch.roll"),
+    "beyond the end": ("h[k = k - 1; fill = 0]", "F.pad"),
+}
+
+
+@pytest.mark.parametrize("name", IN_A_LOOP)
+def test_a_step_away_in_a_loop(name: str) -> None:
+    """The places that are read stay in the loop, where nothing is read by number."""
+    read, operation = IN_A_LOOP[name]
+    text = f"def f(X[t, k]) -> [t, k]:\n    scan t with h = X[t = 0]:\n        h = tanh({read} + X)\n    return h\n"
+    check_calls(operation, text, {"X": X[0]}, None)
+    function = nl.compile(text)
+    function(torch.tensor(X[0], requires_grad=True)).sum().backward()
+    assert not any(one in function.code for one in ("index_select", "arange")), function.code

@@ -2,7 +2,8 @@
 
 In: a `Block` with unsolved carried values. Out: a smaller `scan` outside, and all that is asked for solved. What always
 holds: what depends on no carried value of the loop is computed outside, at all steps at once, and so is what no carried
-value needs; products that would be larger than their factors, and numbers, stay where they are used.
+value needs; products that would be larger than their factors, and numbers, stay where they are used, and so do places
+at which a carried value is read, if they are a step away.
 """
 
 from __future__ import annotations
@@ -10,10 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from namedlayers.plan.rule import Match
+from namedlayers.plan.rules.windows import shifts
 from namedlayers.plan.scans.block import Block, ancestors
 from namedlayers.plan.scans.held import Held, free_name
 from namedlayers.plan.scans.moving import moved
 from namedlayers.plan.scans.runs import bundle, region_of
+from namedlayers.plan.view import Scope
 from namedlayers.program.graph import Arg, Graph, Node, Region
 from namedlayers.program.program import Body, Input, Output
 from namedlayers.program.regions import DRAWS
@@ -116,6 +120,10 @@ def _inside(block: Block, carries: Sequence[int], updates: Sequence[Node]) -> tu
         if block.open(node, carries) or _stays(block, node):
             inside[node.number] = node
             waiting += [arg.node for arg in node.args]
+            if node.op == "gather" and _steps_away(block, node):
+                places = {one.number: one for one in ancestors([arg.node for arg in node.args[1:]])}
+                inside |= places
+                reads = {number: one for number, one in reads.items() if number not in places}
         else:
             reads[node.number] = node
     return tuple(inside[k] for k in sorted(inside)), tuple(reads[k] for k in sorted(reads))
@@ -130,6 +138,11 @@ def _stays(block: Block, node: Node) -> bool:
     if node.op == "expand" or (node.op == "mul" and node.rank > max(arg.node.rank for arg in node.args)):
         return True
     return node.weak and not node.rank and not node.space and not _drawn_or_stepped(block, node)
+
+
+def _steps_away(block: Block, node: Node) -> bool:
+    """Whether a value is read a fixed distance away, for which nothing is read, and no slope added, by number."""
+    return any(isinstance(rule.match(Scope(block.inside, node, lambda _: 1), node), Match) for rule in shifts.RULES)
 
 
 def _drawn_or_stepped(block: Block, node: Node) -> bool:
