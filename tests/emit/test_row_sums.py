@@ -176,6 +176,20 @@ def test_transforms(batches: bool) -> None:
     torch.testing.assert_close(tangent, found.detach())
 
 
+@pytest.mark.parametrize(("bags", "each"), [(3, 900), (3, 9000), (300, 9)])
+def test_slopes_of_few_sums_of_many_and_of_many_of_few(bags: int, each: int) -> None:
+    """Added for several rows at once, for as many as there is room for, for one after the other."""
+    table = torch.randn(9, 64, dtype=torch.float64, requires_grad=True)
+    index = torch.randint(9, (bags, each))
+    found, rows = row_sums(table, index, False), table[index].sum(1)
+    slopes = torch.randn(2, *found.shape, dtype=found.dtype)
+    for one in slopes:
+        ours, theirs = (torch.autograd.grad(sums, table, one, retain_graph=True)[0] for sums in (found, rows))
+        torch.testing.assert_close(ours, theirs)
+    (several,) = torch.autograd.grad(found, table, slopes, is_grads_batched=True)
+    torch.testing.assert_close(several[1], theirs)
+
+
 @pytest.mark.parametrize("batches", [False, True])
 @pytest.mark.parametrize("wrong", [-1, 9])
 def test_what_is_no_row_is_refused(batches: bool, wrong: int) -> None:

@@ -4,8 +4,8 @@ In: a table [n, d], numbers of its rows [m, k], weights of the same shape or non
 what slopes at these are at the table and at the weights. What always holds: the kernel refuses numbers out of range; no
 row is held for a sum. Torch's kernel has a slow gradient and no second one. Many slopes are sums of bags themselves:
 each row has a bag of those places where it was read, which sorting the numbers finds. Few are added at once for all
-first rows, then for all second rows, or weighted ones block by block, by operations that have slopes where such are
-asked for.
+first rows, then for all second rows (short ones for several rows at once), or weighted ones block by block, by
+operations that have slopes where such are asked for.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from torch import Tensor
 from namedlayers.emit.kernels.eager import batched_backward, visible
 
 BLOCK = 1 << 18
-"""So many products of slopes and weights are made at once."""
+"""So many products of slopes and weights, or short slopes, are in memory at once."""
 
 MANY = 1 << 18
 """From so many products on it takes less to sort the numbers first."""
 
-SHORT = 1 << 10
-"""Slopes of fewer elements are added for all k at once."""
+SHORT = 1 << 14
+"""Slopes of fewer elements are added for several of the k at once: a call of torch's for each would take longer."""
 
 
 def summed(table: Tensor, index: Tensor, weights: Tensor | None) -> Tensor:
@@ -112,8 +112,11 @@ def _added(index: Tensor, slope: Tensor, weights: Tensor | None, count: int) -> 
     if weights is None:
         found = slope.new_zeros(count, slope.shape[-1])
         if slope.numel() < SHORT:
-            each = slope.unsqueeze(1).expand(-1, index.shape[1], -1).flatten(0, 1)
-            return found.index_add_(0, index.flatten(), each)
+            at_once = BLOCK // max(1, slope.numel())
+            for several in (index,) if index.shape[1] <= at_once else index.split(at_once, 1):
+                each = slope.unsqueeze(1).expand(-1, several.shape[1], -1)
+                found = found.index_add_(0, several.flatten(), each.reshape(several.numel(), slope.shape[-1]))
+            return found
         for rows in index.unbind(1):
             found = found.index_add_(0, rows, slope)
         return found
