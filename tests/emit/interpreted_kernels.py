@@ -25,11 +25,13 @@ def test_kernels_are_interpreted() -> None:
     assert interpreted()
 
 
-@pytest.mark.parametrize(("dtype", "linear", "scale"), CASES, ids=str)
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_products_and_slopes(
-    shape: tuple[int, ...], dtype: torch.dtype, linear: tuple[bool, bool], scale: float
-) -> None:
+@pytest.mark.parametrize(
+    ("shape", "case"),
+    [(shape, CASES[(k + more) % len(CASES)]) for k, shape in enumerate(SHAPES) for more in (0, 2)],
+    ids=str,
+)
+def test_products_and_slopes(shape: tuple[int, ...], case: tuple[torch.dtype, tuple[bool, bool], float]) -> None:
+    dtype, linear, scale = case
     a, b = factors(shape, dtype, scale, *linear)
     slope = torch.randn(*a.shape[:-1], b.shape[-1], generator=torch.Generator().manual_seed(0), dtype=dtype)
     slope.masked_fill_(slope > 1, 0)

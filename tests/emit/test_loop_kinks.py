@@ -29,29 +29,31 @@ ZEROS = (
 )  # fmt: skip
 
 
-def first_alike(body: str, values: np.ndarray) -> None:
-    """The first derivatives at these values, of one step that begins with them."""
-    size = len(values)
-    arrays = given(INPUTS, k=size, w=3, t=1) | {"I": np.arange(size)[::-1].copy(), "X": values[None, :].copy()}
-    arrays["W"] = np.eye(size)
-    found = []
-    for made in both(STEP.format(body), arrays):
-        args = leaves(made, arrays)
-        (result,) = run(made, args)
-        slope = torch.linspace(0.5, 1.5, result.numel(), dtype=result.dtype).view_as(result)
-        real = [one for one in args if one.requires_grad]
-        found.append(torch.autograd.grad(result, real, slope, materialize_grads=True)[0])
-    torch.testing.assert_close(*found, equal_nan=True)
+VALUES = {
+    "special": SPECIAL[1:-2], "ties": np.array([0.5, 0.5, -0.5, 0.5]), "nothing but -inf": np.full(3, -np.inf),
+    "one zero": np.array([2.0, 0.0, 3.0]), "one value": np.array([0.25]),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("body", [*(CASES[name] for name in KINKS), *ZEROS])
-@pytest.mark.parametrize("values", ("special", "ties", "nothing but -inf", "one zero", "one value"))
-def test_kinks_ties_and_infinities(body: str, values: str) -> None:
-    listed = {
-        "special": SPECIAL[1:-2], "ties": np.array([0.5, 0.5, -0.5, 0.5]), "nothing but -inf": np.full(3, -np.inf),
-        "one zero": np.array([2.0, 0.0, 3.0]), "one value": np.array([0.25]),
-    }  # fmt: skip
-    first_alike(body, listed[values])
+def test_kinks_ties_and_infinities(body: str) -> None:
+    """The first derivatives at these values, of one step that begins with them."""
+    pair = both(STEP.format(body), at_one_step(VALUES["ties"]))
+    for name, values in VALUES.items():
+        arrays, found = at_one_step(values), []
+        for made in pair:
+            args = leaves(made, arrays)
+            (result,) = run(made, args)
+            slope = torch.linspace(0.5, 1.5, result.numel(), dtype=result.dtype).view_as(result)
+            real = [one for one in args if one.requires_grad]
+            found.append(torch.autograd.grad(result, real, slope, materialize_grads=True)[0])
+        torch.testing.assert_close(*found, equal_nan=True, msg=lambda said, name=name: f"{name}: {said}")
+
+
+def at_one_step(values: np.ndarray) -> dict[str, np.ndarray]:
+    size = len(values)
+    arrays = given(INPUTS, k=size, w=3, t=1) | {"I": np.arange(size)[::-1].copy(), "X": values[None, :].copy()}
+    return arrays | {"W": np.eye(size)}
 
 
 LONGER = {"merge", "split", "halves", "every other", "index"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import pytest
 import torch
 from torch import Tensor
@@ -27,16 +29,16 @@ def _filled(kind: str, dtype: torch.dtype, scale: float) -> tuple[Tensor, Tensor
     return a, b
 
 
-@pytest.mark.parametrize("scale", [1.0, 30.0, 300.0, 1e4])
-@pytest.mark.parametrize("kind", ["finite", "left", "right", "both", "undefined"])
+@pytest.mark.parametrize(("dtype", "digits"), [(torch.float32, 1e-4), (torch.float64, 1e-9)])
 @pytest.mark.parametrize("linear", [False, True], ids=["logarithms", "weights"])
-def test_as_where_nothing_is_traced(kind: str, scale: float, linear: bool) -> None:
-    for dtype, digits in ((torch.float32, 1e-4), (torch.float64, 1e-9)):
+def test_as_where_nothing_is_traced(linear: bool, dtype: torch.dtype, digits: float) -> None:
+    compiled = torch.compile(lambda a, b: log_product(a, b, linear, False), fullgraph=True, backend="aot_eager")
+    kinds, scales = ("finite", "left", "right", "both", "undefined"), (1.0, 30.0, 300.0, 1e4)
+    for kind, scale in product(kinds, scales):
         a, b = _filled(kind, dtype, scale)
         if linear:
             a = a.exp().clamp(max=1e30)
         a.requires_grad_(), b.requires_grad_()
-        compiled = torch.compile(lambda a, b: log_product(a, b, linear, False), fullgraph=True, backend="aot_eager")
         found, wanted = compiled(a, b), log_product(a, b, linear, False)
         torch.testing.assert_close(found, wanted, equal_nan=True)
         if kind != "undefined":
@@ -74,9 +76,15 @@ def test_what_is_not_too_small_is_not_mended(scale: float, monkeypatch: pytest.M
     assert mended
 
 
-@pytest.mark.parametrize("turned", [False, True], ids=["first first", "second first"])
-@pytest.mark.parametrize("batches", [((4,), (4,), (4,)), ((), (), ()), ((2, 1), (1, 3), (2, 3))])
-@pytest.mark.parametrize(("inner", "columns"), [((16, 16), 16), ((40, 3), 17), ((32, 1), 16), ((16, 16), 24)])
+@pytest.mark.parametrize(
+    ("turned", "batches", "inner", "columns"),
+    [
+        (False, ((4,), (4,), (4,)), (16, 16), 16), (True, ((4,), (4,), (4,)), (40, 3), 17),
+        (True, ((), (), ()), (32, 1), 16), (False, ((), (), ()), (16, 16), 24), (False, ((), (), ()), (40, 3), 17),
+        (True, ((2, 1), (1, 3), (2, 3)), (16, 16), 16), (False, ((2, 1), (1, 3), (2, 3)), (32, 1), 16),
+        (True, ((2, 1), (1, 3), (2, 3)), (40, 3), 17),
+    ],
+)  # fmt: skip
 def test_sums_over_one_part_after_the_other(
     turned: bool, batches: tuple[tuple[int, ...], ...], inner: tuple[int, int], columns: int
 ) -> None:

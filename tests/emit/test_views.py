@@ -32,7 +32,9 @@ def test_values_and_gradients(name: str, changed: dict[str, int]) -> None:
     if not changed:
         if found.numel() < 50:
             assert torch.autograd.gradcheck(f, given)
-        torch.testing.assert_close(torch.compile(f, fullgraph=True, backend="aot_eager", dynamic=True)(*given), found)
+        dynamic = found.dim() < 8  # what is asked about the sizes of many axes takes a compiler long
+        quick = torch.compile(f, fullgraph=True, backend="aot_eager", dynamic=dynamic)
+        torch.testing.assert_close(quick(*given), found)
         many = [torch.stack([one, 2 * one]) for one in given]
         torch.testing.assert_close(vmap(f)(*many)[0], found)
 

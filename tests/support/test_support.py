@@ -7,7 +7,11 @@ import re
 import shutil
 import warnings
 from collections.abc import Iterator
+from copy import copy
+from functools import cache
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -34,6 +38,23 @@ def quiet() -> Iterator[None]:
         warnings.simplefilter("ignore")
         yield
     logging.disable(logging.NOTSET)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def known_operators() -> Iterator[None]:
+    """torch's exporter makes its table of operators for each export: a second, which is most of the time."""
+    from torch.onnx._internal.exporter import _registration
+
+    registry = _registration.ONNXRegistry
+    made = cache(registry.from_torchlib)
+
+    def copied(opset_version: int) -> Any:
+        found = copy(made(opset_version))
+        found.functions = {name: list(known) for name, known in found.functions.items()}
+        return found
+
+    with patch.object(registry, "from_torchlib", staticmethod(copied)):
+        yield
 
 
 @pytest.mark.parametrize(("feature", "column"), WORKS, ids=_names(WORKS))

@@ -13,7 +13,7 @@ from namedlayers.syntax import format_expr, format_module, parse, tree
 from tests.syntax.texts import TEXTS
 from tests.syntax.trees import expressions, modules, walk
 
-calm = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+calm = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 texts = st.sampled_from(sorted(TEXTS.values()))
 
 

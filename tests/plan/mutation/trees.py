@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import cache
 from typing import Any
 
 from namedlayers.syntax import parse, tree
@@ -97,15 +98,19 @@ def axis_names(items: Iterable[tree.Axis | tree.Group]) -> list[str]:
 
 def nodes(node: Any) -> Iterator[tree.Node]:
     """A node and all below it."""
-    if isinstance(node, tuple):
-        for item in node:
-            yield from nodes(item)
-    elif isinstance(node, tree.Node):
-        yield node
-        if is_dataclass(node):
-            for one in fields(node):
-                if one.name != "span":
-                    yield from nodes(getattr(node, one.name))
+    left = [node]
+    while left:
+        node = left.pop()
+        if isinstance(node, tuple):
+            left.extend(reversed(node))
+        elif isinstance(node, tree.Node):
+            yield node
+            left.extend(getattr(node, name) for name in _names_below(type(node)))
+
+
+@cache
+def _names_below(kind: type[tree.Node]) -> tuple[str, ...]:
+    return tuple(one.name for one in reversed(fields(kind)) if one.name != "span") if is_dataclass(kind) else ()
 
 
 # --- making expressions -----------------------------------------------------------------------------------------------
