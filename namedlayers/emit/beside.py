@@ -48,6 +48,11 @@ def put_beside(graph: fx.Graph, fresh: Callable[[str], str] = str) -> None:
             _join(graph, group, fresh)
 
 
+def may_draw(node: fx.Node) -> bool:
+    """Whether random numbers may be drawn where it runs."""
+    return node.target in _DRAWS or str(getattr(node.target, "__module__", "")).startswith(_BODIES)
+
+
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
 
@@ -84,7 +89,7 @@ def _made_since(node: fx.Node, first: fx.Node, places: Mapping[fx.Node, int]) ->
     while waiting:
         one = waiting.pop()
         if places[one] >= places[first] and one not in found:
-            if one.target in _DRAWS or str(getattr(one.target, "__module__", "")).startswith(_BODIES):
+            if may_draw(one):
                 return None
             found.add(one)
             waiting += one.all_input_nodes

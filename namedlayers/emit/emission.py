@@ -56,6 +56,7 @@ from namedlayers.emit.orders import liked
 from namedlayers.emit.over import write_over
 from namedlayers.emit.prologue import Prologue
 from namedlayers.emit.softmax_pairs import pair_softmax
+from namedlayers.emit.still import keep_still
 from namedlayers.emit.sums import add_products
 from namedlayers.emit.value import Value
 from namedlayers.program.graph import Arg, Graph, Node
@@ -103,6 +104,7 @@ def lower(
         narrow(lo.fx, bodies.precision)
     if not prologue.inner:
         put_beside(lo.fx, names.fresh)
+        keep_still(lo.fx, bodies, names)
     return lo.fx, tuple(lo.assumed)
 
 

@@ -20,7 +20,7 @@ from functools import lru_cache
 RESERVED = frozenset({*keyword.kwlist, *keyword.softkwlist, *dir(builtins)}) | {
     "torch", "F", "_nn", "inf", "nan", "fail", "assume", "is_compiling", "quotient", "self", "device", "math",
     "operator", "getattr", "checkpoint", "joint_dtype", "lerp", "whole", "traced", "nothing", "loop", "unobserved",
-    "record", "recorded", "with_gradient", "remembered",
+    "record", "recorded", "with_gradient", "remembered", "kept",
 }  # fmt: skip
 """What generated code must not assign to."""
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from namedlayers.emit.kernels.eager import all_visible
+from namedlayers.emit.kernels.kept import notes
 
 LEAST = 1 << 14
 """So many numbers are read at least: to compare the places takes a few calls."""
@@ -88,7 +89,13 @@ _kept = lru_cache(32)(_of_grid)
 
 def _are_those(place: Tensor, size: int, ends: bool) -> bool:
     """Up to some units in the last place of the largest one."""
+    noted = notes(place)
+    if noted is not None and (size, ends) in noted:
+        return bool(noted[size, ends])
     points = place.shape[0]
     grid = (_kept if points <= MOST_POINTS else _of_grid)(points, size, ends, place.dtype)
     apart = torch.dist(place, grid, math.inf)
-    return float(apart) <= 4 * torch.finfo(place.dtype).eps * size
+    found = float(apart) <= 4 * torch.finfo(place.dtype).eps * size
+    if noted is not None:
+        noted[size, ends] = found
+    return found
