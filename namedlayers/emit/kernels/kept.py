@@ -48,15 +48,16 @@ def kept(make: Make) -> Make:
             return known[key]
         except (KeyError, TypeError):  # symbols have no hash
             pass
+        if not all(map(_is_plain, given)):
+            return make(*given)
         with torch.inference_mode(False):  # what is made in inference mode could not be kept for a gradient
             made = make(*given)
-        if all(type(one) in _PLAIN for one in given) and all(one.is_cpu for one in made):
-            if sum(one.numel() for one in made) <= MOST_NUMBERS:
-                if len(known) >= MOST_CALLS:
-                    known.clear()
-                known[key] = made
-                for one in made:
-                    one.notes = {}  # type: ignore[attr-defined]
+        if sum(one.numel() for one in made) <= MOST_NUMBERS:
+            if len(known) >= MOST_CALLS:
+                known.clear()
+            known[key] = made
+            for one in made:
+                one.notes = {}  # type: ignore[attr-defined]
         return made
 
     return found
@@ -72,4 +73,7 @@ def notes(x: Tensor) -> dict[Any, Any] | None:
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
-_PLAIN = frozenset({int, torch.dtype, torch.device})
+
+def _is_plain(given: Any) -> bool:
+    """Neither a symbol nor another device than the CPU."""
+    return given.type == "cpu" if type(given) is torch.device else type(given) in (int, torch.dtype)
