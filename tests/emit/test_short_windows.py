@@ -1,4 +1,4 @@
-"""A softmax or logsumexp of short windows: each of their places lies in one piece for all windows."""
+"""A softmax or a reduction of short windows: each of their places lies in one piece for all windows."""
 
 from __future__ import annotations
 
@@ -28,6 +28,20 @@ FORMULAS: dict[str, tuple[str, np.ndarray]] = {
     "what is never there": (
         "def f(X[b, c, h, w]) -> [b, c, h, w] = logsumexp[i, j](unroll[h, w, i = 2, j = 2](X; stride = 2))", BELOW,
     ),
+    "a dilation": (
+        "def f(X[b, c, h, w]) -> [b, c, h, w]:\n    W = sin(index[c] + 2.0 * index[u = 2] + index[v = 3] ^ 2)\n"
+        "    return max[u, v](X[h = h + u, w = w + v] + W)", X,
+    ),
+    "an erosion, with steps": (
+        "def f(X[b, c, h, w]) -> [b, c, w, h]:\n    |u| = 3\n    return min[u](X[h = 2 * h + u] - 0.1 * u ^ 2)", X,
+    ),
+    "differences from the middle": (
+        "def f(X[b, c, h, w]) -> [b, c, h, w]:\n    Y = unroll[h, w, u = 3, v = 2](X)\n"
+        "    return sum[u, v](abs(Y - Y[u = 1, v = 0]) ^ 1.5)", X,
+    ),
+    "what is least of what is never there": (
+        "def f(X[b, c, h, w]) -> [b, c, h, w]:\n    |u| = 3\n    return min[u](X[h = h + u] + u)", BELOW,
+    ),
     "no windows": ("def f(X[b, c, h, w]) -> [b, c, h, w] = logsumexp[k](unroll[w, k = 6](X))", X[:0]),
 }  # fmt: skip
 
@@ -35,6 +49,8 @@ APART = {
     "long windows": "softmax[k](unroll[w, k = 65](X))",
     "along the windows": "softmax[w](unroll[w, k = 3](X))",
     "along both": "softmax[w, k](unroll[w, k = 3](X))",
+    "windows that stay": "tanh(unroll[w, k = 3](X))",
+    "changed, along the windows": "unroll[w, k = 3](X) - max[w](tanh(unroll[w, k = 3](X)))",
 }
 
 
@@ -42,6 +58,12 @@ APART = {
 def test_it_is_the_same(name: str) -> None:
     text, given = FORMULAS[name]
     check_calls("in_one_piece", text, {"X": given}, None)
+
+
+@pytest.mark.parametrize("sizes", [(2, 3), (1, 1), (7, 6), (3, 1)])
+def test_how_long_windows_are_a_call_may_tell(sizes: tuple[int, int]) -> None:
+    text = "def f(X[b, c, h, w], W[c, u, v]):\n    return max[u, v](X[h = h + u, w = w + v] + W)"
+    check_calls("in_one_piece", text, {"X": X, "W": np.random.default_rng(1).normal(size=(3, *sizes))}, None)
 
 
 @pytest.mark.parametrize("name", APART)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from torch import fx
 
@@ -17,13 +17,14 @@ from namedlayers.emit.attributes import listed
 from namedlayers.emit.emitters import pieces
 from namedlayers.emit.emitters.gathering import read
 from namedlayers.emit.emitters.numbers import arange
-from namedlayers.emit.kernels.windows import in_one_piece, windows
+from namedlayers.emit.kernels.windows import SHORT, in_one_piece, windows
 from namedlayers.emit.lowering import Lowering, emits
 from namedlayers.emit.sizes import never_negative
 from namedlayers.emit.value import Value, own
 from namedlayers.program.graph import Node
 from namedlayers.program.program import Kind
-from namedlayers.program.size import SizeExpr, size_expr
+from namedlayers.program.size import SizeExpr, size_expr, symbol
+from namedlayers.program.terms import BINARY_NAMES, UNARY_NAMES
 
 _FLAT = -201
 
@@ -43,34 +44,59 @@ def emit_index(lo: Lowering, node: Node) -> Value:
 
 
 def _taps_apart(lo: Lowering, node: Node, x: Value) -> Value:
-    """Short windows that a softmax or logsumexp goes through: all first places, all second ones, …, each in one piece.
-    Along a few numbers that lie side by side, torch's kernels take four to nine times as long."""
+    """Short windows that a softmax or a reduction goes through: all first places, all second ones, …, each in one
+    piece. Along a few numbers that lie side by side, torch's kernels take four to nine times as long."""
     taps = _taps(lo, node)
-    count = math.prod(lo.space(axis).value or _SHORT + 1 for axis in taps)
-    if not taps or count > _SHORT or not set(taps) <= set(x.axes) or node.kind is not Kind.REAL:
+    count = math.prod(lo.space(axis).value or 1 for axis in taps)
+    if not taps or count > SHORT or not set(taps) <= set(x.axes) or node.kind is not Kind.REAL:
         return x
     space = [a for _, pairs, _ in listed(node, "entries") if len(pairs) == 2 for a, _ in pairs if a not in taps]
     others = [a for a in x.axes if a not in taps and a not in space]
     order = (*others, *taps, *(a for a in x.axes if a in space))
-    return lo.call(in_one_piece, (lo.permuted(x, order),), order, kind=x.kind)
+    places = range(len(others), len(others) + len(taps))
+    return lo.call(in_one_piece, (lo.permuted(x, order), places.start, places.stop), order, kind=x.kind)
 
 
 def _taps(lo: Lowering, node: Node) -> tuple[int, ...]:
     """The places within windows, if a user goes through all windows along just these."""
     pairs = [{axis for axis, _ in pair} for _, pair, _ in listed(node, "entries") if len(pair) == 2]
-    for user in lo.users.get(node.number, ()) if pairs else ():
-        along = user.attr("axes") if user.op in ("softmax", "log_softmax") else range(user.rank, len(user.space))
-        if user.op in ("softmax", "log_softmax") or (user.op == "reduce" and user.attr("op") == "logsumexp"):
-            assert isinstance(along, (tuple, range))
-            (arg,) = user.args
-            taps = tuple(k for k, axis in enumerate(arg.axes) if axis in along)
-            if len(taps) == len(pairs) and all(len(pair & set(taps)) == 1 for pair in pairs):
-                return taps
+    for user, places in _going_through(lo, node, tuple(range(node.rank)), False) if pairs else ():
+        along = user.attr("axes") if user.op in _SOFT else range(user.rank, len(user.space))
+        assert isinstance(along, (tuple, range))
+        taps = tuple(k for k, axis in enumerate(places) if axis in along)
+        if len(taps) == len(pairs) and all(_is_tap(node, pair, pair & set(taps), user) for pair in pairs):
+            return taps
     return ()
 
 
-_SHORT = 64
-"""Up to so many places a window is short."""
+def _is_tap(node: Node, pair: set[int], chosen: set[int], user: Node) -> bool:
+    """Whether the one chosen of two axes is a place within windows: it is short, or, where a call tells how long it is,
+    an axis of its own, and the other one is what the windows leave of an axis."""
+    if len(chosen) != 1:
+        return False
+    size, other = (node.sizes[k] for k in (*chosen, *(pair - chosen)))
+    if size.value is not None or user.op in _SOFT:
+        return size.value is not None
+    return other.value is None and other not in map(symbol, other.symbols) and size in map(symbol, size.symbols)
+
+
+def _going_through(
+    lo: Lowering, node: Node, axes: tuple[int, ...], changed: bool
+) -> Iterator[tuple[Node, tuple[int, ...]]]:
+    """Who goes along axes of a value, or of what is made of it number by number, and where it has these axes. (Of what
+    is not `changed`, there are kernels for sums and extremes.)"""
+    for user in lo.users.get(node.number, ()):
+        arg = next(one for one in user.args if one.node is node)
+        places = tuple(arg.axes[k] for k in axes)
+        if user.op in _SOFT or (user.op in _REDUCING and (changed or user.attr("op") == "logsumexp")):
+            yield user, places
+        elif user.op in _NUMBER_BY_NUMBER:
+            yield from _going_through(lo, user, places, True)
+
+
+_SOFT = frozenset({"softmax", "log_softmax"})
+_REDUCING = frozenset({"reduce", "extreme"})
+_NUMBER_BY_NUMBER = frozenset({*UNARY_NAMES, *BINARY_NAMES, "where", "relu", "sigmoid", "silu", "gelu", "softplus"})
 
 
 def _cut_apart(lo: Lowering, node: Node) -> bool:

@@ -8,6 +8,8 @@ that overlap have been wrong.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.compiler import is_compiling
@@ -15,6 +17,9 @@ from torch.compiler import is_compiling
 from namedlayers.emit.kernels.eager import visible
 
 Pair = tuple[int, int]
+
+SHORT = 64
+"""Up to so many places a window is short."""
 
 
 def windows(x: Tensor, dim: int, sizes: Pair, steps: Pair, start: int = 0) -> Tensor:
@@ -34,10 +39,11 @@ def windows(x: Tensor, dim: int, sizes: Pair, steps: Pair, start: int = 0) -> Te
     return torch.index_select(x, dim, at.reshape(-1)).unflatten(dim, sizes)
 
 
-def in_one_piece(x: Tensor) -> Tensor:
-    """A copy that lies as its dimensions are. (A compiler, which makes no copy for it, decides for itself.)
+def in_one_piece(x: Tensor, first: int, end: int) -> Tensor:
+    """A copy that lies as its dimensions are, if those from `first` to `end` are short windows. (A compiler, which
+    makes no copy for it, decides for itself.)
 
-    >>> in_one_piece(torch.zeros(2, 3).t()).is_contiguous()
+    >>> in_one_piece(torch.zeros(2, 3).t(), 0, 1).is_contiguous()
     True
     """
-    return x if is_compiling() else x.contiguous()
+    return x if is_compiling() or math.prod(x.shape[first:end]) > SHORT else x.contiguous()
