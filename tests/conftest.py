@@ -26,7 +26,7 @@ from tests.golden import check  # noqa: E402
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write what the code gives now into golden files")
     parser.addoption("--formulas", default=150, type=int, help="how many random formulas of each kind to compile")
-    parser.addoption("--mutants", default=5, type=int, help="how many random spellings of each definition to plan")
+    parser.addoption("--mutants", default=3, type=int, help="how many random spellings of each definition to plan")
 
 
 # Triton is there for Linux only.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import product
+import itertools
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def _by_definition(rows: list[int], columns: list[int], sizes: tuple[int, int] =
 
 
 def test_numbers_within_their_ranges() -> None:
-    rows, columns = zip(*product(range(3), range(5)), strict=True)
+    rows, columns = zip(*itertools.product(range(3), range(5)), strict=True)
     assert place([torch.tensor(rows), torch.tensor(columns)], SIZES).tolist() == list(range(15))
 
 
@@ -58,7 +58,7 @@ def test_products_that_wrap_round(factor: int) -> None:
 def test_every_width(dtype: torch.dtype, sizes: tuple[int, int]) -> None:
     limits = torch.iinfo(dtype)
     some = [k for k in (0, 1, 2, 4, 127, 199, 255, -1, limits.min, limits.max) if limits.min <= k <= limits.max]
-    rows, columns = (list(one) for one in zip(*product(some, some), strict=True))
+    rows, columns = (list(one) for one in zip(*itertools.product(some, some), strict=True))
     within = [(p, q) for p, q in zip(rows, columns, strict=True) if 0 <= p < sizes[0] and 0 <= q < sizes[1]]
     for pairs in (list(zip(rows, columns, strict=True)), within):
         one, other = (list(k) for k in zip(*pairs, strict=True))
@@ -113,13 +113,15 @@ READS = {
 FILLS = {"": (P, Q), "; fill = 0": (OUT_P, OUT_Q), "; fill = -2": (FAR, Q), "; fill = inf": (P, FAR)}
 
 
-@pytest.mark.parametrize("fill", FILLS)
-@pytest.mark.parametrize("name", READS)
+NOTHING_IT_COULD_BE = {("an empty table", ""), ("whole numbers", "; fill = inf")}
+
+
+@pytest.mark.parametrize(
+    ("name", "fill"), [pair for pair in itertools.product(READS, FILLS) if pair not in NOTHING_IT_COULD_BE]
+)
 def test_what_is_read(name: str, fill: str) -> None:
     inputs, result, arrays = READS[name]
     p, q = FILLS[fill]
-    if not fill and 0 in arrays["X"].shape or name == "whole numbers" and fill == "; fill = inf":
-        pytest.skip("there is nothing that it could be")
     if not fill and name == "of one element":
         p, q = p * 0, q * 0
     q = q[1, 2] if "q[]" in inputs else q

@@ -9,6 +9,7 @@ the last state, or what is read at its step, no finite number, by which a caller
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -65,7 +66,7 @@ def outer_sums(key: Tensor, value: Tensor, query: Tensor, start: Tensor | None) 
     if steps >= TOGETHER and each > EACH and exactly_taken(key, value, query, *(() if start is None else (start,))):
         first = key.new_zeros(key.size(-1), value.size(-1)) if start is None else start
         found = outer_states(key.new_ones(steps), key, value, query, first, False)
-        if all(one.detach().sum().isfinite() for one in found):
+        if all(math.isfinite(one.detach().sum().item()) for one in found):
             return found
     states = (key.unsqueeze(-1) * value.unsqueeze(-2)).cumsum(-3)
     if start is not None:

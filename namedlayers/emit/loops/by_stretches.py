@@ -8,6 +8,7 @@ pass, which makes it once more. Where somebody looks on (a tracer, a transform),
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -52,7 +53,7 @@ def by_stretches(
     if in_blocks is not None and together(tensors, steps, each):
         found = replace(run, function=in_blocks, sizes=tuple(blocked), cut=at).in_blocks(tensors, each)
         found = found if ends else found[1:]
-        if all(one.detach().sum().isfinite() for one in found):
+        if all(math.isfinite(one.detach().sum().item()) for one in found):
             return found[0] if len(found) == 1 else tuple(found)
         del found
     if one_by_one is not None and steps and in_steps_of(tensors, wide, work):
