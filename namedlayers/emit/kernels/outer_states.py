@@ -109,14 +109,15 @@ class _Products(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> Tensor:
-        """What a factor is multiplied by is the product of those before it and of those behind it: no division."""
+        """What a factor is multiplied by is the product of those before it and of those behind it: no division. Those
+        after a step are the last row; those up to each are the first factor times the first column."""
         factors, within = ctx.saved_tensors
         to_within, to_onward, to_rest = slopes
+        to_within = to_within.clone()
+        to_within[..., -1, :] += to_rest
+        to_within[..., 0] += factors[..., :1] * to_onward
         before, behind = within[..., :-1, :], within[..., 1:].mT
         found = (torch.matmul(behind, to_within) * before).sum(-1)
-        found = found + within[..., -1, 1:] * torch.matmul(before, to_rest.unsqueeze(-1)).squeeze(-1)
-        of_onward = torch.matmul(behind, to_onward.unsqueeze(-1)).squeeze(-1)
-        found = found + factors[..., :1] * before[..., 0] * of_onward
         return torch.cat(((to_onward * within[..., 0]).sum(-1, keepdim=True), found), -1)
 
 
